@@ -1,0 +1,43 @@
+"""Errors of eafl-flower.
+
+EAFLError
+├── ConfigError        (ValueError)    a setting is wrong; the message lists every mistake found
+├── DataError          (ValueError)    a data file or table is missing, truncated or not what was expected
+├── CodecError         (ValueError)    a payload cannot be decoded
+├── UpdateRefusedError (ValueError)    an update is not finite or does not fit the model
+├── ProtocolError      (RuntimeError)  the other side of the wire broke the protocol
+├── CheckpointError    (RuntimeError)  a checkpoint is missing, damaged or belongs to another run
+└── RunFailedError     (RuntimeError)  the run ended because it could not go on
+"""
+
+
+class EAFLError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigError(EAFLError, ValueError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class DataError(EAFLError, ValueError):
+    """A data file or table is missing, truncated or not what was expected."""
+
+
+class CodecError(EAFLError, ValueError):
+    """A payload is truncated, altered, or made for another layout."""
+
+
+class UpdateRefusedError(EAFLError, ValueError):
+    """An update has the wrong shapes or values that are not finite."""
+
+
+class ProtocolError(EAFLError, RuntimeError):
+    """A message of the other side does not follow the protocol."""
+
+
+class CheckpointError(EAFLError, RuntimeError):
+    """A checkpoint is missing, damaged or belongs to another run."""
+
+
+class RunFailedError(EAFLError, RuntimeError):
+    """A run cannot go on: no clients left, error budget spent, or an engine died."""

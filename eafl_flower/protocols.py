@@ -1,0 +1,121 @@
+"""The seams: what a part must do to be used in place of one of ours.
+
+Each seam has a conformance suite in ``eafl_flower.conformance`` (``check_aggregator``,
+``check_codec``, ...). State is a value: a frozen dataclass of arrays, numbers and nested states.
+Operations take the state first and return the new one; ``apply`` and ``encode`` *consume* the state
+they are given (large arrays are updated in place), so the old value must not be used again.
+"""
+
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from eafl_flower.types import Arrays, Encoded, Layout, Link, Rows, Update, Work
+
+S = TypeVar("S")
+
+
+@runtime_checkable
+class Aggregator(Protocol[S]):
+    """Merges updates into the global arrays. Every state has ``version``, the number of merges."""
+
+    def init(self, arrays: Arrays) -> S:
+        """Return the state before the first merge; ``arrays`` are copied."""
+
+    def apply(self, state: S, update: Update) -> S:
+        """Merge ``update``; consumes ``state``.
+
+        Raises ``UpdateRefusedError`` and leaves ``state`` usable if the update is not finite or
+        has the wrong shapes.
+        """
+
+    def arrays(self, state: S) -> Arrays:
+        """Return the arrays to be sent to clients; not to be written to."""
+
+
+@runtime_checkable
+class Codec(Protocol[S]):
+    """Turns arrays into bytes and back.
+
+    States have the integer fields ``counter`` (number of the payload about to be encoded) and
+    ``acknowledged`` (the newest counter whose payload the receiver has used). A state change that
+    belongs to a payload becomes final only when that payload is acknowledged.
+    """
+
+    def init(self, layout: Layout) -> S:
+        """Return the state of a stream of arrays with this layout."""
+
+    def encode(self, state: S, arrays: Arrays, rng: np.random.Generator) -> tuple[Encoded, S]:
+        """Encode ``arrays``; raises ``CodecError`` if they do not fit the layout or are not finite."""
+
+    def decode(self, state: S, payload: bytes) -> tuple[Arrays, S]:
+        """Decode ``payload``; raises ``CodecError`` for anything that ``encode`` cannot have made."""
+
+
+@runtime_checkable
+class EnergyModel(Protocol):
+    """Prices computation and radio of a job."""
+
+    def compute_time_s(self, work: Work) -> float:
+        """Time the client computes [s]."""
+
+    def compute_energy_j(self, work: Work) -> float:
+        """Energy the client computes with [J]."""
+
+    def radio_energy_j(self, link: Link, *, uplink_s: float, downlink_s: float) -> float:
+        """Energy the client's radio spends sending and receiving for the given times [J]."""
+
+
+@runtime_checkable
+class DataSource(Protocol):
+    """Rows of clients. Clients ``num_seen .. num_clients - 1`` never train (the unseen ones)."""
+
+    @property
+    def name(self) -> str:
+        """Name of the data set."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names; labels index into it."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Feature names, in column order."""
+
+    @property
+    def num_clients(self) -> int:
+        """Number of clients, the unseen ones included."""
+
+    @property
+    def num_seen(self) -> int:
+        """Number of clients that train."""
+
+    def partition(self, index: int) -> Rows:
+        """Rows of one client; an unseen client's training rows are its first quarter."""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """A model with its training and scoring, without federation.
+
+    ``arrays`` are the complete model; the first ``num_shared`` of them are federated, the rest are
+    the private head.
+    """
+
+    @property
+    def num_shared(self) -> int:
+        """Number of leading arrays that are federated."""
+
+    def init(self, rng: np.random.Generator) -> Arrays:
+        """Return the initial arrays of the complete model."""
+
+    def train(
+        self, arrays: Arrays, rows: Rows, rng: np.random.Generator, *, epochs: int, first_trained: int = 0
+    ) -> tuple[Arrays, float]:
+        """Train on the training rows; return new arrays and the mean loss of the last epoch.
+
+        Arrays before ``first_trained`` are frozen.
+        """
+
+    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, float]:
+        """Return the mean loss and the accuracy on the test rows."""

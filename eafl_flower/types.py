@@ -1,0 +1,99 @@
+"""Values that pass between the parts: arrays, layouts, updates, payloads, prices, rows."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Arrays = tuple[Array, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySpec:
+    """Shape and dtype name of one array."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+Layout = tuple[ArraySpec, ...]
+
+
+def layout_of(arrays: Sequence[Array]) -> Layout:
+    """Shapes and dtypes of ``arrays``, in order."""
+    return tuple(ArraySpec(tuple(a.shape), a.dtype.name) for a in arrays)
+
+
+def digest(arrays: Sequence[Array]) -> str:
+    """SHA-256 over shapes, dtypes and little-endian bytes of ``arrays``."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(f"{array.shape}{array.dtype.name};".encode())
+        sha.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return sha.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Update:
+    """What one client sent back, decoded.
+
+    ``delta`` is the client's arrays minus ``base``, the arrays it started from (what it decoded, not
+    what the server meant to send); ``base_version`` is the number of merges those arrays had.
+    """
+
+    client: int
+    delta: Arrays
+    base_version: int
+    num_examples: int
+    base: Arrays | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoded:
+    """One coded set of arrays.
+
+    ``8 * len(payload)`` is what the energy model charges; ``bits_paper`` is the count the codec's
+    source would give (without header), and ``error`` the relative L2 error of the decoded arrays.
+    """
+
+    payload: bytes
+    bits_paper: int
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """Computation of one job: ``samples`` passes of one row through one training step."""
+
+    num_examples: int
+    epochs: int
+    slowdown: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """The radio link of one job: rates [bit/s] and powers [W] in both directions."""
+
+    uplink_rate_bit_s: float
+    downlink_rate_bit_s: float
+    uplink_power_w: float
+    downlink_power_w: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rows:
+    """Rows of one client: features ``(n, d)`` float32, labels ``(n,)`` int64."""
+
+    x_train: NDArray[np.float32]
+    y_train: NDArray[np.int64]
+    x_test: NDArray[np.float32]
+    y_test: NDArray[np.int64]
