@@ -1,0 +1,71 @@
+"""TOML files of a run: where they are and what keys they hold.
+
+A preset is a path, or the name of a file in ``eafl_flower/presets`` (also from an installed wheel).
+"""
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from eafl_flower.errors import ConfigError
+
+
+def preset_names() -> list[str]:
+    """Names of the presets in the package, sorted."""
+    folder = files("eafl_flower") / "presets"
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def read_toml(path_or_name: str | Path) -> tuple[dict[str, Any], str]:
+    """Read a TOML file and return its keys, flat with dots, and the name to show in messages.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file or preset, or the file is not TOML.
+    """
+    text, source = _text(path_or_name)
+    try:
+        return _flat(tomllib.loads(text)), source
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{source} is not TOML: {error}"
+        raise ConfigError(msg) from error
+
+
+def _text(path_or_name: str | Path) -> tuple[str, str]:
+    path, name = Path(path_or_name), str(path_or_name)
+    if path.suffix == ".toml" or len(path.parts) != 1:
+        if not path.is_file():
+            msg = f"no file {path}; presets known by name: {', '.join(preset_names())}"
+            raise ConfigError(msg)
+        return path.read_text(encoding="utf-8"), name
+    if name not in preset_names():
+        near = get_close_matches(name, preset_names(), n=1)
+        meant = f'did you mean "{near[0]}"? ' if near else ""
+        msg = f'no preset "{name}"; {meant}there are {", ".join(preset_names())}; a file is given by its path'
+        raise ConfigError(msg)
+    return (files("eafl_flower") / "presets" / f"{name}.toml").read_text(encoding="utf-8"), f"preset {name}"
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``flat`` as nested tables, the inverse of reading."""
+    tables: dict[str, Any] = {}
+    for key, value in flat.items():
+        *groups, name = key.split(".")
+        table = tables
+        for group in groups:
+            table = table.setdefault(group, {})
+        table[name] = value
+    return tables

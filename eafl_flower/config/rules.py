@@ -1,0 +1,85 @@
+"""Mistakes that only show when several settings of a run are seen together."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """Settings that do not go together: the keys involved (the first is shown) and what is wrong."""
+
+    keys: tuple[str, ...]
+    text: str
+
+
+def clashes(values: Mapping[str, Any]) -> list[Clash]:
+    """Return every contradiction between the settings in ``values``, a complete mapping from key to value."""
+    return [clash for rule in (_name, _clients, _strategy, _task, _stop, _simulation) for clash in rule(values)]
+
+
+def _name(values: Mapping[str, Any]) -> list[Clash]:
+    if re.fullmatch(r"\w[\w.-]*", values["name"], re.ASCII):
+        return []
+    return [Clash(("name",), 'expected letters, digits, "-", "_" and ".": it names the directory of the run')]
+
+
+def _clients(values: Mapping[str, Any]) -> list[Clash]:
+    found = []
+    clients, unseen = values["data.clients"], values["data.unseen"]
+    if 0 < clients <= unseen:
+        text = f"expected fewer than data.clients = {clients}, or nobody trains"
+        found.append(Clash(("data.unseen", "data.clients"), text))
+    for key in ("strategy.concurrency", "strategy.cohort"):
+        if unseen < clients < unseen + values[key]:
+            text = f"expected at most the {clients - unseen} clients that train (data.clients - data.unseen)"
+            found.append(Clash((key, "data.clients", "data.unseen"), text))
+    return found
+
+
+def _strategy(values: Mapping[str, Any]) -> list[Clash]:
+    found = []
+    name, mode = values["strategy.name"], values["strategy.mode"]
+    if (only := {"fedavg": "sync", "fedasync": "async", "fedbuff": "async"}.get(name, mode)) != mode:
+        found.append(Clash(("strategy.mode", "strategy.name"), f'expected "{only}" with strategy.name = "{name}"'))
+    if values["strategy.cohort"] and mode == "async":
+        text = 'a cohort belongs to strategy.mode = "sync"; limit asynchronous jobs by strategy.concurrency'
+        found.append(Clash(("strategy.cohort", "strategy.mode"), text))
+    return found
+
+
+def _task(values: Mapping[str, Any]) -> list[Clash]:
+    linear = values["task.name"] == "softmax" or not values["task.hidden"]
+    if linear and values["task.head"] == "private":
+        text = 'a model without hidden layers is all head and nothing would be shared; set task.head = "federated"'
+        return [Clash(("task.head", "task.name", "task.hidden"), text)]
+    return []
+
+
+def _stop(values: Mapping[str, Any]) -> list[Clash]:
+    metric, target = values["stop.metric"], values["stop.target"]
+    found = []
+    if target and not metric:
+        found.append(Clash(("stop.target", "stop.metric"), "which score is meant? set stop.metric"))
+    if metric and not target:
+        found.append(Clash(("stop.metric", "stop.target"), "reached by anything; set stop.target above 0"))
+    if metric and not values["evaluate.every"]:
+        text = "never looked at before the end; set evaluate.every to a number of merges"
+        found.append(Clash(("stop.metric", "evaluate.every"), text))
+    if metric == "accuracy-after" and not values["evaluate.after-training"]:
+        text = "not measured; set evaluate.after-training = true"
+        found.append(Clash(("stop.metric", "evaluate.after-training"), text))
+    return found
+
+
+def _simulation(values: Mapping[str, Any]) -> list[Clash]:
+    found = []
+    on, off = "churn.on-job-times", "churn.off-job-times"
+    for key, other in ((on, off), (off, on)):
+        if values[key] and not values[other]:
+            found.append(Clash((key, other), f"churn needs both times; set {other} too"))
+    if values["task.device"] == "cuda" and values["engine.name"] == "ray" and not values["engine.num-gpus"]:
+        text = 'task.device = "cuda" needs a share of a GPU for each client, as in engine.num-gpus = 0.25'
+        found.append(Clash(("engine.num-gpus", "task.device", "engine.name"), text))
+    return found
