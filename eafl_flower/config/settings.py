@@ -35,9 +35,8 @@ class Range:
         if math.isinf(self.high):
             return f"above {self.low}" if self.above else f"of at least {self.low}"
         if self.above or self.below:
-            return (
-                f"{'above' if self.above else 'from'} {self.low} and {'below' if self.below else 'at most'} {self.high}"
-            )
+            low, high = "above" if self.above else "of at least", "below" if self.below else "at most"
+            return f"{low} {self.low} and {high} {self.high}"
         return f"from {self.low} to {self.high}"
 
 
@@ -151,19 +150,20 @@ def tree_of(tree: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     hints = get_type_hints(tree)
     made: dict[str, Any] = {}
     for field in fields(tree):  # type: ignore[arg-type]  # a dataclass
-        key, kind = prefix + _kebab(field.name), hints[field.name]
-        made[field.name] = tree_of(kind, values, f"{key}.") if is_dataclass(kind) else values[key]
+        key = prefix + _kebab(field.name)
+        is_group = is_dataclass(hints[field.name])
+        made[field.name] = tree_of(hints[field.name], values, f"{key}.") if is_group else values[key]
     return tree(**made)
 
 
 def _walk(tree: type, prefix: str) -> Iterator[Setting]:
     hints = get_type_hints(tree, include_extras=True)
-    for field in fields(tree):  # type: ignore[arg-type]  # a dataclass
+    for field in fields(tree):
         key = prefix + _kebab(field.name)
-        kind: Any = hints[field.name]
-        if is_dataclass(kind):
-            yield from _walk(kind, f"{key}.")  # type: ignore[arg-type]  # a class, not a value
+        if is_dataclass(hints[field.name]):
+            yield from _walk(hints[field.name], f"{key}.")
             continue
+        kind: Any = hints[field.name]
         limits: Range | None = None
         if is_list := get_origin(kind) is tuple:
             kind = get_args(kind)[0]
