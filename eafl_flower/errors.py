@@ -6,6 +6,7 @@ EAFLError
 ├── CodecError         (ValueError)    a payload cannot be decoded
 ├── UpdateRefusedError (ValueError)    an update is not finite or does not fit the model
 ├── ProtocolError      (RuntimeError)  the other side of the wire broke the protocol
+├── ConsumedStateError (RuntimeError)  a state is used again after the operation that consumed it
 ├── CheckpointError    (RuntimeError)  a checkpoint is missing, damaged or belongs to another run
 └── RunFailedError     (RuntimeError)  the run ended because it could not go on
 """
@@ -33,6 +34,10 @@ class UpdateRefusedError(EAFLError, ValueError):
 
 class ProtocolError(EAFLError, RuntimeError):
     """A message of the other side does not follow the protocol."""
+
+
+class ConsumedStateError(EAFLError, RuntimeError):
+    """A state is used again after the operation that consumed it."""
 
 
 class CheckpointError(EAFLError, RuntimeError):

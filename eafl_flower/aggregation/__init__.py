@@ -1,0 +1,41 @@
+"""How updates become the next global arrays: rules, staleness weights and the merge loops."""
+
+from eafl_flower.aggregation.acceptance import Accepted, Merged, accept
+from eafl_flower.aggregation.barrier import combine
+from eafl_flower.aggregation.emam import EMAMAggregator, EMAMState
+from eafl_flower.aggregation.objective import energy, energy_gradient
+from eafl_flower.aggregation.reference import FedAsync, FedAvg, FedBuff, FedBuffState, ReferenceState
+from eafl_flower.aggregation.staleness import (
+    Constant,
+    Estimated,
+    EstimatedState,
+    Exponential,
+    HalfLife,
+    Hinge,
+    Polynomial,
+    StalenessRule,
+)
+
+__all__ = [
+    "Accepted",
+    "Constant",
+    "EMAMAggregator",
+    "EMAMState",
+    "Estimated",
+    "EstimatedState",
+    "Exponential",
+    "FedAsync",
+    "FedAvg",
+    "FedBuff",
+    "FedBuffState",
+    "HalfLife",
+    "Hinge",
+    "Merged",
+    "Polynomial",
+    "ReferenceState",
+    "StalenessRule",
+    "accept",
+    "combine",
+    "energy",
+    "energy_gradient",
+]

@@ -1,0 +1,136 @@
+"""What an update must be to be merged, and who may merge into a state.
+
+Aggregators merge in place, so a state is used up by ``apply``. Beside its arrays a state therefore
+carries a ``clock``, one integer array that all states of one stream share: it counts the merges that
+the arrays hold. A state whose own count differs has been used up (or its merge was interrupted), and
+using it again raises ``ConsumedStateError`` instead of giving other arrays than it says.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from eafl_flower.aggregation.merge import squared_norm
+from eafl_flower.errors import ConsumedStateError, UpdateRefusedError
+from eafl_flower.types import Array, Arrays, Update
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merged:
+    """How the last update was merged, for logs: all dimensionless.
+
+    ``weight`` is the product of the staleness weight and the weight by examples, ``scale`` what the
+    norm guard left of the update, ``norm`` the update's L2 norm as it came.
+    """
+
+    staleness: int = 0
+    weight: float = 1.0
+    scale: float = 1.0
+    norm: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """An update that passed: deltas in the arrays' dtypes and memory order, and what was measured."""
+
+    deltas: Arrays
+    norm: float
+    staleness: int
+
+
+def accept(arrays: Arrays, update: Update, *, version: int) -> Accepted:
+    """Check ``update`` against the arrays it is to be merged into; changes nothing.
+
+    Parameters
+    ----------
+    arrays
+        The global arrays; only shapes and dtypes are looked at.
+    update
+        The update. A delta of another dtype is converted if that keeps its kind (float64 to float32,
+        int32 to int64, integers to floats), before values are checked.
+    version
+        Number of merges in ``arrays``.
+
+    Raises
+    ------
+    UpdateRefusedError
+        If the number of arrays, a shape or the kind of a dtype differs, a value is not finite (or too
+        large to be squared), the base version lies in the future, or the number of examples is negative.
+    """
+    who = f"update of client {update.client}"
+    if len(update.delta) != len(arrays):
+        msg = f"{who} has {len(update.delta)} arrays, expected {len(arrays)}: is the client's model another one?"
+        raise UpdateRefusedError(msg)
+    if update.base_version > version:
+        msg = f"{who} is based on version {update.base_version}, but the newest is {version}"
+        raise UpdateRefusedError(msg)
+    if update.num_examples < 0:
+        msg = f"{who} counts {update.num_examples} examples, expected 0 or more"
+        raise UpdateRefusedError(msg)
+    deltas = tuple(
+        _converted(f"{who}: array {i}", delta, array)
+        for i, (delta, array) in enumerate(zip(update.delta, arrays, strict=True))
+    )
+    norm = math.sqrt(total) if math.isfinite(total := squared_norm(deltas)) else math.nan
+    if math.isnan(norm):
+        bad = next((i for i, d in enumerate(deltas) if not math.isfinite(squared_norm((d,)))), "all together")
+        msg = f"{who} is not finite: NaN, infinite or far too large values in array {bad}; did training diverge?"
+        raise UpdateRefusedError(msg)
+    return Accepted(deltas=deltas, norm=norm, staleness=version - update.base_version)
+
+
+def _converted(where: str, delta: Array, array: Array) -> Array:
+    if delta.shape != array.shape:
+        msg = f"{where} has shape {delta.shape}, expected {array.shape}: is the client's model another one?"
+        raise UpdateRefusedError(msg)
+    if delta.dtype == array.dtype:
+        return delta
+    if not np.can_cast(delta.dtype, array.dtype, casting="same_kind"):
+        msg = f"{where} has dtype {delta.dtype.name}, expected {array.dtype.name}"
+        raise UpdateRefusedError(msg)
+    with np.errstate(over="ignore"):  # becomes infinite and is refused as such
+        return delta.astype(array.dtype)
+
+
+def own(arrays: Arrays) -> Arrays:
+    """Return copies that a state may merge into.
+
+    Raises
+    ------
+    ValueError
+        If a dtype is neither floating point (16, 32 or 64 bit) nor integer.
+    """
+    for i, array in enumerate(arrays):
+        if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+            msg = f"array {i} has dtype {array.dtype.name}: expected float16, float32, float64 or integers"
+            raise ValueError(msg)
+    return tuple(np.array(a, dtype=a.dtype.newbyteorder("="), order="C") for a in arrays)
+
+
+def new_clock() -> Array:
+    """Return the clock of a stream without merges."""
+    return np.zeros(1, dtype=np.int64)
+
+
+def check_current(clock: Array, merges: int) -> None:
+    """Raise ``ConsumedStateError`` unless ``clock`` stands at ``merges``, the count of the state asked for."""
+    if clock[0] != merges:
+        msg = (
+            f"this state stands at merge {merges}, its arrays at {int(clock[0])}: apply() has consumed it; "
+            "go on with the state that apply() returned, and copy arrays that must outlive a merge"
+        )
+        raise ConsumedStateError(msg)
+
+
+def begin(clock: Array, *groups: Arrays) -> tuple[Array, tuple[Arrays, ...]]:
+    """Use up a state: advance its clock, return clock and arrays to write to.
+
+    From here on the old state is an error to use, also if the merge is interrupted half-way. Arrays that
+    cannot be written in place (a checkpoint mapped read-only) are copied, with the clock, once.
+    """
+    usable = clock.flags.writeable and all(a.flags.carray for group in groups for a in group)
+    if not usable:
+        clock, groups = clock.copy(), tuple(own(group) for group in groups)
+    clock += 1
+    return clock, groups

@@ -1,0 +1,62 @@
+"""The loops of ``merge``, compiled. Importing this module imports numba.
+
+No fast-math flag is set for the merges, so LLVM neither fuses nor reorders their operations. Sums may
+be re-associated (``reassoc`` alone: NaN and infinity keep their meaning), because a sum in one chain
+runs at a tenth of the memory speed; their last bits depend on the vector width of the processor.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+
+from eafl_flower.aggregation.merge import Kernels
+from eafl_flower.types import Array
+
+
+@cache
+def compiled_kernels(dtype: str) -> Kernels:
+    """Return the compiled loops for ``dtype``, "float32" or "float64"."""
+    scalar = numba.from_dtype(np.dtype(dtype))
+    written = numba.types.Array(scalar, 1, "C")
+    # One read-only signature takes both kinds of arrays; otherwise each would be compiled apart.
+    read = numba.types.Array(scalar, 1, "C", readonly=True)
+    step = compile_loop(_step, (written, read, scalar))
+    pull = compile_loop(_pull, (written, read, written, scalar, scalar, scalar))
+    rounded = np.dtype(dtype).type
+    return Kernels(
+        lambda t, d, weight: step(t, d, rounded(weight)),
+        lambda t, d, m, weight, stiffness, rate: pull(t, d, m, rounded(weight), rounded(stiffness), rounded(rate)),
+        compile_loop(_inner, (read, read), fastmath={"reassoc"}),
+    )
+
+
+def compile_loop(loop: Callable[..., Any], signature: tuple[Any, ...], **options: Any) -> Callable[..., Any]:
+    """Compile ``loop``, with the machine code kept on disk where some cache folder is writable."""
+    try:
+        compiled: Callable[..., Any] = numba.njit(signature, cache=True, nogil=True, **options)(loop)
+    except (RuntimeError, OSError):  # no writable folder for the cache, or no space left in it
+        compiled = numba.njit(signature, nogil=True, **options)(loop)
+    return compiled
+
+
+def _step(theta: Array, delta: Array, weight: Any) -> None:
+    for i in range(theta.size):
+        theta[i] += weight * delta[i]
+
+
+def _pull(theta: Array, delta: Array, mean: Array, weight: Any, stiffness: Any, rate: Any) -> None:
+    for i in range(theta.size):
+        t, m = theta[i], mean[i]
+        t += weight * delta[i] + stiffness * (m - t)
+        theta[i] = t
+        mean[i] = m + rate * (t - m)
+
+
+def _inner(x: Array, y: Array) -> float:
+    result = 0.0
+    for i in range(x.size):
+        result += np.float64(x[i]) * np.float64(y[i])
+    return result

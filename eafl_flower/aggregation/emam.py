@@ -1,0 +1,227 @@
+r"""EMAM: asynchronous merges with an exponential moving average of the model.
+
+Each update moves the global arrays to the exact minimiser of a quadratic energy (``objective.energy``).
+The source divides all terms by :math:`1+\beta` in code and only one in its documentation; the code's
+form is the minimiser and is the one built here.
+"""
+
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from eafl_flower.aggregation.acceptance import Accepted, Merged, accept, begin, check_current, new_clock, own
+from eafl_flower.aggregation.merge import pull, squared_norm, step
+from eafl_flower.aggregation.staleness import Estimated, EstimatedState, Exponential, HalfLife, StalenessRule
+from eafl_flower.errors import ConfigError
+from eafl_flower.types import Array, Arrays, Update, layout_of
+
+_NORMS_KEPT = 64
+_NORMS_NEEDED = 16
+_EXAMPLE_WEIGHTS = (0.2, 5.0)
+_TEN_IN_FLIGHT = HalfLife.for_in_flight(10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EMAMState:
+    """State of ``EMAMAggregator``; consumed by ``apply``.
+
+    ``average`` is the moving average, or None where nobody reads it. ``norms`` are the L2 norms of the
+    last accepted updates, after the guard; ``examples`` is the sum of examples over all merges.
+    ``last`` says how the newest update was merged.
+    """
+
+    arrays: Arrays
+    average: Arrays | None
+    version: int
+    clock: Array  # shape (1,): merges that the arrays hold, shared by all states of a stream
+    norms: tuple[float, ...] = ()
+    examples: int = 0
+    observed: EstimatedState = field(default_factory=EstimatedState)
+    last: Merged = field(default_factory=Merged)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EMAMAggregator:
+    r"""Merge each update by one proximal step, kept near the moving average.
+
+    .. math:: \theta^+ = \theta + \frac{\alpha\, w\, c\, \delta - \eta g + \beta(\bar\theta - \theta)}{1+\beta},
+              \qquad \bar\theta^+ = \mu\bar\theta + (1-\mu)\theta^+
+
+    with :math:`w` the staleness weight (times the weight by examples), :math:`c \le 1` the norm guard's
+    scale and :math:`g` the gradient of a public proxy loss at :math:`\theta`. With :math:`\beta > 0` an
+    update is pulled back later: its permanent share is :math:`(1-\mu)/(1+\beta-\mu)`.
+
+    Parameters
+    ----------
+    alpha
+        Step size :math:`\alpha`.
+    beta
+        Stiffness :math:`\beta` of the spring to the average; 0 makes the average a by-product.
+    mu
+        Memory :math:`\mu` of the average.
+    staleness
+        Staleness rule; ``HalfLife.for_in_flight(n)`` is made for n clients training at once.
+    norm_guard
+        Updates longer than this many times the median of the last 64 accepted norms are scaled down to
+        that length, from the 17th merge on; 0 switches the guard off. Values are checked either way.
+    weight_by_examples
+        Multiply by the update's examples over the mean of all updates so far, clipped to [0.2, 5].
+    serve
+        What ``served`` returns: the "current" arrays or the "average". Clients get the current ones.
+    proxy
+        Gradient of a public loss, shapes as the arrays, evaluated at the current arrays; or None.
+    eta, proxy_limit
+        Step :math:`\eta` of the proxy gradient, lowered until
+        :math:`\eta\|g\| \le` ``proxy_limit`` :math:`\cdot\|\alpha w c\,\delta\|`.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter is out of range.
+
+    References
+    ----------
+    EAFL-ALP, aggregation "EMAM"; weights after Xie et al., "Asynchronous federated optimization", 2019.
+
+    Examples
+    --------
+    >>> aggregator = EMAMAggregator(alpha=0.5, staleness=HalfLife(1.0))
+    >>> state = aggregator.init((np.zeros(2),))
+    >>> update = Update(client=0, delta=(np.ones(2),), base_version=0, num_examples=1)
+    >>> state = aggregator.apply(state, update)
+    >>> state = aggregator.apply(state, update)  # one merge late: half the weight
+    >>> aggregator.arrays(state)[0].tolist(), state.version, state.last.weight
+    ([0.75, 0.75], 2, 0.5)
+    """
+
+    alpha: float = 0.8
+    beta: float = 0.0
+    mu: float = 0.95
+    staleness: StalenessRule | Estimated = _TEN_IN_FLIGHT
+    norm_guard: float = 4.0
+    weight_by_examples: bool = False
+    serve: Literal["current", "average"] = "current"
+    proxy: Callable[[Arrays], Arrays] | None = None
+    eta: float = 1e-3
+    proxy_limit: float = 0.1
+
+    def __post_init__(self) -> None:
+        claims = {
+            "alpha": (self.alpha, 0 < self.alpha < math.inf, "above 0"),
+            "beta": (self.beta, 0 <= self.beta < math.inf, "0 or more"),
+            "mu": (self.mu, 0 <= self.mu < 1, "from 0 to below 1"),
+            "norm_guard": (self.norm_guard, 0 <= self.norm_guard < math.inf, "0 (off) or more"),
+            "serve": (self.serve, self.serve in ("current", "average"), "'current' or 'average'"),
+            "eta": (self.eta, 0 <= self.eta < math.inf, "0 or more"),
+            "proxy_limit": (self.proxy_limit, self.proxy_limit >= 0, "0 or more"),
+        }
+        wrong = [f"{name} = {value!r}: expected {what}" for name, (value, holds, what) in claims.items() if not holds]
+        if wrong:
+            raise ConfigError("EMAMAggregator: " + "; ".join(wrong))
+
+    @classmethod
+    def paper(
+        cls, variant: Literal["geolife", "ton-iot"] = "geolife", proxy: Callable[[Arrays], Arrays] | None = None
+    ) -> "EMAMAggregator":
+        """Return the source's settings, for its GeoLife and NGSIM or its TON_IoT and IoT device runs."""
+        if variant not in ("geolife", "ton-iot"):
+            msg = f"variant = {variant!r}: expected 'geolife' or 'ton-iot'"
+            raise ConfigError(msg)
+        alpha, mu = (0.8, 0.95) if variant == "geolife" else (1.0, 0.9)
+        rule = Exponential(2e-3)
+        return cls(
+            alpha=alpha, beta=0.2, mu=mu, staleness=rule, norm_guard=0.0, proxy=proxy, eta=1e-3, proxy_limit=math.inf
+        )
+
+    def init(self, arrays: Arrays) -> EMAMState:
+        """Return the state before the first merge; ``arrays`` are copied, the average starts at them."""
+        average = own(arrays) if self.beta > 0 or self.serve == "average" else None
+        return EMAMState(arrays=own(arrays), average=average, version=0, clock=new_clock())
+
+    def apply(self, state: EMAMState, update: Update) -> EMAMState:
+        """Merge ``update`` in place; consumes ``state``.
+
+        Raises
+        ------
+        UpdateRefusedError
+            If ``accept`` refuses the update; ``state`` is unchanged and usable.
+        ConsumedStateError
+            If ``state`` has been used before.
+        ValueError
+            If the proxy gradient has other shapes or is not finite; ``state`` is unchanged and usable.
+        """
+        check_current(state.clock, state.version)
+        accepted = accept(state.arrays, update, version=state.version)
+        weight = self._weight(state, accepted, update)
+        scale = self._guard_scale(state.norms, accepted.norm)
+        deltas, push = accepted.deltas, self.alpha * weight * scale
+        if self.proxy is not None:
+            deltas, push = self._with_proxy(state.arrays, deltas, push, push * accepted.norm), 1.0
+        observed = state.observed
+        if isinstance(self.staleness, Estimated):
+            observed = self.staleness.observe(observed, update.client, update.base_version, accepted.deltas)
+        kept = () if state.average is None else state.average
+        clock, (arrays, average) = begin(state.clock, state.arrays, kept)
+        damping = 1.0 + self.beta
+        if state.average is None:
+            step(arrays, deltas, push / damping)
+        else:
+            pull(arrays, deltas, average, weight=push / damping, stiffness=self.beta / damping, momentum=self.mu)
+        return EMAMState(
+            arrays=arrays,
+            average=None if state.average is None else average,
+            version=state.version + 1,
+            clock=clock,
+            norms=(*state.norms, scale * accepted.norm)[-_NORMS_KEPT:] if self.norm_guard else (),
+            examples=state.examples + update.num_examples,
+            observed=observed,
+            last=Merged(staleness=accepted.staleness, weight=weight, scale=scale, norm=accepted.norm),
+        )
+
+    def arrays(self, state: EMAMState) -> Arrays:
+        """Return the current arrays, valid until the next ``apply``; not to be written to."""
+        check_current(state.clock, state.version)
+        return state.arrays
+
+    def served(self, state: EMAMState) -> Arrays:
+        """Return the arrays to be evaluated and saved, valid until the next ``apply``."""
+        current = self.arrays(state)
+        return state.average if self.serve == "average" and state.average is not None else current
+
+    def _weight(self, state: EMAMState, accepted: Accepted, update: Update) -> float:
+        rule = self.staleness.rule(state.observed) if isinstance(self.staleness, Estimated) else self.staleness
+        weight = rule.weight(accepted.staleness)
+        total = state.examples + update.num_examples
+        if self.weight_by_examples and total:
+            share = update.num_examples * (state.version + 1) / total
+            weight *= min(max(share, _EXAMPLE_WEIGHTS[0]), _EXAMPLE_WEIGHTS[1])
+        return weight
+
+    def _guard_scale(self, norms: tuple[float, ...], norm: float) -> float:
+        if not self.norm_guard or len(norms) < _NORMS_NEEDED:
+            return 1.0
+        limit = self.norm_guard * statistics.median(norms)
+        # A median of zero (clients that did not train) must not refuse everything that follows.
+        return limit / norm if 0 < limit < norm else 1.0
+
+    def _with_proxy(self, arrays: Arrays, deltas: Arrays, push: float, length: float) -> Arrays:
+        """Return ``push * delta - eta * g`` as new arrays; integer arrays keep their delta."""
+        assert self.proxy is not None
+        gradient = self.proxy(arrays)
+        shapes, expected = [g.shape for g in gradient], [a.shape for a in arrays]
+        if shapes != expected:
+            msg = f"the proxy gradient has shapes {shapes}, expected {expected}"
+            raise ValueError(msg)
+        norm = math.sqrt(squared) if math.isfinite(squared := squared_norm(gradient)) else math.nan
+        if math.isnan(norm):
+            msg = f"the proxy gradient is not finite at {layout_of(arrays)}"
+            raise ValueError(msg)
+        eta = min(self.eta, self.proxy_limit * length / norm) if norm > 0 else 0.0
+        return tuple(
+            d if d.dtype.kind != "f" else (push * d - eta * np.asarray(g)).astype(d.dtype, copy=False)
+            for d, g in zip(deltas, gradient, strict=True)
+        )

@@ -1,0 +1,218 @@
+"""The rules EMAM is compared with: FedAsync, FedBuff and FedAvg."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from eafl_flower.aggregation.acceptance import Merged, accept, begin, check_current, new_clock, own
+from eafl_flower.aggregation.merge import step
+from eafl_flower.aggregation.staleness import Polynomial, StalenessRule
+from eafl_flower.errors import ConfigError
+from eafl_flower.types import Array, Arrays, Update
+
+_INVERSE_ROOT = Polynomial(0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceState:
+    """State of ``FedAsync`` and ``FedAvg``; consumed by ``apply``."""
+
+    arrays: Arrays
+    version: int
+    clock: Array  # shape (1,): merges that the arrays hold, shared by all states of a stream
+    last: Merged = field(default_factory=Merged)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedAsync:
+    r"""Mix the global arrays with the client's.
+
+    .. math:: \theta^+ = (1 - a\,s(\tau))\,\theta + a\,s(\tau)\,\theta_k, \qquad \theta_k = \theta_{base} + \delta_k
+
+    Needs ``Update.base``, the arrays the client started from. Integer arrays get the whole delta.
+
+    Parameters
+    ----------
+    mixing
+        The share :math:`a` in (0, 1].
+    staleness
+        The weight :math:`s`.
+
+    References
+    ----------
+    Xie, Koyejo and Gupta, "Asynchronous federated optimization", 2019, arXiv 1903.03934, algorithm 1.
+    """
+
+    mixing: float = 0.6
+    staleness: StalenessRule = _INVERSE_ROOT
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mixing <= 1:
+            msg = f"FedAsync: mixing = {self.mixing}: expected above 0, at most 1"
+            raise ConfigError(msg)
+
+    def init(self, arrays: Arrays) -> ReferenceState:
+        """Return the state before the first merge; ``arrays`` are copied."""
+        return ReferenceState(arrays=own(arrays), version=0, clock=new_clock())
+
+    def apply(self, state: ReferenceState, update: Update) -> ReferenceState:
+        """Merge ``update`` in place; consumes ``state``.
+
+        Raises
+        ------
+        UpdateRefusedError
+            If ``accept`` refuses the update or its base; ``state`` is unchanged and usable.
+        ConsumedStateError
+            If ``state`` has been used before.
+        ValueError
+            If ``update.base`` is None.
+        """
+        check_current(state.clock, state.version)
+        if update.base is None:
+            msg = f"update of client {update.client} has no base: FedAsync mixes the client's arrays, base + delta"
+            raise ValueError(msg)
+        accepted = accept(state.arrays, update, version=state.version)
+        # The base came with the update, so it is as little to be trusted.
+        base = accept(state.arrays, replace(update, delta=update.base), version=state.version).deltas
+        moves = tuple(
+            d if a.dtype.kind != "f" else (b + d) - a
+            for a, b, d in zip(state.arrays, base, accepted.deltas, strict=True)
+        )
+        weight = self.staleness.weight(accepted.staleness)
+        clock, (arrays,) = begin(state.clock, state.arrays)
+        step(arrays, moves, self.mixing * weight)
+        last = Merged(staleness=accepted.staleness, weight=weight, norm=accepted.norm)
+        return ReferenceState(arrays=arrays, version=state.version + 1, clock=clock, last=last)
+
+    def arrays(self, state: ReferenceState) -> Arrays:
+        """Return the current arrays, valid until the next ``apply``; not to be written to."""
+        check_current(state.clock, state.version)
+        return state.arrays
+
+    def served(self, state: ReferenceState) -> Arrays:
+        """Return the arrays to be evaluated and saved: the current ones."""
+        return self.arrays(state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedAvg:
+    r"""Add the update: :math:`\theta^+ = \theta + \eta_s\,\delta`.
+
+    With ``barrier.combine`` over the clients of a round and rate 1 this is federated averaging
+    (McMahan et al., "Communication-efficient learning of deep networks from decentralized data", 2017).
+    """
+
+    server_rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_rate("FedAvg", self.server_rate)
+
+    def init(self, arrays: Arrays) -> ReferenceState:
+        """Return the state before the first merge; ``arrays`` are copied."""
+        return ReferenceState(arrays=own(arrays), version=0, clock=new_clock())
+
+    def apply(self, state: ReferenceState, update: Update) -> ReferenceState:
+        """Merge ``update`` in place; consumes ``state``. Raises as ``EMAMAggregator.apply`` does."""
+        check_current(state.clock, state.version)
+        accepted = accept(state.arrays, update, version=state.version)
+        clock, (arrays,) = begin(state.clock, state.arrays)
+        step(arrays, accepted.deltas, self.server_rate)
+        last = Merged(staleness=accepted.staleness, norm=accepted.norm)
+        return ReferenceState(arrays=arrays, version=state.version + 1, clock=clock, last=last)
+
+    def arrays(self, state: ReferenceState) -> Arrays:
+        """Return the current arrays, valid until the next ``apply``; not to be written to."""
+        check_current(state.clock, state.version)
+        return state.arrays
+
+    def served(self, state: ReferenceState) -> Arrays:
+        """Return the arrays to be evaluated and saved: the current ones."""
+        return self.arrays(state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedBuffState:
+    """State of ``FedBuff``; consumed by ``apply``. ``version`` counts flushes, ``received`` updates."""
+
+    arrays: Arrays
+    version: int
+    buffer: Arrays  # weighted sum of the deltas since the last flush
+    buffered: int
+    received: int
+    clock: Array  # shape (1,): updates that arrays and buffer hold, shared by all states of a stream
+    last: Merged = field(default_factory=Merged)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FedBuff:
+    r"""Collect ``buffer_size`` updates, then add their weighted mean; a version is one flush.
+
+    .. math:: \theta^+ = \theta + \frac{\eta_s}{K} \sum_{i=1}^{K} s(\tau_i)\,\delta_i
+
+    Parameters
+    ----------
+    buffer_size
+        Updates per flush :math:`K`.
+    server_rate
+        Rate :math:`\eta_s`.
+    staleness
+        The weight :math:`s`, of staleness counted in flushes.
+
+    References
+    ----------
+    Nguyen et al., "Federated learning with buffered asynchronous aggregation", AISTATS 2022.
+    """
+
+    buffer_size: int = 10
+    server_rate: float = 1.0
+    staleness: StalenessRule = _INVERSE_ROOT
+
+    def __post_init__(self) -> None:
+        _check_rate("FedBuff", self.server_rate)
+        if self.buffer_size < 1:
+            msg = f"FedBuff: buffer_size = {self.buffer_size}: expected 1 or more"
+            raise ConfigError(msg)
+
+    def init(self, arrays: Arrays) -> FedBuffState:
+        """Return the state before the first update; ``arrays`` are copied."""
+        current = own(arrays)
+        buffer = tuple(np.zeros_like(a) for a in current)
+        return FedBuffState(arrays=current, version=0, buffer=buffer, buffered=0, received=0, clock=new_clock())
+
+    def apply(self, state: FedBuffState, update: Update) -> FedBuffState:
+        """Take in ``update`` in place; consumes ``state``. Raises as ``EMAMAggregator.apply`` does."""
+        check_current(state.clock, state.received)
+        accepted = accept(state.arrays, update, version=state.version)
+        weight = self.staleness.weight(accepted.staleness)
+        clock, (arrays, buffer) = begin(state.clock, state.arrays, state.buffer)
+        step(buffer, accepted.deltas, weight)
+        full = state.buffered + 1 >= self.buffer_size
+        if full:
+            step(arrays, buffer, self.server_rate / self.buffer_size)
+            for total in buffer:
+                total.fill(0)
+        return FedBuffState(
+            arrays=arrays,
+            version=state.version + full,
+            buffer=buffer,
+            buffered=0 if full else state.buffered + 1,
+            received=state.received + 1,
+            clock=clock,
+            last=Merged(staleness=accepted.staleness, weight=weight, norm=accepted.norm),
+        )
+
+    def arrays(self, state: FedBuffState) -> Arrays:
+        """Return the current arrays, valid until the next ``apply``; not to be written to."""
+        check_current(state.clock, state.received)
+        return state.arrays
+
+    def served(self, state: FedBuffState) -> Arrays:
+        """Return the arrays to be evaluated and saved: the current ones, without the buffer."""
+        return self.arrays(state)
+
+
+def _check_rate(name: str, rate: float) -> None:
+    if not 0 < rate < math.inf:
+        msg = f"{name}: server_rate = {rate}: expected a finite number above 0"
+        raise ConfigError(msg)
