@@ -1,0 +1,67 @@
+"""The Flower App Bundle: what it carries, and that it runs where eafl-flower is not installed."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+# Without `site` no .pth file is read, so an editable install of eafl-flower is not seen: only its dependencies are.
+LOAD = """
+import sys
+bundle, *site_packages = sys.argv[1:]
+sys.path[:0] = [bundle]
+sys.path += site_packages
+from eafl_flower.server_app import app as server_app
+from eafl_flower.client_app import app as client_app
+from eafl_flower.config import RunConfig, preset_names
+outside = [m.__name__ for n, m in sys.modules.items() if n.split(".")[0] == "eafl_flower" and bundle not in m.__file__]
+assert not outside, outside
+for name in preset_names():
+    RunConfig.from_toml(name)
+print(type(server_app).__name__, type(client_app).__name__, len(preset_names()))
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(copied_checkout, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("bundle")
+    flwr = Path(sysconfig.get_path("scripts")) / "flwr"
+    command = [flwr, "build", "--app", copied_checkout]
+    environment = os.environ | {"FLWR_HOME": str(out / "home"), "FLWR_TELEMETRY_ENABLED": "0"}
+    built = subprocess.run(command, cwd=out, env=environment, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (file,) = out.glob("*.fab")
+    return file
+
+
+def test_the_bundle_carries_the_package_and_its_papers_only(bundle):
+    names = set(zipfile.ZipFile(bundle).namelist())
+    assert {name for name in names if not name.startswith("eafl_flower/")} == {
+        ".info/CONTENT",
+        "LICENSE",
+        "README.md",
+        "pyproject.toml",
+    }
+
+
+def test_the_bundle_carries_every_module_and_preset(bundle, checkout):
+    package = checkout / "eafl_flower"
+    wanted = {path.relative_to(checkout).as_posix() for ending in ("*.py", "*.toml") for path in package.rglob(ending)}
+    assert wanted <= set(zipfile.ZipFile(bundle).namelist())
+
+
+def test_the_bundle_loads_where_only_the_dependencies_are_installed(bundle, tmp_path, checkout):
+    zipfile.ZipFile(bundle).extractall(tmp_path / "app")
+    site_packages = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [sys.executable, "-S", "-c", LOAD, tmp_path / "app", *site_packages]
+    loaded = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert loaded.returncode == 0, loaded.stderr
+    number = len(list((checkout / "strategies").glob("*.toml")))
+    assert loaded.stdout.split() == ["ServerApp", "ClientApp", str(number)]
