@@ -7,6 +7,7 @@ EAFLError
 ├── UpdateRefusedError (ValueError)    an update is not finite or does not fit the model
 ├── ProtocolError      (RuntimeError)  the other side of the wire broke the protocol
 ├── ConsumedStateError (RuntimeError)  a state is used again after the operation that consumed it
+├── ClientFailedError  (RuntimeError)  a client's own code failed: out of memory, or it tried to exit
 ├── CheckpointError    (RuntimeError)  a checkpoint is missing, damaged or belongs to another run
 └── RunFailedError     (RuntimeError)  the run ended because it could not go on
 """
@@ -38,6 +39,10 @@ class ProtocolError(EAFLError, RuntimeError):
 
 class ConsumedStateError(EAFLError, RuntimeError):
     """A state is used again after the operation that consumed it."""
+
+
+class ClientFailedError(EAFLError, RuntimeError):
+    """A client's own code failed in a way that must not take its node or the run with it."""
 
 
 class CheckpointError(EAFLError, RuntimeError):

@@ -99,22 +99,35 @@ class Task(Protocol):
     """A model with its training and scoring, without federation.
 
     ``arrays`` are the complete model; the first ``num_shared`` of them are federated, the rest are
-    the private head.
+    the private head. The first ``num_backbone`` are what a client that never trained takes as given: it
+    fits only the arrays behind them.
     """
 
     @property
     def num_shared(self) -> int:
         """Number of leading arrays that are federated."""
 
+    @property
+    def num_backbone(self) -> int:
+        """Number of leading arrays before the head, federated or not."""
+
     def init(self, rng: np.random.Generator) -> Arrays:
         """Return the initial arrays of the complete model."""
 
     def train(
-        self, arrays: Arrays, rows: Rows, rng: np.random.Generator, *, epochs: int, first_trained: int = 0
+        self,
+        arrays: Arrays,
+        rows: Rows,
+        rng: np.random.Generator,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        first_trained: int = 0,
     ) -> tuple[Arrays, float]:
-        """Train on the training rows; return new arrays and the mean loss of the last epoch.
+        """Train on the training rows; return new arrays and the mean loss of the last pass over them.
 
-        Arrays before ``first_trained`` are frozen.
+        Exactly one of ``epochs`` (complete passes) and ``steps`` (batches) is given. Arrays before
+        ``first_trained`` are frozen.
         """
 
     def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, float]:

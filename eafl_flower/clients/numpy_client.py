@@ -1,0 +1,210 @@
+"""Our client: a task on one client's rows, with a private head that stays on the node."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TypeVar
+
+from flwr.app import Context
+from flwr.client import NumPyClient
+from flwr.common.typing import NDArrays, Scalar
+
+from eafl_flower.clients.partition import partition_of
+from eafl_flower.errors import ConfigError, ProtocolError
+from eafl_flower.protocols import DataSource, Task
+from eafl_flower.rng import generator
+from eafl_flower.strategies.records import array_record, arrays_of
+from eafl_flower.tasks.checks import check_layout
+from eafl_flower.types import Arrays, Layout, Rows, layout_of
+
+HEAD = "head"
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(kw_only=True)
+class Workload:
+    """What all clients of a run have in common.
+
+    Parameters
+    ----------
+    task, source
+        The model and the rows of all clients.
+    seed
+        Seed of the run, for servers that do not send one.
+    local_epochs
+        Passes over the rows in one job.
+    unseen_steps
+        Steps for which a client that never trained fits its head before it is scored.
+    """
+
+    task: Task
+    source: DataSource
+    seed: int
+    local_epochs: int = 1
+    unseen_steps: int = 50
+
+    def __post_init__(self) -> None:
+        self._initial: dict[int, Arrays] = {}
+
+    def initial(self, seed: int) -> Arrays:
+        """Return the complete model every client starts from (read-only)."""
+        if seed not in self._initial:
+            arrays = self.task.init(generator(seed, "init"))
+            for array in arrays:
+                array.flags.writeable = False
+            self._initial = {seed: arrays}
+        return self._initial[seed]
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Layout of the complete model."""
+        return layout_of(self.initial(self.seed))
+
+
+def federated_client_fn(
+    build: Callable[[K], Workload], key_of: Callable[[Context], K]
+) -> Callable[[Context], "FederatedClient"]:
+    """Return a ``client_fn`` that builds the workload once per process and configuration.
+
+    Parameters
+    ----------
+    build
+        Makes the workload from a configuration; a function of a module, so that it is the same object
+        in every process.
+    key_of
+        Returns the configuration that a context asks for; equal keys share a workload.
+    """
+
+    def client_fn(context: Context) -> FederatedClient:
+        return FederatedClient(_workload(build, key_of(context)), context)
+
+    return client_fn
+
+
+@lru_cache(maxsize=4)
+def _workload(build: Callable[[K], Workload], key: K) -> Workload:
+    return build(key)
+
+
+class FederatedClient(NumPyClient):
+    """Trains and scores a task on the rows of one client.
+
+    The shared arrays come and go with the messages; the private head lives in ``context.state["head"]``
+    and starts from the initial head that all clients have in common. Randomness is a function of
+    (seed, client, dispatch counter). A client whose partition is not below ``source.num_seen`` never
+    trains: it is scored with a fresh head fitted to its first quarter of rows.
+    """
+
+    def __init__(self, workload: Workload, context: Context) -> None:
+        self.workload = workload
+        self.context = context
+        self.partition, self.num_partitions = partition_of(context)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The client's rows."""
+        return self.workload.source.partition(self.partition)
+
+    @property
+    def num_examples(self) -> int:
+        """Number of training rows; 0 for a node more than the data has clients."""
+        return len(self.rows.y_train) if self.partition < self.workload.source.num_clients else 0
+
+    @property
+    def trains(self) -> bool:
+        """Whether the client takes part in training."""
+        return self.partition < self.workload.source.num_seen
+
+    @property
+    def device(self) -> str:
+        """Where the task computes."""
+        return str(getattr(self.workload.task, "device", "cpu"))
+
+    def get_parameters(self, config: dict[str, Scalar]) -> NDArrays:
+        """Return the initial shared arrays."""
+        return list(self.workload.initial(self._seed(config))[: self.workload.task.num_shared])
+
+    def fit(self, parameters: NDArrays, config: dict[str, Scalar]) -> tuple[NDArrays, int, dict[str, Scalar]]:
+        """Run one local job and keep the head; return the new shared arrays.
+
+        Raises
+        ------
+        ProtocolError
+            If the arrays do not fit the task, or this client is one that never trains.
+        ConfigError
+            If the data is made for another number of nodes.
+        """
+        self._check_nodes()
+        if not self.trains:
+            msg = f"client {self.partition} never trains (the data has {self.workload.source.num_seen} seen clients)"
+            raise ProtocolError(msg)
+        task, seed = self.workload.task, self._seed(config)
+        counter = int(config.get("eafl.counter", config.get("server-round", 0)))
+        model = self._shared(parameters) + self._head(seed)
+        rng = generator(seed, "train", self.partition, counter)
+        model, loss = task.train(model, self.rows, rng, epochs=self.workload.local_epochs)
+        head = model[task.num_shared :]
+        if head:
+            self.context.state[HEAD] = array_record([str(i) for i in range(len(head))], head)
+        return list(model[: task.num_shared]), self.num_examples, {"loss": loss}
+
+    def evaluate(  # type: ignore[override]  # None instead of a loss that would mean another thing
+        self, parameters: NDArrays, config: dict[str, Scalar]
+    ) -> tuple[float | None, int, dict[str, Scalar]]:
+        """Score on the test rows; nothing is kept.
+
+        A seen client reports its loss and ``accuracy-before`` any further training, and with
+        ``after-training`` in the configuration ``accuracy-after`` one more local job. An unseen client
+        reports ``accuracy-unseen``: backbone frozen, fresh head.
+
+        Raises
+        ------
+        ProtocolError
+            If the arrays do not fit the task.
+        ConfigError
+            If the data is made for another number of nodes.
+        """
+        self._check_nodes()
+        task, seed = self.workload.task, self._seed(config)
+        shared, count = self._shared(parameters), len(self.rows.y_test)
+        if not self.trains:
+            backbone = shared[: task.num_backbone]
+            model = backbone + self.workload.initial(seed)[len(backbone) :]
+            model, _ = task.train(
+                model,
+                self.rows,
+                generator(seed, "unseen", self.partition),
+                steps=self.workload.unseen_steps,
+                first_trained=len(backbone),
+            )
+            return None, count, {"accuracy-unseen": task.evaluate(model, self.rows)[1]}
+        model = shared + self._head(seed)
+        loss, accuracy = task.evaluate(model, self.rows)
+        scores: dict[str, Scalar] = {"accuracy-before": accuracy}
+        if config.get("after-training"):
+            rng = generator(seed, "after", self.partition)
+            model, _ = task.train(model, self.rows, rng, epochs=self.workload.local_epochs)
+            scores["accuracy-after"] = task.evaluate(model, self.rows)[1]
+        return loss, count, scores
+
+    def _check_nodes(self) -> None:
+        source = self.workload.source
+        if self.num_partitions != source.num_clients:
+            msg = (
+                f"num-partitions = {self.num_partitions}, but the data {source.name} has {source.num_clients} clients: "
+                "start as many nodes, or set data.clients to their number"
+            )
+            raise ConfigError(msg)
+
+    def _seed(self, config: dict[str, Scalar]) -> int:
+        return int(config.get("eafl.seed", self.workload.seed))
+
+    def _shared(self, parameters: NDArrays) -> Arrays:
+        return check_layout(parameters, self.workload.layout[: self.workload.task.num_shared])
+
+    def _head(self, seed: int) -> Arrays:
+        first = self.workload.task.num_shared
+        if HEAD not in self.context.state:
+            return self.workload.initial(seed)[first:]
+        stored = arrays_of(self.context.state.array_records[HEAD])
+        return check_layout(stored, self.workload.layout[first:])

@@ -1,0 +1,119 @@
+"""Softmax regression in numpy: the smallest task, for users without torch and for runs with very many clients."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eafl_flower.errors import ConfigError
+from eafl_flower.tasks.checks import check_rows
+from eafl_flower.tasks.passes import steps_per_pass
+from eafl_flower.types import Arrays, Rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxTask:
+    r"""Multinomial logistic regression, trained by mini-batch SGD.
+
+    .. math:: p = \mathrm{softmax}(x W^\top + b), \qquad
+              \nabla_W = \tfrac1n (p - e_y)^\top x + \lambda W
+
+    The arrays are ``W`` (num_classes, num_features) and ``b`` (num_classes,), both federated. The model
+    is one layer, so it has no backbone: a client that never trained fits all of it.
+
+    Parameters
+    ----------
+    num_features, num_classes
+        Size of the model.
+    learning_rate
+        Step size.
+    weight_decay
+        Coefficient λ of the squared norm.
+    batch_size
+        Rows a step.
+
+    Raises
+    ------
+    ConfigError
+        If a size or rate is not positive, or ``weight_decay`` is negative.
+    """
+
+    num_features: int
+    num_classes: int
+    learning_rate: float = 0.1
+    weight_decay: float = 0.0
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        sizes = min(self.num_features, self.num_classes, self.batch_size)
+        if sizes < 1 or not self.learning_rate > 0 or not self.weight_decay >= 0:
+            msg = f"{self}: expected positive sizes and learning rate, and weight decay >= 0"
+            raise ConfigError(msg)
+
+    @property
+    def num_shared(self) -> int:
+        """Both arrays are federated."""
+        return 2
+
+    @property
+    def num_backbone(self) -> int:
+        """There is no backbone."""
+        return 0
+
+    def init(self, rng: np.random.Generator) -> Arrays:
+        """Return zeros: the loss is convex, its minimum does not depend on the start."""
+        return np.zeros((self.num_classes, self.num_features), np.float32), np.zeros(self.num_classes, np.float32)
+
+    def train(
+        self,
+        arrays: Arrays,
+        rows: Rows,
+        rng: np.random.Generator,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        first_trained: int = 0,
+    ) -> tuple[Arrays, float]:
+        """Return arrays after SGD on the training rows and the mean loss of the last pass."""
+        x, y = rows.x_train, rows.y_train
+        check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
+        weight, bias = (np.array(a, np.float32) for a in arrays)
+        rate, decay = np.float32(self.learning_rate), np.float32(1 - self.learning_rate * self.weight_decay)
+        plan = steps_per_pass(len(x), self.batch_size, epochs=epochs, steps=steps)
+        loss, seen = 0.0, 1
+        for batches in plan:
+            order = rng.permutation(len(x))
+            loss, seen = 0.0, 0
+            for i in range(batches):
+                batch = order[i * self.batch_size : (i + 1) * self.batch_size]
+                xb, yb = x[batch], y[batch]
+                log_p = _log_softmax(xb @ weight.T + bias)
+                picked = np.arange(len(batch)), yb
+                loss -= float(log_p[picked].sum())
+                seen += len(batch)
+                error = np.exp(log_p)
+                error[picked] -= 1
+                error *= rate / len(batch)
+                if first_trained < 1:
+                    weight *= decay
+                    weight -= error.T @ xb
+                if first_trained < 2:
+                    bias *= decay
+                    bias -= error.sum(axis=0)
+        return (weight, bias), loss / seen
+
+    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, float]:
+        """Return mean loss and accuracy on the test rows; zeros if there are none."""
+        x, y = rows.x_test, rows.y_test
+        check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
+        if not len(y):
+            return 0.0, 0.0
+        weight, bias = arrays
+        log_p = _log_softmax(x @ weight.T + bias)
+        return -float(log_p[np.arange(len(y)), y].mean()), float((log_p.argmax(axis=1) == y).mean())
+
+
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    logits -= logits.max(axis=1, keepdims=True)
+    logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return logits

@@ -1,0 +1,222 @@
+"""A small multilayer perceptron for rows of features, on the CPU (numpy) or a GPU (torch).
+
+Clients hold a few dozen rows and a step on them takes microseconds, so that autograd and optimiser
+objects would cost more than the arithmetic. The backward pass of an MLP is a few lines; parameters and
+gradients are one flat vector each, with the layers as views. Tests hold both against ``torch.autograd``
+and ``torch.optim``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import Any, Literal
+
+import numpy as np
+
+from eafl_flower.errors import ConfigError
+from eafl_flower.tasks.backend import DEVICES, Backend, backend_for
+from eafl_flower.tasks.checks import check_rows
+from eafl_flower.tasks.optimizers import SGD, AdamW, Optimizer
+from eafl_flower.tasks.passes import steps_per_pass
+from eafl_flower.types import Arrays, Rows
+
+HEADS = ("private", "federated")
+OPTIMIZERS: dict[str, Callable[[float, float], Optimizer]] = {"sgd": SGD, "adamw": AdamW}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TabularTask:
+    r"""ReLU network ``num_features - hidden - num_classes`` under cross-entropy.
+
+    .. math:: h_0 = x, \quad h_l = \max(0, W_l h_{l-1} + b_l), \quad p = \mathrm{softmax}(W_L h_{L-1} + b_L)
+
+    The arrays are ``W (outputs, inputs), b (outputs,)`` of each layer, float32. The hidden layers are the
+    backbone, the last layer is the head. With a private head only the backbone is federated (FedPer).
+
+    Parameters
+    ----------
+    num_features, num_classes
+        Size of input and output.
+    hidden
+        Widths of the hidden layers.
+    head
+        ``"private"``: the last layer stays with the client; ``"federated"``: it travels too.
+    optimizer
+        ``"sgd"`` or ``"adamw"``; fresh in every job.
+    learning_rate, weight_decay
+        Of the optimiser; the decay applies to all trained arrays.
+    batch_size
+        Rows a step; the last batch of a pass may be smaller.
+    device
+        ``"cpu"``, ``"cuda"`` or ``"auto"`` (CUDA where there is a GPU).
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+
+    References
+    ----------
+    Arivazhagan et al., "Federated learning with personalization layers", arXiv:1912.00818, 2019.
+    """
+
+    num_features: int
+    num_classes: int
+    hidden: tuple[int, ...] = (32, 32)
+    head: Literal["private", "federated"] = "private"
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = 0.1
+    weight_decay: float = 0.0
+    batch_size: int = 16
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+
+    def __post_init__(self) -> None:
+        wrong = [
+            f'{name} = "{getattr(self, name)}": expected one of {", ".join(allowed)}'
+            for name, allowed in (("head", HEADS), ("optimizer", tuple(OPTIMIZERS)), ("device", DEVICES))
+            if getattr(self, name) not in allowed
+        ]
+        if min(self.num_features, self.num_classes, self.batch_size, *self.hidden) < 1:
+            wrong.append("sizes must be at least 1")
+        if not self.learning_rate > 0 or not self.weight_decay >= 0:
+            wrong.append("expected a positive learning rate and weight decay >= 0")
+        if wrong:
+            msg = f"{self}: {'; '.join(wrong)}"
+            raise ConfigError(msg)
+
+    @property
+    def num_shared(self) -> int:
+        """Number of leading arrays that are federated."""
+        return len(self._shapes) if self.head == "federated" else self.num_backbone
+
+    @property
+    def num_backbone(self) -> int:
+        """Number of arrays of the hidden layers."""
+        return 2 * len(self.hidden)
+
+    def init(self, rng: np.random.Generator) -> Arrays:
+        """Return weights and biases uniform within ± 1/sqrt(inputs), as ``torch.nn.Linear`` has them."""
+        bounds = [shape[1] ** -0.5 for shape in self._shapes[::2] for _ in range(2)]
+        return tuple(
+            rng.uniform(-bound, bound, shape).astype(np.float32)
+            for bound, shape in zip(bounds, self._shapes, strict=True)
+        )
+
+    def train(
+        self,
+        arrays: Arrays,
+        rows: Rows,
+        rng: np.random.Generator,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        first_trained: int = 0,
+    ) -> tuple[Arrays, float]:
+        """Return arrays after training on the training rows and the mean loss of the last pass over them.
+
+        Parameters
+        ----------
+        arrays
+            The complete model.
+        rows
+            The client's rows; only the training rows are looked at.
+        rng
+            Shuffles the rows before each pass.
+        epochs, steps
+            Length of the job in passes or in batches: one of them.
+        first_trained
+            Arrays before this index are frozen.
+
+        Raises
+        ------
+        DataError
+            If there are no training rows, or rows and model do not fit.
+        ConfigError
+            If there is no such device.
+        torch.OutOfMemoryError
+            If the GPU is full.
+        """
+        x, y = rows.x_train, rows.y_train
+        check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
+        plan = steps_per_pass(len(x), self.batch_size, epochs=epochs, steps=steps)
+        backend = backend_for(self.device)
+        flat = backend.put(np.concatenate([a.ravel() for a in arrays]))
+        parameters = self._views(flat)
+        # layers before the first that trains are a fixed function of the rows: computed once
+        frozen = first_trained // 2 * 2
+        features = _hidden(backend.put(x), parameters[:frozen])[-1]
+        targets = backend.put(np.eye(self.num_classes, dtype=np.float32)[y])
+        flat_gradient = 0 * flat
+        gradients = self._views(flat_gradient)[frozen:]
+        trained, gradient = flat[self._offsets[first_trained] :], flat_gradient[self._offsets[first_trained] :]
+        optimizer = OPTIMIZERS[self.optimizer](self.learning_rate, self.weight_decay)
+        size, seen, loss = self.batch_size, 1, 0 * flat[0]
+        for batches in plan:
+            order = backend.put(rng.permutation(len(y))[: batches * size])
+            xs, ys = features[order], targets[order]
+            seen, loss = len(order), 0 * loss
+            for i in range(0, batches * size, size):
+                loss = loss + _backward(backend, xs[i : i + size], ys[i : i + size], parameters[frozen:], gradients)
+                optimizer.step(trained, gradient)
+        return tuple(self._views(backend.get(flat))), float(loss) / seen
+
+    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, float]:
+        """Return mean loss and accuracy on the test rows; zeros if there are none."""
+        x, y = rows.x_test, rows.y_test
+        check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
+        if not len(y):
+            return 0.0, 0.0
+        backend = backend_for(self.device)
+        parameters = [backend.put(a) for a in arrays]
+        hidden = _hidden(backend.put(x), parameters[:-2])[-1]
+        logits = backend.get(hidden @ parameters[-2].T + parameters[-1])
+        logits -= logits.max(axis=1, keepdims=True)
+        losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
+        return float(losses.mean()), float((logits.argmax(axis=1) == y).mean())
+
+    @cached_property
+    def _shapes(self) -> list[tuple[int, ...]]:
+        widths = (self.num_features, *self.hidden, self.num_classes)
+        return [shape for inputs, outputs in pairwise(widths) for shape in ((outputs, inputs), (outputs,))]
+
+    @cached_property
+    def _offsets(self) -> list[int]:
+        return list(accumulate((int(np.prod(s)) for s in self._shapes), initial=0))
+
+    def _views(self, flat: Any) -> list[Any]:
+        bounds = pairwise(self._offsets)
+        return [flat[i:j].reshape(shape) for (i, j), shape in zip(bounds, self._shapes, strict=True)]
+
+
+def _hidden(x: Any, parameters: Sequence[Any]) -> list[Any]:
+    """Return ``x`` and the output of each ReLU layer."""
+    outputs = [x]
+    for weight, bias in zip(parameters[::2], parameters[1::2], strict=True):
+        x = x @ weight.T
+        x += bias
+        x *= x > 0
+        outputs.append(x)
+    return outputs
+
+
+def _backward(backend: Backend, x: Any, y: Any, parameters: Sequence[Any], gradients: Sequence[Any]) -> Any:
+    """Return the summed loss of a batch with one-hot labels ``y``; write the gradients of its mean."""
+    xp = backend.functions
+    inputs = _hidden(x, parameters[:-2])
+    logits = inputs[-1] @ parameters[-2].T
+    logits += parameters[-1]
+    logits -= xp.amax(logits, axis=1, keepdims=True)
+    error = xp.exp(logits)
+    total = error.sum(axis=1, keepdims=True)
+    loss = xp.log(total).sum() - (logits * y).sum()
+    error /= total
+    error -= y
+    error /= len(x)  # gradient of the logits: (p - y) / n
+    for layer in range(len(inputs) - 1, -1, -1):
+        xp.matmul(error.T, inputs[layer], out=gradients[2 * layer])
+        gradients[2 * layer + 1][:] = error.sum(axis=0)
+        if layer:
+            error = error @ parameters[2 * layer]
+            error *= inputs[layer] > 0  # a ReLU passes the error where its output is positive
+    return loss
