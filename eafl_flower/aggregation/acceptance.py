@@ -69,7 +69,7 @@ def accept(arrays: Arrays, update: Update, *, version: int) -> Accepted:
         msg = f"{who} counts {update.num_examples} examples, expected 0 or more"
         raise UpdateRefusedError(msg)
     deltas = tuple(
-        _converted(f"{who}: array {i}", delta, array)
+        _converted(f"{who}: array {i}", np.asarray(delta), array)  # a difference of 0-d arrays is a scalar
         for i, (delta, array) in enumerate(zip(update.delta, arrays, strict=True))
     )
     norm = math.sqrt(total) if math.isfinite(total := squared_norm(deltas)) else math.nan

@@ -1,0 +1,235 @@
+"""What every aggregator must do, as one check to be called from a test."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from eafl_flower.errors import UpdateRefusedError
+from eafl_flower.protocols import Aggregator
+from eafl_flower.rng import generator
+from eafl_flower.state import flatten, restore
+from eafl_flower.types import Arrays, Update, digest, layout_of
+
+_UPDATES = 40
+_STOPS = (0, 1, 3, 17, 29)
+
+
+def check_aggregator(
+    aggregator: Aggregator[Any], arrays: Arrays | None = None, *, zero_update_is_neutral: bool = True
+) -> None:
+    """Assert that ``aggregator`` keeps the contract of ``protocols.Aggregator``.
+
+    Parameters
+    ----------
+    aggregator
+        The aggregator; it is given many updates, so a fast configuration is kind.
+    arrays
+        Arrays to start from; by default matrices, a vector, a scalar and an empty array of float32 and
+        float64. The first must be floating point and not empty.
+    zero_update_is_neutral
+        Whether a fresh update of zeros must leave the initial arrays as they are, bit for bit. Not so for
+        rules with a pull of their own, weight decay for example.
+
+    Raises
+    ------
+    AssertionError
+        With what is wrong and what to change.
+    """
+    if arrays is None:
+        rng = generator(0, "conformance", "aggregator")
+        arrays = (
+            rng.normal(size=(3, 4)).astype(np.float32),
+            rng.normal(size=4),
+            np.array(0.5, dtype=np.float32),
+            np.zeros((0, 2), dtype=np.float32),
+            rng.normal(size=(2, 3, 2)).astype(np.float32),
+        )
+    _check_init(aggregator, arrays)
+    if zero_update_is_neutral:
+        _check_zero_update(aggregator, arrays)
+    _check_versions(aggregator, arrays)
+    _check_refusals(aggregator, arrays)
+    _check_inputs_are_left_alone(aggregator, arrays)
+    _check_resume(aggregator, arrays)
+    _check_consumption(aggregator, arrays)
+
+
+def _check_init(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+    given = tuple(a.copy() for a in arrays)
+    state = aggregator.init(given)
+    _expect(
+        layout_of(aggregator.arrays(state)) == layout_of(arrays) and digest(aggregator.arrays(state)) == digest(arrays),
+        "arrays(init(arrays)) differs from arrays: init must keep values, shapes and dtypes",
+    )
+    for array in given:
+        array.fill(1)
+    _expect(
+        digest(aggregator.arrays(state)) == digest(arrays),
+        "writing to the arrays given to init changed the state: init must copy them",
+    )
+    _expect(
+        type(state.version) is int and state.version == 0,
+        f"init gives version {state.version!r}: expected the int 0, the number of merges",
+    )
+
+
+def _check_zero_update(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+    zeros = tuple(np.zeros_like(a) for a in arrays)
+    state = aggregator.init(arrays)
+    state = aggregator.apply(state, _update(state.version, zeros, aggregator.arrays(state)))
+    _expect(
+        digest(aggregator.arrays(state)) == digest(arrays),
+        "a fresh update of zeros changed the arrays: if the rule moves them by itself, "
+        "call check_aggregator(..., zero_update_is_neutral=False)",
+    )
+
+
+def _check_versions(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+    versions = [0]
+    _run(aggregator, aggregator.init(arrays), 0, _UPDATES, lambda state: versions.append(state.version))
+    steps = {after - before for before, after in pairwise(versions)}
+    _expect(
+        steps <= {0, 1} and versions[-1] > 0,
+        f"over {_UPDATES} updates the version went {versions}: it must grow by 1 with each merge, and only then",
+    )
+
+
+def _check_refusals(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+    state = _run(aggregator, aggregator.init(arrays), 0, 5)
+    good = _nth_update(aggregator, state, 5)
+    first = good.delta[0]
+    spoiled = {
+        "with an array missing": good.delta[:-1],
+        "with an array too many": (*good.delta, first),
+        "with a wrong shape": (np.zeros((*first.shape, 2), dtype=first.dtype), *good.delta[1:]),
+        "with a shape that broadcasts": (np.zeros((1, *first.shape), dtype=first.dtype), *good.delta[1:]),
+    }
+    for value in (np.nan, np.inf, -np.inf):
+        for i, delta in enumerate(good.delta):
+            if delta.dtype.kind == "f" and delta.size:
+                bad = delta.copy()
+                bad.reshape(-1)[-1] = value
+                spoiled[f"with {value} in array {i}"] = (*good.delta[:i], bad, *good.delta[i + 1 :])
+    updates = {f"an update {what}": replace(good, delta=delta) for what, delta in spoiled.items()}
+    updates["an update from a future version"] = replace(good, base_version=state.version + 1)
+    before = _fingerprint(state)
+    for what, update in updates.items():
+        _expect(
+            _raises(UpdateRefusedError, partial(aggregator.apply, state, update)),
+            f"{what} was not refused: raise UpdateRefusedError before anything is written",
+        )
+        _expect(_fingerprint(state) == before, f"{what} changed the state: check everything before writing")
+    aggregator.apply(state, good)
+
+
+def _check_inputs_are_left_alone(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+    state = aggregator.init(arrays)
+    update = _nth_update(aggregator, state, 0)
+    assert update.base is not None
+    before = digest((*update.delta, *update.base))
+    for array in (*update.delta, *update.base):
+        array.flags.writeable = False
+    state = aggregator.apply(state, update)
+    after_one = digest(aggregator.arrays(state))
+    _expect(digest((*update.delta, *update.base)) == before, "apply wrote to the update: treat its arrays as read-only")
+    strided = replace(update, delta=tuple(np.asarray(d.T.copy().T) for d in update.delta))
+    state = aggregator.apply(aggregator.init(arrays), strided)
+    _expect(
+        digest(aggregator.arrays(state)) == after_one,
+        "the same update in another memory order gave other arrays: do not rely on contiguous deltas",
+    )
+
+
+def _check_resume(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+    undisturbed = _fingerprint(_run(aggregator, aggregator.init(arrays), 0, _UPDATES))
+    for stop in _STOPS:
+        state = _run(aggregator, aggregator.init(arrays), 0, stop)
+        stored, tree = flatten(state)
+        copies = {name: array.copy() for name, array in stored.items()}
+        for array in copies.values():
+            array.flags.writeable = False  # as from a file that is mapped into memory
+        restored = restore(aggregator.init(arrays), copies, json.loads(json.dumps(tree)))
+        _expect(
+            _fingerprint(restored) == _fingerprint(state),
+            f"restore(flatten(state)) after {stop} updates is another state: "
+            "hold arrays, numbers, strings, tuples and nested dataclasses only",
+        )
+        _expect(
+            _fingerprint(_run(aggregator, restored, stop, _UPDATES)) == undisturbed,
+            f"a run restored after {stop} updates ended differently from one never stopped: "
+            "everything that matters must be in the state",
+        )
+
+
+def _check_consumption(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+    # An old state may be refused, or may still give what it gave; silently other arrays are the error.
+    old = _run(aggregator, aggregator.init(arrays), 0, 3)
+    held = digest(aggregator.arrays(old))
+    update = _nth_update(aggregator, old, 3)
+    once = digest(aggregator.arrays(aggregator.apply(old, update)))
+    advice = "mark a state as used in apply (see aggregation.acceptance.begin) or copy the arrays"
+    try:
+        again = digest(aggregator.arrays(aggregator.apply(old, update)))
+    except RuntimeError:
+        again = once
+    _expect(again == once, f"apply on a state that apply had consumed merged into other arrays: {advice}")
+    try:
+        seen = digest(aggregator.arrays(old))
+    except RuntimeError:
+        seen = held
+    _expect(seen == held, f"arrays() of a state that apply had consumed are not that state's arrays: {advice}")
+
+
+def _run(
+    aggregator: Aggregator[Any],
+    state: Any,
+    start: int,
+    stop: int,
+    watch: Callable[[Any], None] = lambda _: None,
+) -> Any:
+    for n in range(start, stop):
+        state = aggregator.apply(state, _nth_update(aggregator, state, n))
+        watch(state)
+    return state
+
+
+def _nth_update(aggregator: Aggregator[Any], state: Any, n: int) -> Update:
+    """Update ``n`` of a fixed stream: 5 clients, staleness up to 3, now and then a long one."""
+    arrays = aggregator.arrays(state)
+    rng = generator(1, "conformance", "aggregator", n)
+    size = 100.0 if n % 13 == 12 else 0.1
+    delta = tuple(
+        np.asarray(
+            size * rng.normal(size=a.shape) if a.dtype.kind == "f" else rng.integers(1, 9, size=a.shape), a.dtype
+        )
+        for a in arrays
+    )
+    return _update(max(0, state.version - n % 4), delta, arrays, client=n % 5, num_examples=1 + n % 7)
+
+
+def _update(base_version: int, delta: Arrays, base: Arrays, *, client: int = 0, num_examples: int = 8) -> Update:
+    copies = tuple(b.copy() for b in base)
+    return Update(client=client, delta=delta, base_version=base_version, num_examples=num_examples, base=copies)
+
+
+def _fingerprint(state: Any) -> str:
+    arrays, tree = flatten(state)
+    return json.dumps([tree, digest([arrays[name] for name in sorted(arrays)])])
+
+
+def _raises(error: type[Exception], action: Callable[[], Any]) -> bool:
+    try:
+        action()
+    except error:
+        return True
+    return False
+
+
+def _expect(holds: bool, message: str) -> None:
+    if not holds:
+        raise AssertionError(message)

@@ -1,0 +1,100 @@
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from eafl_flower.aggregation import (
+    Constant,
+    EMAMAggregator,
+    Estimated,
+    Exponential,
+    FedAsync,
+    FedAvg,
+    FedBuff,
+    HalfLife,
+    Hinge,
+    Polynomial,
+)
+from eafl_flower.conformance import check_aggregator
+from eafl_flower.errors import ConsumedStateError
+from eafl_flower.types import Update
+
+OURS = {
+    "emam": EMAMAggregator(),
+    "emam, average served": EMAMAggregator(serve="average", staleness=HalfLife(1.0)),
+    "emam, by examples": EMAMAggregator(weight_by_examples=True, staleness=Polynomial(1.0)),
+    "emam, estimated staleness": EMAMAggregator(staleness=Estimated(), beta=0.1),
+    "emam, hinge": EMAMAggregator(staleness=Hinge(10, 1), norm_guard=0.0),
+    "emam, proxy": EMAMAggregator(proxy=lambda arrays: tuple(0.1 * a for a in arrays), staleness=Exponential(0.1)),
+    "emam, paper": EMAMAggregator.paper(),
+    "emam, paper, ton-iot": EMAMAggregator.paper("ton-iot"),
+    "fedasync": FedAsync(),
+    "fedasync, constant": FedAsync(mixing=0.9, staleness=Constant()),
+    "fedavg": FedAvg(),
+    "fedbuff": FedBuff(buffer_size=4),
+    "fedbuff of one": FedBuff(buffer_size=1),
+}
+MIXED = (
+    np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4),
+    np.array(7, dtype=np.int64),
+    np.linspace(-1, 1, 6, dtype=np.float16).reshape(2, 3),
+    np.arange(4, dtype=np.int32),
+    np.zeros(0, dtype=np.float64),
+)
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("arrays", [None, MIXED], ids=["floats", "with counters and halves"])
+def test_aggregator_keeps_the_contract(name, arrays):
+    neutral = OURS[name].proxy is None if isinstance(OURS[name], EMAMAggregator) else True
+    check_aggregator(OURS[name], arrays, zero_update_is_neutral=neutral)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_consumed_state_is_refused_by_name(name):
+    aggregator = OURS[name]
+    old = aggregator.init((np.zeros(3),))
+    update = Update(client=0, delta=(np.ones(3),), base_version=0, num_examples=1, base=(np.zeros(3),))
+    aggregator.apply(old, update)
+    for use in (lambda: aggregator.apply(old, update), lambda: aggregator.arrays(old), lambda: aggregator.served(old)):
+        with pytest.raises(ConsumedStateError, match="go on with the state that apply"):
+            use()
+
+
+@dataclass(frozen=True)
+class Broken(FedAvg):
+    """FedAvg with one fault."""
+
+    fault: str = ""
+
+    def init(self, arrays):
+        state = super().init(arrays)
+        return replace(state, arrays=arrays) if self.fault == "init keeps a reference" else state
+
+    def apply(self, state, update):
+        if self.fault == "accepts NaN":
+            update = replace(update, delta=tuple(np.nan_to_num(d) for d in update.delta))
+        if self.fault == "drifts":
+            update = replace(update, delta=tuple(d + 1 for d in update.delta))
+        if self.fault == "writes first":
+            state.arrays[0][...] += 1
+        if self.fault == "reuses states":
+            state = replace(state, clock=np.array([state.version]))
+        new = super().apply(state, update)
+        return replace(new, version=0, clock=np.zeros(1)) if self.fault == "version stands" else new
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("init keeps a reference", "init must copy"),
+        ("accepts NaN", "was not refused: raise UpdateRefusedError"),
+        ("drifts", "a fresh update of zeros changed the arrays"),
+        ("writes first", "changed"),
+        ("version stands", "grow by 1"),
+        ("reuses states", "mark a state as used"),
+    ],
+)
+def test_the_suite_names_the_fault(fault, message):
+    with pytest.raises((AssertionError, ConsumedStateError), match=message):
+        check_aggregator(Broken(fault=fault))
