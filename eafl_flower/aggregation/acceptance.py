@@ -74,8 +74,8 @@ def accept(arrays: Arrays, update: Update, *, version: int) -> Accepted:
     )
     norm = math.sqrt(total) if math.isfinite(total := squared_norm(deltas)) else math.nan
     if math.isnan(norm):
-        bad = next((i for i, d in enumerate(deltas) if not math.isfinite(squared_norm((d,)))), "all together")
-        msg = f"{who} is not finite: NaN, infinite or far too large values in array {bad}; did training diverge?"
+        bad = next((f"array {i}" for i, d in enumerate(deltas) if not math.isfinite(squared_norm((d,)))), "all arrays")
+        msg = f"{who} is not finite: NaN, infinite or far too large values in {bad}; did training diverge?"
         raise UpdateRefusedError(msg)
     return Accepted(deltas=deltas, norm=norm, staleness=version - update.base_version)
 

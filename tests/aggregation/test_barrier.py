@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from eafl_flower.aggregation import EMAMAggregator, combine
+from eafl_flower.errors import UpdateRefusedError
+from eafl_flower.types import Update
+
+
+def _update(*delta, client=0, num_examples=1, base_version=3):
+    return Update(client=client, delta=delta, base_version=base_version, num_examples=num_examples)
+
+
+def test_the_combination_is_the_mean_weighted_by_examples():
+    combined = combine([_update(np.array([1.0, 0.0]), num_examples=1), _update(np.array([0.0, 4.0]), num_examples=3)])
+    assert combined.delta[0].tolist() == [0.25, 3.0]
+    assert (combined.client, combined.base_version, combined.num_examples, combined.base) == (-1, 3, 4, None)
+
+
+def test_one_update_stays_as_it_is():
+    delta = np.array([0.1, -7.3], dtype=np.float32)
+    assert combine([_update(delta, num_examples=17)]).delta[0].tobytes() == delta.tobytes()
+
+
+def test_clients_without_examples_weigh_nothing_unless_all_are():
+    ones, twos = np.ones(2), 2 * np.ones(2)
+    assert combine([_update(ones, num_examples=0), _update(twos, num_examples=5)]).delta[0].tolist() == [2.0, 2.0]
+    assert combine([_update(ones, num_examples=0), _update(twos, num_examples=0)]).delta[0].tolist() == [1.5, 1.5]
+
+
+def test_counters_add_up():
+    counts = [_update(np.array([n]), np.zeros(1), num_examples=n) for n in (2, 5)]
+    assert combine(counts).delta[0].tolist() == [7]
+
+
+def test_at_the_barrier_every_update_is_fresh():
+    aggregator = EMAMAggregator(alpha=1.0)
+    state = aggregator.init((np.zeros(2),))
+    for _ in range(3):
+        state = aggregator.apply(state, combine([_update(np.ones(2), base_version=state.version)] * 4))
+        assert (state.last.staleness, state.last.weight) == (0, 1.0)
+    assert state.arrays[0].tolist() == [3.0, 3.0]
+
+
+def test_what_cannot_be_combined_is_refused():
+    good = _update(np.ones(2))
+    with pytest.raises(ValueError, match="no updates to combine"):
+        combine([])
+    with pytest.raises(ValueError, match=r"base versions \[3, 4\], expected one"):
+        combine([good, _update(np.ones(2), base_version=4)])
+    with pytest.raises(UpdateRefusedError, match=r"update of client 8: array 0 has shape \(3,\)"):
+        combine([good, _update(np.ones(3), client=8)])
+    with pytest.raises(UpdateRefusedError, match="update of client 8 is not finite"):
+        combine([good, _update(np.array([1.0, np.nan]), client=8)])
