@@ -24,9 +24,10 @@ def _unsupported(what: str) -> ImportError:
 
 try:
     from flwr.app.metadata import Metadata
+    from flwr.clientapp.client_app import LoadClientAppError as LoadClientAppError
     from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
     from flwr.supercore import telemetry
-    from flwr.supercore.run import Run
+    from flwr.supercore.run import Run as Run
     from flwr.supercore.task_identity import TaskIdentity
     from flwr.superlink.grid import InMemoryGrid
 except ImportError as error:
