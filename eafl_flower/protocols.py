@@ -37,9 +37,11 @@ class Aggregator(Protocol[S]):
 class Codec(Protocol[S]):
     """Turns arrays into bytes and back.
 
-    States have the integer fields ``counter`` (number of the payload about to be encoded) and
-    ``acknowledged`` (the newest counter whose payload the receiver has used). A state change that
-    belongs to a payload becomes final only when that payload is acknowledged.
+    States have the integer fields ``counter`` (number of the payload about to be encoded: 1, 2, ...; 0
+    for one outside of any stream, which neither uses nor changes what is remembered) and
+    ``acknowledged`` (the newest counter whose payload the receiver has used). The caller sets both
+    before ``encode``, which leaves them alone; ``decode`` returns the payload's counter in its state.
+    A state change that belongs to a payload becomes final only when that payload is acknowledged.
     """
 
     def init(self, layout: Layout) -> S:

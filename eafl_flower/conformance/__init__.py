@@ -1,5 +1,6 @@
 """Checks for the seams: call one in a test of your own part."""
 
 from eafl_flower.conformance.aggregator import check_aggregator
+from eafl_flower.conformance.codec import check_codec
 
-__all__ = ["check_aggregator"]
+__all__ = ["check_aggregator", "check_codec"]
