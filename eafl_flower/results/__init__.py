@@ -1,0 +1,1 @@
+"""What a run leaves behind: events, summary, tables, figures, reports."""

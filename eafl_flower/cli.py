@@ -1,0 +1,367 @@
+"""The command line: ``eafl run | sweep | compare | report | data check | calibrate``.
+
+Nothing heavy is imported before a command needs it, so that ``eafl --help`` answers at once.
+"""
+
+import functools
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eafl_flower.errors import EAFLError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from eafl_flower.config import RunConfig
+    from eafl_flower.results.run_directory import RunDirectory
+
+_INTERRUPTED = 130  # what shells report for a process that ended by SIGINT
+
+app = typer.Typer(
+    help="Asynchronous, personalised, energy-aware federated learning on Flower.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data_app = typer.Typer(help="Look at data files before anyone trains.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+class Engine(StrEnum):
+    """Where clients compute."""
+
+    INLINE = "inline"
+    RAY = "ray"
+    FLOWER = "flower"
+
+
+class Baselines(StrEnum):
+    """What stands beside the accuracies."""
+
+    ALL = "all"
+    CHEAP = "cheap"
+    NONE = "none"
+
+
+Preset = Annotated[str, typer.Argument(help="Name of a preset, or path of a TOML file.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE ...", help="Settings to change.", show_default=False)
+]
+Configs = Annotated[
+    list[Path] | None, typer.Option("--config", help="TOML files with settings to change.", show_default=False)
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback if it fails.")]
+Chosen = Annotated[Engine | None, typer.Option("--engine", help="Where clients compute.", show_default="inline")]
+Beside = Annotated[
+    Baselines | None,
+    typer.Option(
+        "--baselines", help="What stands beside the accuracies (all if nothing is given).", show_default=False
+    ),
+]
+
+
+def reported(command: Callable[..., None]) -> Callable[..., None]:
+    """End a command that fails on purpose with one clear message and exit status 1."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, debug: bool = False, **kwargs: Any) -> None:
+        try:
+            command(*args, debug=debug, **kwargs)
+        except (EAFLError, OSError, ImportError) as error:
+            if debug or not _explains_itself(error):
+                raise
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(1) from error
+
+    return wrapped
+
+
+@app.command()
+@reported
+def run(
+    ctx: typer.Context,
+    preset: Preset = "emam",
+    settings: Settings = None,
+    configs: Configs = None,
+    engine: Chosen = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run.", show_default="1")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run's directory.", show_default="runs")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Directory of a run to be continued.", show_default=False)] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray cluster to use, instead of this machine.", show_default=False)
+    ] = None,
+    baselines: Beside = None,
+    directory: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    debug: Debug = False,
+) -> None:
+    """Run one experiment.
+
+    PRESET is the name of a preset or the path of a TOML file; --config changes it, then --set.
+    """
+    from eafl_flower.results.run_directory import RunDirectory
+
+    if resume is not None:
+        _refuse_beside_resume(ctx)
+        run_dir = RunDirectory.open(resume)
+        config = _stored_config(run_dir)
+        config = config.replace({"results.baselines": str(baselines or config.results.baselines)})
+    else:
+        if baselines is None and not _anything_given(ctx):
+            baselines = Baselines.ALL
+        config = _config(preset, configs, settings, engine=engine, seed=seed, out=out, baselines=baselines)
+        if directory is not None:
+            run_dir = RunDirectory.create_at(directory)
+        else:
+            run_dir = RunDirectory.create(config.results.dir, config.name)
+        run_dir.write_config(config.to_toml())
+    _execute(
+        config,
+        run_dir,
+        engine=str(engine or config.engine.name),
+        resume=resume is not None,
+        ray_address=ray_address,
+        again=ctx.command_path,
+    )
+
+
+@app.command()
+@reported
+def sweep(
+    ctx: typer.Context,
+    preset: Preset = "emam",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=V1,V2 ...",
+            help="Values to combine; those of a list setting are separated by semicolons.",
+            show_default=False,
+        ),
+    ] = None,
+    configs: Configs = None,
+    seeds: Annotated[str, typer.Option(metavar="1,2,3", help="Seeds of every combination.")] = "1",
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
+    engine: Chosen = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the sweep; finished runs in it are skipped.", show_default=False)
+    ] = None,
+    baselines: Beside = None,
+    debug: Debug = False,
+) -> None:
+    """Run every combination of values and seeds.
+
+    The same command again skips the runs that are finished and resumes the others.
+    """
+    from eafl_flower.results import sweep as sweeps
+    from eafl_flower.results.quantities import percent_text
+    from eafl_flower.results.tables import sweep_table
+
+    config = _config(preset, configs, None, engine=engine, seed=None, out=None, baselines=baselines)
+    points = sweeps.points_of(config, settings or [], sweeps.parse_seeds(seeds))
+    folder = out or Path(config.results.dir) / f"sweep-{config.name}"
+    console = _console()
+    console.print(f"{len(points)} runs, {jobs} at a time, in {folder}", markup=False, soft_wrap=True)
+    width = len(str(len(points)))
+    finished = 0
+
+    def report(result: sweeps.Result) -> None:
+        nonlocal finished
+        finished += 1
+        text = result.reason
+        if result.status != "failed":
+            scores = result.run.summary()["accuracy"].items()
+            text = "  ".join(f"{score} {percent_text(value)}" for score, value in scores)
+        line = f"{finished:{width}}/{len(points)} {result.status:7}  {result.point.title}  {text}"
+        console.print(line, markup=False, soft_wrap=True, style="red" if result.status == "failed" else None)
+
+    try:
+        results = sweeps.run_sweep(points, folder, jobs=jobs, command=sweeps.child_command, report=report)
+    except KeyboardInterrupt as error:
+        console.print(f"interrupted; the same command goes on: {shlex.join(['eafl', *sys.argv[1:]])}", soft_wrap=True)
+        raise typer.Exit(_INTERRUPTED) from error
+    rows = [(result.point.values, result.run.summary()) for result in results if result.status != "failed"]
+    if rows:
+        console.print()
+        console.print(sweep_table(rows, width=console.width))
+    console.print(f"\nResults: {folder / 'results.csv'}", markup=False, soft_wrap=True)
+    if len(rows) < len(points):
+        raise typer.Exit(1)
+
+
+@app.command()
+@reported
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Directories of finished runs.")],
+    html: Annotated[Path | None, typer.Option(help="Also write a page with overlaid curves.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Put runs side by side, with the settings in which they differ."""
+    from eafl_flower.results.comparison import comparison_page, differing_settings, run_titles
+    from eafl_flower.results.run_directory import RunDirectory
+    from eafl_flower.results.tables import comparison_table, settings_table
+
+    directories = [RunDirectory.open(path) for path in runs]
+    titles = run_titles(directories)
+    console = _console()
+    rows = [(title, found.summary()) for title, found in zip(titles, directories, strict=True)]
+    console.print(comparison_table(rows, width=console.width))
+    if different := differing_settings(directories):
+        console.print()
+        console.print(settings_table(titles, different))
+    if html is not None:
+        html.write_text(comparison_page(directories), encoding="utf-8")
+        console.print(f"\nPage: {html}", markup=False, soft_wrap=True)
+
+
+@app.command()
+@reported
+def report(
+    run_directory: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")],
+    out: Annotated[Path | None, typer.Option(help="The page to write.", show_default="RUN/report.html")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write one self-contained HTML page about a run."""
+    from eafl_flower.results.report import run_page
+    from eafl_flower.results.run_directory import RunDirectory
+
+    found = RunDirectory.open(run_directory)
+    target = out or found.path / "report.html"
+    target.write_text(run_page(found), encoding="utf-8")
+    _console().print(f"Page: {target}", markup=False, soft_wrap=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``eafl``; the exit status is 0, 1 (failed), 2 (wrong usage) or 130 (interrupted)."""
+    _start(app, "eafl", arguments)
+
+
+def run_simulation(arguments: Sequence[str] | None = None) -> None:
+    """Run ``eafl run`` under the name of the script ``run_simulation.py``."""
+    alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    alone.command()(run)
+    _start(alone, "python run_simulation.py", arguments)
+
+
+def with_every_set(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with ``--set a=1 b=2`` written as ``--set a=1 --set b=2``.
+
+    Examples
+    --------
+    >>> with_every_set(["run", "--set", "seed=2", "name=x", "emam"])
+    ['run', '--set', 'seed=2', '--set', 'name=x', 'emam']
+    """
+    result: list[str] = []
+    inside = False
+    for argument in arguments:
+        if inside and result[-1] != "--set":
+            if "=" in argument and not argument.startswith("-"):
+                result.append("--set")
+            else:
+                inside = False
+        inside = inside or argument == "--set"
+        result.append(argument)
+    return result
+
+
+def _start(commands: typer.Typer, name: str, arguments: Sequence[str] | None) -> None:
+    given = with_every_set(sys.argv[1:] if arguments is None else arguments)
+    try:
+        commands(given, prog_name=name)
+    except BrokenPipeError:  # as in `eafl compare ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+def _execute(
+    config: "RunConfig", run_dir: "RunDirectory", *, engine: str, resume: bool, ray_address: str | None, again: str
+) -> None:
+    from eafl_flower.experiment import run_experiment
+    from eafl_flower.results.console import ConsoleObserver
+    from eafl_flower.results.observer import Fanout
+    from eafl_flower.results.tables import print_results
+
+    console = _console()
+    observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
+    try:
+        try:
+            summary = run_experiment(
+                config, run_dir=run_dir, observer=observer, engine=engine, resume=resume, ray_address=ray_address
+            )
+        finally:
+            observer.close()
+    except KeyboardInterrupt as error:
+        if run_dir.has_checkpoint:
+            text = f"interrupted; go on with: {again} --resume {shlex.quote(str(run_dir.path))}"
+        else:
+            text = f"interrupted before the first checkpoint; what there is is in {run_dir.path}"
+        typer.secho(text, fg="yellow", err=True)
+        raise typer.Exit(_INTERRUPTED) from error
+    print_results(console, summary, run_dir.path)
+
+
+def _config(
+    preset: str,
+    configs: Sequence[Path] | None,
+    settings: Sequence[str] | None,
+    *,
+    engine: Engine | None,
+    seed: int | None,
+    out: Path | None,
+    baselines: Baselines | None,
+) -> "RunConfig":
+    from eafl_flower.config import RunConfig, parse_overrides
+    from eafl_flower.config.files import read_toml
+
+    config = RunConfig.from_toml(preset)
+    for path in configs or ():
+        flat, source = read_toml(path)
+        config = config.replace(flat, source=source)
+    options = {"engine.name": engine, "results.dir": out, "results.baselines": baselines}
+    flat = parse_overrides(settings or ()) | {key: str(value) for key, value in options.items() if value is not None}
+    return config.replace(flat | ({} if seed is None else {"seed": seed}), source="the command line")
+
+
+def _stored_config(run_dir: "RunDirectory") -> "RunConfig":
+    from eafl_flower.config import RunConfig
+
+    return RunConfig.from_toml(run_dir.config_path)
+
+
+def _anything_given(ctx: typer.Context) -> bool:
+    return any(_is_given(ctx, name) for name in ctx.params)
+
+
+def _refuse_beside_resume(ctx: typer.Context) -> None:
+    for name, flag in (
+        ("preset", "PRESET"), ("settings", "--set"), ("configs", "--config"), ("seed", "--seed"), ("out", "--out"),
+    ):  # fmt: skip
+        if _is_given(ctx, name):
+            msg = f"{flag} does not go with --resume: a run goes on with the settings it was started with"
+            raise typer.BadParameter(msg)
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
+
+
+def _explains_itself(error: Exception) -> bool:
+    # A missing extra says what to install; any other failing import is a bug and keeps its traceback.
+    return not isinstance(error, ImportError) or "pip install" in str(error)
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""What a run tells while it goes on: one event after the other, to anybody who listens.
+
+An event is a flat mapping with the field ``event``; the other fields depend on it:
+
+===========  ==================================================================================
+start        clients (number that train), in_flight, merges_planned, parameters, raw_bytes
+resume       as start, and merge, uploads, time_s where the run goes on; not kept in the event log
+merge        merge, time_s, wall_s, client, counter, base_version, staleness, weight, num_examples,
+             uplink_bytes, uplink_framed_bytes, downlink_bytes, raw_bytes, energy_j, metrics
+lost         time_s, client, counter; energy_j and bytes spent until the client vanished
+refused      time_s, client, counter, reason (an update that is not finite or does not fit)
+timeout      time_s, client, counter
+error        time_s, client, counter, reason (the client's own words)
+evaluate     merge, time_s, metrics (``accuracy-before``, ``accuracy-after``, ``accuracy-unseen``, ...)
+checkpoint   merge, time_s
+stop         merge, time_s, reason
+===========  ==================================================================================
+
+``merge`` is the number of the merge an upload is part of: where several uploads make one merge (a
+barrier, a buffer) each has its own event with the same number. ``time_s`` is virtual (wall-clock in a
+deployment), ``wall_s`` real; fields whose name ends in ``wall_s`` are the only ones in which a resumed
+run may differ from an undisturbed one. ``raw_bytes`` is the size of the upload without a codec,
+``client`` the partition.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+Event = Mapping[str, Any]
+
+
+class Observer(Protocol):
+    """Sees every event of a run, in order. An observer never changes the run."""
+
+    def write(self, event: Event) -> None:
+        """Take note of one event."""
+
+    def close(self) -> None:
+        """Finish: flush files, take the progress bar away. Called once, also after a failure."""
+
+
+class Fanout:
+    """Hands every event to several observers."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self.observers = tuple(observers)
+
+    def write(self, event: Event) -> None:
+        """Hand the event to each observer, in order."""
+        for observer in self.observers:
+            observer.write(event)
+
+    def close(self) -> None:
+        """Close all observers, the last first; the first failure is raised after all were closed."""
+        failure: Exception | None = None
+        for observer in reversed(self.observers):
+            try:
+                observer.close()
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure

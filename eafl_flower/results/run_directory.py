@@ -1,0 +1,200 @@
+"""The directory a run leaves behind.
+
+::
+
+    runs/emam-20261121T121500Z/
+    ├── config.toml         the resolved configuration: with it the run can be repeated
+    ├── events.jsonl        one line an event (see ``observer``)
+    ├── summary.json        what came out; its presence says that the run ended
+    ├── model.safetensors   the final arrays
+    ├── checkpoint/         the server's checkpoints
+    └── state/              what the clients keep between jobs
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eafl_flower.errors import CheckpointError
+from eafl_flower.results.atomic import write_atomically
+from eafl_flower.results.event_log import EventLog, read_events
+
+if TYPE_CHECKING:
+    from eafl_flower.types import Array
+
+_OURS = "# the resolved configuration of a run of eafl-flower"
+
+
+class RunDirectory:
+    """Paths and files of one run; made by ``create``, ``create_at`` or ``open``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, root: Path | str, name: str) -> "RunDirectory":
+        """Make ``root/<name>-<UTC time>/``; a number is appended if it exists already."""
+        clean = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", name).strip("-.") or "run"
+        stem = f"{clean}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        number = 1
+        while True:
+            path = Path(root) / (stem if number == 1 else f"{stem}-{number}")
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+            else:
+                return cls(path)
+
+    @classmethod
+    def create_at(cls, path: Path | str) -> "RunDirectory":
+        """Make exactly ``path``; raises ``CheckpointError`` if something is in it already."""
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            msg = f"{path} is not empty: expected a new directory for this run"
+            raise CheckpointError(msg)
+        path.mkdir(parents=True, exist_ok=True)
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path | str) -> "RunDirectory":
+        """Return the directory of an earlier run.
+
+        Raises
+        ------
+        CheckpointError
+            If ``path`` is no directory that a run of ours has left, or lacks a part.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            msg = f"{path} is not a directory: expected one that a run has left (with config.toml and events.jsonl)"
+            raise CheckpointError(msg)
+        try:
+            config = (path / "config.toml").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            config = ""
+        if not config.startswith(_OURS):
+            msg = f"{path} was not left by a run of eafl-flower: no config.toml that one of them has written"
+            raise CheckpointError(msg)
+        if not (path / "events.jsonl").is_file():
+            msg = f"{path} is damaged: events.jsonl is missing"
+            raise CheckpointError(msg)
+        return cls(path)
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.toml"
+
+    @property
+    def events_path(self) -> Path:
+        """The event log."""
+        return self.path / "events.jsonl"
+
+    @property
+    def summary_path(self) -> Path:
+        """The summary, present when the run has ended."""
+        return self.path / "summary.json"
+
+    @property
+    def model_path(self) -> Path:
+        """The final arrays."""
+        return self.path / "model.safetensors"
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Where the server's checkpoints go; not made before it is needed."""
+        return self.path / "checkpoint"
+
+    @property
+    def state_dir(self) -> Path:
+        """Where clients keep their state between jobs; not made before it is needed."""
+        return self.path / "state"
+
+    @cached_property
+    def log(self) -> EventLog:
+        """The writer of the event log, an observer."""
+        return EventLog(self.events_path)
+
+    @property
+    def finished(self) -> bool:
+        """True once the run has written its summary."""
+        return self.summary_path.is_file()
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """True if there is something under ``checkpoint/`` to resume from."""
+        return self.checkpoint_dir.is_dir() and any(self.checkpoint_dir.iterdir())
+
+    def write_config(self, toml: str) -> None:
+        """Write the resolved configuration and start an empty event log."""
+        write_atomically(self.config_path, f"{_OURS}\n{toml}".encode())
+        self.events_path.touch()
+
+    def settings(self) -> dict[str, Any]:
+        """Return the resolved configuration, flat with dots, also one of another version of this package.
+
+        Raises
+        ------
+        CheckpointError
+            If ``config.toml`` is damaged.
+        """
+        try:
+            return _flat(tomllib.loads(self.config_path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            msg = f"{self.config_path} is damaged: {error}"
+            raise CheckpointError(msg) from error
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the events so far; raises ``CheckpointError`` if the log is damaged."""
+        return list(read_events(self.events_path))
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write ``summary.json``."""
+        write_atomically(self.summary_path, (json.dumps(summary, indent=2, allow_nan=False) + "\n").encode())
+
+    def summary(self) -> dict[str, Any]:
+        """Return ``summary.json``; raises ``CheckpointError`` if the run has not ended or the file is damaged."""
+        if not self.finished:
+            msg = f"{self.path} has no summary.json: the run did not end; resume it with: eafl run --resume {self.path}"
+            raise CheckpointError(msg)
+        try:
+            summary = json.loads(self.summary_path.read_bytes())
+        except ValueError:
+            summary = None
+        if not isinstance(summary, dict):
+            msg = f"{self.summary_path} is damaged: expected a JSON object"
+            raise CheckpointError(msg)
+        return summary
+
+    def write_model(self, arrays: "Mapping[str, Array]", metadata: Mapping[str, str] | None = None) -> None:
+        """Write ``model.safetensors``: arrays by key, and text about them."""
+        import numpy as np  # here, because `eafl --help` does not need it
+        from safetensors.numpy import save
+
+        # safetensors writes the buffer of a transposed array as it lies in memory, that is: wrongly
+        ordered = {key: np.asarray(array, order="C") for key, array in arrays.items()}
+        write_atomically(self.model_path, save(ordered, metadata=dict(metadata or {})))
+
+    def model(self) -> "dict[str, Array]":
+        """Return the final arrays; raises ``CheckpointError`` if they are missing or damaged."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            return dict(load(self.model_path.read_bytes()))
+        except (OSError, SafetensorError) as error:
+            msg = f"{self.model_path} cannot be read: {error}"
+            raise CheckpointError(msg) from error
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat

@@ -1,0 +1,218 @@
+"""Many runs of one preset: lists of values times seeds, several processes, finished runs skipped.
+
+::
+
+    runs/sweep-emam/
+    ├── results.csv                                what came out, one line a run
+    ├── learning-rate=0.1,seed=1-3f2a9c10.toml     a run's configuration
+    ├── learning-rate=0.1,seed=1-3f2a9c10.log      what it printed
+    └── learning-rate=0.1,seed=1-3f2a9c10/         its run directory
+"""
+
+import csv
+import io
+import itertools
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eafl_flower.config import RunConfig, parse_overrides
+from eafl_flower.config.settings import Value, settings_of
+from eafl_flower.errors import ConfigError
+from eafl_flower.results.atomic import write_atomically
+from eafl_flower.results.run_directory import RunDirectory
+
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep: its configuration and the values that make it different."""
+
+    config: RunConfig
+    values: Mapping[str, Value]
+
+    @property
+    def id(self) -> str:
+        """Name of the run's directory: readable, and different for different configurations."""
+        return f"{self.title}-{self.config.hash(leave_out=('results',))[:8]}"
+
+    @property
+    def title(self) -> str:
+        """The values, with short keys."""
+        return ",".join(f"{key.rpartition('.')[2]}={value}".replace("/", "_") for key, value in self.values.items())
+
+
+def points_of(config: RunConfig, lists: Sequence[str], seeds: Sequence[int]) -> list[Point]:
+    """Return every combination of values and seeds, the seed running fastest.
+
+    Parameters
+    ----------
+    config
+        What all runs share.
+    lists
+        Texts ``key=v1,v2``. The values of settings that are lists themselves are separated by
+        semicolons: ``task.hidden=32,32;64,64``.
+    seeds
+        Seeds of every combination.
+
+    Raises
+    ------
+    ConfigError
+        If a key or value is not allowed, or a key or seed is given twice.
+    """
+    axes: dict[str, list[Value]] = {}
+    for text in lists:
+        key, equals, values = (part.strip() for part in text.partition("="))
+        if key in axes:
+            msg = f"--set {key} is given twice: expected all its values in one list"
+            raise ConfigError(msg)
+        setting = settings_of(RunConfig).get(key)
+        separator = ";" if setting is not None and setting.is_list else ","
+        axes[key] = [
+            parse_overrides([f"{key}{equals}{value.strip()}"]).get(key, "") for value in values.split(separator)
+        ]
+    if "seed" in axes or len(set(seeds)) < len(seeds):
+        msg = "seeds are given once, by --seeds 1,2,3"
+        raise ConfigError(msg)
+    points = []
+    for combination in itertools.product(*axes.values(), seeds):
+        chosen = dict(zip([*axes, "seed"], combination, strict=True))
+        points.append(Point(config.replace(chosen, source="--set"), chosen))
+    return points
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a point; ``status`` is ``done``, ``skipped`` (done before) or ``failed``."""
+
+    point: Point
+    status: str
+    run: RunDirectory
+    reason: str = ""
+
+
+def run_sweep(
+    points: Sequence[Point],
+    folder: Path,
+    *,
+    jobs: int,
+    command: Callable[[Sequence[str]], list[str]],
+    report: Callable[[Result], None],
+) -> list[Result]:
+    """Run all points that are not finished, ``jobs`` at a time, and write ``results.csv``.
+
+    Parameters
+    ----------
+    points
+        What to run.
+    folder
+        Where everything goes; made if needed.
+    jobs
+        Processes at a time.
+    command
+        Returns the command line of a process from the arguments of ``eafl run``.
+    report
+        Called once a point, when its result is known.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After the running processes were interrupted too and have left their checkpoints.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    waiting, results = list(reversed(points)), []
+    running: dict[str, tuple[Point, subprocess.Popen[bytes]]] = {}
+
+    def settle(result: Result) -> None:
+        results.append(result)
+        report(result)
+
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                point = waiting.pop()
+                run = RunDirectory(folder / point.id)
+                if run.finished:
+                    settle(Result(point, "skipped", run))
+                else:
+                    running[point.id] = (point, _start(point, run, command))
+            for id_, (point, process) in list(running.items()):
+                if process.poll() is not None:
+                    del running[id_]
+                    settle(_result(point, RunDirectory(folder / id_), process.returncode))
+            time.sleep(_POLL_S if running else 0)
+    finally:
+        for _, process in running.values():
+            process.send_signal(signal.SIGINT)
+        for _, process in running.values():
+            process.wait()
+        write_results(results, folder / "results.csv")
+    return results
+
+
+def child_command(arguments: Sequence[str]) -> list[str]:
+    """Return the command line that runs ``eafl run`` with this interpreter."""
+    return [sys.executable, "-m", "eafl_flower.cli", "run", *arguments]
+
+
+def write_results(results: Sequence[Result], path: Path) -> None:
+    """Write one line a finished run: the swept values, then the numbers of its summary."""
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        if result.status == "failed":
+            continue
+        summary = result.run.summary()
+        row: dict[str, Any] = dict(result.point.values) | {"run": result.point.id}
+        row |= {f"accuracy-{score}": value for score, value in summary["accuracy"].items()}
+        for baseline, scores in summary["baselines"].items():
+            row |= {f"{baseline}-{score}": value for score, value in (scores or {}).items()}
+        row |= {f"staleness-{name}": value for name, value in summary["staleness"].items()}
+        row |= {key: value for key, value in summary.items() if isinstance(value, int | float) and key not in row}
+        row |= {key: summary[key] for key in ("order_sha256", "arrays_sha256")}
+        rows.append(row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())
+
+
+def _start(point: Point, run: RunDirectory, command: Callable[[Sequence[str]], list[str]]) -> "subprocess.Popen[bytes]":
+    if run.has_checkpoint:
+        arguments = ["--resume", str(run.path)]
+    else:
+        if run.path.exists() and any(run.path.iterdir()):
+            shutil.rmtree(RunDirectory.open(run.path).path)  # open: never delete what is not ours
+        config = run.path.with_name(f"{point.id}.toml")
+        write_atomically(config, point.config.to_toml().encode())
+        arguments = [str(config), "--directory", str(run.path)]
+    with run.path.with_name(f"{point.id}.log").open("ab") as log:
+        # Its own session: Ctrl-C must reach it once, from here, while it writes its checkpoint.
+        return subprocess.Popen(
+            command(arguments), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+
+
+def _result(point: Point, run: RunDirectory, code: int) -> Result:
+    if code == 0 and run.finished:
+        return Result(point, "done", run)
+    log = run.path.with_name(f"{point.id}.log")
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    reason = lines[-1] if lines else f"exit status {code}"
+    return Result(point, "failed", run, f"{reason} (see {log})")
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return ``"1,2,3"`` as numbers; raises ``ConfigError`` otherwise."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        msg = f'--seeds "{text}": expected integers separated by commas, as in 1,2,3'
+        raise ConfigError(msg) from error
