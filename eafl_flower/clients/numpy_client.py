@@ -15,7 +15,7 @@ from eafl_flower.protocols import DataSource, Task
 from eafl_flower.rng import generator
 from eafl_flower.strategies.records import array_record, arrays_of
 from eafl_flower.tasks.checks import check_layout
-from eafl_flower.types import Arrays, Layout, Rows, layout_of
+from eafl_flower.types import Arrays, Rows
 
 HEAD = "head"
 K = TypeVar("K", bound=Hashable)
@@ -54,11 +54,6 @@ class Workload:
                 array.flags.writeable = False
             self._initial = {seed: arrays}
         return self._initial[seed]
-
-    @cached_property
-    def layout(self) -> Layout:
-        """Layout of the complete model."""
-        return layout_of(self.initial(self.seed))
 
 
 def federated_client_fn(
@@ -140,7 +135,7 @@ class FederatedClient(NumPyClient):
             raise ProtocolError(msg)
         task, seed = self.workload.task, self._seed(config)
         counter = int(config.get("eafl.counter", config.get("server-round", 0)))
-        model = self._shared(parameters) + self._head(seed)
+        model = self._shared(parameters, seed) + self._head(seed)
         rng = generator(seed, "train", self.partition, counter)
         model, loss = task.train(model, self.rows, rng, epochs=self.workload.local_epochs)
         head = model[task.num_shared :]
@@ -166,7 +161,7 @@ class FederatedClient(NumPyClient):
         """
         self._check_nodes()
         task, seed = self.workload.task, self._seed(config)
-        shared, count = self._shared(parameters), len(self.rows.y_test)
+        shared, count = self._shared(parameters, seed), len(self.rows.y_test)
         if not self.trains:
             backbone = shared[: task.num_backbone]
             model = backbone + self.workload.initial(seed)[len(backbone) :]
@@ -199,12 +194,11 @@ class FederatedClient(NumPyClient):
     def _seed(self, config: dict[str, Scalar]) -> int:
         return int(config.get("eafl.seed", self.workload.seed))
 
-    def _shared(self, parameters: NDArrays) -> Arrays:
-        return check_layout(parameters, self.workload.layout[: self.workload.task.num_shared])
+    def _shared(self, parameters: NDArrays, seed: int) -> Arrays:
+        return check_layout(parameters, self.workload.initial(seed)[: self.workload.task.num_shared], "the server sent")
 
     def _head(self, seed: int) -> Arrays:
-        first = self.workload.task.num_shared
-        if HEAD not in self.context.state:
-            return self.workload.initial(seed)[first:]
-        stored = arrays_of(self.context.state.array_records[HEAD])
-        return check_layout(stored, self.workload.layout[first:])
+        initial = self.workload.initial(seed)[self.workload.task.num_shared :]
+        if not initial or HEAD not in self.context.state:
+            return initial
+        return check_layout(arrays_of(self.context.state.array_records[HEAD]), initial, "the stored head has")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from eafl_flower.errors import DataError, ProtocolError
-from eafl_flower.types import Array, Arrays, Layout, layout_of
+from eafl_flower.types import Array, Arrays
 
 
 def check_rows(x: Array, y: Array, *, num_features: int, num_classes: int) -> None:
@@ -16,27 +16,26 @@ def check_rows(x: Array, y: Array, *, num_features: int, num_classes: int) -> No
         raise DataError(msg)
 
 
-def check_layout(arrays: Sequence[Array], expected: Layout, keys: Sequence[str] | None = None) -> Arrays:
-    """Return ``arrays`` if they have the shapes and dtypes of ``expected``.
+def check_layout(arrays: Sequence[Array], like: Sequence[Array], source: str) -> Arrays:
+    """Return ``arrays`` if they have the number, shapes and dtypes of ``like``.
+
+    ``source`` begins the message of the error, for example ``"the server sent"``.
 
     Raises
     ------
     ProtocolError
-        With every array that differs: its name, what was expected and what came.
+        With every array that differs: its position, what was expected and what came.
     """
-    got = layout_of(arrays)
-    if got == expected:
+    pairs = list(zip(arrays, like, strict=False))
+    if len(arrays) == len(like) and all(a.shape == b.shape and a.dtype == b.dtype for a, b in pairs):
         return tuple(arrays)
-    if len(got) != len(expected):
-        shapes = ", ".join(f"{s.dtype} {s.shape}" for s in expected)
-        msg = (
-            f"the server sent {len(got)} arrays: expected {len(expected)} ({shapes}); do both sides use the same task?"
+    if len(arrays) != len(like):
+        wrong = f"{len(arrays)} arrays: expected {len(like)} ({', '.join(f'{b.dtype} {b.shape}' for b in like)})"
+    else:
+        wrong = "arrays that do not fit the model: " + "; ".join(
+            f'"{i}" is {a.dtype} {a.shape}, expected {b.dtype} {b.shape}'
+            for i, (a, b) in enumerate(pairs)
+            if a.shape != b.shape or a.dtype != b.dtype
         )
-        raise ProtocolError(msg)
-    wrong = [
-        f'"{keys[i] if keys else i}" is {g.dtype} {g.shape}, expected {e.dtype} {e.shape}'
-        for i, (g, e) in enumerate(zip(got, expected, strict=True))
-        if g != e
-    ]
-    msg = f"the server sent arrays that do not fit the model: {'; '.join(wrong)}; do both sides use the same task?"
+    msg = f"{source} {wrong}; is it of the same task?"
     raise ProtocolError(msg)

@@ -1,0 +1,212 @@
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord
+
+from eafl_flower.clients.bridge import numpy_client_app
+from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
+from eafl_flower.errors import ConfigError, ProtocolError
+from eafl_flower.rng import generator
+from eafl_flower.strategies.records import array_record, arrays_of
+from eafl_flower.tasks.no_communication import no_communication
+from eafl_flower.tasks.tabular import TabularTask
+
+SEED = 3
+
+
+@pytest.fixture
+def workload(toy_source):
+    task = TabularTask(num_features=5, num_classes=3, hidden=(8, 8), optimizer="adamw", learning_rate=0.02)
+    return Workload(task=task, source=toy_source, seed=1, local_epochs=2, unseen_steps=20)
+
+
+@pytest.fixture
+def app(workload):
+    return numpy_client_app(lambda context: FederatedClient(workload, context))
+
+
+@pytest.fixture
+def initial(workload):
+    return workload.task.init(generator(SEED, "init"))
+
+
+@pytest.fixture
+def shared(workload, initial):
+    return array_record([str(i) for i in range(4)], initial[:4])
+
+
+def terms(counter=1):
+    return {"seed": SEED, "counter": counter}
+
+
+def state_of(context):
+    return {k: {name: a.data for name, a in record.items()} for k, record in context.state.items()}
+
+
+def metrics_of(reply):
+    return dict(reply.content.metric_records["metrics"])
+
+
+def test_a_job_is_the_task_on_global_backbone_and_initial_head(
+    app, workload, initial, shared, make_message, make_context
+):
+    context = make_context(2)
+    reply = app(make_message("train", shared, terms=terms(5)), context)
+    rows = workload.source.partition(2)
+    expected, loss = workload.task.train(initial, rows, generator(SEED, "train", 2, 5), epochs=2)
+    for a, b in zip(arrays_of(reply.content.array_records["arrays"]), expected[:4], strict=True):
+        assert np.array_equal(a, b)
+    for a, b in zip(arrays_of(context.state.array_records["head"]), expected[4:], strict=True):
+        assert np.array_equal(a, b)
+    assert metrics_of(reply) == {"num-examples": 24, "loss": loss}
+
+
+def test_the_head_goes_on_where_the_last_job_left_it(app, workload, initial, shared, make_message, make_context):
+    context = make_context(0)
+    app(make_message("train", shared, terms=terms(1)), context)
+    reply = app(make_message("train", shared, terms=terms(2)), context)
+    rows = workload.source.partition(0)
+    first, _ = workload.task.train(initial, rows, generator(SEED, "train", 0, 1), epochs=2)
+    model = initial[:4] + first[4:]
+    second, _ = workload.task.train(model, rows, generator(SEED, "train", 0, 2), epochs=2)
+    for a, b in zip(arrays_of(reply.content.array_records["arrays"]), second[:4], strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_the_same_dispatch_gives_the_same_bytes(app, shared, make_message, make_context):
+    replies = [app(make_message("train", shared, terms=terms(4)), make_context(1)) for _ in range(2)]
+    first, second = ({k: a.data for k, a in r.content.array_records["arrays"].items()} for r in replies)
+    assert first == second
+    other = app(make_message("train", shared, terms=terms(5)), make_context(1)).content.array_records["arrays"]
+    assert other["0"].data != first["0"]
+
+
+def test_without_our_terms_seed_and_round_stand_in(app, workload, shared, make_message, make_context):
+    plain = app(make_message("train", shared, {"server-round": 7}), make_context(1))
+    ours = app(make_message("train", shared, terms={"seed": 1, "counter": 7}), make_context(1))
+    assert plain.content.array_records["arrays"]["0"].data == ours.content.array_records["arrays"]["0"].data
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("partition", [0, 5])
+def test_an_evaluation_leaves_the_state_alone(app, shared, make_message, make_context, partition, after):
+    context = make_context(partition)
+    app(make_message("evaluate", shared, {"after-training": after}, terms()), context)
+    assert not context.state
+    if partition == 0:
+        app(make_message("train", shared, terms=terms()), context)
+        before = state_of(context)
+        app(make_message("evaluate", shared, {"after-training": after}, terms()), context)
+        assert state_of(context) == before
+
+
+def test_a_seen_client_is_scored_with_its_own_head(app, workload, initial, shared, make_message, make_context):
+    context = make_context(0)
+    app(make_message("train", shared, terms=terms()), context)
+    scores = metrics_of(app(make_message("evaluate", shared, {"after-training": True}, terms()), context))
+    rows = workload.source.partition(0)
+    model = initial[:4] + arrays_of(context.state.array_records["head"])
+    loss, accuracy = workload.task.evaluate(model, rows)
+    model, _ = workload.task.train(model, rows, generator(SEED, "after", 0), epochs=2)
+    assert scores == {
+        "num-examples": 12,
+        "loss": loss,
+        "accuracy-before": accuracy,
+        "accuracy-after": workload.task.evaluate(model, rows)[1],
+    }
+    assert "accuracy-after" not in metrics_of(app(make_message("evaluate", shared, terms=terms()), context))
+
+
+@pytest.mark.parametrize("head", ["private", "federated"])
+def test_an_unseen_client_fits_a_fresh_head_to_a_frozen_backbone(toy_source, make_message, make_context, head):
+    task = TabularTask(num_features=5, num_classes=3, hidden=(8, 8), head=head)
+    workload = Workload(task=task, source=toy_source, seed=SEED, unseen_steps=20)
+    app = numpy_client_app(lambda context: FederatedClient(workload, context))
+    initial = task.init(generator(SEED, "init"))
+    moved = tuple(a + np.float32(0.1) for a in initial[: task.num_shared])
+    message = make_message("evaluate", array_record([str(i) for i in range(len(moved))], moved), terms=terms())
+    scores = metrics_of(app(message, make_context(5)))
+    rows = toy_source.partition(5)
+    rng = generator(SEED, "unseen", 5)
+    model, _ = task.train(moved[:4] + initial[4:], rows, rng, steps=20, first_trained=4)
+    assert scores == {"num-examples": 27, "accuracy-unseen": task.evaluate(model, rows)[1]}
+
+
+def test_a_client_alone_is_the_baseline_without_communication(app, workload, initial, make_message, make_context):
+    """Fed its own arrays back, a client does what no_communication computes for it."""
+    hits, count = 0.0, 0
+    for partition in range(workload.source.num_seen):
+        context = make_context(partition)
+        arrays = array_record([str(i) for i in range(4)], initial[:4])
+        for counter in (1, 2):
+            reply = app(make_message("train", arrays, terms=terms(counter)), context)
+            arrays = reply.content.array_records["arrays"]
+        scores = metrics_of(app(make_message("evaluate", arrays, {"after-training": True}, terms()), context))
+        hits += scores["num-examples"] * scores["accuracy-after"]
+        count += scores["num-examples"]
+    epochs = dict.fromkeys(range(workload.source.num_seen), 4)
+    alone = no_communication(workload.task, workload.source, epochs, seed=SEED, local_epochs=2)
+    assert alone["accuracy-after"] == pytest.approx(hits / count)
+
+
+def test_a_federated_head_leaves_nothing_on_the_node(toy_source, make_message, make_context):
+    task = TabularTask(num_features=5, num_classes=3, hidden=(8,), head="federated")
+    app = numpy_client_app(lambda c: FederatedClient(Workload(task=task, source=toy_source, seed=SEED), c))
+    context = make_context(0)
+    arrays = array_record(["a", "b", "c", "d"], task.init(generator(SEED, "init")))
+    reply = app(make_message("train", arrays, terms=terms()), context)
+    assert list(reply.content.array_records["arrays"]) == ["a", "b", "c", "d"]
+    assert not context.state
+
+
+def test_initial_parameters_are_the_shared_ones(workload, initial, make_context):
+    parameters = FederatedClient(workload, make_context()).get_parameters({"eafl.seed": SEED})
+    assert all(np.array_equal(a, b) for a, b in zip(parameters, initial[:4], strict=True))
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_arrays_of_another_model_are_refused(app, shared, make_message, make_context, kind):
+    fewer = ArrayRecord({k: shared[k] for k in ("0", "1")})
+    with pytest.raises(ProtocolError, match="sent 2 arrays: expected 4"):
+        app(make_message(kind, fewer, terms=terms()), make_context())
+    arrays = list(arrays_of(shared))
+    arrays[1] = arrays[1].astype(np.float64)
+    arrays[2] = arrays[2][:, :5]
+    with pytest.raises(ProtocolError, match=r'"1" is float64 \(8,\), expected float32 \(8,\); "2" is float32 \(8, 5\)'):
+        app(make_message(kind, array_record(list(shared), arrays), terms=terms()), make_context())
+
+
+def test_a_client_that_never_trains_refuses_a_job(app, shared, make_message, make_context):
+    with pytest.raises(ProtocolError, match=r"client 4 never trains \(the data has 4 seen clients\)"):
+        app(make_message("train", shared, terms=terms()), make_context(4))
+
+
+def test_more_nodes_than_clients_can_join_the_roster_but_not_work(app, shared, make_message, make_context):
+    assert metrics_of(app(make_message("query"), make_context(9, 10)))["num-partitions"] == 10
+    with pytest.raises(ConfigError, match="num-partitions = 10, but the data toy has 6 clients"):
+        app(make_message("train", shared, terms=terms()), make_context(0, 10))
+
+
+@pytest.mark.parametrize(("partition", "num_examples", "trains"), [(0, 24, 1), (5, 9, 0)])
+def test_the_roster_tells_rows_and_who_trains(app, make_message, make_context, partition, num_examples, trains):
+    metrics = metrics_of(app(make_message("query"), make_context(partition)))
+    assert (metrics["num-examples"], metrics["trains"]) == (num_examples, trains)
+
+
+def test_the_workload_is_built_once_for_each_configuration(workload, make_context):
+    built = []
+
+    def build(key):
+        built.append(key)
+        return workload
+
+    client_fn = federated_client_fn(build, lambda context: context.node_config["partition-id"] % 2)
+    for partition in (0, 1, 2, 3, 2):
+        assert client_fn(make_context(partition)).partition == partition
+    assert built == [0, 1]
+
+
+def test_a_stored_head_of_another_task_is_refused(app, shared, make_message, make_context):
+    context = make_context(0)
+    context.state["head"] = array_record(["0"], [np.zeros((2, 2), np.float32)])
+    with pytest.raises(ProtocolError, match="the stored head has 1 arrays: expected 2"):
+        app(make_message("train", shared, terms=terms()), context)
