@@ -84,8 +84,8 @@ def _restore(template: Any, arrays: Mapping[str, Array], tree: Tree, path: str) 
                 for i, sub in enumerate(tree["items"])
             ]
             return list(items) if isinstance(template, list) else tuple(items)
-        inner = next(iter(template.values()), None) if isinstance(template, Mapping) else None
-        return {k: _restore(inner, arrays, sub, f"{path}/{k}") for k, sub in tree["pairs"]}
+        value = next(iter(template.values()), None) if isinstance(template, Mapping) else None
+        return {k: _restore(value, arrays, sub, f"{path}/{k}") for k, sub in tree["pairs"]}
     except (KeyError, TypeError) as error:
         msg = f"stored state is damaged at {path or '/'}: {error!r}"
         raise CheckpointError(msg) from error

@@ -157,7 +157,9 @@ class StopSettings:
 class CheckpointSettings:
     """How often the run is made safe."""
 
-    every: Count = 0  # merges; 0: never
+    every: Count = 0  # merges; 0: only when interrupted
+    state_dir: str = ""  # where clients keep their state, unless their node says; empty: in memory
+    resume: str = ""  # run directory to go on from, for `flwr run`
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,232 @@
+"""Names become components: the only place that knows every class and the configuration at once."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable, Mod
+
+from eafl_flower.aggregation.emam import EMAMAggregator
+from eafl_flower.aggregation.reference import FedAsync, FedAvg, FedBuff
+from eafl_flower.aggregation.staleness import (
+    Constant,
+    Estimated,
+    Exponential,
+    HalfLife,
+    Hinge,
+    Polynomial,
+    StalenessRule,
+)
+from eafl_flower.clients.bridge import numpy_client_app
+from eafl_flower.clients.compression import compression_mod
+from eafl_flower.clients.durable_state import durable_state_mod
+from eafl_flower.clients.numpy_client import Workload, federated_client_fn
+from eafl_flower.codecs import Float32Codec, Int8Codec
+from eafl_flower.config import RunConfig
+from eafl_flower.energy.model import CMOSRadioEnergy
+from eafl_flower.protocols import Aggregator, Codec, DataSource, Task
+from eafl_flower.simulation.price import ConstantRateNetwork
+from eafl_flower.strategies.asynchronous import AsynchronousStrategy
+from eafl_flower.strategies.options import StopRule
+from eafl_flower.types import Link
+
+
+@lru_cache(maxsize=2)
+def build_source(config: RunConfig) -> DataSource:
+    """Return the data source that ``data.*`` names."""
+    data = config.data
+    if data.name == "idm":
+        from eafl_flower.data.idm import simulate_idm_traffic
+
+        return simulate_idm_traffic(
+            clients=data.clients or 60, unseen=data.unseen, rows_per_client=data.rows_per_client, seed=config.seed
+        )
+    if data.name == "ngsim-us101":
+        from eafl_flower.data.ngsim import load_us101
+
+        return load_us101(data_dir=data.dir, clients=data.clients, unseen=data.unseen, seed=config.seed)
+    if data.name == "unsw-nb15":
+        from eafl_flower.data.unsw_nb15 import load_unsw_nb15
+
+        return load_unsw_nb15(
+            data_dir=data.dir,
+            clients=data.clients or 20,
+            unseen=data.unseen,
+            dirichlet_alpha=data.dirichlet_alpha,
+            seed=config.seed,
+        )
+    from eafl_flower.data.digits import load_digits
+
+    return load_digits(
+        clients=data.clients or 100, unseen=data.unseen, dirichlet_alpha=data.dirichlet_alpha, seed=config.seed
+    )
+
+
+def build_task(config: RunConfig, source: DataSource) -> Task:
+    """Return the task that ``task.*`` names, for the features and classes of ``source``."""
+    task, sizes = config.task, {"num_features": len(source.feature_names), "num_classes": len(source.class_names)}
+    if task.name == "softmax":
+        from eafl_flower.tasks.softmax import SoftmaxTask
+
+        return SoftmaxTask(
+            **sizes, learning_rate=task.learning_rate, weight_decay=task.weight_decay, batch_size=task.batch_size
+        )
+    from eafl_flower.tasks.tabular import TabularTask
+
+    return TabularTask(
+        **sizes,
+        hidden=task.hidden,
+        head=task.head,
+        optimizer=task.optimizer,
+        learning_rate=task.learning_rate,
+        weight_decay=task.weight_decay,
+        batch_size=task.batch_size,
+        device=task.device,
+    )
+
+
+def build_workload(config: RunConfig) -> Workload:
+    """Return what all clients of a run share: task, rows and local work."""
+    source = build_source(config)
+    return Workload(
+        task=build_task(config, source),
+        source=source,
+        seed=config.seed,
+        local_epochs=config.task.local_epochs,
+        unseen_steps=config.task.unseen_steps,
+    )
+
+
+def build_codec(config: RunConfig) -> Codec[Any] | None:
+    """Return the codec that ``codec.name`` names; None for Flower's plain arrays."""
+    if config.codec.name == "none":
+        return None
+    return Float32Codec() if config.codec.name == "float32" else Int8Codec(block_size=config.codec.block_size)
+
+
+def build_network(config: RunConfig) -> ConstantRateNetwork:
+    """Return the price of jobs: a constant-rate link and a processor."""
+    link, energy = config.link, config.energy
+    return ConstantRateNetwork(
+        link=Link(
+            uplink_rate_bit_s=link.uplink_rate_bit_s,
+            downlink_rate_bit_s=link.downlink_rate_bit_s,
+            uplink_power_w=link.uplink_power_w,
+            downlink_power_w=link.downlink_power_w,
+        ),
+        energy=CMOSRadioEnergy(
+            switched_capacitance_f=energy.switched_capacitance_f,
+            cycles_per_sample=energy.cycles_per_sample,
+            frequency_hz=energy.frequency_hz,
+        ),
+        slowdown=config.clients.slowdown,
+    )
+
+
+def build_staleness(config: RunConfig, in_flight: int) -> StalenessRule | Estimated:
+    """Return the staleness rule that ``strategy.staleness`` names."""
+    s = config.strategy
+    rules: dict[str, Callable[[], StalenessRule | Estimated]] = {
+        "half-life": lambda: HalfLife(s.half_life) if s.half_life else HalfLife.for_in_flight(in_flight),
+        "exponential": lambda: Exponential(s.rate),
+        "polynomial": lambda: Polynomial(s.exponent),
+        "hinge": lambda: Hinge(s.hinge_a, s.hinge_b),
+        "constant": Constant,
+        "estimated": Estimated,
+    }
+    return rules[s.staleness]()
+
+
+def build_aggregator(config: RunConfig, in_flight: int) -> Aggregator[Any]:
+    """Return the aggregator that ``strategy.name`` names, for so many clients in flight."""
+    s = config.strategy
+    staleness = build_staleness(config, in_flight)
+    if s.name == "emam":
+        return EMAMAggregator(
+            alpha=s.alpha,
+            beta=s.beta,
+            mu=s.mu,
+            staleness=staleness,
+            norm_guard=s.norm_guard,
+            weight_by_examples=s.weight_by_examples,
+            serve=s.serve,
+        )
+    if s.name == "fedavg":
+        return FedAvg()
+    if isinstance(staleness, Estimated):
+        staleness = Polynomial(s.exponent)
+    if s.name == "fedasync":
+        return FedAsync(mixing=s.mixing, staleness=staleness)
+    return FedBuff(buffer_size=s.buffer_size or min(10, in_flight), staleness=staleness)
+
+
+def build_strategy(config: RunConfig, **options: Any) -> AsynchronousStrategy:
+    """Return the strategy of a run; ``options`` are further settings of ``RunOptions``."""
+    s, stop = config.strategy, config.stop
+    settings = {
+        "seed": config.seed,
+        "concurrency": (s.cohort if s.mode == "sync" else 0) or s.concurrency,
+        "codec": build_codec(config),
+        "network": build_network(config),
+        "on_job_times": config.churn.on_job_times,
+        "off_job_times": config.churn.off_job_times,
+        "local_epochs": config.task.local_epochs,
+        "deadline_s": config.job.deadline_s,
+        "error_budget": max(1, config.job.error_budget),
+        "evaluate_every": config.evaluate.every,
+        "evaluate_first": bool(config.evaluate.every),
+        "stop": StopRule(
+            metric=stop.metric,
+            target=stop.target,
+            energy_j=stop.energy_j,
+            payload_bytes=stop.bytes,
+            time_s=stop.virtual_time_s,
+        ),
+        "checkpoint_every": config.checkpoint.every,
+    }
+    return AsynchronousStrategy(
+        lambda in_flight: build_aggregator(config, in_flight), barrier=s.mode == "sync", **{**settings, **options}
+    )
+
+
+@lru_cache(maxsize=4)
+def _config_of_items(items: tuple[tuple[str, Any], ...]) -> RunConfig:
+    return RunConfig.from_flat(dict(items))
+
+
+def config_of(context: Context) -> RunConfig:
+    """Return the configuration that Flower hands to an app."""
+    return _config_of_items(tuple(context.run_config.items()))
+
+
+def build_client_app(config: RunConfig | None = None, state_dir: Path | str | None = None) -> ClientApp:
+    """Return the ClientApp of a run; without a configuration it takes Flower's, message by message.
+
+    Parameters
+    ----------
+    config
+        Configuration of the run.
+    state_dir
+        Where clients keep their state; by default ``state-dir`` of the node's configuration.
+    """
+    client_fn = federated_client_fn(build_workload, lambda context: config or config_of(context))
+    durable = durable_state_mod(state_dir)
+    chosen = None if config is None else _compression(config)
+
+    def compress(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        mod = chosen or _compression(config_of(context))
+        return mod(message, context, call_next)
+
+    def roster(context: Context) -> dict[str, Any]:
+        client = client_fn(context)
+        return {"num-examples": client.num_examples, "trains": int(client.trains), "kind": "delta"}
+
+    return numpy_client_app(client_fn, mods=[durable, compress], roster_fn=roster)
+
+
+@lru_cache(maxsize=4)
+def _compression(config: RunConfig) -> Mod:
+    return compression_mod(build_codec(config) or Float32Codec())  # does nothing to messages that are not coded

@@ -1,0 +1,103 @@
+"""Client side of the payload seam: arrays arrive coded and leave as the coded difference.
+
+The server side is ``eafl_flower.strategies.Compressed`` (around any round-based Flower strategy) or the
+``codec=`` argument of our own strategies. The ClientApp behind the mod sees Flower's usual layout.
+"""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType
+from flwr.clientapp.typing import ClientAppCallable, Mod
+
+from eafl_flower.errors import CheckpointError, ProtocolError
+from eafl_flower.protocols import Codec
+from eafl_flower.rng import generator
+from eafl_flower.state import flatten, restore
+from eafl_flower.strategies.records import (
+    ARRAYS,
+    CODED,
+    JobTerms,
+    array_record,
+    arrays_of,
+    coded_parts,
+    single_array_record,
+    terms_of,
+)
+from eafl_flower.types import Arrays, Layout, layout_of
+
+STATE = "codec"
+STATE_TREE = "codec.tree"
+
+
+def compression_mod(codec: Codec[Any]) -> Mod:
+    """Return a client mod that decodes what arrives and encodes what leaves with ``codec``.
+
+    Up: the reply's arrays minus the arrays *this client decoded*, so that the loss of the downlink does
+    not leak into the update. Error feedback and predictors live in ``context.state["codec"]``; they are
+    final only once the server says that it merged the payload. A message that is not coded passes
+    through untouched.
+
+    Parameters
+    ----------
+    codec
+        The same codec, with the same settings, as the server's.
+    """
+
+    def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        if not message.has_content() or CODED not in message.content:
+            return call_next(message, context)
+        payload, layout, keys = coded_parts(message.content.config_records[CODED])
+        base, _ = codec.decode(codec.init(layout), payload)
+        del message.content[CODED]
+        message.content[ARRAYS] = array_record(keys, base)
+        terms = terms_of(message.content)
+        reply = call_next(message, context)
+        if message.metadata.message_type != MessageType.TRAIN or not reply.has_content():
+            return reply
+        if terms is None:
+            msg = 'a coded train message came without the record "eafl": the server needs the same eafl-flower version'
+            raise ProtocolError(msg)
+        new = arrays_of(single_array_record(reply.content, "the client's reply"))
+        reply.content[CODED] = _encode(codec, context, terms, _difference(new, base))
+        for name in list(reply.content.array_records):
+            del reply.content[name]
+        return reply
+
+    return mod
+
+
+def _difference(new: Arrays, base: Arrays) -> Arrays:
+    if layout_of(new) != layout_of(base):
+        msg = f"the client returned arrays {layout_of(new)}, expected those it was given: {layout_of(base)}"
+        raise ProtocolError(msg)
+    return tuple(np.subtract(n, b) for n, b in zip(new, base, strict=True))
+
+
+def _encode(codec: Codec[Any], context: Context, terms: JobTerms, delta: Arrays) -> ConfigRecord:
+    layout = layout_of(delta)
+    state = _load(codec, context, layout)
+    state = replace(state, counter=terms.counter, acknowledged=terms.acknowledged)
+    encoded, state = codec.encode(state, delta, generator(terms.seed, "codec", terms.client, terms.counter))
+    _store(context, state)
+    return ConfigRecord({"payload": encoded.payload, "error": float(encoded.error)})
+
+
+def _load(codec: Codec[Any], context: Context, layout: Layout) -> Any:
+    fresh = codec.init(layout)
+    if STATE_TREE not in context.state:
+        return fresh
+    record = context.state.array_records[STATE]
+    stored = dict(zip(record, arrays_of(record), strict=True))
+    try:
+        return restore(fresh, stored, json.loads(str(context.state.config_records[STATE_TREE]["tree"])))
+    except CheckpointError:
+        return fresh  # another codec wrote it in an earlier run with this context: nothing of it can be used
+
+
+def _store(context: Context, state: Any) -> None:
+    arrays, tree = flatten(state)
+    context.state[STATE] = array_record(list(arrays), list(arrays.values())) if arrays else ArrayRecord()
+    context.state[STATE_TREE] = ConfigRecord({"tree": json.dumps(tree)})

@@ -1,0 +1,179 @@
+"""Client state that survives: named by dispatch counter, kept in the context and on the node's disk.
+
+A client's private head, codec residuals and whatever else it keeps in ``context.state`` belong to the
+job that made them. Each dispatch names the state to start from (``load``). The mod gives the ClientApp
+exactly that state, whatever happened in between: a reply that was lost on its way, a job that is sent
+again, a node that restarted, a server that resumed from a checkpoint.
+
+Files are ``<state-dir>/<run>/client-<partition>/state-<counter>.safetensors``.
+"""
+
+import base64
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.numpy
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
+from flwr.clientapp.typing import ClientAppCallable, Mod
+
+from eafl_flower.errors import ProtocolError
+from eafl_flower.strategies.records import STATE_LOST, TERMS, JobTerms, array_record, arrays_of, terms_of
+
+COUNTER = "eafl.counter"
+PREVIOUS = "eafl.previous/"
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,127}")
+
+Records = dict[str, ArrayRecord | MetricRecord | ConfigRecord]
+
+
+def durable_state_mod(state_dir: str | Path | None = None) -> Mod:
+    """Return a client mod that gives each job the client state its terms name; it must be the outermost one.
+
+    Parameters
+    ----------
+    state_dir
+        Folder for the states. By default ``state-dir`` of the node's configuration, then
+        ``checkpoint.state-dir`` of the run's; without any the state lives in the context alone and is
+        lost when the node restarts.
+
+    Notes
+    -----
+    A state that is nowhere to be found is replaced by a fresh one and the reply says so (metric
+    ``state-lost``). The context holds the current state and the one the last job started from, because a
+    reply can be lost after the client computed it.
+    """
+
+    def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        kind = message.metadata.message_type
+        terms = terms_of(message.content) if message.has_content() and TERMS in message.content else None
+        if terms is None or kind not in (MessageType.TRAIN, MessageType.EVALUATE):
+            return call_next(message, context)
+        if not RUN_NAME.fullmatch(terms.run):
+            msg = f"the server names its run {terms.run!r}: expected letters, digits and . _ = , + -"
+            raise ProtocolError(msg)
+        folder = _folder(state_dir, context, terms)
+        stored = dict(context.state.items())
+        start, lost = _state_at(stored, terms, folder)
+        context.state = RecordDict(_copies(start))
+        try:
+            reply = call_next(message, context)
+            if kind == MessageType.TRAIN:
+                trained = dict(context.state.items())
+                if folder is not None:
+                    _write(folder, terms, trained)
+                stored = {
+                    **trained,
+                    **{PREVIOUS + name: record for name, record in start.items()},
+                    COUNTER: _counters(terms.run, terms.counter, terms.load),
+                }
+        finally:
+            context.state = RecordDict(stored)
+        if lost and reply.has_content():
+            for record in reply.content.metric_records.values():
+                record[STATE_LOST] = 1
+        return reply
+
+    return mod
+
+
+def _counters(run: str, current: int, previous: int) -> ConfigRecord:
+    return ConfigRecord({"run": run, "current": current, "previous": previous})
+
+
+def _state_at(stored: Records, terms: JobTerms, folder: Path | None) -> tuple[Records, bool]:
+    """Return the client state numbered ``terms.load`` and whether it was lost."""
+    if terms.load == 0:
+        return {}, False
+    counters = stored.get(COUNTER)
+    if counters is not None and counters.get("run") == terms.run:
+        if counters["current"] == terms.load:
+            return {k: v for k, v in stored.items() if k != COUNTER and not k.startswith(PREVIOUS)}, False
+        if counters["previous"] == terms.load:
+            return {k.removeprefix(PREVIOUS): v for k, v in stored.items() if k.startswith(PREVIOUS)}, False
+    found = None if folder is None else _read(_path(folder, terms.load))
+    return ({}, True) if found is None else (found, False)
+
+
+def _copies(records: Records) -> Records:
+    """Return records that may be changed without changing ``records``; the array bytes are shared."""
+    return {name: record.copy() for name, record in records.items()}
+
+
+def _folder(state_dir: str | Path | None, context: Context, terms: JobTerms) -> Path | None:
+    root = state_dir or context.node_config.get("state-dir") or context.run_config.get("checkpoint.state-dir")
+    return None if not root else Path(str(root)) / terms.run / f"client-{terms.client}"
+
+
+def _path(folder: Path, counter: int) -> Path:
+    return folder / f"state-{counter}.safetensors"
+
+
+def _write(folder: Path, terms: JobTerms, records: Records) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    target = _path(folder, terms.counter)
+    temporary = target.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(_pack(records))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(target)
+    for old in _numbered(folder):
+        if old < terms.durable:
+            _path(folder, old).unlink(missing_ok=True)
+
+
+def _numbered(folder: Path) -> Iterable[int]:
+    for path in list(folder.glob("state-*.safetensors")):
+        number = path.name[len("state-") : -len(".safetensors")]
+        if number.isdigit():
+            yield int(number)
+
+
+def _pack(records: Records) -> bytes:
+    arrays: dict[str, Any] = {}
+    plain: dict[str, Any] = {}
+    for name, record in records.items():
+        if isinstance(record, ArrayRecord):
+            plain[name] = {"arrays": list(record)}
+            for key, value in zip(record, arrays_of(record), strict=True):
+                arrays[f"{name}\n{key}"] = value.copy()
+        else:
+            kind = "config" if isinstance(record, ConfigRecord) else "metric"
+            plain[name] = {kind: {k: _to_json(v) for k, v in record.items()}}
+    return safetensors.numpy.save(arrays, metadata={"records": json.dumps(plain)})
+
+
+def _read(path: Path) -> Records | None:
+    """Return the records in a file, None if it is missing or damaged."""
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            plain = json.loads(file.metadata()["records"])
+            records: Records = {}
+            for name, record in plain.items():
+                if "arrays" in record:
+                    keys = record["arrays"]
+                    records[name] = array_record(keys, [file.get_tensor(f"{name}\n{k}") for k in keys])
+                elif "config" in record:
+                    records[name] = ConfigRecord({k: _from_json(v) for k, v in record["config"].items()})
+                else:
+                    records[name] = MetricRecord({k: _from_json(v) for k, v in record["metric"].items()})
+            return records
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    return [_to_json(v) for v in value] if isinstance(value, list) else value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return base64.b64decode(value["base64"])
+    return [_from_json(v) for v in value] if isinstance(value, list) else value

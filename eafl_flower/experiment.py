@@ -1,0 +1,255 @@
+"""One experiment from its configuration to its summary, on any engine."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flwr.app import ConfigRecord, Context
+from flwr.serverapp import Grid, ServerApp
+
+from eafl_flower.build import build_client_app, build_source, build_strategy, build_workload, config_of
+from eafl_flower.config import RunConfig
+from eafl_flower.engines.inline import InlineGrid
+from eafl_flower.errors import RunFailedError
+from eafl_flower.results.baselines import collect_baselines
+from eafl_flower.results.observer import Event, Fanout, Observer
+from eafl_flower.results.run_directory import RunDirectory
+from eafl_flower.results.summary import Outcome, scores_of, summarize
+from eafl_flower.strategies.records import array_record, arrays_of
+from eafl_flower.strategies.run import FederatedRun
+from eafl_flower.tasks.no_communication import no_communication
+from eafl_flower.types import digest
+
+CHECKPOINT = "server.safetensors"
+
+
+def run_experiment(
+    config: RunConfig,
+    *,
+    run_dir: RunDirectory,
+    observer: Observer,
+    engine: str,
+    resume: bool = False,
+    ray_address: str | None = None,
+) -> dict[str, Any]:
+    """Run an experiment and write its results to ``run_dir``.
+
+    Parameters
+    ----------
+    config
+        What to run.
+    run_dir
+        Where results go.
+    observer
+        Sees every event; must include the event log of ``run_dir``.
+    engine
+        "inline", "ray" or "flower".
+    resume
+        Go on from the checkpoint in ``run_dir``.
+    ray_address
+        Ray cluster to use; by default this machine.
+
+    Returns
+    -------
+    dict
+        The summary, as in ``summary.json``.
+    """
+    num_nodes = build_source(config).num_clients
+    if engine == "inline":
+        grid: Grid = InlineGrid(build_client_app(config, run_dir.state_dir), num_nodes)
+        return conduct(config, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
+    if engine == "ray":
+        from eafl_flower.engines.ray_grid import RayGrid
+
+        state_dir = run_dir.state_dir.resolve()
+        with RayGrid(
+            lambda: build_client_app(config, state_dir),
+            num_nodes,
+            num_cpus=config.engine.num_cpus,
+            num_gpus=config.engine.num_gpus,
+            workers=config.engine.workers or None,
+            address=ray_address,
+        ) as grid:
+            return conduct(config, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
+    from eafl_flower.engines.flower import run_on_flower
+
+    summaries: list[dict[str, Any]] = []
+    server_app = ServerApp()
+
+    @server_app.main()
+    def main(grid: Grid, context: Context) -> None:
+        summaries.append(conduct(config, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume))
+
+    run_on_flower(
+        server_app,
+        build_client_app(config, run_dir.state_dir.resolve()),
+        num_nodes=num_nodes,
+        num_cpus=config.engine.num_cpus,
+        num_gpus=config.engine.num_gpus,
+    )
+    return summaries[0]
+
+
+def run_in_server_app(grid: Grid, context: Context) -> None:
+    """Run the experiment of Flower's run configuration: what ``flwr run`` does."""
+    from rich.console import Console
+
+    from eafl_flower.results.console import ConsoleObserver
+    from eafl_flower.results.tables import print_results
+
+    config = config_of(context)
+    if config.checkpoint.resume:
+        run_dir = RunDirectory.open(config.checkpoint.resume)
+        config = RunConfig.from_toml(run_dir.config_path)
+    else:
+        run_dir = RunDirectory.create(Path(config.results.dir).absolute(), config.name)
+        run_dir.write_config(config.to_toml())
+    console = Console(highlight=False)
+    observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
+    try:
+        summary = conduct(
+            config,
+            grid,
+            run_dir=run_dir,
+            observer=observer,
+            engine="flower",
+            resume=bool(config_of(context).checkpoint.resume),
+        )
+    finally:
+        observer.close()
+    print_results(console, summary, run_dir.path)
+
+
+def conduct(
+    config: RunConfig, grid: Grid, *, run_dir: RunDirectory, observer: Observer, engine: str, resume: bool = False
+) -> dict[str, Any]:
+    """Run the strategy of ``config`` over ``grid`` and write model and summary; return the summary."""
+    run = train(
+        config,
+        grid,
+        observer=observer,
+        checkpoint=run_dir.checkpoint_dir / CHECKPOINT,
+        resume=resume,
+        run_name=run_dir.path.name,
+    )
+    spent = run.ledger.total()
+    metrics = {**run.server_scores.get(run.version, {}), **run.client_scores.get(run.version, {})}
+    outcome = Outcome(
+        merges=run.version,
+        refused=run.tally.refused,
+        lost=run.tally.lost,
+        timeouts=run.tally.timed_out,
+        errors=run.tally.errors,
+        virtual_time_s=run.now_s(),
+        wall_s=run.wall_s(),
+        uplink_bytes=run.ledger.total("uplink").payload_bytes,
+        downlink_bytes=run.ledger.total("downlink").payload_bytes,
+        uplink_framed_bytes=run.ledger.total("uplink").framed_bytes,
+        energy_j=spent.energy_j,
+        metrics=metrics,
+        arrays_sha256=run.arrays_sha256(),
+        stopped=run.stop_reason or "all merges made",
+    )
+    run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), {"run": run_dir.path.name})
+    summary = summarize(
+        outcome,
+        run_dir.events(),
+        name=config.name,
+        seed=config.seed,
+        config_sha256=config.hash(leave_out=["results", "engine"]),
+        engine=engine,
+        baselines=_baselines(config),
+    )
+    run_dir.write_summary(summary)
+    return summary
+
+
+def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **options: Any) -> FederatedRun:
+    """Run the strategy of ``config`` over ``grid``; ``options`` are further settings of ``RunOptions``."""
+    workload = build_workload(config)
+    shared = workload.initial(config.seed)[: workload.task.num_shared]
+    strategy = build_strategy(
+        config,
+        observer=observer or Fanout(()),
+        expected_nodes=workload.source.num_clients,
+        **options,
+    )
+    try:
+        strategy.start(
+            grid,
+            array_record([str(i) for i in range(len(shared))], shared),
+            num_rounds=config.strategy.merges,
+            timeout=config.job.reply_timeout_s,
+            evaluate_config=ConfigRecord({"after-training": config.evaluate.after_training}),
+        )
+    except RunFailedError as error:
+        if "the run expects" not in str(error):
+            raise
+        command = (
+            f'flwr run . --federation-config "num-supernodes={workload.source.num_clients} client-resources-num-cpus=1"'
+        )
+        msg = f"{error}; start it with: {command} (and the same --run-config)"
+        raise RunFailedError(msg) from error
+    assert strategy.run is not None
+    return strategy.run
+
+
+def _baselines(config: RunConfig) -> dict[str, dict[str, float] | None]:
+    source = build_source(config)
+    return collect_baselines(
+        config.results.baselines,
+        config=config,
+        data_sha256=_data_sha256(config),
+        cheap=lambda: _looked_up(source),
+        trained=lambda: _trained(config),
+    )
+
+
+def _data_sha256(config: RunConfig) -> str:
+    source = build_source(config)
+    rows = [source.partition(client) for client in range(source.num_clients)]
+    return digest([a for r in rows for a in (r.x_train, r.y_train, r.x_test, r.y_test)])
+
+
+def _looked_up(source: Any) -> dict[str, dict[str, float]]:
+    from eafl_flower.data.lookup import lookup_scores, majority_scores
+
+    return {"majority": _by_score(majority_scores(source)), "lookup": _by_score(lookup_scores(source))}
+
+
+def _by_score(scores: Mapping[str, float]) -> dict[str, float]:
+    by_score = {score: scores["seen"] for score in ("before", "after") if "seen" in scores}
+    return by_score | ({"unseen": scores["unseen"]} if "unseen" in scores else {})
+
+
+class _CountMerges:
+    """Counts how often each client's update was merged."""
+
+    def __init__(self) -> None:
+        self.by_client: Counter[int] = Counter()
+
+    def write(self, event: Event) -> None:
+        if event["event"] == "merge":
+            self.by_client[event["client"]] += 1
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _trained(config: RunConfig) -> dict[str, dict[str, float]]:
+    """Train without a codec, and every client alone for as many epochs."""
+    config = config.replace({"codec.name": "float32", "evaluate.every": 0})
+    workload = build_workload(config)
+    counted = _CountMerges()
+    grid = InlineGrid(build_client_app(config), workload.source.num_clients)
+    exact = train(config, grid, observer=counted)
+    alone = no_communication(
+        workload.task,
+        workload.source,
+        {client: merges * workload.local_epochs for client, merges in counted.by_client.items()},
+        seed=config.seed,
+        local_epochs=workload.local_epochs,
+        unseen_steps=workload.unseen_steps,
+    )
+    return {"exact": scores_of(exact.client_scores[exact.version]), "no_communication": scores_of(alone)}

@@ -1,0 +1,147 @@
+"""Strategies that merge each update when it arrives, for Flower's Message API."""
+
+from collections.abc import Callable, Iterable
+from logging import INFO
+from typing import Any, NoReturn
+
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.common.logger import log
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Result, Strategy
+
+from eafl_flower.engines.flower_internals import is_in_memory
+from eafl_flower.engines.waiting import WaitingGrid
+from eafl_flower.errors import ConfigError, ProtocolError
+from eafl_flower.strategies.options import RunOptions
+from eafl_flower.strategies.run import EvaluateFn, FederatedRun, MakeAggregator, Plan
+from eafl_flower.strategies.virtual_time import VirtualRun
+from eafl_flower.strategies.wall_time import WallRun
+
+
+class AsynchronousStrategy(Strategy):
+    """Dispatch on arrival: a client that has answered gets its next job at once, nobody waits for stragglers.
+
+    The strategy holds settings only; everything that changes belongs to one ``start``. After it, ``run``
+    gives access to what happened: counts, ledger, scores.
+
+    Parameters
+    ----------
+    make_aggregator
+        Called with the number of clients in flight when the run starts.
+    barrier
+        Wait for all jobs of a round and merge their example-weighted mean (synchronous).
+    **options
+        Settings of ``RunOptions``.
+    """
+
+    def __init__(self, make_aggregator: MakeAggregator, *, barrier: bool = False, **options: Any) -> None:
+        unknown = sorted(set(options) - set(RunOptions.__dataclass_fields__))
+        if unknown:
+            known = ", ".join(RunOptions.__dataclass_fields__)
+            msg = f"{type(self).__name__} has no setting {', '.join(unknown)}; it has {known}"
+            raise ConfigError(msg)
+        self.options = RunOptions(**options)
+        self.run: FederatedRun | None = None
+        self._make_aggregator, self._barrier = make_aggregator, barrier
+
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+    ) -> Result:
+        """Train until ``num_rounds`` merges are made or a rule says stop.
+
+        Parameters
+        ----------
+        grid
+            Where the clients are: Flower's own, or one of ``eafl_flower.engines``.
+        initial_arrays
+            The model to start from.
+        num_rounds
+            Number of merges (with a buffer: flushes; with a barrier: rounds).
+        timeout
+            Longest real time to wait for one reply [s].
+        train_config, evaluate_config
+            Sent with each message, with ``server-round``, the number of merges in the arrays.
+        evaluate_fn
+            Central evaluation, called with the number of merges and the arrays.
+
+        Returns
+        -------
+        Result
+            Final arrays and metrics, keyed by number of merges.
+
+        Raises
+        ------
+        RunFailedError
+            If too few clients are there or the error budget is spent.
+        CheckpointError
+            If the run is to be resumed and its checkpoint cannot be used.
+        """
+        if num_rounds < 1:
+            msg = f"num_rounds = {num_rounds}: expected at least one merge"
+            raise ConfigError(msg)
+        if not initial_arrays:
+            msg = "initial_arrays is empty: give the arrays of the model to be trained"
+            raise ConfigError(msg)
+        plan = Plan(
+            options=self.options,
+            make_aggregator=self._make_aggregator,
+            barrier=self._barrier,
+            grid=grid,
+            initial_arrays=initial_arrays,
+            num_merges=num_rounds,
+            timeout_s=timeout,
+            train_config=train_config if train_config is not None else ConfigRecord(),
+            evaluate_config=evaluate_config if evaluate_config is not None else ConfigRecord(),
+            evaluate_fn=evaluate_fn,
+        )
+        self.summary()
+        run: VirtualRun | WallRun = VirtualRun(plan) if self._is_virtual(grid) else WallRun(plan)
+        self.run = run
+        return run.execute()
+
+    def _is_virtual(self, grid: Grid) -> bool:
+        if self.options.clock == "auto":
+            return isinstance(grid, WaitingGrid) or is_in_memory(grid)
+        return self.options.clock == "virtual"
+
+    def summary(self) -> None:
+        """Log the settings."""
+        log(INFO, "%s: %s", type(self).__name__, self.options)
+        if self.options.codec is not None:
+            log(INFO, "no privacy: payloads are coded, not protected")
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Not used: there are no rounds to configure."""
+        self._no_rounds()
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Not used: updates are merged when they arrive."""
+        self._no_rounds()
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Not used: there are no rounds to configure."""
+        self._no_rounds()
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Not used: there are no rounds to evaluate."""
+        self._no_rounds()
+
+    def _no_rounds(self) -> NoReturn:
+        msg = f"{type(self).__name__} has no rounds: call start(), which dispatches and merges by itself"
+        raise ProtocolError(msg)
+
+
+__all__ = ["AsynchronousStrategy", "EvaluateFn"]

@@ -1,0 +1,76 @@
+"""Checkpoints of the server: one file, replaced atomically, that holds everything a run needs to go on."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from eafl_flower.errors import CheckpointError
+from eafl_flower.state import flatten, restore
+from eafl_flower.types import Array
+
+T = TypeVar("T")
+FORMAT = "eafl-flower checkpoint 1"
+
+
+def write_checkpoint(path: Path, state: Any) -> None:
+    """Write ``state`` to ``path``; at any moment the file is either the old or the new one, whole."""
+    arrays, tree = flatten(state)
+    stored = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
+    text = json.dumps({"format": FORMAT, "tree": tree, "sha256": _sha256(stored)})
+    data = safetensors.numpy.save(stored, metadata={"state": text})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_checkpoint(path: Path, template: T) -> T:
+    """Read a state written by ``write_checkpoint``; ``template`` gives its classes.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged or of another format.
+    """
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            text = (file.metadata() or {}).get("state", "{}")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        header = json.loads(text)
+    except FileNotFoundError as error:
+        msg = f"no checkpoint at {path}: the run was started without checkpoints, or ended before its first one"
+        raise CheckpointError(msg) from error
+    except (OSError, safetensors.SafetensorError, ValueError) as error:
+        msg = f"checkpoint {path} cannot be read ({error}): damaged? start the run afresh"
+        raise CheckpointError(msg) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        msg = f"{path} is not a checkpoint of this version of eafl-flower (expected format {FORMAT!r})"
+        raise CheckpointError(msg)
+    if header.get("sha256") != _sha256(arrays):
+        msg = f"checkpoint {path} is damaged: its arrays do not match its checksum"
+        raise CheckpointError(msg)
+    return restore(template, arrays, header["tree"])
+
+
+def _sha256(arrays: Mapping[str, Array]) -> str:
+    sha = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        sha.update(array.reshape(-1).view(np.uint8).data)
+    return sha.hexdigest()

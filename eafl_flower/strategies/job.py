@@ -1,0 +1,100 @@
+"""Jobs and clients as a run keeps them: plain values that a checkpoint can hold."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from flwr.app import Message
+from numpy.typing import NDArray
+
+from eafl_flower.simulation.price import JobPrice
+
+
+@dataclass(kw_only=True, slots=True)
+class Job:
+    """One dispatch to one client.
+
+    ``load`` is the counter of the client state it starts from. ``ends_s`` is when its client vanishes
+    or its deadline passes, infinite if neither happens. ``uplink_*`` are known once the reply is in.
+    """
+
+    client: int
+    counter: int
+    load: int
+    base_version: int
+    price: JobPrice
+    ends_s: float
+    uplink_bytes: int = 0
+    uplink_framed_bytes: int = 0
+
+
+@dataclass(slots=True)
+class InFlight:
+    """What a job has on the wire; it is made anew when a run resumes."""
+
+    message_id: str
+    reply: Message | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class ClientTable:
+    """One row per client number.
+
+    ``counter`` counts dispatches, ``state`` is the counter of the last job whose result the client holds,
+    ``acknowledged`` that of its last merged upload, ``durable`` the state named by the newest
+    checkpoint, ``failures`` its errors in a row.
+    """
+
+    num_examples: NDArray[np.int64]
+    counter: NDArray[np.int64]
+    state: NDArray[np.int64]
+    acknowledged: NDArray[np.int64]
+    durable: NDArray[np.int64]
+    failures: NDArray[np.int64]
+
+    @classmethod
+    def of_size(cls, size: int) -> "ClientTable":
+        """Return a table for clients that never had a job."""
+        return cls(**{name: np.zeros(size, np.int64) for name in cls.__dataclass_fields__})
+
+    def grow(self, size: int) -> None:
+        """Make room for clients up to number ``size - 1``."""
+        for name in type(self).__dataclass_fields__:
+            column = getattr(self, name)
+            if len(column) < size:
+                setattr(self, name, np.concatenate([column, np.zeros(size - len(column), np.int64)]))
+
+
+@dataclass(kw_only=True, slots=True)
+class IdleClients:
+    """Clients that are there and have no job: adding, removing and drawing one at random are O(1)."""
+
+    clients: list[int] = field(default_factory=list)
+    _place: dict[int, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.clients)
+
+    def __contains__(self, client: int) -> bool:
+        return client in self._place
+
+    def add(self, client: int) -> None:
+        """Add a client that is not idle yet."""
+        if client not in self._place:
+            self._place[client] = len(self.clients)
+            self.clients.append(client)
+
+    def remove(self, client: int) -> None:
+        """Remove a client, if it is there."""
+        place = self._place.pop(client, None)
+        if place is None:
+            return
+        last = self.clients.pop()
+        if last != client:
+            self.clients[place] = last
+            self._place[last] = place
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """Remove and return one client, each with the same probability."""
+        client = self.clients[int(rng.integers(len(self.clients)))]
+        self.remove(client)
+        return client

@@ -1,0 +1,150 @@
+"""Settings of a run that are the same for every method."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from eafl_flower.energy.model import CMOSRadioEnergy
+from eafl_flower.errors import ConfigError
+from eafl_flower.protocols import Codec
+from eafl_flower.results.observer import Fanout, Observer
+from eafl_flower.simulation.churn import AlwaysOn, Churn
+from eafl_flower.simulation.price import ConstantRateNetwork, Network
+from eafl_flower.types import Link
+
+Clock = Literal["auto", "virtual", "wall"]
+
+DEFAULT_LINK = Link(uplink_rate_bit_s=1e6, downlink_rate_bit_s=5e6, uplink_power_w=0.2, downlink_power_w=0.1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopRule:
+    """When to stop before the planned number of merges; 0 or an empty name switches a rule off.
+
+    Parameters
+    ----------
+    metric, target
+        Stop once an evaluation reports ``metric`` of at least ``target``.
+    energy_j
+        Stop once the clients have spent this energy [J].
+    payload_bytes
+        Stop once payloads of this size went over the air, both directions together [byte].
+    time_s
+        Stop once this time has passed: virtual in a simulation, real in a deployment [s].
+    """
+
+    metric: str = ""
+    target: float = 0.0
+    energy_j: float = 0.0
+    payload_bytes: int = 0
+    time_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Settings of a run that are the same for every method.
+
+    Parameters
+    ----------
+    seed
+        Seed of everything random on the server, sent to the clients for theirs.
+    concurrency
+        Most clients that work at the same time; 0 means all.
+    codec
+        How arrays are coded in both directions; the ClientApp needs ``compression_mod`` with the same
+        codec. None sends Flower's plain arrays.
+    network
+        Prices a job: seconds and joules.
+    churn
+        When clients are there, as a function of virtual time.
+    on_job_times, off_job_times
+        Instead of ``churn``: exponential on and off times with these means, in median job times; 0 = none.
+    local_epochs
+        Epochs of one job, for its price.
+    deadline_s
+        A job that takes longer is given up; 0 means never. Virtual time in a simulation.
+    error_budget
+        Errors and refusals in a row, without a merge in between, after which the run fails.
+    backoff_s
+        Pause of a client after its first error; doubles with each further one in a row.
+    evaluate_every
+        Merges between two evaluations; 0 means only at the end.
+    evaluate_clients
+        Whether the clients evaluate (beside ``evaluate_fn``, if given).
+    evaluate_first
+        Whether the initial arrays are evaluated too.
+    stop
+        Rules to stop early.
+    checkpoint
+        File for checkpoints; None means no checkpoints.
+    checkpoint_every
+        Merges between two checkpoints; 0 means only when interrupted.
+    resume
+        Go on from the checkpoint instead of starting afresh.
+    observer
+        Sees every event.
+    clock
+        "virtual": arrivals are events in virtual time, the same for the same seed on every engine.
+        "wall": replies count when they come (deployment). "auto": virtual where the grid is a
+        simulation, wall over a network.
+    min_available_nodes
+        Fewest nodes to wait for at the start.
+    expected_nodes
+        In virtual time, the run fails at once with another number of nodes; 0 means any number.
+    node_timeout_s
+        Longest time to wait for them [s].
+    run_name
+        Names the run to the clients, who keep their state under it; the same after a resume.
+    """
+
+    seed: int = 0
+    concurrency: int = 0
+    codec: Codec[Any] | None = None
+    network: Network = field(default_factory=lambda: ConstantRateNetwork(link=DEFAULT_LINK, energy=CMOSRadioEnergy()))
+    churn: Churn = field(default_factory=AlwaysOn)
+    on_job_times: float = 0.0
+    off_job_times: float = 0.0
+    local_epochs: int = 1
+    deadline_s: float = 0.0
+    error_budget: int = 10
+    backoff_s: float = 1.0
+    evaluate_every: int = 0
+    evaluate_clients: bool = True
+    evaluate_first: bool = False
+    stop: StopRule = field(default_factory=StopRule)
+    checkpoint: Path | None = None
+    checkpoint_every: int = 0
+    resume: bool = False
+    observer: Observer = field(default_factory=lambda: Fanout(()))
+    clock: Clock = "auto"
+    min_available_nodes: int = 2
+    expected_nodes: int = 0
+    node_timeout_s: float = 120.0
+    run_name: str = "run"
+
+    def __post_init__(self) -> None:
+        wrong = [
+            f"{name} = {getattr(self, name)!r}: expected a number of at least {least:g}"
+            for name, least in (
+                ("concurrency", 0),
+                ("on_job_times", 0),
+                ("off_job_times", 0),
+                ("local_epochs", 1),
+                ("deadline_s", 0),
+                ("error_budget", 1),
+                ("backoff_s", 0),
+                ("evaluate_every", 0),
+                ("checkpoint_every", 0),
+                ("min_available_nodes", 1),
+                ("node_timeout_s", 0),
+            )
+            if not (isinstance(getattr(self, name), int | float) and least <= getattr(self, name) < float("inf"))
+        ]
+        if (self.on_job_times > 0) != (self.off_job_times > 0):
+            wrong.append("on_job_times and off_job_times: expected both positive (churn) or both 0 (none)")
+        if self.clock not in ("auto", "virtual", "wall"):
+            wrong.append(f"clock = {self.clock!r}: expected 'auto', 'virtual' or 'wall'")
+        if (self.resume or self.checkpoint_every) and self.checkpoint is None:
+            wrong.append("resume and checkpoint_every need a file: set checkpoint")
+        if wrong:
+            raise ConfigError("; ".join(wrong))
