@@ -1,25 +1,15 @@
-r"""Eight bits a value: blocks that share a scale, with error feedback.
+"""Eight bits a value: blocks that share a scale, with error feedback.
 
-All floating arrays are pooled into one vector and cut into blocks of ``block_size`` values. A block
-with largest magnitude :math:`m` is sent as one scale and one byte a value:
-
-.. math:: s = \mathrm{bf16}(m / 127), \qquad q_i = \mathrm{round}(x_i / s) \in [-127, 127],
-          \qquad \hat x_i = s \, q_i
-
-The scale is rounded to the nearest bfloat16, the upper half of a float32. It costs two bytes
-instead of four and raises the error by 0.1 %; and since :math:`s q_i` then has at most 15
-significant bits, decoding is exact and encoding decoded values again gives the same payload. Scales
-are at least the smallest normal float32, so a block of zeros needs no special case, and values
-below half of it, 6e-39, become zero.
+All floating arrays are pooled into one vector and cut into blocks; see ``block_scales`` for what
+happens to a block. The body of a payload is the block size (u16), the scales (2 bytes each), one
+byte a value, and the other arrays as they are.
 
 References
 ----------
-Block scales: Dettmers et al., "8-bit Optimizers via Block-wise Quantization", ICLR 2022. Error
-feedback: Seide et al., "1-Bit Stochastic Gradient Descent", Interspeech 2014; Karimireddy et al.,
-"Error Feedback Fixes SignSGD and other Gradient Compression Schemes", ICML 2019.
+Seide et al., "1-Bit Stochastic Gradient Descent", Interspeech 2014; Karimireddy et al., "Error
+Feedback Fixes SignSGD and other Gradient Compression Schemes", ICML 2019.
 """
 
-import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from eafl_flower.codecs.block_scales import dequantise, quantise
 from eafl_flower.codecs.framing import INT8_ID, frame, layout_hash, unframe
 from eafl_flower.codecs.literal import check_fit, from_buffer, not_finite, num_bytes, to_buffer
 from eafl_flower.errors import CodecError, ConfigError
@@ -37,13 +28,6 @@ from eafl_flower.types import Array, Arrays, Encoded, Layout
 
 _VERSION: Final = 1
 _BLOCK_SIZE: Final = struct.Struct("<H")
-_LARGEST_CODE: Final = 127
-_FLOAT32: Final = np.finfo(np.float32)
-_SMALLEST_SCALE: Final = _FLOAT32.smallest_normal
-# as bfloat16 bits; 127 times the largest scale, 2**121 x (1 + 1/128), is still a float32
-_SMALLEST_SCALE_BITS: Final = 0x0080
-_LARGEST_SCALE_BITS: Final = 0x7C01
-_CHUNK_VALUES: Final = 2**15  # what is worked on at a time stays in the processor's cache
 
 
 def _nothing() -> NDArray[np.float32]:
@@ -131,10 +115,10 @@ class Int8Codec:
         residual = self._residual(state, plan) if remembers else _nothing()
         kept = np.empty(plan.num_padded, np.float32) if remembers else _nothing()
         with np.errstate(over="ignore", invalid="ignore"):
-            values = _pool(arrays, plan)
-            scale_bits, codes, error = _quantise(values, residual, kept, plan)
-        if codes is None:
+            quantised = quantise(_pool(arrays, plan), residual, kept, block_size=self.block_size)
+        if quantised is None:
             raise next(not_finite(i, arrays[i]) for i in plan.pooled if not _fits_float32(arrays[i]))
+        scale_bits, codes, error = quantised
         literals = [to_buffer(i, arrays[i]) for i in plan.literal]
         payload = frame(
             [_BLOCK_SIZE.pack(self.block_size), scale_bits.data, codes[: plan.num_values].data, *literals],
@@ -164,7 +148,9 @@ class Int8Codec:
         if block_size != self.block_size:
             msg = f"payload was coded in blocks of {block_size} values, this codec has block_size = {self.block_size}"
             raise CodecError(msg)
-        values = _dequantise(body, plan)
+        scale_bits = np.frombuffer(body, "<u2", count=plan.num_blocks, offset=_BLOCK_SIZE.size)
+        codes = np.frombuffer(body, np.int8, count=plan.num_values, offset=_BLOCK_SIZE.size + scale_bits.nbytes)
+        values = dequantise(scale_bits, codes, block_size=self.block_size)
         arrays: dict[int, Array] = {}
         for i, start, stop in zip(plan.pooled, plan.starts[:-1], plan.starts[1:], strict=True):
             arrays[i] = _unpool(values[start:stop], state.layout[i].dtype).reshape(state.layout[i].shape)
@@ -191,7 +177,6 @@ class _Plan:
     starts: tuple[int, ...]  # where each begins in the pooled vector, and where the last ends
     literal: tuple[int, ...]  # places of the other arrays
     literal_bytes: int
-    block_size: int
     num_blocks: int
     num_values: int
     num_padded: int
@@ -210,7 +195,6 @@ def _plan(layout: Layout, block_size: int) -> _Plan:
         starts=starts,
         literal=literal,
         literal_bytes=literal_bytes,
-        block_size=block_size,
         num_blocks=num_blocks,
         num_values=starts[-1],
         num_padded=num_blocks * block_size,
@@ -232,70 +216,6 @@ def _unpool(values: NDArray[np.float32], dtype: str) -> Array:
     if dtype == "float16":  # 127 times a rounded scale may lie beyond the largest float16
         values = np.clip(values, np.finfo(np.float16).min, np.finfo(np.float16).max)
     return values.astype(dtype)
-
-
-def _quantise(
-    values: NDArray[np.float32], residual: NDArray[np.float32], kept: NDArray[np.float32], plan: _Plan
-) -> tuple[NDArray[np.uint16], NDArray[np.int8] | None, float]:
-    """Return scales, codes and relative error; fills ``kept`` unless empty. No codes: not finite."""
-    shape = (plan.num_blocks, plan.block_size)
-    x, r, k = values.reshape(shape), residual.reshape(-1, plan.block_size), kept.reshape(-1, plan.block_size)
-    scale_bits = np.empty(plan.num_blocks, "<u2")
-    codes = np.empty(shape, np.int8)
-    error_squared = norm_squared = 0.0
-    step = max(1, _CHUNK_VALUES // plan.block_size)
-    for first in range(0, plan.num_blocks, step):
-        rows = slice(first, first + step)
-        wanted = x[rows]
-        target = wanted + r[rows] if residual.size else wanted
-        peak = np.abs(target).max(axis=1)  # NaN if one is NaN
-        if not np.isfinite(peak).all():
-            if not np.isfinite(wanted).all():
-                return scale_bits, None, math.nan
-            # only the sum left the range: what is cut off goes back into the residual
-            target = np.clip(target, _FLOAT32.min, _FLOAT32.max)
-            peak = np.abs(target).max(axis=1)
-        scale_bits[rows], scale = _scales(peak)
-        rounded = np.rint(target * (1 / scale)[:, None])
-        codes[rows] = rounded  # within 127.5 without clipping, since the scale is off by at most 2**-8
-        rounded *= scale[:, None]
-        if kept.size:
-            np.subtract(target, rounded, out=k[rows])
-        rounded -= wanted
-        error_squared += _sum_of_squares(rounded)
-        norm_squared += _sum_of_squares(wanted)
-    error = math.sqrt(error_squared / norm_squared) if norm_squared > 0 else 0.0
-    return scale_bits, codes.reshape(-1), error
-
-
-def _scales(peak: NDArray[np.float32]) -> tuple[NDArray[np.uint16], NDArray[np.float32]]:
-    exact = np.maximum(peak / np.float32(_LARGEST_CODE), _SMALLEST_SCALE)
-    bits = (exact.view(np.uint32) + np.uint32(0x8000)) >> np.uint32(16)
-    return bits.astype(np.uint16), (bits << np.uint32(16)).view(np.float32)
-
-
-def _dequantise(body: memoryview, plan: _Plan) -> NDArray[np.float32]:
-    scale_bits = np.frombuffer(body, "<u2", count=plan.num_blocks, offset=_BLOCK_SIZE.size)
-    codes = np.frombuffer(body, np.int8, count=plan.num_values, offset=_BLOCK_SIZE.size + 2 * plan.num_blocks)
-    if plan.num_values and (scale_bits.min() < _SMALLEST_SCALE_BITS or scale_bits.max() > _LARGEST_SCALE_BITS):
-        msg = "a scale of the payload is negative, not finite, too small or too large"
-        raise CodecError(msg)
-    if plan.num_values and codes.min() < -_LARGEST_CODE:
-        msg = f"a code of the payload is {codes.min()}: expected -{_LARGEST_CODE} to {_LARGEST_CODE}"
-        raise CodecError(msg)
-    scale = (scale_bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    values = np.empty(plan.num_padded, np.float32)
-    values[: plan.num_values] = codes
-    values[plan.num_values :] = 0
-    blocks = values.reshape(plan.num_blocks, plan.block_size)
-    blocks *= scale[:, None]
-    return values
-
-
-def _sum_of_squares(values: NDArray[np.float32]) -> float:
-    # in float64: squares of float32 leave the range of float32
-    flat = values.astype(np.float64).reshape(-1)
-    return float(flat @ flat)
 
 
 def _fits_float32(array: Array) -> bool:
