@@ -125,9 +125,9 @@ def _client(client_fn: Callable[[Context], Any], context: Context) -> NumPyClien
 def _request(message: Message) -> tuple[list[str], Arrays, dict[str, Any]]:
     content = message.content
     record = single_array_record(content, "the server's message")
-    configs = content.config_records
-    config = dict(configs.get(CONFIG, {}))
-    config.update({f"{TERMS}.{key}": value for key, value in configs.get(TERMS, {}).items()})
+    # read as items: RecordDict.config_records builds a new mapping of all records each time
+    config: dict[str, Any] = dict(content.get(CONFIG, {}))
+    config.update({f"{TERMS}.{key}": value for key, value in content.get(TERMS, {}).items()})
     return list(record), arrays_of(record), config
 
 
@@ -189,7 +189,7 @@ def _checked(new: Any, old: Arrays, keys: Sequence[str]) -> list[Array]:
                 f"expected {given.dtype} {given.shape}, as it was given"
             )
             raise ProtocolError(msg)
-    return [a.astype(given.dtype, copy=False) for a, given in zip(arrays, old, strict=True)]
+    return [a if a.dtype == given.dtype else a.astype(given.dtype) for a, given in zip(arrays, old, strict=True)]
 
 
 def _metric_records(metrics: Any, method: str, first: Mapping[str, Any]) -> dict[str, MetricRecord | ConfigRecord]:

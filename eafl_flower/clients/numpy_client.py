@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
-from flwr.app import Context
+from flwr.app import ArrayRecord, Context
 from flwr.client import NumPyClient
 from flwr.common.typing import NDArrays, Scalar
 
@@ -199,6 +199,7 @@ class FederatedClient(NumPyClient):
 
     def _head(self, seed: int) -> Arrays:
         initial = self.workload.initial(seed)[self.workload.task.num_shared :]
-        if not initial or HEAD not in self.context.state:
+        stored = self.context.state.get(HEAD) if initial else None
+        if not isinstance(stored, ArrayRecord):
             return initial
-        return check_layout(arrays_of(self.context.state.array_records[HEAD]), initial, "the stored head has")
+        return check_layout(arrays_of(stored), initial, "the stored head has")
