@@ -6,7 +6,7 @@ The server side is ``eafl_flower.strategies.Compressed`` (around any round-based
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType
@@ -23,13 +23,13 @@ from eafl_flower.strategies.records import (
     array_record,
     arrays_of,
     coded_parts,
+    config_record,
     single_array_record,
     terms_of,
 )
 from eafl_flower.types import Arrays, Layout, layout_of
 
 STATE = "codec"
-STATE_TREE = "codec.tree"
 
 
 def compression_mod(codec: Codec[Any]) -> Mod:
@@ -49,7 +49,7 @@ def compression_mod(codec: Codec[Any]) -> Mod:
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         if not message.has_content() or CODED not in message.content:
             return call_next(message, context)
-        payload, layout, keys = coded_parts(message.content.config_records[CODED])
+        payload, layout, keys = coded_parts(config_record(message.content, CODED))
         base, _ = codec.decode(codec.init(layout), payload)
         del message.content[CODED]
         message.content[ARRAYS] = array_record(keys, base)
@@ -62,7 +62,7 @@ def compression_mod(codec: Codec[Any]) -> Mod:
             raise ProtocolError(msg)
         new = arrays_of(single_array_record(reply.content, "the client's reply"))
         reply.content[CODED] = _encode(codec, context, terms, _difference(new, base))
-        for name in list(reply.content.array_records):
+        for name in [name for name, record in reply.content.items() if isinstance(record, ArrayRecord)]:
             del reply.content[name]
         return reply
 
@@ -87,17 +87,23 @@ def _encode(codec: Codec[Any], context: Context, terms: JobTerms, delta: Arrays)
 
 def _load(codec: Codec[Any], context: Context, layout: Layout) -> Any:
     fresh = codec.init(layout)
-    if STATE_TREE not in context.state:
+    record = config_record(context.state, STATE)
+    if record is None:
         return fresh
-    record = context.state.array_records[STATE]
-    stored = dict(zip(record, arrays_of(record), strict=True))
+    names, data = json.loads(str(record["arrays"])), cast(list[bytes], record["data"])
     try:
-        return restore(fresh, stored, json.loads(str(context.state.config_records[STATE_TREE]["tree"])))
+        arrays = {
+            name: np.frombuffer(raw, dtype).reshape(shape)
+            for (name, dtype, shape), raw in zip(names, data, strict=True)
+        }
+        return restore(fresh, arrays, json.loads(str(record["tree"])))
     except CheckpointError:
         return fresh  # another codec wrote it in an earlier run with this context: nothing of it can be used
 
 
 def _store(context: Context, state: Any) -> None:
     arrays, tree = flatten(state)
-    context.state[STATE] = array_record(list(arrays), list(arrays.values())) if arrays else ArrayRecord()
-    context.state[STATE_TREE] = ConfigRecord({"tree": json.dumps(tree)})
+    names = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
+    record = ConfigRecord({"tree": json.dumps(tree), "arrays": json.dumps(names)})
+    record["data"] = [array.tobytes() for array in arrays.values()]
+    context.state[STATE] = record

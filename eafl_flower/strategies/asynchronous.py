@@ -112,8 +112,14 @@ class AsynchronousStrategy(Strategy):
         return self.options.clock == "virtual"
 
     def summary(self) -> None:
-        """Log the settings."""
-        log(INFO, "%s: %s", type(self).__name__, self.options)
+        """Log the settings that differ from the defaults."""
+        defaults = RunOptions()
+        changed = {
+            name: value
+            for name in RunOptions.__dataclass_fields__
+            if (value := getattr(self.options, name)) != getattr(defaults, name) and name != "observer"
+        }
+        log(INFO, "%s with %s", type(self).__name__, ", ".join(f"{k} = {v}" for k, v in changed.items()) or "defaults")
         if self.options.codec is not None:
             log(INFO, "no privacy: payloads are coded, not protected")
 

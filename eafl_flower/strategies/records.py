@@ -67,6 +67,12 @@ class JobTerms:
     durable: int
 
 
+def config_record(content: RecordDict, name: str) -> ConfigRecord | None:
+    """Return the ConfigRecord ``name`` of a message, None if there is none (or another kind of record)."""
+    record = content.get(name)
+    return record if isinstance(record, ConfigRecord) else None
+
+
 def terms_record(terms: JobTerms) -> ConfigRecord:
     """Return ``terms`` as a record."""
     return ConfigRecord(asdict(terms))
@@ -80,7 +86,7 @@ def terms_of(content: RecordDict) -> JobTerms | None:
     ProtocolError
         If the record is incomplete or of the wrong types.
     """
-    record = content.config_records.get(TERMS)
+    record = config_record(content, TERMS)
     if record is None:
         return None
     values = {}
@@ -130,7 +136,10 @@ def from_flower_array(array: FlowerArray, key: str) -> Array:
 
 def array_record(keys: Sequence[str], arrays: Sequence[Array]) -> ArrayRecord:
     """Return named ``arrays`` as a record."""
-    return ArrayRecord({k: to_flower_array(a) for k, a in zip(keys, arrays, strict=True)})
+    record = ArrayRecord()  # filled key by key: its constructor copies each array once more
+    for key, array in zip(keys, arrays, strict=True):
+        record[key] = to_flower_array(array)
+    return record
 
 
 def arrays_of(record: ArrayRecord) -> Arrays:
@@ -143,7 +152,7 @@ def coded_record(payload: bytes, layout: Layout, keys: Sequence[str]) -> ConfigR
     return ConfigRecord({"payload": payload, "layout": layout_to_text(layout), "keys": list(keys)})
 
 
-def coded_parts(record: ConfigRecord) -> tuple[bytes, Layout, list[str]]:
+def coded_parts(record: ConfigRecord | None) -> tuple[bytes, Layout, list[str]]:
     """Return payload, layout and keys of coded arrays.
 
     Raises
@@ -151,6 +160,7 @@ def coded_parts(record: ConfigRecord) -> tuple[bytes, Layout, list[str]]:
     ProtocolError, CodecError
         If the record does not hold them.
     """
+    record = record if record is not None else ConfigRecord()
     payload, layout_text, keys = record.get("payload"), record.get("layout"), record.get("keys")
     if not (isinstance(payload, bytes) and isinstance(layout_text, str) and isinstance(keys, list)):
         msg = f'record "{CODED}" needs payload (bytes), layout (str) and keys (list of str), got {sorted(record)}'
@@ -165,20 +175,20 @@ def coded_parts(record: ConfigRecord) -> tuple[bytes, Layout, list[str]]:
 
 def single_array_record(content: RecordDict, whose: str) -> ArrayRecord:
     """Return the only ArrayRecord of a message."""
-    records = content.array_records
+    records = [record for record in content.values() if isinstance(record, ArrayRecord)]
     if len(records) != 1:
-        msg = f"{whose} holds {len(records)} ArrayRecords {sorted(records)}: expected exactly one"
+        msg = f"{whose} holds {len(records)} ArrayRecords in {sorted(content)}: expected exactly one"
         raise ProtocolError(msg)
-    return next(iter(records.values()))
+    return records[0]
 
 
 def single_metric_record(content: RecordDict, whose: str) -> MetricRecord:
     """Return the only MetricRecord of a message; it must hold ``num-examples``, a number >= 0."""
-    records = content.metric_records
+    records = [record for record in content.values() if isinstance(record, MetricRecord)]
     if len(records) != 1:
-        msg = f"{whose} holds {len(records)} MetricRecords {sorted(records)}: expected exactly one"
+        msg = f"{whose} holds {len(records)} MetricRecords in {sorted(content)}: expected exactly one"
         raise ProtocolError(msg)
-    record = next(iter(records.values()))
+    record = records[0]
     count = record.get(NUM_EXAMPLES)
     if not isinstance(count, int | float) or not 0 <= count < float("inf"):
         msg = f'{whose} reports "{NUM_EXAMPLES}" = {count!r}: expected a number >= 0'

@@ -37,6 +37,7 @@ from eafl_flower.strategies.records import (
     JobTerms,
     array_record,
     arrays_of,
+    config_record,
     framed_bytes,
     single_array_record,
     single_metric_record,
@@ -349,15 +350,16 @@ class FederatedRun:
     def note_reply(self, job: Job, reply: Message) -> None:
         """Note that the reply of ``job`` is in: its sizes are known, the client holds the state it made."""
         content = reply.content
-        coded = content.config_records.get(CODED)
+        coded = config_record(content, CODED)
         payload = coded.get("payload") if coded is not None else None
         if isinstance(payload, bytes):
             job.uplink_bytes = len(payload)
         else:
-            job.uplink_bytes = sum(len(a.data) for r in content.array_records.values() for a in r.values())
+            records = [r for r in content.values() if isinstance(r, ArrayRecord)]
+            job.uplink_bytes = sum(len(a.data) for r in records for a in r.values())
         job.uplink_framed_bytes = framed_bytes(content)
         self.table.state[job.client] = job.counter
-        if any(STATE_LOST in r for r in content.metric_records.values()):
+        if any(STATE_LOST in r for r in content.values() if isinstance(r, MetricRecord)):
             self.tally.states_lost += 1
             log(WARNING, "client %d has lost its state and starts afresh", job.client)
 
@@ -372,7 +374,7 @@ class FederatedRun:
         whose = f"the reply of client {job.client}"
         base = self.downlink[job.base_version].arrays
         record = single_metric_record(reply.content, whose)
-        coded = reply.content.config_records.get(CODED)
+        coded = config_record(reply.content, CODED)
         if coded is not None and self.options.codec is not None:
             payload = coded.get("payload")
             if not isinstance(payload, bytes):
