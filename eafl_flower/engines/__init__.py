@@ -7,7 +7,6 @@
 from eafl_flower.engines.flower import run_on_flower
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.engines.ray_grid import RayGrid
-from eafl_flower.engines.threads import one_thread
 from eafl_flower.engines.waiting import WaitingGrid, wait_for
 
-__all__ = ["InlineGrid", "RayGrid", "WaitingGrid", "one_thread", "run_on_flower", "wait_for"]
+__all__ = ["InlineGrid", "RayGrid", "WaitingGrid", "run_on_flower", "wait_for"]

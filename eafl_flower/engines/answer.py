@@ -6,7 +6,7 @@ from collections.abc import Callable
 from flwr.app import Context, Error, Message
 
 from eafl_flower.engines.flower_internals import CODE_CLIENT_RAISED
-from eafl_flower.engines.threads import one_thread
+from eafl_flower.threads import one_thread
 from eafl_flower.errors import ProtocolError
 
 Client = Callable[[Message, Context], Message]
@@ -53,5 +53,8 @@ def describe(error: BaseException) -> str:
     name = type(error).__qualname__
     if type(error).__module__ != "builtins":
         name = f"{type(error).__module__}.{name}"
-    trace = "".join(traceback.format_exception(error))
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    trace = "".join(traceback.format_exception(type(error), error, frames))
     return f"{name}: {error}\n{trace}"
