@@ -1,0 +1,15 @@
+"""Flower clients: NumPyClients as a ClientApp, and mods for payloads and for state that lasts."""
+
+from eafl_flower.clients.bridge import numpy_client_app
+from eafl_flower.clients.compression import compression_mod
+from eafl_flower.clients.durable_state import durable_state_mod
+from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
+
+__all__ = [
+    "FederatedClient",
+    "Workload",
+    "compression_mod",
+    "durable_state_mod",
+    "federated_client_fn",
+    "numpy_client_app",
+]

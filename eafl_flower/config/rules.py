@@ -50,11 +50,14 @@ def _strategy(values: Mapping[str, Any]) -> list[Clash]:
 
 
 def _task(values: Mapping[str, Any]) -> list[Clash]:
-    linear = values["task.name"] == "softmax" or not values["task.hidden"]
-    if linear and values["task.head"] == "private":
+    found = []
+    softmax = values["task.name"] == "softmax"
+    if (softmax or not values["task.hidden"]) and values["task.head"] == "private":
         text = 'a model without hidden layers is all head and nothing would be shared; set task.head = "federated"'
-        return [Clash(("task.head", "task.name", "task.hidden"), text)]
-    return []
+        found.append(Clash(("task.head", "task.name", "task.hidden"), text))
+    if softmax and values["task.optimizer"] != "sgd":
+        found.append(Clash(("task.optimizer", "task.name"), 'expected "sgd" with task.name = "softmax"'))
+    return found
 
 
 def _stop(values: Mapping[str, Any]) -> list[Clash]:

@@ -113,6 +113,10 @@ def test_a_mistake_says_what_was_expected(flat: dict[str, Any], message: str):
         ({"strategy.cohort": 4}, r"strategy\.cohort = 4: a cohort belongs to strategy\.mode"),
         ({"task.hidden": ""}, r'task\.head = "private": .* set task\.head = "federated"'),
         ({"task.name": "softmax"}, r'task\.head = "private": .* nothing would be shared'),
+        (
+            {"task.name": "softmax", "task.head": "federated", "task.optimizer": "adamw"},
+            r'task\.optimizer = "adamw": expected "sgd" with task\.name = "softmax"',
+        ),
         ({"stop.target": 0.9}, r"stop\.target = 0\.9: which score is meant\? set stop\.metric"),
         ({"stop.metric": "accuracy-before", "evaluate.every": 5}, r"set stop\.target above 0"),
         ({"stop.metric": "accuracy-before", "stop.target": 0.9}, r"set evaluate\.every to a number of merges"),
