@@ -157,7 +157,7 @@ def simulate_idm_traffic(
     parts = [
         seen_part(x[vehicle], y[vehicle], test_share=TEST_SHARE, gap=_GAP_ROWS)
         if client < num_seen
-        else unseen_part(x[vehicle], y[vehicle], gap=0)
+        else unseen_part(x[vehicle], y[vehicle], gap=_GAP_ROWS)
         for client, vehicle in enumerate(order)
     ]
     return InMemorySource(

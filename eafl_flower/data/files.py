@@ -1,0 +1,178 @@
+"""Finding and reading data files, with one clear message for each way that can fail."""
+
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from eafl_flower.errors import DataError
+
+DATA_DIR_VARIABLE = "EAFL_DATA_DIR"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """A file we can read: where it is looked for and where its publisher offers it.
+
+    ``relative`` is its documented place under the data folder; the bare file name directly in the
+    folder, and both without ``.gz``, are found too.
+    """
+
+    title: str
+    relative: str
+    published: str
+
+    def candidates(self) -> tuple[str, ...]:
+        """Relative paths that are tried, in order."""
+        plain = self.relative.removesuffix(".gz")
+        return (self.relative, plain, Path(self.relative).name, Path(plain).name)
+
+
+def find(file: DataFile, data_dir: str | os.PathLike[str] = "") -> Path:
+    """Return the path of ``file`` under ``data_dir``, or under the folder in ``EAFL_DATA_DIR``.
+
+    ``data_dir`` may also be the file itself.
+
+    Raises
+    ------
+    DataError
+        If no folder is given or the file is not in it; says what is expected and where it is published.
+    """
+    given = str(data_dir) or os.environ.get(DATA_DIR_VARIABLE, "")
+    expected = f"expected {file.relative} ({file.title}; published at {file.published})"
+    if not given:
+        msg = f"no data folder: set data.dir or the variable {DATA_DIR_VARIABLE}; {expected}"
+        raise DataError(msg)
+    root = Path(given).expanduser()
+    if root.is_file():
+        return root
+    if not root.is_dir():
+        msg = f"data folder {root} does not exist; {expected}"
+        raise DataError(msg)
+    for name in file.candidates():
+        if (root / name).is_file():
+            return root / name
+    msg = f"no file {' or '.join(dict.fromkeys(file.candidates()))} in {root}; {expected}"
+    raise DataError(msg)
+
+
+def read_header(path: Path) -> tuple[str, ...]:
+    """Return the column names of a CSV file, plain or gzip."""
+    return tuple(str(name) for name in _read(path, nrows=0).columns)
+
+
+def read_columns(
+    path: Path, *, numeric: Sequence[str] = (), text: Sequence[str] = (), published: str = ""
+) -> pd.DataFrame:
+    """Read some columns of a CSV file, plain or gzip, with or without a byte-order mark.
+
+    Parameters
+    ----------
+    path
+        The file.
+    numeric, text
+        Columns to read as float64, and as strings without surrounding blanks; others are skipped.
+    published
+        Where the original is published, for messages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns in the order asked for.
+
+    Raises
+    ------
+    DataError
+        If the file is empty, truncated or not CSV, a column is missing, or a cell is not what it should be.
+    """
+    header = read_header(path)
+    wanted = [*numeric, *text]
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        where = f"; the original is published at {published}" if published else ""
+        msg = f"{path} has no column {', '.join(missing)}: found {_listed(header)}{where}"
+        raise DataError(msg)
+    try:
+        table = _read(path, columns=wanted, kinds={**dict.fromkeys(numeric, "float64"), **dict.fromkeys(text, "str")})
+    except (ValueError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        # Only a broken file pays for a second, slower reading that finds the cell.
+        table = _read(path, columns=wanted, kinds=dict.fromkeys(wanted, "str"))
+        _refuse_bad_cells(path, table, numeric)
+        msg = f"{path} cannot be read: {error}"
+        raise DataError(msg) from error
+    if len(table) == 0:
+        msg = f"{path} has a header but no rows"
+        raise DataError(msg)
+    _refuse_bad_cells(path, table, numeric)
+    for name in text:
+        table[name] = table[name].str.strip()
+    return table[wanted]
+
+
+def read_text(path: Path) -> pd.DataFrame:
+    """Read a whole CSV file as strings, exactly as written; empty cells are empty strings."""
+    header = read_header(path)
+    return _read(path, columns=header, kinds=dict.fromkeys(header, "str"))
+
+
+def _read(
+    path: Path,
+    *,
+    columns: Sequence[str] | None = None,
+    kinds: dict[str, str] | None = None,
+    nrows: int | None = None,
+) -> pd.DataFrame:
+    try:
+        return pd.read_csv(
+            path,
+            usecols=None if columns is None else list(columns),
+            dtype=kinds,  # type: ignore[arg-type]
+            nrows=nrows,
+            encoding="utf-8-sig",
+            # The empty cell alone is a missing number; "NA" or "None" in a text column is a word.
+            keep_default_na=False,
+            na_values=dict.fromkeys((name for name, kind in (kinds or {}).items() if kind == "float64"), [""]),
+            index_col=False,
+            low_memory=False,
+        )
+    except FileNotFoundError as error:
+        msg = f"no file {path}"
+        raise DataError(msg) from error
+    except pd.errors.EmptyDataError as error:
+        msg = f"{path} is empty"
+        raise DataError(msg) from error
+    except (EOFError, zlib.error) as error:
+        msg = f"{path} is truncated: the compressed data end early; copy or download it again"
+        raise DataError(msg) from error
+    except pd.errors.ParserError as error:
+        msg = f"{path} is not a proper CSV file: {str(error).strip()}"
+        raise DataError(msg) from error
+    except UnicodeDecodeError as error:
+        msg = f"{path} is not a text file in UTF-8 (byte {error.start}); if it is compressed, its name must end in .gz"
+        raise DataError(msg) from error
+    except OSError as error:
+        msg = f"{path} cannot be read: {error}"
+        raise DataError(msg) from error
+
+
+def _refuse_bad_cells(path: Path, table: pd.DataFrame, numeric: Sequence[str]) -> None:
+    for name in numeric:
+        values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            cell = table[name].iloc[bad[0]]
+            shown = "an empty cell" if pd.isna(cell) or cell == "" else repr(str(cell))
+            # The header is line 1 of the file, so row 0 of the table is line 2.
+            msg = f"{path}, line {bad[0] + 2}, column {name}: expected a number, found {shown}"
+            raise DataError(msg)
+
+
+def _listed(names: Sequence[str], most: int = 12) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
