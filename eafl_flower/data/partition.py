@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower.errors import ConfigError
@@ -87,17 +88,10 @@ def content_groups(columns: Sequence[Array]) -> NDArray[np.int64]:
     Returns
     -------
     NDArray
-        ``(n,)``, from 0 to the number of distinct rows minus 1.
+        ``(n,)``, from 0 to the number of distinct rows minus 1; empty cells equal each other.
     """
-    codes = np.zeros(len(columns[0]), dtype=np.int64)
-    for column in columns:
-        _, inverse = np.unique(column, return_inverse=True)
-        # Renumbering after each column keeps the product of two codes far from overflow.
-        _, codes = np.unique(codes * (int(inverse.max(initial=0)) + 1) + inverse, return_inverse=True)
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first)] = np.arange(len(first))
-    return rank[inverse]
+    table = pd.DataFrame(dict(enumerate(columns)))
+    return table.groupby(list(table.columns), sort=False, dropna=False).ngroup().to_numpy().astype(np.int64)
 
 
 def shuffled_groups(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
