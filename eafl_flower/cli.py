@@ -3,26 +3,22 @@
 Nothing heavy is imported before a command needs it, so that ``eafl --help`` answers at once.
 """
 
-import functools
-import os
+import logging
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eafl_flower.errors import EAFLError
+from eafl_flower.command_line import INTERRUPTED, is_given, reported, start
+from eafl_flower.command_line import console as new_console
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from eafl_flower.config import RunConfig
     from eafl_flower.results.run_directory import RunDirectory
-
-_INTERRUPTED = 130  # what shells report for a process that ended by SIGINT
 
 app = typer.Typer(
     help="Asynchronous, personalised, energy-aware federated learning on Flower.",
@@ -65,22 +61,6 @@ Beside = Annotated[
         "--baselines", help="What stands beside the accuracies (all if nothing is given).", show_default=False
     ),
 ]
-
-
-def reported(command: Callable[..., None]) -> Callable[..., None]:
-    """End a command that fails on purpose with one clear message and exit status 1."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, debug: bool = False, **kwargs: Any) -> None:
-        try:
-            command(*args, debug=debug, **kwargs)
-        except (EAFLError, OSError, ImportError) as error:
-            if debug or not _explains_itself(error):
-                raise
-            typer.secho(f"error: {error}", fg="red", err=True)
-            raise typer.Exit(1) from error
-
-    return wrapped
 
 
 @app.command()
@@ -166,7 +146,7 @@ def sweep(
     config = _config(preset, configs, None, engine=engine, seed=None, out=None, baselines=baselines)
     points = sweeps.points_of(config, settings or [], sweeps.parse_seeds(seeds))
     folder = out or Path(config.results.dir) / f"sweep-{config.name}"
-    console = _console()
+    console = new_console()
     console.print(f"{len(points)} runs, {jobs} at a time, in {folder}", markup=False, soft_wrap=True)
     width = len(str(len(points)))
     finished = 0
@@ -185,7 +165,7 @@ def sweep(
         results = sweeps.run_sweep(points, folder, jobs=jobs, command=sweeps.child_command, report=report)
     except KeyboardInterrupt as error:
         console.print(f"interrupted; the same command goes on: {shlex.join(['eafl', *sys.argv[1:]])}", soft_wrap=True)
-        raise typer.Exit(_INTERRUPTED) from error
+        raise typer.Exit(INTERRUPTED) from error
     rows = [(result.point.values, result.run.summary()) for result in results if result.status != "failed"]
     if rows:
         console.print()
@@ -209,7 +189,7 @@ def compare(
 
     directories = [RunDirectory.open(path) for path in runs]
     titles = run_titles(directories)
-    console = _console()
+    console = new_console()
     rows = [(title, found.summary()) for title, found in zip(titles, directories, strict=True)]
     console.print(comparison_table(rows, width=console.width))
     if different := differing_settings(directories):
@@ -234,49 +214,65 @@ def report(
     found = RunDirectory.open(run_directory)
     target = out or found.path / "report.html"
     target.write_text(run_page(found), encoding="utf-8")
-    _console().print(f"Page: {target}", markup=False, soft_wrap=True)
+    new_console().print(f"Page: {target}", markup=False, soft_wrap=True)
+
+
+@app.command()
+@reported
+def calibrate(
+    preset: Preset = "emam",
+    settings: Settings = None,
+    configs: Configs = None,
+    out: Annotated[Path, typer.Option(help="The file to write, for --config.")] = Path("calibration.toml"),
+    repeats: Annotated[int, typer.Option(min=1, help="Passes over the rows that count.")] = 50,
+    debug: Debug = False,
+) -> None:
+    """Measure what a training step of the configured task costs on this machine.
+
+    The seconds become cycles per sample at the configured frequency: settings of the energy model.
+    """
+    from eafl_flower.build import build_workload
+    from eafl_flower.results.calibration import calibrate as measure
+    from eafl_flower.results.quantities import time_text
+    from eafl_flower.rng import generator
+    from eafl_flower.threads import one_thread
+
+    config = _config(preset, configs, settings, engine=None, seed=None, out=None, baselines=None)
+    workload = build_workload(config)
+    rows, arrays = workload.source.partition(0), workload.initial(config.seed)
+    one_thread()
+
+    def train() -> None:
+        workload.task.train(arrays, rows, generator(config.seed, "calibrate"), epochs=1)
+
+    result = measure(
+        train,
+        task=f"{config.task.name} on {config.data.name}",
+        num_examples=len(rows.y_train),
+        steps=-(-len(rows.y_train) // config.task.batch_size),
+        frequency_hz=config.energy.frequency_hz,
+        repeats=repeats,
+    )
+    out.write_text(result.to_toml(), encoding="utf-8")
+    new_console().print(
+        f"{time_text(result.seconds_per_step)} a step, {time_text(result.seconds_per_sample)} a sample: "
+        f"{result.cycles_per_sample:,.0f} cycles a sample at {config.energy.frequency_hz / 1e9:g} GHz\n"
+        f"Settings: {out} (use it by --config {out})",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``eafl``; the exit status is 0, 1 (failed), 2 (wrong usage) or 130 (interrupted)."""
-    _start(app, "eafl", arguments)
+    start(app, "eafl", arguments)
 
 
 def run_simulation(arguments: Sequence[str] | None = None) -> None:
     """Run ``eafl run`` under the name of the script ``run_simulation.py``."""
     alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     alone.command()(run)
-    _start(alone, "python run_simulation.py", arguments)
-
-
-def with_every_set(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments with ``--set a=1 b=2`` written as ``--set a=1 --set b=2``.
-
-    Examples
-    --------
-    >>> with_every_set(["run", "--set", "seed=2", "name=x", "emam"])
-    ['run', '--set', 'seed=2', '--set', 'name=x', 'emam']
-    """
-    result: list[str] = []
-    inside = False
-    for argument in arguments:
-        if inside and result[-1] != "--set":
-            if "=" in argument and not argument.startswith("-"):
-                result.append("--set")
-            else:
-                inside = False
-        inside = inside or argument == "--set"
-        result.append(argument)
-    return result
-
-
-def _start(commands: typer.Typer, name: str, arguments: Sequence[str] | None) -> None:
-    given = with_every_set(sys.argv[1:] if arguments is None else arguments)
-    try:
-        commands(given, prog_name=name)
-    except BrokenPipeError:  # as in `eafl compare ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
+    start(alone, "python run_simulation.py", arguments)
 
 
 def _execute(
@@ -287,7 +283,8 @@ def _execute(
     from eafl_flower.results.observer import Fanout
     from eafl_flower.results.tables import print_results
 
-    console = _console()
+    logging.getLogger("flwr").setLevel(logging.WARNING)  # its settings and rounds would bury our lines
+    console = new_console()
     observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
     try:
         try:
@@ -302,7 +299,7 @@ def _execute(
         else:
             text = f"interrupted before the first checkpoint; what there is is in {run_dir.path}"
         typer.secho(text, fg="yellow", err=True)
-        raise typer.Exit(_INTERRUPTED) from error
+        raise typer.Exit(INTERRUPTED) from error
     print_results(console, summary, run_dir.path)
 
 
@@ -335,32 +332,16 @@ def _stored_config(run_dir: "RunDirectory") -> "RunConfig":
 
 
 def _anything_given(ctx: typer.Context) -> bool:
-    return any(_is_given(ctx, name) for name in ctx.params)
+    return any(is_given(ctx, name) for name in ctx.params)
 
 
 def _refuse_beside_resume(ctx: typer.Context) -> None:
     for name, flag in (
         ("preset", "PRESET"), ("settings", "--set"), ("configs", "--config"), ("seed", "--seed"), ("out", "--out"),
     ):  # fmt: skip
-        if _is_given(ctx, name):
+        if is_given(ctx, name):
             msg = f"{flag} does not go with --resume: a run goes on with the settings it was started with"
             raise typer.BadParameter(msg)
-
-
-def _is_given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
-
-
-def _explains_itself(error: Exception) -> bool:
-    # A missing extra says what to install; any other failing import is a bug and keeps its traceback.
-    return not isinstance(error, ImportError) or "pip install" in str(error)
-
-
-def _console() -> "Console":
-    from rich.console import Console
-
-    return Console(highlight=False)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ def run_experiment(config, *, run_dir, observer, engine, resume, ray_address):
     start = 0
     if resume:
         start = int((run_dir.checkpoint_dir / "merge.txt").read_text())
-        run_dir.log.truncate(int((run_dir.checkpoint_dir / "lines.txt").read_text()))
-        observer.write({"event": "resume", **head, "merge": start, "uploads": start, "time_s": 0.1 * start})
+        lines = int((run_dir.checkpoint_dir / "lines.txt").read_text())
+        observer.write({"event": "resume", **head, "merge": start, "time_s": 0.1 * start, "events": lines})
     else:
         observer.write({"event": "start", **head})
     counters = [0] * clients
@@ -52,7 +52,10 @@ def run_experiment(config, *, run_dir, observer, engine, resume, ray_address):
         if merge % every == 0 or merge == merges:
             learned = 1 - np.exp(-merge / 150)
             scores = {"before": 0.40 + 0.35 * learned, "after": 0.5 + 0.28 * learned, "unseen": 0.4 + 0.36 * learned}
-            metrics = {f"accuracy-{name}": float(value + rng.normal(0, 0.004)) for name, value in scores.items()}
+            metrics = {
+                f"accuracy-{name}": float(value + generator(config.seed, "score", merge).normal(0, 0.004))
+                for name, value in scores.items()
+            }
             observer.write({"event": "evaluate", "merge": merge, "time_s": time_s, "metrics": metrics})
         if config.checkpoint.every and merge % config.checkpoint.every == 0:
             observer.write({"event": "checkpoint", "merge": merge, "time_s": time_s})

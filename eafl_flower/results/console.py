@@ -145,7 +145,8 @@ class ConsoleObserver:
             return
         if event["merge"] == self._planned and self._round.uploads:
             self._end_round()
-        line = self._pending or Text(f"accuracy after merge {event['merge']:,}:")
+        where = f"after merge {event['merge']:,}" if event["merge"] else "at the start"
+        line = self._pending or Text(f"accuracy {where}:")
         text = Text("  ".join(f"{score} {percent_text(value)}" for score, value in scores.items()), "green")
         self._pending, self._extra = line, Text("  ").join([text, self._extra] if self._extra else [text])
         self._flush()
@@ -165,6 +166,8 @@ class ConsoleObserver:
         if self._round.uploads:
             self._end_round()
         self._flush()
+        if self._progress is not None:
+            self._progress.update(self._task, description=f"{self._name}: finishing")  # baselines take a while
         if event["merge"] < self._planned:
             self._print(Text(f"stopped after {event['merge']:,} merges: {event['reason']}"))
 

@@ -15,10 +15,10 @@ class EventLog:
     """Observer that appends events to a JSON Lines file.
 
     Every line is flushed when it is written, so that a killed process loses at most the line it was
-    writing. The rule for resuming: write the ``checkpoint`` event, take ``position()`` into the
-    checkpoint, save the checkpoint; on resume ``truncate(position)``. An extra checkpoint outside the
-    schedule (Ctrl-C) writes no event. Then the file of a resumed run equals the undisturbed one in
-    everything but wall times.
+    writing. The rule for resuming: write the ``checkpoint`` event, put the number of events so far
+    (``position()``) into the checkpoint, save it; a ``resume`` event with that number cuts the file back.
+    An extra checkpoint outside the schedule (Ctrl-C) writes no event. Then the file of a resumed run
+    equals the undisturbed one in everything but wall times.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,8 +27,9 @@ class EventLog:
         self._file = path.open("ab")
 
     def write(self, event: Event) -> None:
-        """Append one event; ``resume`` events are for the console only and are not kept."""
+        """Append one event. ``resume`` is not kept: it drops what was written after its checkpoint."""
         if event["event"] == "resume":
+            self.truncate(event["events"])
             return
         line = json.dumps(_plain(event), allow_nan=False, separators=(",", ":"))
         self._file.write(line.encode() + b"\n")

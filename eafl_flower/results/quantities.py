@@ -32,8 +32,8 @@ def time_text(time_s: float) -> str:
 
     Examples
     --------
-    >>> time_text(0.012), time_text(12.34), time_text(754), time_text(7300)
-    ('12.0 ms', '12.3 s', '12 min 34 s', '2 h 2 min')
+    >>> time_text(0.00002), time_text(0.012), time_text(12.34), time_text(754), time_text(7300)
+    ('20 us', '12 ms', '12.3 s', '12 min 34 s', '2 h 2 min')
     """
     if time_s >= 3600:
         minutes = round(time_s / 60)
@@ -41,6 +41,8 @@ def time_text(time_s: float) -> str:
     if time_s >= 600:
         seconds = round(time_s)
         return f"{seconds // 60} min {seconds % 60} s"
+    if 0 < time_s < 1e-4:
+        return f"{_three(time_s * 1e6)} us"
     if 0 < time_s < 0.1:
         return f"{_three(time_s * 1000)} ms"
     return f"{_three(time_s)} s"

@@ -1,0 +1,85 @@
+"""What every command of ``eafl`` shares: how arguments are read and how failures are told."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from eafl_flower.errors import EAFLError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INTERRUPTED = 130  # what shells report for a process that ended by SIGINT
+
+
+def reported(command: Callable[..., None]) -> Callable[..., None]:
+    """End a command that fails on purpose with one clear message and exit status 1.
+
+    The command has a parameter ``debug``, which lets the traceback through.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, debug: bool = False, **kwargs: Any) -> None:
+        try:
+            command(*args, debug=debug, **kwargs)
+        except BrokenPipeError:
+            raise
+        except (EAFLError, OSError, ImportError) as error:
+            if debug or not _explains_itself(error):
+                raise
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(1) from error
+
+    return wrapped
+
+
+def start(commands: typer.Typer, name: str, arguments: Sequence[str] | None) -> None:
+    """Run the command line, by default the process's own, under a program name."""
+    given = with_every_set(sys.argv[1:] if arguments is None else arguments)
+    try:
+        commands(given, prog_name=name)
+    except BrokenPipeError:  # as in `eafl compare ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+def with_every_set(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with ``--set a=1 b=2`` written as ``--set a=1 --set b=2``.
+
+    Examples
+    --------
+    >>> with_every_set(["run", "--set", "seed=2", "name=x", "emam"])
+    ['run', '--set', 'seed=2', '--set', 'name=x', 'emam']
+    """
+    result: list[str] = []
+    inside = False
+    for argument in arguments:
+        if inside and result[-1] != "--set":
+            inside = "=" in argument and not argument.startswith("-")
+            if inside:
+                result.append("--set")
+        inside = inside or argument == "--set"
+        result.append(argument)
+    return result
+
+
+def is_given(ctx: typer.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
+
+
+def console() -> "Console":
+    """Return a console for results."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _explains_itself(error: Exception) -> bool:
+    # A missing extra says what to install; any other failing import is a bug and keeps its traceback.
+    return not isinstance(error, ImportError) or "pip install" in str(error)

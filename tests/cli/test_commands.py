@@ -1,0 +1,78 @@
+import doctest
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from eafl_flower import command_line
+from eafl_flower.command_line import with_every_set
+
+
+@pytest.fixture
+def runs(experiment, eafl):
+    for seed in ("1", "2"):
+        assert eafl("run", "--set", "strategy.merges=60", "--seed", seed).code == 0
+    return sorted(map(str, Path("runs").iterdir()))
+
+
+def test_help_loads_nothing_heavy():
+    heavy = ("torch", "ray", "flwr", "matplotlib", "pandas", "numpy", "numba", "scipy")
+    code = (
+        "import sys; from eafl_flower.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        f"sys.exit(','.join(name for name in {heavy} if name in sys.modules) or 0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_the_examples_are_true():
+    assert doctest.testmod(command_line).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([], []),
+        (["--set", "a=1", "emam"], ["--set", "a=1", "emam"]),
+        (["--set", "a=1", "--out", "b=2"], ["--set", "a=1", "--out", "b=2"]),
+        (["--set", "a=1", "b=2", "--set", "c=3"], ["--set", "a=1", "--set", "b=2", "--set", "c=3"]),
+        (["--set"], ["--set"]),
+    ],
+)
+def test_set_spreads_over_settings_only(given, expected):
+    assert with_every_set(given) == expected
+
+
+def test_compare_shows_runs_and_the_settings_that_differ(runs, eafl):
+    ended = eafl("compare", *runs, "--html", "page.html")
+    assert ended.code == 0
+    assert "seed" in ended.out
+    assert "strategy.merges" not in ended.out
+    assert "<svg" in Path("page.html").read_text()
+
+
+def test_compare_refuses_what_is_no_run(eafl):
+    ended = eafl("compare", ".")
+    assert ended.code == 1
+    assert "was not left by a run" in ended.err
+
+
+def test_report_writes_a_page_into_the_run(runs, eafl):
+    ended = eafl("report", runs[0])
+    assert ended.out == f"Page: {runs[0]}/report.html\n"
+    assert "<svg" in Path(runs[0], "report.html").read_text()
+
+
+def test_calibrate_writes_settings_that_run_accepts(experiment, eafl):
+    quick = ("task.name=softmax", "task.head=federated")
+    ended = eafl("calibrate", "--repeats", "3", "--set", *quick, "--out", "here.toml")
+    assert ended.code == 0
+    assert "cycles a sample at 1 GHz" in ended.out
+    assert eafl("run", "--config", "here.toml", "--set", "strategy.merges=60").code == 0
+    (path,) = Path("runs").iterdir()
+    stored = tomllib.loads((path / "config.toml").read_text())["energy"]["cycles-per-sample"]
+    assert stored == tomllib.loads(Path("here.toml").read_text())["energy"]["cycles-per-sample"] > 0

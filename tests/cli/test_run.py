@@ -1,0 +1,155 @@
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from eafl_flower import cli
+from eafl_flower.errors import RunFailedError
+
+SHORT = ("strategy.merges=96",)
+
+
+def only_run(folder="runs"):
+    (path,) = Path(folder).iterdir()
+    return path
+
+
+def settings(path):
+    return tomllib.loads((path / "config.toml").read_text())
+
+
+def summary(path):
+    return json.loads((path / "summary.json").read_text())
+
+
+def test_a_run_leaves_its_directory_and_says_where(experiment, eafl):
+    ended = eafl("run", "--set", *SHORT, "--out", "out")
+    path = only_run("out")
+    assert ended.code == 0
+    assert ended.out.splitlines()[-1] == f"Results: {path}"
+    assert {p.name for p in path.iterdir()} == {"config.toml", "events.jsonl", "summary.json", "model.safetensors"}
+    assert ended.err == ""
+
+
+def test_without_arguments_all_baselines_stand_beside_the_main_job(experiment, eafl):
+    for main, arguments in ((cli.main, ["run"]), (cli.run_simulation, [])):
+        eafl(*arguments, main=main)
+    for path in Path("runs").iterdir():
+        assert None not in summary(path)["baselines"].values()
+        assert (summary(path)["name"], summary(path)["engine"]) == ("emam", "inline")
+
+
+def test_with_arguments_the_cheap_baselines_are_the_default(experiment, eafl):
+    eafl("--seed", "5", main=cli.run_simulation)
+    found = summary(only_run())
+    assert found["seed"] == 5
+    assert [name for name, scores in found["baselines"].items() if scores] == ["majority", "lookup"]
+
+
+def test_baselines_can_be_chosen(experiment, eafl):
+    eafl("run", "--baselines", "none", "--set", *SHORT)
+    assert set(summary(only_run())["baselines"].values()) == {None}
+
+
+def test_one_set_takes_many_settings_and_the_order_of_sources_is_preset_config_set(experiment, eafl):
+    Path("mine.toml").write_text('name = "mine"\n[task]\nbatch-size = 4\nlearning-rate = 0.5\n')
+    ended = eafl("run", "--config", "mine.toml", "--set", *SHORT, "task.batch-size=8", "--seed", "3")
+    assert ended.code == 0
+    found = settings(only_run())
+    assert (found["task"]["batch-size"], found["task"]["learning-rate"], found["seed"]) == (8, 0.5, 3)
+    assert only_run().name.startswith("mine-")
+
+
+def test_the_engine_reaches_the_experiment(experiment, eafl):
+    seen = {}
+    real = experiment.run_experiment
+
+    def run_experiment(config, **options):
+        seen.update(options)
+        return real(config, **options)
+
+    experiment.run_experiment = run_experiment
+    eafl("run", "--engine", "ray", "--ray-address", "ray://host:1", "--set", *SHORT)
+    assert (seen["engine"], seen["ray_address"], seen["resume"]) == ("ray", "ray://host:1", False)
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "command"),
+    [
+        (cli.main, ["run"], "eafl run"),
+        (cli.run_simulation, [], "python run_simulation.py"),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on_and_that_command_works(experiment, eafl, main, arguments, command):
+    ended = eafl(*arguments, "--set", *SHORT, "name=interrupted", "checkpoint.every=10", main=main)
+    path = only_run()
+    assert ended.code == 130
+    assert ended.err == f"interrupted; go on with: {command} --resume {path}\n"
+    assert eafl(*arguments, "--resume", str(path), main=main).code == 0
+    assert summary(path)["merges"] == 96
+
+
+def test_ctrl_c_before_the_first_checkpoint_promises_nothing(experiment, eafl):
+    ended = eafl("run", "--set", *SHORT, "name=interrupted")
+    assert ended.code == 130
+    assert "before the first checkpoint" in ended.err
+
+
+@pytest.mark.parametrize("extra", [["emam"], ["--set", "seed=2"], ["--seed", "2"], ["--out", "x"]])
+def test_a_resumed_run_keeps_its_settings(experiment, eafl, extra):
+    ended = eafl("run", "--resume", "runs/x", *extra)
+    assert ended.code == 2
+    assert "does not go with --resume" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope"], 'error: no preset "nope"'),
+        (["--set", "task.bach-size=4", "seed=x"], "error: 2 problems in --set:"),
+        (["--resume", "nowhere"], "error: nowhere is not a directory"),
+    ],
+)
+def test_a_mistake_is_one_message_without_traceback(experiment, eafl, arguments, message):
+    ended = eafl("run", *arguments)
+    assert ended.code == 1
+    assert ended.err.startswith(message)
+    assert "Traceback" not in ended.err
+    assert not Path("runs").exists()
+
+
+def fail(error):
+    def run_experiment(config, **options):
+        raise error
+
+    return run_experiment
+
+
+def test_a_failed_run_exits_with_one_line(experiment, eafl):
+    experiment.run_experiment = fail(RunFailedError("the error budget of 10 is spent"))
+    ended = eafl("run", "--set", *SHORT)
+    assert (ended.code, ended.err) == (1, "error: the error budget of 10 is spent\n")
+
+
+def test_a_missing_extra_exits_with_its_install_line(experiment, eafl):
+    experiment.run_experiment = fail(ImportError("needs Ray: pip install 'eafl-flower[simulation]'"))
+    ended = eafl("run", "--set", *SHORT)
+    assert (ended.code, ended.err) == (1, "error: needs Ray: pip install 'eafl-flower[simulation]'\n")
+
+
+def test_debug_lets_the_traceback_through(experiment):
+    experiment.run_experiment = fail(RunFailedError("spent"))
+    with pytest.raises(RunFailedError, match="spent"):
+        cli.main(["run", "--debug", "--set", *SHORT])
+
+
+def test_a_bug_keeps_its_traceback(experiment):
+    experiment.run_experiment = fail(ZeroDivisionError("division by zero"))
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["run", "--set", *SHORT])
+
+
+@pytest.mark.parametrize("arguments", [["run", "--engine", "x"], ["run", "--nope"], ["nope"], ["sweep", "--jobs", "0"]])
+def test_wrong_usage_exits_with_2(eafl, arguments):
+    assert eafl(*arguments).code == 2

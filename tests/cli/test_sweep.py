@@ -1,0 +1,129 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from eafl_flower.config import RunConfig
+from eafl_flower.errors import ConfigError
+from eafl_flower.results import sweep
+
+BASE = ("--set", "strategy.merges=60")
+
+
+@pytest.fixture(autouse=True)
+def fake_children(monkeypatch, child):
+    monkeypatch.setattr(sweep, "child_command", lambda arguments: [sys.executable, "-c", child, "run", *arguments])
+
+
+def rows(folder="runs/sweep-emam"):
+    with Path(folder, "results.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_combination_and_seed_runs_and_finished_ones_are_skipped(eafl):
+    command = ("sweep", *BASE, "task.batch-size=8,16", "--seeds", "1,2", "--jobs", "2")
+    first = eafl(*command)
+    assert first.code == 0
+    assert first.out.count("done") == 4
+    found = {(row["task.batch-size"], row["seed"]): row for row in rows()}
+    assert set(found) == {("8", "1"), ("8", "2"), ("16", "1"), ("16", "2")}
+    assert all(float(row["accuracy-before"]) > 0.4 and row["merges"] == "60" for row in found.values())
+    again = eafl(*command)
+    assert again.out.count("skipped") == 4
+    assert {(row["task.batch-size"], row["seed"]): row for row in rows()} == found
+    more = eafl("sweep", *BASE, "task.batch-size=8", "--seeds", "1,3")
+    assert (more.out.count("skipped"), more.out.count("done")) == (1, 1)
+
+
+def test_a_failed_run_fails_the_sweep_but_not_the_others(eafl):
+    Path("runs/sweep-emam").mkdir(parents=True)
+    (point, _) = sweep.points_of(RunConfig.from_toml("emam"), ["strategy.merges=60"], [1, 2])
+    foreign = Path("runs/sweep-emam", point.id)
+    foreign.mkdir()
+    (foreign / "summary.json").write_text("")
+    ended = eafl("sweep", *BASE, "--seeds", "1,2")
+    assert ended.code == 1
+    assert "summary.json is damaged" in ended.err
+    (foreign / "summary.json").unlink()
+    (foreign / "thesis.tex").touch()
+    ended = eafl("sweep", *BASE, "--seeds", "1,2")
+    assert "was not left by a run" in ended.err
+    assert (foreign / "thesis.tex").exists()
+
+
+def test_the_last_line_of_a_failed_run_is_its_reason(eafl, monkeypatch):
+    code = "import sys; print('working'); sys.exit('error: no rows left')"
+    monkeypatch.setattr(sweep, "child_command", lambda arguments: [sys.executable, "-c", code])
+    ended = eafl("sweep", *BASE)
+    assert ended.code == 1
+    assert "failed" in ended.out
+    assert "error: no rows left (see runs/sweep-emam/" in ended.out
+
+
+def test_a_run_with_a_checkpoint_is_resumed(eafl):
+    settings = ("--set", "strategy.merges=60", "name=interrupted", "checkpoint.every=10")
+    folder = "runs/sweep-emam"
+    assert eafl("sweep", *settings).code == 1
+    ended = eafl("sweep", *settings)
+    assert ended.code == 0
+    assert "resumed after 40 merges" in next(Path(folder).glob("*.log")).read_text()
+    assert rows()[0]["merges"] == "60"
+
+
+def test_ctrl_c_reaches_the_running_processes(tmp_path, child):
+    code = child.replace("main(sys.argv[1:])", "") + (
+        "import eafl_flower.results.sweep as s\n"
+        f"s.child_command = lambda a: [sys.executable, '-c', {child!r}, 'run', *a]\n"
+        "main(['sweep', '--set', 'strategy.merges=100000', 'job.deadline-s=0.01', 'checkpoint.every=1'])"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    folder = tmp_path / "runs" / "sweep-emam"
+    while not list(folder.glob("*/checkpoint/lines.txt")):
+        assert parent.poll() is None
+        time.sleep(0.05)
+    os.kill(parent.pid, signal.SIGINT)
+    out, _ = parent.communicate()
+    assert parent.returncode == 130
+    assert "the same command goes on" in out
+    assert "go on with: eafl run --resume" in next(folder.glob("*.log")).read_text()
+
+
+def test_values_of_list_settings_are_separated_by_semicolons():
+    points = sweep.points_of(RunConfig(), ["task.hidden=32,32;64"], [1])
+    assert [point.config.task.hidden for point in points] == [(32, 32), (64,)]
+
+
+def test_ids_differ_exactly_if_configurations_do():
+    points = sweep.points_of(RunConfig(), ["task.batch-size=8,16", "codec.name=int8,none"], [1, 2, 3])
+    assert len({point.id for point in points}) == 12
+    elsewhere = sweep.points_of(
+        RunConfig().replace({"results.dir": "x"}), ["task.batch-size=8,16", "codec.name=int8,none"], [1, 2, 3]
+    )
+    assert [point.id for point in elsewhere] == [point.id for point in points]
+
+
+@pytest.mark.parametrize(
+    ("lists", "seeds", "message"),
+    [
+        (["task.bach-size=8"], [1], "did you mean task.batch-size"),
+        (["task.batch-size=8,x"], [1], "expected an integer"),
+        (["task.batch-size"], [1], "expected key=value"),
+        (["task.batch-size=8", "task.batch-size=16"], [1], "given twice"),
+        (["seed=1,2"], [1], "--seeds"),
+        ([], [1, 1], "seeds are given once"),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(lists, seeds, message):
+    with pytest.raises(ConfigError, match=message):
+        sweep.points_of(RunConfig(), lists, seeds)
+
+
+def test_seeds_are_integers():
+    assert sweep.parse_seeds("1, 2,3") == [1, 2, 3]
+    with pytest.raises(ConfigError, match="expected integers"):
+        sweep.parse_seeds("1,a")

@@ -1,0 +1,73 @@
+import hashlib
+
+import pytest
+
+from eafl_flower.results.summary import Outcome, order_digest, scores_of, staleness_of, summarize, versions
+
+OUTCOME = Outcome(
+    merges=2, lost=1, virtual_time_s=3.5, wall_s=0.1, uplink_bytes=250, downlink_bytes=200, uplink_framed_bytes=300,
+    energy_j=1.5, metrics={"accuracy-before": 0.7, "loss": 1.0}, arrays_sha256="ab",
+)  # fmt: skip
+
+
+def merge(client, counter, staleness=0):
+    return {
+        "event": "merge", "client": client, "counter": counter, "staleness": staleness,
+        "raw_bytes": 400, "uplink_bytes": 100, "downlink_bytes": 200,
+    }  # fmt: skip
+
+
+def summary(**changes):
+    events = [{"event": "start"}, merge(1, 1), merge(0, 1, 1), {"event": "stop"}]
+    given = {"name": "emam", "seed": 1, "config_sha256": "c", "engine": "inline"} | changes
+    return summarize(OUTCOME, events, **given)
+
+
+def test_it_holds_everything_that_is_promised():
+    promised = (
+        "merges refused lost virtual_time_s wall_s uplink_bytes downlink_bytes uplink_framed_bytes energy_j accuracy "
+        "baselines staleness order_sha256 arrays_sha256 engine seed versions"
+    )
+    assert set(promised.split()) <= set(summary())
+
+
+def test_the_saved_share_is_that_of_the_merged_uploads():
+    found = summary()
+    assert found["uplink_saved"] == pytest.approx(1 - 200 / 800)
+    assert found["downlink_saved"] == pytest.approx(1 - 400 / 800)
+    assert found["uplink_bytes"] == 250  # the lost one's bytes are counted all the same
+
+
+def test_baselines_that_were_skipped_are_null():
+    found = summary(baselines={"majority": {"before": 0.6}, "exact": None})["baselines"]
+    assert found == {"no_communication": None, "exact": None, "majority": {"before": 0.6}, "lookup": None}
+
+
+def test_scores_are_the_accuracies():
+    assert scores_of({"accuracy-before": 0.7, "accuracy-unseen": 0.6, "accuracy": 1, "loss": 2.0}) == {
+        "before": 0.7, "unseen": 0.6, "accuracy": 1.0
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("staleness", "expected"),
+    [
+        ([], {"median": None, "p95": None, "max": None}),
+        ([3], {"median": 3, "p95": 3, "max": 3}),
+        (list(range(1, 101)), {"median": 50.5, "p95": 95, "max": 100}),
+        (list(range(1, 21)), {"median": 10.5, "p95": 19, "max": 20}),
+    ],
+)
+def test_staleness_by_nearest_rank(staleness, expected):
+    assert staleness_of(staleness[::-1]) == expected
+
+
+def test_the_order_digest_is_over_clients_and_counters_in_order():
+    merges = [merge(1, 1), merge(0, 1)]
+    assert order_digest(merges) == hashlib.sha256(b"1 1\n0 1\n").hexdigest()
+    assert order_digest(merges[::-1]) != order_digest(merges)
+
+
+def test_versions_name_python_and_the_libraries():
+    assert versions()["python"].startswith("3.")
+    assert versions()["numpy"]
