@@ -15,6 +15,8 @@ from eafl_flower.aggregation.merge import squared_norm
 from eafl_flower.errors import ConsumedStateError, UpdateRefusedError
 from eafl_flower.types import Array, Arrays, Update
 
+_CACHE_LINE_BYTES = 64
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Merged:
@@ -105,7 +107,16 @@ def own(arrays: Arrays) -> Arrays:
         if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
             msg = f"array {i} has dtype {array.dtype.name}: expected float16, float32, float64 or integers"
             raise ValueError(msg)
-    return tuple(np.array(a, dtype=a.dtype.newbyteorder("="), order="C") for a in arrays)
+    return tuple(_aligned_copy(a) for a in arrays)
+
+
+def _aligned_copy(array: Array) -> Array:
+    # Numpy allocates at 16 bytes; vector stores across cache lines cost a large merge a tenth of its time.
+    room = np.empty(array.nbytes + _CACHE_LINE_BYTES, dtype=np.uint8)
+    start = -room.ctypes.data % _CACHE_LINE_BYTES
+    copy = room[start : start + array.nbytes].view(array.dtype.newbyteorder("=")).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def new_clock() -> Array:

@@ -69,3 +69,13 @@ def test_arrays_mapped_read_only_are_copied_once():
     second, (again,) = begin(first, arrays)
     assert second is first
     assert again[0] is arrays[0]
+
+
+def test_owned_arrays_start_at_cache_lines_and_keep_value_shape_and_dtype():
+    matrix = np.linspace(-1, 1, 15).reshape(3, 5)
+    given = (matrix.T, np.array(2.5, dtype=">f4"), np.zeros((0, 3)), np.arange(7, dtype=np.int16))
+    for array, copy in zip(given, own(given), strict=True):
+        assert copy.size == 0 or copy.ctypes.data % 64 == 0
+        assert copy.flags.carray
+        assert (copy.shape, copy.dtype.name, copy.tolist()) == (array.shape, array.dtype.name, array.tolist())
+        assert not np.shares_memory(copy, array)
