@@ -13,6 +13,7 @@ PACKAGE = Path(eafl_flower.__file__).parent
 FORBIDDEN = {"flwr", "torch", "ray"}
 ADAPTERS = {
     "eafl_flower.build",
+    "eafl_flower.experiment",
     "eafl_flower.cli",
     "eafl_flower.client_app",
     "eafl_flower.clients",
