@@ -217,6 +217,24 @@ def report(
     new_console().print(f"Page: {target}", markup=False, soft_wrap=True)
 
 
+@data_app.command()
+@reported
+def check(
+    file: Annotated[Path, typer.Argument(help="A data file of a kind we know.")],
+    debug: Debug = False,
+) -> None:
+    """Print rows, classes, clients and leaks of a data file.
+
+    A leak is a column that alone names the class of rows it has not seen.
+    """
+    from eafl_flower.data.check import check_file
+
+    console = new_console()
+    for line in check_file(file).lines():
+        style = "yellow" if line.startswith("warning:") else None
+        console.print(line, style=style, markup=False, soft_wrap=not console.is_terminal)
+
+
 @app.command()
 @reported
 def calibrate(

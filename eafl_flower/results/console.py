@@ -90,7 +90,7 @@ class ConsoleObserver:
             )
         )
         if event["event"] == "resume":
-            self._print(Text(f"resumed after {done:,} merges, at {time_text(event['time_s'])}"))
+            self._print(Text(f"resumed after {done:,} merges"))
         if self._console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}", style="bold"),

@@ -76,3 +76,25 @@ def test_calibrate_writes_settings_that_run_accepts(experiment, eafl):
     (path,) = Path("runs").iterdir()
     stored = tomllib.loads((path / "config.toml").read_text())["energy"]["cycles-per-sample"]
     assert stored == tomllib.loads(Path("here.toml").read_text())["energy"]["cycles-per-sample"] > 0
+
+
+def test_data_check_prints_rows_classes_and_leaks(eafl, tmp_path):
+    path = tmp_path / "flows.csv"
+    rows = [f"{i},tcp,-,{i % 7},{'Normal' if i < 60 else 'DoS'}" for i in range(120)]
+    path.write_text("\n".join(["id,proto,service,sttl,attack_cat", *rows]) + "\n")
+    ended = eafl("data", "check", str(path))
+    assert ended.code == 0
+    assert f"{path}: unsw-nb15, 120 rows, 5 columns\n" in ended.out
+    assert "Normal 60" in ended.out
+    assert "warning: id: numbers the rows" in ended.out
+
+
+@pytest.mark.parametrize("content", [None, "a,b\n1,2\n"])
+def test_data_check_of_a_file_it_cannot_use_is_one_message(eafl, content):
+    if content:
+        Path("x.csv").write_text(content)
+    ended = eafl("data", "check", "x.csv")
+    assert ended.code == 1
+    assert ended.err.startswith("error: ")
+    assert "x.csv" in ended.err
+    assert "Traceback" not in ended.err
