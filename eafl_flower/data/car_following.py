@@ -1,4 +1,4 @@
-r"""Car following as a classification task: will this driver brake, keep the speed or accelerate?
+r"""Car following as a classification task: will a driver brake, keep the speed or accelerate.
 
 Rows are taken at frames :math:`t` of a vehicle's recorded speed :math:`v` [m/s] and headway
 :math:`h` [m] at 10 frames a second. The label compares the mean speed 2 to 3 s ahead with now,

@@ -132,12 +132,12 @@ def _read(
         return pd.read_csv(
             path,
             usecols=None if columns is None else list(columns),
-            dtype=kinds,  # type: ignore[arg-type]
+            dtype=kinds,
             nrows=nrows,
             encoding="utf-8-sig",
             # The empty cell alone is a missing number; "NA" or "None" in a text column is a word.
             keep_default_na=False,
-            na_values=dict.fromkeys((name for name, kind in (kinds or {}).items() if kind == "float64"), [""]),
+            na_values={name: [""] for name, kind in (kinds or {}).items() if kind == "float64"},
             index_col=False,
             low_memory=False,
         )

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
 from eafl_flower.data import car_following
-from eafl_flower.data.partition import check_counts, seen_part, seen_and_unseen, unseen_part
+from eafl_flower.data.partition import check_counts, seen_and_unseen, seen_part, unseen_part
 from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import ConfigError
@@ -104,9 +104,7 @@ def simulate(
             speeds[frame], headways[frame] = speed, headway
         leader_speed = np.roll(speed, 1)
         gap = np.maximum(headway - t.vehicle_length_m, 0.1)
-        wanted = t.standstill_gap_m + np.maximum(
-            0.0, speed * headway_time + speed * (speed - leader_speed) / braking
-        )
+        wanted = t.standstill_gap_m + np.maximum(0.0, speed * headway_time + speed * (speed - leader_speed) / braking)
         noise = kept * noise + fresh * rng.standard_normal(vehicles)
         change = acceleration * (1.0 - (speed / desired) ** 4 - (wanted / gap) ** 2) + noise
         new_speed = np.maximum(speed + _STEP_S * np.maximum(change, -t.hardest_braking_m_s2), 0.0)

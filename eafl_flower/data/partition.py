@@ -78,7 +78,7 @@ def unseen_part(x: Array, y: NDArray[np.int64], *, gap: int = 0) -> Part:
 
 
 def content_groups(columns: Sequence[Array]) -> NDArray[np.int64]:
-    """Number the distinct rows of a table: equal rows get equal numbers, in order of first appearance.
+    """Return a number for each row of a table: equal rows get equal numbers, counted by first appearance.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def dirichlet_partition(
         if np.bincount(row_owner, minlength=clients).min() >= min_rows:
             return tuple(np.flatnonzero(row_owner == client) for client in range(clients))
     msg = (
-        f"data.dirichlet-alpha = {alpha} with data.clients = {clients}: {_ATTEMPTS} draws left a client with fewer than "
-        f"{min_rows} of {len(labels)} rows; raise alpha or use fewer clients"
+        f"data.dirichlet-alpha = {alpha} with data.clients = {clients}: {_ATTEMPTS} draws left a client with fewer "
+        f"than {min_rows} of {len(labels)} rows; raise alpha or use fewer clients"
     )
     raise ConfigError(msg)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from eafl_flower import rng as randomness
 from eafl_flower.data.files import DataFile, find, read_columns
 from eafl_flower.data.partition import (
-    Part,
     UNSEEN_TRAIN_SHARE,
+    Part,
     check_counts,
     content_groups,
     dirichlet_partition,
@@ -63,7 +63,21 @@ _SECONDS = ("dur", "tcprtt", "synack", "ackdat")
 _MILLISECONDS = ("sinpkt", "dinpkt", "sjit", "djit")
 _AS_IS = ("sttl", "dttl")
 _LOGARITHMIC = (
-    *("spkts", "dpkts", "sbytes", "dbytes", "rate", "sload", "dload", "sloss", "dloss", "swin", "stcpb", "dtcpb", "dwin"),
+    *(
+        "spkts",
+        "dpkts",
+        "sbytes",
+        "dbytes",
+        "rate",
+        "sload",
+        "dload",
+        "sloss",
+        "dloss",
+        "swin",
+        "stcpb",
+        "dtcpb",
+        "dwin",
+    ),
     *("smean", "dmean", "trans_depth", "response_body_len", "ct_srv_src", "ct_state_ttl", "ct_dst_ltm"),
     *("ct_src_dport_ltm", "ct_dst_sport_ltm", "ct_dst_src_ltm", "is_ftp_login", "ct_ftp_cmd", "ct_flw_http_mthd"),
     *("ct_src_ltm", "ct_srv_dst", "is_sm_ips_ports"),

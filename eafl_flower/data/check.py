@@ -1,0 +1,304 @@
+"""What is in a data file, and which of its columns would give the label away.
+
+For every column as it is written in the file: how often a table of the commonest class per value (or per 30-quantile
+bin), fitted on training rows, names the class of held out rows. A row number, a clock or a spelling that scores
+far above the majority class is a leak: a model trained on it learns how the file was made.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from eafl_flower import rng as randomness
+from eafl_flower.data import car_following, ngsim
+from eafl_flower.data.files import read_header, read_text
+from eafl_flower.data.lookup import Lookup
+from eafl_flower.data.partition import content_groups, shuffled_groups
+from eafl_flower.errors import DataError
+from eafl_flower.types import Array
+
+TEST_SHARE = 0.25
+# Above chance by this much counts as telling something.
+NOTICEABLE = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownTable:
+    """A table we know by its header: its label, its client column, and how its rows are held out.
+
+    ``split`` is "content" (equal rows stay together) or "runs" (the last quarter of each run of equal labels).
+    """
+
+    name: str
+    columns: frozenset[str]
+    label: str
+    client: str = ""
+    split: str = "content"
+
+
+KNOWN = (
+    KnownTable(name="unsw-nb15", columns=frozenset({"proto", "service", "sttl", "attack_cat"}), label="attack_cat"),
+    KnownTable(name="ton-iot", columns=frozenset({"date", "time", "label", "type"}), label="type", split="runs"),
+    KnownTable(name="iot-devices", columns=frozenset({"device_category", "ack", "bytes"}), label="device_category"),
+    KnownTable(
+        name="geolife", columns=frozenset({"user", "latitude", "date_time", "label"}), label="label", client="user"
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnScore:
+    """How well one column alone names the class of held out rows; ``warning`` is empty if nothing is odd."""
+
+    column: str
+    score: float
+    warning: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataReport:
+    """What ``check_file`` found. Counts are rows; ``columns`` are sorted, best score first."""
+
+    path: str
+    name: str
+    rows: int
+    num_columns: int
+    label: str
+    split: str
+    classes: tuple[tuple[str, int], ...]
+    client_rows: tuple[int, float, int] | None
+    num_clients: int | None
+    majority: float
+    columns: tuple[ColumnScore, ...]
+    repeated_rows: int
+    test_rows: int
+    copies_by_row: float
+    copies: int
+
+    @property
+    def split_warnings(self) -> tuple[str, ...]:
+        """What to know before the rows are split."""
+        out = []
+        if self.copies_by_row >= 0.005:
+            out.append(f"a split by row would train on copies of {self.copies_by_row:.0%} of the held out rows")
+        if self.copies:
+            out.append(f"{self.copies} of the held out rows have copies in training")
+        return tuple(out)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence for each thing to know before training."""
+        columns = (
+            f"{c.column} {c.warning} (look-up {c.score:.3f}, majority {self.majority:.3f})"
+            for c in self.columns
+            if c.warning
+        )
+        return (*columns, *self.split_warnings)
+
+    def lines(self, *, most: int = 10) -> list[str]:
+        """Return the report as lines of text, with the ``most`` best columns and every suspicious one."""
+        if self.client_rows is None:
+            clients = "no client column (clients are drawn with label skew)"
+        else:
+            low, median, high = self.client_rows
+            clients = f"{self.num_clients}, rows each: min {low}, median {median:g}, max {high}"
+        width = max([len(c.column) for c in self.columns] + [6])
+        shown = [c for i, c in enumerate(self.columns) if i < most or c.warning]
+        return [
+            f"{self.path}: {self.name}, {self.rows:,} rows, {self.num_columns} columns",
+            f"label {self.label}: " + ", ".join(f"{name} {count:,}" for name, count in self.classes),
+            f"clients: {clients}",
+            f"held out: {self.split}; {self.test_rows:,} rows, majority class {self.majority:.3f}",
+            f"rows that repeat another: {self.repeated_rows:,}",
+            "one column alone names the class of held out rows:",
+            *(f"  {c.column:<{width}}  {c.score:.3f}{'  <- ' + c.warning if c.warning else ''}" for c in shown),
+            *(f"warning: {warning}" for warning in self.split_warnings),
+        ]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Labelled:
+    """Raw columns of the labelled rows with their classes, clients and split."""
+
+    name: str
+    label: str
+    rows: int
+    num_columns: int
+    columns: dict[str, Array]
+    classes: tuple[str, ...]
+    y: NDArray[np.int64]
+    client: Array | None
+    test: NDArray[np.bool_]
+    train: NDArray[np.bool_]
+    split: str
+
+
+def check_file(path: str | Path) -> DataReport:
+    """Recognise a data file by its header and report what is in it.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or its header is none we know.
+    """
+    path = Path(path)
+    header = read_header(path)
+    if ngsim.is_ngsim(header):
+        return _report(path, _label_ngsim(path))
+    for known in KNOWN:
+        if known.columns <= set(header):
+            return _report(path, _label_table(path, known))
+    names = ", ".join(["ngsim", *(known.name for known in KNOWN)])
+    msg = f"{path}: its columns are none of a table we know ({names}): {', '.join(header[:12])}"
+    raise DataError(msg)
+
+
+def _label_ngsim(path: Path) -> _Labelled:
+    raw = read_text(path)
+    rows, labels, vehicles, test, train = [], [], [], [], []
+    for number, track in enumerate(ngsim.read_tracks(path)):
+        frames = car_following.row_frames(len(track.speed_m_s))
+        first_test = len(frames) - int(len(frames) * ngsim.TEST_SHARE)
+        place = np.arange(len(frames))
+        rows.append(track.rows[frames])
+        labels.append(car_following.labels(track.speed_m_s, frames))
+        vehicles.append(np.full(len(frames), number))
+        test.append(place >= first_test)
+        train.append(place < first_test - car_following.GAP_FRAMES // car_following.FRAMES_PER_S)
+    chosen = np.concatenate(rows)
+    return _Labelled(
+        name="ngsim",
+        label="speed change 2 to 3 s ahead (made here, one row a second)",
+        rows=len(raw),
+        num_columns=raw.shape[1],
+        columns={str(name): _as_numbers(raw[name].to_numpy(dtype=object)[chosen]) for name in raw.columns},
+        classes=car_following.CLASS_NAMES,
+        y=np.concatenate(labels),
+        client=np.concatenate(vehicles),
+        test=np.concatenate(test),
+        train=np.concatenate(train),
+        split="the last quarter of each vehicle, 6 s left out before it",
+    )
+
+
+def _label_table(path: Path, known: KnownTable) -> _Labelled:
+    raw = read_text(path)
+    if len(raw) == 0:
+        msg = f"{path} has a header but no rows"
+        raise DataError(msg)
+    columns = {str(name): _as_numbers(raw[name].to_numpy(dtype=object)) for name in raw.columns}
+    label = columns.pop(known.label)
+    classes, y = np.unique(label.astype(str), return_inverse=True)
+    if known.split == "runs":
+        test = _last_quarter_of_runs(y)
+        split = f"the last quarter of each run of equal {known.label}"
+    else:
+        content = [column for column in columns.values() if not _numbers_rows(column)]
+        test = _quarter_of_groups(content_groups(content))
+        split = "a quarter of the distinct rows"
+    return _Labelled(
+        name=known.name,
+        label=known.label,
+        rows=len(raw),
+        num_columns=raw.shape[1],
+        columns=columns,
+        classes=tuple(str(name) for name in classes),
+        y=y.astype(np.int64),
+        client=columns[known.client] if known.client else None,
+        test=test,
+        train=~test,
+        split=split,
+    )
+
+
+def _report(path: Path, data: _Labelled) -> DataReport:
+    train, test = data.train, data.test
+    counts = np.bincount(data.y, minlength=len(data.classes))
+    majority = float((data.y[test] == np.bincount(data.y[train]).argmax()).mean())
+    content = content_groups([column for column in data.columns.values() if not _numbers_rows(column)])
+    scores = [_column_score(name, column, data, majority) for name, column in data.columns.items()]
+    sizes = None if data.client is None else np.unique(data.client, return_counts=True)[1]
+    by_row = _quarter_of_groups(np.arange(len(data.y)))
+    return DataReport(
+        path=str(path),
+        name=data.name,
+        rows=data.rows,
+        num_columns=data.num_columns,
+        label=data.label,
+        split=data.split,
+        classes=tuple((name, int(count)) for name, count in zip(data.classes, counts, strict=True)),
+        client_rows=None if sizes is None else (int(sizes.min()), float(np.median(sizes)), int(sizes.max())),
+        num_clients=None if sizes is None else len(sizes),
+        majority=majority,
+        columns=tuple(sorted(scores, key=lambda c: -c.score)),
+        repeated_rows=len(content) - len(np.unique(content)),
+        test_rows=int(test.sum()),
+        copies_by_row=float(np.isin(content[by_row], content[~by_row]).mean()),
+        copies=int(np.isin(content[test], content[train]).sum()),
+    )
+
+
+def _column_score(name: str, column: Array, data: _Labelled, majority: float) -> ColumnScore:
+    def score(values: Array) -> float:
+        return Lookup.fit(values[data.train], data.y[data.train]).accuracy(values[data.test], data.y[data.test])
+
+    value = score(column)
+    rules: Sequence[tuple[Callable[[], bool], str]] = (
+        (lambda: _is_function_of(column, data.y), "is the label in another form"),
+        (
+            lambda: value > majority + NOTICEABLE and _numbers_rows(column),
+            "numbers the rows, and the order of the rows tells the class",
+        ),
+        (
+            lambda: value > majority + NOTICEABLE and _spelling_tells(column, value, score),
+            "differs in spelling from class to class",
+        ),
+        (lambda: value > (1 + majority) / 2, "tells most classes by itself"),
+    )
+    return ColumnScore(column=name, score=value, warning=next((text for rule, text in rules if rule()), ""))
+
+
+def _as_numbers(column: Array) -> Array:
+    """Turn a column into float64 if every cell is a number (empty cells count as 0), else leave strings as they are."""
+    text = pd.Series(column, dtype="str")
+    numbers = pd.to_numeric(text.where(text != "", "0"), errors="coerce")
+    if numbers.isna().any():
+        return text.to_numpy(dtype=object).astype(str)
+    return numbers.to_numpy(dtype=np.float64)
+
+
+def _numbers_rows(column: Array) -> bool:
+    return column.dtype.kind == "f" and len(column) > 1 and bool((np.diff(column) > 0).all())
+
+
+def _is_function_of(column: Array, y: NDArray[np.int64]) -> bool:
+    values = content_groups([column])
+    pairs = len(np.unique(values * (int(y.max()) + 1) + y))
+    return int(values.max()) > 0 and pairs == len(np.unique(y))
+
+
+def _spelling_tells(column: Array, value: float, score: Callable[[Array], float]) -> bool:
+    if column.dtype.kind == "f":
+        return False
+    words = pd.Series(column, dtype="str").str.strip().str.lower().replace({"true": "1", "false": "0"})
+    return value > score(words.to_numpy(dtype=object).astype(str)) + NOTICEABLE
+
+
+def _quarter_of_groups(groups: NDArray[np.int64]) -> NDArray[np.bool_]:
+    order = shuffled_groups(groups, randomness.generator(0, "data", "check"))
+    test = np.zeros(len(groups), dtype=np.bool_)
+    last = groups[order[: int(len(groups) * TEST_SHARE)]]
+    test[np.isin(groups, last)] = True
+    return test
+
+
+def _last_quarter_of_runs(y: NDArray[np.int64]) -> NDArray[np.bool_]:
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(y)) + 1])
+    length = np.diff(np.append(starts, len(y)))
+    place = np.arange(len(y)) - np.repeat(starts, length)
+    test: NDArray[np.bool_] = place >= np.repeat(length - (length * TEST_SHARE).astype(np.int64), length)
+    return test
