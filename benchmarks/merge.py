@@ -15,7 +15,7 @@ its ratio the peer's median over its own, so above 1 is faster than the peer.
 No contestant finds its arrays in the cache: each has its own and all are larger than it. Where the time
 goes: all rows are bound by memory traffic. Per element a merge moves 12 bytes (two reads, one write), with
 the average 20, the norm 4 more; a copy moves 8, or 12 where the processor reads a line before writing it. So
-1.0 is the ceiling of the first row, not an easy mark; numpy's own ``theta += delta`` is no faster.
+the first row is near what the memory allows; numpy's own ``theta += delta`` is no faster.
 """
 
 import argparse
