@@ -2,6 +2,7 @@
 
 import os
 import site
+import socket
 import sys
 import sysconfig
 import warnings
@@ -38,6 +39,7 @@ def connect(address: str | None, *, verbose: bool) -> bool:
     arguments: dict[str, Any] = {} if verbose else {"logging_level": "ERROR", "log_to_driver": False}
     if address == "local":
         arguments["include_dashboard"] = False
+    _check_reachable(address)
     with warnings.catch_warnings():
         # A tip about a future default, shown once a process; nothing a user of ours could act on.
         warnings.filterwarnings("ignore", message="Tip: In future versions of Ray", category=FutureWarning)
@@ -48,6 +50,21 @@ def connect(address: str | None, *, verbose: bool) -> bool:
                 f"no Ray cluster answers at {address!r}: {error}; use 'local' to start one here"
             ) from error
     return True
+
+
+def _check_reachable(address: str) -> None:
+    """Fail within seconds where Ray would try for ten minutes."""
+    host, _, port = address.rpartition("//")[2].rpartition(":")
+    if not port.isdigit():
+        return  # "local" and "auto" are not places
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> ConfigError:
+    return ConfigError(f"no Ray cluster answers at {address!r} ({error}); 'local' starts one here")
 
 
 def capacity(num_cpus: float, num_gpus: float) -> int:
