@@ -11,7 +11,7 @@ from flwr.serverapp import Grid, ServerApp
 from eafl_flower.build import build_client_app, build_source, build_strategy, build_workload, config_of
 from eafl_flower.config import RunConfig
 from eafl_flower.engines.inline import InlineGrid
-from eafl_flower.errors import RunFailedError
+from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.results.baselines import collect_baselines
 from eafl_flower.results.observer import Event, Fanout, Observer
 from eafl_flower.results.run_directory import RunDirectory
@@ -59,10 +59,10 @@ def run_experiment(
     if engine == "inline":
         grid: Grid = InlineGrid(build_client_app(config, run_dir.state_dir), num_nodes)
         return conduct(config, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
+    state_dir = run_dir.state_dir.resolve()
     if engine == "ray":
         from eafl_flower.engines.ray_grid import RayGrid
 
-        state_dir = run_dir.state_dir.resolve()
         with RayGrid(
             lambda: build_client_app(config, state_dir),
             num_nodes,
@@ -83,7 +83,7 @@ def run_experiment(
 
     run_on_flower(
         server_app,
-        build_client_app(config, run_dir.state_dir.resolve()),
+        lambda: build_client_app(config, state_dir),
         num_nodes=num_nodes,
         num_cpus=config.engine.num_cpus,
         num_gpus=config.engine.num_gpus,
@@ -99,26 +99,36 @@ def run_in_server_app(grid: Grid, context: Context) -> None:
     from eafl_flower.results.tables import print_results
 
     config = config_of(context)
-    if config.checkpoint.resume:
+    if resume := bool(config.checkpoint.resume):
         run_dir = RunDirectory.open(config.checkpoint.resume)
-        config = RunConfig.from_toml(run_dir.config_path)
+        config = _resumed(RunConfig.from_toml(run_dir.config_path), config)
     else:
         run_dir = RunDirectory.create(Path(config.results.dir).absolute(), config.name)
         run_dir.write_config(config.to_toml())
     console = Console(highlight=False)
     observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
     try:
-        summary = conduct(
-            config,
-            grid,
-            run_dir=run_dir,
-            observer=observer,
-            engine="flower",
-            resume=bool(config_of(context).checkpoint.resume),
-        )
+        summary = conduct(config, grid, run_dir=run_dir, observer=observer, engine="flower", resume=resume)
     finally:
         observer.close()
     print_results(console, summary, run_dir.path)
+
+
+def _resumed(stored: RunConfig, given: RunConfig) -> RunConfig:
+    """Return ``stored``, the configuration of the run to be continued, if the clients have the same one."""
+    old, new = stored.to_flat(), given.to_flat()
+    differing = [
+        f"{key} = {new[key]!r}, was {old[key]!r}"
+        for key in old
+        if old[key] != new[key] and not key.startswith(("checkpoint.", "results.", "engine."))
+    ]
+    if differing:
+        msg = (
+            f"a run goes on with the settings it was started with, but now {'; '.join(differing)}: give `flwr run` the "
+            "config.toml of the run directory, with checkpoint.resume set in it"
+        )
+        raise ConfigError(msg)
+    return stored
 
 
 def conduct(
@@ -215,12 +225,13 @@ def _data_sha256(config: RunConfig) -> str:
 def _looked_up(source: Any) -> dict[str, dict[str, float]]:
     from eafl_flower.data.lookup import lookup_scores, majority_scores
 
-    return {"majority": _by_score(majority_scores(source)), "lookup": _by_score(lookup_scores(source))}
+    return {"majority": _by_score(majority_scores(source)), "lookup": _by_score(lookup_scores(source)[1])}
 
 
-def _by_score(scores: Mapping[str, float]) -> dict[str, float]:
-    by_score = {score: scores["seen"] for score in ("before", "after") if "seen" in scores}
-    return by_score | ({"unseen": scores["unseen"]} if "unseen" in scores else {})
+def _by_score(scores: Mapping[str, float | None]) -> dict[str, float]:
+    """Name a baseline without training as the scores it stands beside: it is the same before and after training."""
+    named = {"before": scores["seen"], "after": scores["seen"], "unseen": scores["unseen"]}
+    return {name: score for name, score in named.items() if score is not None}
 
 
 class _CountMerges:

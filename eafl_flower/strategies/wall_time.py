@@ -31,7 +31,8 @@ class WallRun(FederatedRun):
         self._resting: dict[int, float] = {}  # client -> when it may work again
         self._late: dict[str, int] = {}  # messages of jobs that were given up -> client
         self._asked: dict[str, int] = {}  # roster queries under way -> node id
-        self._next_look_s = 0.0
+        self._away: set[int] = set()  # clients whose node is not online
+        self._next_look_s = self._last_seen_s = 0.0
 
     def now_s(self) -> float:
         """Real time since the start [s]."""
@@ -53,12 +54,15 @@ class WallRun(FederatedRun):
         """
         with interrupts(self):
             self.prepare()
-            if self.options.evaluate_first and not self.options.resume:
-                self.evaluate()
-            for client in self.trainers:
-                if client not in self.jobs:
-                    self.idle.add(client)
+            self._last_seen_s = self.now_s()
             try:
+                if self.options.evaluate_first and not self.options.resume:
+                    self.evaluate()
+                for job in [j for j in self.jobs.values() if not self.wires[j.client].message_id]:
+                    self._lose(job)  # resumed, but its node has gone meanwhile
+                for client in self.trainers:
+                    if client not in self.jobs and client not in self._resting:
+                        self.idle.add(client)
                 while not self.done:
                     self._look_for_nodes()
                     self._wake()
@@ -68,16 +72,18 @@ class WallRun(FederatedRun):
                     self._give_up()
                     if self.interrupted:
                         raise Interrupted
-            except Interrupted:
+            except Exception as error:
+                # `flwr stop` comes as a signal, and then the SuperLink refuses what the loop asks it next
+                if not self.interrupted:
+                    raise
                 self.checkpoint()
-                raise KeyboardInterrupt from None
-            self.jobs_at_end = dict(self.jobs)
+                raise KeyboardInterrupt from (None if isinstance(error, Interrupted) else error)
             self.jobs.clear()
             return self.finish()
 
     def clients_to_evaluate(self) -> list[int]:
-        """Clients without a job: nobody waits for those at work."""
-        return [client for client in sorted(self.members) if client not in self.jobs]
+        """Clients that are there and have no job: nobody waits for those at work."""
+        return [client for client in sorted(self.members) if client not in self.jobs and client not in self._away]
 
     def _dispatch(self) -> None:
         if self.plan.barrier and self.jobs:
@@ -92,9 +98,6 @@ class WallRun(FederatedRun):
     def _replies(self) -> list[Message]:
         ids = [wire.message_id for wire in self.wires.values()] + list(self._late) + list(self._asked)
         if not ids:
-            if self.now_s() > self._next_look_s + self.plan.timeout_s:
-                msg = f"no node has been there for {self.plan.timeout_s:g} s: {self.version} merges made"
-                raise RunFailedError(msg)
             time.sleep(REPLY_POLL_S)
             return []
         return wait_for(self.grid, ids, timeout_s=REPLY_POLL_S)
@@ -110,8 +113,7 @@ class WallRun(FederatedRun):
             if not reply.has_error():
                 self.tally.late += 1
                 self._resting.pop(client, None)
-                if client not in self.jobs:
-                    self.idle.add(client)
+                self._free(client)
             return
         job = next((j for j in self.jobs.values() if self.wires[j.client].message_id == message_id), None)
         if job is None:
@@ -125,7 +127,7 @@ class WallRun(FederatedRun):
             self.note_reply(job, reply)
             job.price = replace(job.price, upload=self.options.network.upload(job.client, job.uplink_bytes))
             if self.merge(job, reply):
-                self.idle.add(job.client)
+                self._free(job.client)
             else:
                 self._rest(job.client)
         self._round_over()
@@ -159,20 +161,48 @@ class WallRun(FederatedRun):
     def _wake(self) -> None:
         for client in [c for c, until in self._resting.items() if self.now_s() >= until]:
             del self._resting[client]
+            self._free(client)
+
+    def _free(self, client: int) -> None:
+        """Make ``client`` idle, if it trains, has no job and its node is there."""
+        if self.members[client].trains and client not in self.jobs and client not in self._away:
             self.idle.add(client)
 
     def _look_for_nodes(self) -> None:
-        """Ask nodes that are new who they are."""
+        """See which nodes are online, and ask those that are new who they are.
+
+        Raises
+        ------
+        RunFailedError
+            If there has been none for as long as a reply may take.
+        """
         if self.now_s() < self._next_look_s:
             return
+        online = list(self.grid.get_node_ids())
         self._next_look_s = self.now_s() + NODE_POLL_S
+        if online:
+            self._last_seen_s = self.now_s()
+        elif self.now_s() > self._last_seen_s + self.plan.timeout_s:
+            msg = f"no node has been online for {self.plan.timeout_s:g} s: {self.version} merges made"
+            raise RunFailedError(msg)
+        self._note_who_is_there(set(online))
         known = {m.node_id for m in self.members.values()} | set(self._asked.values())
-        new = [node for node in self.grid.get_node_ids() if node not in known]
-        for node in new:
+        for node in [node for node in online if node not in known]:
             query = Message(RecordDict({CONFIG: ConfigRecord()}), node, MessageType.QUERY)
             for message_id in self.grid.push_messages([query]):
                 if message_id:
                     self._asked[message_id] = node
+
+    def _note_who_is_there(self, online: set[int]) -> None:
+        """Give no job to a client whose node is offline; one that is back need not rest any longer."""
+        for client, member in self.members.items():
+            if member.node_id not in online:
+                self._away.add(client)
+                self.idle.remove(client)
+            elif client in self._away:
+                self._away.remove(client)
+                self._resting.pop(client, None)
+                self._free(client)
 
     def _welcome(self, reply: Message, node: int) -> None:
         """Take a node in that has answered: a new client, or a known one on a new node."""
@@ -187,9 +217,10 @@ class WallRun(FederatedRun):
         if member.client in self.jobs:
             self._lose(self.jobs[member.client])
         self.members[member.client] = member
+        self._away.discard(member.client)
         self.table.grow(member.client + 1)
         self.table.num_examples[member.client] = member.num_examples
-        if member.trains and member.client not in self._resting:
-            self.idle.add(member.client)
+        if member.client not in self._resting:
+            self._free(member.client)
         if member.trains and not self.options.concurrency:
             self.in_flight = max(self.in_flight, sum(m.trains for m in self.members.values()))
