@@ -45,9 +45,9 @@ def build_source(config: RunConfig) -> DataSource:
             clients=data.clients or 60, unseen=data.unseen, rows_per_client=data.rows_per_client, seed=config.seed
         )
     if data.name == "ngsim-us101":
-        from eafl_flower.data.ngsim import load_us101
+        from eafl_flower.data.ngsim import load_ngsim_us101
 
-        return load_us101(data_dir=data.dir, clients=data.clients, unseen=data.unseen, seed=config.seed)
+        return load_ngsim_us101(data_dir=data.dir, clients=data.clients, unseen=data.unseen, seed=config.seed)
     if data.name == "unsw-nb15":
         from eafl_flower.data.unsw_nb15 import load_unsw_nb15
 
