@@ -19,12 +19,12 @@ p.note { color: var(--faint); margin: 0 0 1rem; overflow-wrap: anywhere; }
 figure { margin: 1rem 0; overflow-x: auto; }
 figure svg { width: 100%; max-width: 56rem; min-width: 32rem; height: auto; }
 figure svg text { font-family: system-ui, sans-serif; }
-figure svg .legend text { font-family: inherit; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: bottom; }
 th { font-weight: 600; color: var(--faint); }
 td.number, th.number { text-align: right; }
+td:first-child { white-space: nowrap; }
 tr.own td { font-weight: 600; }
 details summary { cursor: pointer; color: var(--faint); }
 """
