@@ -16,7 +16,8 @@ medians of :math:`T, a, b` (their table I). Ours are the spreads, the warm-up, a
 Ornstein-Uhlenbeck process (a driver who presses the pedal a little too much does so for a second, not for one
 frame). They were chosen so that stop-and-go waves form and one driver's few rows do not suffice to learn the
 task: over seeds 1 to 8 the majority class has .65 of the test rows, a federated backbone 12-32-32 with private
-heads reaches .70, and the same network trained by each driver alone .62.
+heads reaches .70, and the same network trained by each driver alone .62. (A table over the best feature, which
+pools all rows, has .77, and the network with a federated head .78: a private head sees 39 rows.)
 """
 
 from dataclasses import dataclass

@@ -158,7 +158,7 @@ def _class_index(categories: Array, path: str) -> NDArray[np.int64]:
     # Copies of the file leave the category of normal traffic empty or write a dash.
     index = {name: number for number, name in enumerate(CLASS_NAMES)} | {"": 6, "-": 6}
     found, inverse = np.unique(categories.astype(str), return_inverse=True)
-    unknown = [name for name in found if name not in index]
+    unknown = [str(name) for name in found if name not in index]
     if unknown:
         line = int(np.flatnonzero(categories == unknown[0])[0]) + 2
         msg = f"{path}, line {line}, column attack_cat: {unknown[0]!r} is none of {', '.join(CLASS_NAMES)}"

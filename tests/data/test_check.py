@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from eafl_flower.data.check import check_file
+from eafl_flower.errors import DataError
+
+
+def write(tmp_path, header, rows):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join([",".join(header), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return path
+
+
+def warning(report, column):
+    return next(c.warning for c in report.columns if c.column == column)
+
+
+def score(report, column):
+    return next(c.score for c in report.columns if c.column == column)
+
+
+@pytest.fixture
+def flows(tmp_path):
+    """Flows in the order of their class, each twice, with a row number and a binary label."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(800):
+        kind = ("DoS", "Normal")[number // 400]
+        noise, hint = rng.integers(0, 5), rng.integers(0, 1000)
+        rows += [(number * 2 + i, "tcp", "-", noise, hint, int(kind == "DoS"), kind) for i in range(2)]
+    return write(tmp_path, ("id", "proto", "service", "sttl", "hint", "label", "attack_cat"), rows)
+
+
+def test_a_row_number_of_a_sorted_file_is_a_leak(flows):
+    report = check_file(flows)
+    assert warning(report, "id") == "numbers the rows, and the order of the rows tells the class"
+    assert score(report, "id") > 0.9 > 0.6 > report.majority
+
+
+def test_the_label_in_another_form_is_found_and_noise_is_not_suspicious(flows):
+    report = check_file(flows)
+    assert warning(report, "label") == "is the label in another form"
+    assert score(report, "label") == 1.0
+    assert warning(report, "sttl") == warning(report, "proto") == ""
+
+
+def test_counts_and_copies_are_reported(flows):
+    report = check_file(flows)
+    assert (report.name, report.rows, report.num_columns, report.label) == ("unsw-nb15", 1600, 7, "attack_cat")
+    assert report.classes == (("DoS", 800), ("Normal", 800))
+    assert report.client_rows is None and report.num_clients is None
+    assert report.repeated_rows >= 800
+    # Of two copies at least one stays in training with probability 3/4.
+    assert report.copies_by_row > 0.6
+    assert report.copies == 0
+    assert [c.score for c in report.columns] == sorted((c.score for c in report.columns), reverse=True)
+
+
+def test_the_lines_hold_the_findings(flows):
+    report = check_file(flows)
+    text = "\n".join(report.lines(most=1))
+    assert "unsw-nb15, 1,600 rows, 7 columns" in text
+    assert "DoS 800, Normal 800" in text
+    assert "<- numbers the rows" in text and "<- is the label in another form" in text
+    assert "warning: a split by row would train on copies" in text
+    assert "sttl" not in text
+    assert len(report.warnings) == 3
+
+
+def test_a_spelling_that_tells_the_class_is_found(tmp_path):
+    rng = np.random.default_rng(1)
+    rows = []
+    for run in range(40):
+        kind = ("normal", "ddos")[run % 2]
+        blank = " " if kind == "normal" else ""
+        rows += [("25-Apr-19", "1:00", f"{rng.choice(['high', 'low'])}{blank}", run % 2, kind) for _ in range(20)]
+    report = check_file(write(tmp_path, ("date", "time", "temp_condition", "label", "type"), rows))
+    assert report.name == "ton-iot" and report.split.startswith("the last quarter of each run")
+    assert warning(report, "temp_condition") == "differs in spelling from class to class"
+    assert warning(report, "date") == ""
+
+
+def test_clients_are_counted_where_the_table_names_them(tmp_path):
+    rows = [(user, 39.0 + i, f"t{user}{i}", ("walk", "bus")[i % 2]) for user in (1, 2, 3) for i in range(4 * user)]
+    report = check_file(write(tmp_path, ("user", "latitude", "date_time", "label"), rows))
+    assert (report.num_clients, report.client_rows) == (3, (4, 8.0, 12))
+    assert "3, rows each: min 4, median 8, max 12" in "\n".join(report.lines())
+
+
+def test_unknown_tables_and_tables_without_rows_are_data_errors(tmp_path):
+    with pytest.raises(DataError, match=r"none of a table we know \(ngsim, unsw-nb15, .*\): a, b"):
+        check_file(write(tmp_path, ("a", "b"), [(1, 2)]))
+    with pytest.raises(DataError, match="has a header but no rows"):
+        check_file(write(tmp_path, ("user", "latitude", "date_time", "label"), []))
+    with pytest.raises(DataError, match="no file"):
+        check_file(tmp_path / "gone.csv")
+
+
+def test_the_real_files_show_what_is_known_of_them(real_data):
+    unsw = check_file(real_data / "unsw_nb15" / "UNSW_NB15_training-set.csv.gz")
+    assert (unsw.rows, unsw.num_columns, len(unsw.classes)) == (65_932, 45, 10)
+    assert unsw.columns[0].column == "id" and unsw.columns[0].warning
+    assert unsw.copies == 0 and unsw.copies_by_row > 0.3
+    ngsim = check_file(real_data / "ngsim" / "us101_trajectories_metric.csv.gz")
+    assert (ngsim.rows, ngsim.num_clients) == (170_691, 296)
+    assert sum(count for _, count in ngsim.classes) == 15_425
+    assert ngsim.warnings == ()

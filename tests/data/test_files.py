@@ -1,0 +1,116 @@
+import gzip
+
+import pytest
+
+from eafl_flower.data.files import DataFile, find, read_columns, read_header, read_text
+from eafl_flower.errors import DataError
+
+FILE = DataFile(title="a set", relative="sets/table.csv.gz", published="https://example.org/set")
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = text if isinstance(text, bytes) else text.encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+@pytest.mark.parametrize("place", ["sets/table.csv.gz", "sets/table.csv", "table.csv.gz", "table.csv"])
+def test_a_file_is_found_in_its_place_or_in_the_folder_with_or_without_gz(tmp_path, place):
+    path = write(tmp_path / place, "a\n1\n")
+    assert find(FILE, tmp_path) == path
+    assert find(FILE, str(path)) == path
+
+
+def test_the_folder_may_come_from_the_environment_and_the_argument_wins(tmp_path, monkeypatch):
+    path = write(tmp_path / "one" / "table.csv", "a\n1\n")
+    other = write(tmp_path / "two" / "table.csv", "a\n1\n")
+    monkeypatch.setenv("EAFL_DATA_DIR", str(tmp_path / "one"))
+    assert find(FILE) == path
+    assert find(FILE, tmp_path / "two") == other
+
+
+def test_what_is_missing_is_named_with_its_publisher(tmp_path, monkeypatch):
+    monkeypatch.delenv("EAFL_DATA_DIR", raising=False)
+    expected = r"expected sets/table\.csv\.gz \(a set; published at https://example\.org/set\)"
+    with pytest.raises(DataError, match=f"no data folder: set data.dir or the variable EAFL_DATA_DIR; {expected}"):
+        find(FILE)
+    with pytest.raises(DataError, match=f"nowhere does not exist; {expected}"):
+        find(FILE, tmp_path / "nowhere")
+    with pytest.raises(DataError, match=rf"no file sets/table\.csv\.gz or .* or table\.csv in .*; {expected}"):
+        find(FILE, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_a_byte_order_mark_extra_columns_another_order_and_blanks_do_no_harm(tmp_path, name):
+    path = write(tmp_path / name, "\ufeffid,b,word,a\n1,2.5, NA ,3\n2,1e3,-,4\n")
+    table = read_columns(path, numeric=["a", "b"], text=["word"])
+    assert list(table.columns) == ["a", "b", "word"]
+    assert table["a"].tolist() == [3.0, 4.0] and table["b"].tolist() == [2.5, 1000.0]
+    assert table["word"].tolist() == ["NA", "-"]
+    assert read_header(path) == ("id", "b", "word", "a")
+    assert read_text(path)["word"].tolist() == [" NA ", "-"]
+
+
+def refused(path, match, **columns):
+    with pytest.raises(DataError, match=match):
+        read_columns(path, **(columns or {"numeric": ["a"], "text": ["w"]}))
+
+
+def test_a_missing_column_is_named_with_what_was_found(tmp_path):
+    path = write(tmp_path / "t.csv", "x,y\n1,2\n")
+    with pytest.raises(DataError, match=r"has no column a, w: found x, y; the original is published at https://e"):
+        read_columns(path, numeric=["a"], text=["w"], published=FILE.published)
+
+
+def test_many_columns_are_not_all_listed(tmp_path):
+    path = write(tmp_path / "t.csv", ",".join(f"c{i}" for i in range(40)) + "\n")
+    refused(path, "c0, c1, .*c11 and 28 more")
+
+
+def test_empty_files_and_files_without_rows_are_told_apart(tmp_path):
+    refused(write(tmp_path / "empty.csv", ""), "empty.csv is empty")
+    refused(write(tmp_path / "empty.csv.gz", ""), "is empty")
+    refused(write(tmp_path / "header.csv", "a,w\n"), "has a header but no rows")
+
+
+def test_truncated_compression_is_named(tmp_path):
+    path = write(tmp_path / "t.csv.gz", "a,w\n" + "".join(f"{i * 37 % 1009},x{i}\n" for i in range(5000)))
+    whole = path.read_bytes()
+    for keep in (len(whole) // 2, len(whole) - 4):
+        path.write_bytes(whole[:keep])
+        refused(path, "truncated: the compressed data end early; copy or download it again")
+
+
+def test_an_open_quote_is_not_a_proper_table(tmp_path):
+    refused(write(tmp_path / "q.csv", 'a,w\n1,x\n2,"y\n'), "is not a proper CSV file: .*EOF inside string")
+
+
+def test_damaged_compression_and_a_wrong_ending_are_data_errors(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    path.write_bytes(b"a,w\n1,x\n")
+    refused(path, "cannot be read: Not a gzipped file")
+    path = write(tmp_path / "u.csv.gz", "a,w\n" + "1,x\n" * 5000)
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(DataError):
+        read_columns(path, numeric=["a"], text=["w"])
+    plain = tmp_path / "v.csv"
+    plain.write_bytes(gzip.compress(b"a,w\n1,x\n"))
+    refused(plain, r"not a text file in UTF-8 \(byte 1\); if it is compressed, its name must end in .gz")
+
+
+@pytest.mark.parametrize("cell, shown", [("fast", "'fast'"), ("", "an empty cell"), ("inf", "'inf'"), ("nan", "'nan'")])
+def test_a_cell_that_is_no_number_is_named_by_line_and_column(tmp_path, cell, shown):
+    path = write(tmp_path / "t.csv", f"b,a,w\n1,2,x\n1,3,y\n1,{cell},z\n")
+    refused(path, f"line 4, column a: expected a number, found {shown}")
+
+
+def test_a_row_that_ends_early_is_a_bad_cell(tmp_path):
+    refused(write(tmp_path / "s.csv", "w,a\nx,1\ny\n"), "line 3, column a: expected a number, found an empty cell")
+
+
+def test_a_folder_in_place_of_a_file_and_a_file_that_is_gone_are_data_errors(tmp_path):
+    refused(tmp_path / "gone.csv", "no file .*gone.csv")
+    refused(tmp_path, "cannot be read")
