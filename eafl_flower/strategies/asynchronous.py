@@ -13,7 +13,8 @@ from eafl_flower.engines.flower_internals import is_in_memory
 from eafl_flower.engines.waiting import WaitingGrid
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.strategies.options import RunOptions
-from eafl_flower.strategies.run import EvaluateFn, FederatedRun, MakeAggregator, Plan
+from eafl_flower.strategies.plan import EvaluateFn, MakeAggregator, Plan
+from eafl_flower.strategies.run import FederatedRun
 from eafl_flower.strategies.virtual_time import VirtualRun
 from eafl_flower.strategies.wall_time import WallRun
 

@@ -1,5 +1,7 @@
 """The arrays on their way down: coded once per version, kept while a job that started from them is open."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,9 +100,10 @@ class Downlink:
             if self._users[version]
         }
 
-    def restore(self, stored: dict[int, Arrays], users: dict[int, int], like: Arrays) -> None:
-        """Rebuild the bases from ``snapshot`` for as many open jobs as ``users`` counts."""
+    def restore(self, stored: dict[int, Arrays], open_jobs: Sequence[int], like: Arrays) -> None:
+        """Rebuild the bases from ``snapshot``; ``open_jobs`` are the versions that open jobs started from."""
+        users = Counter(open_jobs)
         for version, arrays in stored.items():
             base = self._base(arrays, None) if self._codec is None else self.decode(arrays[0].tobytes(), like)
-            self._bases[version], self._users[version] = base, users.get(version, 0)
+            self._bases[version], self._users[version] = base, users[version]
             self._newest = max(self._newest, version)

@@ -39,6 +39,11 @@ class StopRule:
     payload_bytes: int = 0
     time_s: float = 0.0
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether something beside an evaluation may stop the run."""
+        return bool(self.energy_j or self.payload_bytes or self.time_s)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:

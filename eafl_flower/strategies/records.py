@@ -4,7 +4,8 @@
 record          kind          holds
 ==============  ============  ================================================================
 ``arrays``      ArrayRecord   model arrays, when no codec is in use
-``eafl.arrays`` ConfigRecord  the same arrays coded: ``payload``, and on the way down ``layout``, ``keys``
+``eafl.arrays`` ConfigRecord  the same arrays coded: ``payload``, and on the way down ``layout``, ``keys``;
+                              or ``refused``, why the client has nothing to send
 ``config``      ConfigRecord  the user's configuration and ``server-round``
 ``eafl``        ConfigRecord  the terms of the job (``JobTerms``)
 ``metrics``     MetricRecord  ``num-examples`` and whatever the client reports
@@ -34,8 +35,10 @@ METRICS = "metrics"
 ROSTER = "roster"
 NUM_EXAMPLES = "num-examples"
 STATE_LOST = "state-lost"
+REFUSED = "refused"
 
 MAX_KEY_LENGTH = 4096
+MOST_EXAMPLES = 2**53  # whole numbers up to here are exact as floats
 NUMPY = "numpy.ndarray"  # how Flower marks the serialisation of an array
 
 
@@ -195,8 +198,8 @@ def single_metric_record(content: RecordDict, whose: str) -> MetricRecord:
         raise ProtocolError(msg)
     record = records[0]
     count = record.get(NUM_EXAMPLES)
-    if not isinstance(count, int | float) or not 0 <= count < float("inf"):
-        msg = f'{whose} reports "{NUM_EXAMPLES}" = {count!r}: expected a number >= 0'
+    if not isinstance(count, int | float) or not 0 <= count <= MOST_EXAMPLES:
+        msg = f'{whose} reports "{NUM_EXAMPLES}" = {count!r}: expected a number from 0 to {MOST_EXAMPLES}'
         raise ProtocolError(msg)
     return record
 

@@ -39,7 +39,15 @@ class Member:
     plain: bool
 
 
-def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float) -> list[Member]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Roster:
+    """The nodes that are there, in order, and how many partitions there are as far as they know (0: unknown)."""
+
+    members: tuple[Member, ...]
+    num_partitions: int
+
+
+def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float) -> Roster:
     """Ask every node of ``grid`` who it is, and return those that are there, in order.
 
     Waits until as many nodes as the clients themselves say there are (``num-partitions``) have answered,
@@ -99,7 +107,7 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float) -> list[Member]
         if a.client == b.client:
             msg = f"nodes {a.node_id} and {b.node_id} both have partition-id {a.client}: give each SuperNode its own"
             raise ProtocolError(msg)
-    return ordered + others
+    return Roster(members=(*ordered, *others), num_partitions=total)
 
 
 def _ask(grid: Grid, nodes: list[int], members: dict[int, Member], plain: set[int], deadline: float) -> int:

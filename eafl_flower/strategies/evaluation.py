@@ -1,0 +1,80 @@
+"""Evaluation on the clients: ask them all, then average each metric over those that report it."""
+
+from collections.abc import Iterable
+from logging import WARNING
+
+import numpy as np
+from flwr.app import ConfigRecord, Message, MessageType
+from flwr.common.logger import log
+
+from eafl_flower.errors import ProtocolError
+from eafl_flower.strategies.mailbox import Interrupted
+from eafl_flower.strategies.open_jobs import OpenJobs
+from eafl_flower.strategies.records import (
+    NUM_EXAMPLES,
+    STATE_LOST,
+    TERMS,
+    framed_bytes,
+    single_metric_record,
+    terms_record,
+)
+from eafl_flower.strategies.replies import reason_of, scores_of
+from eafl_flower.types import Arrays
+
+
+def evaluate_on_clients(
+    jobs: OpenJobs, clients: Iterable[int], config: ConfigRecord, *, version: int, served: Arrays
+) -> dict[str, float]:
+    """Return the clients' metrics for ``served``, averaged with their ``num-examples`` as weights.
+
+    Clients that fail are left out, with a warning each. Bytes are booked as "evaluate".
+
+    Raises
+    ------
+    Interrupted
+        If the user asked to stop meanwhile; nothing is booked then.
+    """
+    base = jobs.downlink.encode(version, served)
+    asked: list[tuple[int, str]] = []
+    for client in clients:
+        content = jobs.content(client, base, config, version)
+        content[TERMS] = terms_record(jobs.terms(client, 0, int(jobs.table.state[client])))
+        asked.append((client, jobs.mail.push(jobs.members[client].node_id, content, MessageType.EVALUATE, version)))
+    replies: list[tuple[int, Message | None]] = []
+    timeout_s = jobs.mail.timeout_s
+    for client, message_id in asked:
+        if jobs.mail.interrupted:
+            raise Interrupted
+        reply = jobs.mail.wait(message_id, timeout_s) if message_id else None
+        # Who has had this long need not be waited for once more: only what is there already counts.
+        timeout_s = 0.0 if message_id and reply is None else timeout_s
+        replies.append((client, reply))
+    scores: list[dict[str, float]] = []
+    for client, reply in replies:
+        if reply is None or reply.has_error():
+            log(WARNING, "evaluation on client %d failed: %s", client, reason_of(reply))
+            continue
+        jobs.ledger.book(
+            client,
+            "evaluate",
+            payload_bytes=jobs.payload_bytes(client, base),
+            framed_bytes=base.framed_bytes + framed_bytes(reply.content),
+        )
+        try:
+            scores.append(scores_of(single_metric_record(reply.content, f"the evaluation of client {client}")))
+        except ProtocolError as error:
+            log(WARNING, "%s", error)
+    return weighted_means(scores)
+
+
+def weighted_means(scores: Iterable[dict[str, float]]) -> dict[str, float]:
+    """Average each metric over the clients that report it as a finite number, weighted by their examples."""
+    sums: dict[str, float] = {}
+    weights: dict[str, float] = {}
+    for values in scores:
+        weight = values[NUM_EXAMPLES]
+        for key, value in values.items():
+            if key not in (NUM_EXAMPLES, STATE_LOST) and np.isfinite(value):
+                sums[key] = sums.get(key, 0.0) + weight * value
+                weights[key] = weights.get(key, 0.0) + weight
+    return {key: sums[key] / weights[key] for key in sums if weights[key] > 0}

@@ -1,0 +1,89 @@
+"""Messages to nodes and their replies, on any Grid, with Ctrl-C as a request to stop."""
+
+import time
+
+from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+
+from eafl_flower.engines.waiting import wait_for
+
+LONGEST_LOOK_S = 0.5  # between two looks at whether the user wants to stop
+
+
+class Interrupted(Exception):
+    """The user asked to stop; raised only where the state of the run is consistent."""
+
+
+class Mailbox:
+    """Pushes messages and waits for replies.
+
+    Ctrl-C sets ``interrupted`` (see ``signals``). Where the run is not in the main thread, its engine reports
+    Ctrl-C as a ``KeyboardInterrupt`` of the grid; and after `flwr stop`, which comes as a signal, the
+    SuperLink refuses what it is asked next. Both come to the same here.
+    """
+
+    def __init__(self, grid: Grid, timeout_s: float) -> None:
+        self.grid, self.timeout_s = grid, timeout_s
+        self.interrupted = False
+
+    def push(self, node_id: int, content: RecordDict, kind: str, version: int = 0) -> str:
+        """Send one message; return its id, "" if the node is unknown (or the user wants to stop)."""
+        message = Message(content, node_id, kind, group_id=str(version))
+        try:
+            ids = list(self.grid.push_messages([message]))
+        except (KeyboardInterrupt, Exception) as error:
+            self._note(error)
+            return ""
+        return ids[0] if ids else ""
+
+    def wait(self, message_id: str, timeout_s: float | None = None) -> Message | None:
+        """Wait for the reply to one message, by default for ``timeout_s`` of the run; None after that.
+
+        Raises
+        ------
+        Interrupted
+            If the user asked to stop meanwhile.
+        """
+        deadline = time.monotonic() + (self.timeout_s if timeout_s is None else timeout_s)
+        while True:
+            left_s = max(0.0, deadline - time.monotonic())
+            for reply in self.wait_for_any([message_id], min(left_s, LONGEST_LOOK_S)):
+                return reply
+            if self.interrupted:
+                raise Interrupted
+            if left_s == 0.0:
+                return None
+
+    def wait_for_any(self, message_ids: list[str], timeout_s: float) -> list[Message]:
+        """Return those of these replies that are there, after waiting for the first; [] on time-out.
+
+        Raises
+        ------
+        Interrupted
+            If the user asked to stop meanwhile.
+        """
+        try:
+            return wait_for(self.grid, message_ids, timeout_s=timeout_s)
+        except (KeyboardInterrupt, Exception) as error:
+            self._note(error)
+            raise Interrupted from error
+
+    def node_ids(self) -> list[int]:
+        """Return the nodes that are there.
+
+        Raises
+        ------
+        Interrupted
+            If the user asked to stop meanwhile.
+        """
+        try:
+            return list(self.grid.get_node_ids())
+        except (KeyboardInterrupt, Exception) as error:
+            self._note(error)
+            raise Interrupted from error
+
+    def _note(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            self.interrupted = True
+        elif not self.interrupted:
+            raise error

@@ -1,0 +1,30 @@
+"""What a run is asked to do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flwr.app import ArrayRecord, ConfigRecord, MetricRecord
+from flwr.serverapp import Grid
+
+from eafl_flower.protocols import Aggregator
+from eafl_flower.strategies.options import RunOptions
+
+EvaluateFn = Callable[[int, ArrayRecord], MetricRecord | None]
+MakeAggregator = Callable[[int], Aggregator[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The arguments of ``start`` beside those of the strategy."""
+
+    options: RunOptions
+    make_aggregator: MakeAggregator
+    barrier: bool
+    grid: Grid
+    initial_arrays: ArrayRecord
+    num_merges: int
+    timeout_s: float
+    train_config: ConfigRecord
+    evaluate_config: ConfigRecord
+    evaluate_fn: EvaluateFn | None

@@ -1,0 +1,132 @@
+"""What a reply says: its size, the update in it, or why there is none. Replies are hostile input."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+
+from eafl_flower.errors import ProtocolError, UpdateRefusedError
+from eafl_flower.protocols import Codec
+from eafl_flower.strategies.job import Job
+from eafl_flower.strategies.records import (
+    CODED,
+    NUM_EXAMPLES,
+    REFUSED,
+    STATE_LOST,
+    arrays_of,
+    config_record,
+    framed_bytes,
+    single_array_record,
+    single_metric_record,
+)
+from eafl_flower.types import Arrays, Layout, Update
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def sizes_of(content: RecordDict) -> tuple[int, int]:
+    """Return the bytes of a reply's payload, or of its arrays, and those of all its records with framing."""
+    coded = config_record(content, CODED)
+    payload = coded.get("payload") if coded is not None else None
+    if isinstance(payload, bytes):
+        return len(payload), framed_bytes(content)
+    arrays = (a for record in content.values() if isinstance(record, ArrayRecord) for a in record.values())
+    return sum(len(a.data) for a in arrays), framed_bytes(content)
+
+
+def state_was_lost(content: RecordDict) -> bool:
+    """Whether the client says that it had to start from a fresh state."""
+    return any(STATE_LOST in record for record in content.values() if isinstance(record, MetricRecord))
+
+
+class UpdateReader:
+    """Turns replies into updates.
+
+    Parameters
+    ----------
+    keys, layout
+        Names and layout of the arrays of the model.
+    codec
+        The codec of the run, None for plain arrays.
+    """
+
+    def __init__(self, keys: list[str], layout: Layout, codec: Codec[Any] | None) -> None:
+        self._keys, self._codec = keys, codec
+        self._start = None if codec is None else codec.init(layout)
+
+    def read(self, job: Job, content: RecordDict, base: Arrays) -> tuple[Update, dict[str, float]]:
+        """Return the update in the reply to ``job``, which started from ``base``, and its metrics.
+
+        Raises
+        ------
+        ProtocolError, CodecError, UpdateRefusedError
+            If it is not a reply to such a job.
+        """
+        whose = f"the reply of client {job.client}"
+        record = single_metric_record(content, whose)
+        coded = config_record(content, CODED)
+        if coded is not None and self._codec is not None:
+            if isinstance(reason := coded.get(REFUSED), str):
+                msg = f"client {job.client} has no update to send: {last_line(reason)}"
+                raise UpdateRefusedError(msg)
+            payload = coded.get("payload")
+            if not isinstance(payload, bytes):
+                msg = f'{whose} has a record "{CODED}" without payload bytes'
+                raise ProtocolError(msg)
+            delta, state = self._codec.decode(self._start, payload)
+            if state.counter != job.counter:
+                msg = f"{whose} to job {job.counter} holds the payload of job {state.counter}"
+                raise ProtocolError(msg)
+        else:
+            arrays = single_array_record(content, whose)
+            if list(arrays) != self._keys:
+                msg = f"{whose} has arrays {list(arrays)[:8]}, expected {self._keys[:8]} ({len(self._keys)} in all)"
+                raise ProtocolError(msg)
+            delta = _minus(arrays_of(arrays), base, whose)
+        metrics = scores_of(record)
+        num_examples = int(metrics.pop(NUM_EXAMPLES))
+        update = Update(
+            client=job.client, delta=delta, base_version=job.base_version, num_examples=num_examples, base=base
+        )
+        return update, metrics
+
+
+def scores_of(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a record (not its lists) as floats.
+
+    Raises
+    ------
+    ProtocolError
+        If one is too large for a float.
+    """
+    try:
+        return {k: float(v) for k, v in record.items() if isinstance(v, int | float)}
+    except OverflowError as error:
+        msg = f"a metric is too large for a floating point number: {error}"
+        raise ProtocolError(msg) from error
+
+
+def reason_of(reply: Message | None) -> str:
+    """Return why there is no result, in the client's own words if it has any."""
+    if reply is None:
+        return "no answer in time"
+    return f"error {reply.error.code}: {last_line(reply.error.reason)}"
+
+
+def last_line(reason: str | None) -> str:
+    """Return the last line of a reason: of a traceback, the exception."""
+    lines = [line.strip() for line in _ANSI.sub("", reason or "").splitlines() if line.strip()]
+    return lines[-1] if lines else "no reason given"
+
+
+def _minus(new: Arrays, base: Arrays, whose: str) -> Arrays:
+    differences = []
+    for place, (n, b) in enumerate(zip(new, base, strict=True)):
+        if n.shape != b.shape or n.dtype.kind not in "fiub" or not np.can_cast(n.dtype, b.dtype, "same_kind"):
+            msg = f"{whose} has array {place} of {n.dtype} {n.shape}, expected {b.dtype} {b.shape}"
+            raise ProtocolError(msg)
+        with np.errstate(over="ignore"):  # becomes infinite and is refused as such
+            differences.append(np.subtract(n, b, dtype=b.dtype, casting="same_kind"))
+    return tuple(differences)

@@ -1,0 +1,61 @@
+"""Everything a run needs to go on, as a storable value."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eafl_flower.energy.ledger import Ledger
+from eafl_flower.errors import CheckpointError
+from eafl_flower.simulation.price import JobPrice, StartPrice, UploadPrice
+from eafl_flower.strategies.job import ClientTable, Job
+from eafl_flower.strategies.tally import Tally
+from eafl_flower.types import Arrays, Update
+
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """State of a run between two events.
+
+    ``settled`` is the newest version after which evaluation, rules to stop and checkpoint had their turn;
+    ``jobs`` are sent again by a run that resumes, each from the client state it names.
+    """
+
+    run_name: str
+    seed: int
+    aggregator: Any
+    tally: Tally
+    table: ClientTable
+    ledger: Ledger
+    jobs: tuple[Job, ...]
+    queue: tuple[Any, ...]
+    idle: tuple[int, ...]
+    pending: tuple[Update, ...]
+    bases: dict[int, Arrays]
+    client_scores: dict[int, Scores]
+    server_scores: dict[int, Scores]
+    num_selections: int
+    num_events: int
+    settled: int
+    stop_reason: str
+    wall_s: float
+
+    def check_belongs(self, path: Path, run_name: str, seed: int) -> None:
+        """Raise ``CheckpointError`` unless this is a state of the run ``run_name`` with ``seed``."""
+        if (self.run_name, self.seed) != (run_name, seed):
+            msg = (
+                f"checkpoint {path} belongs to run {self.run_name!r} with seed {self.seed}, "
+                f"not to {run_name!r} with seed {seed}"
+            )
+            raise CheckpointError(msg)
+
+
+_NO_PRICE = JobPrice(
+    dispatched_s=0.0,
+    start=StartPrice(download_s=0.0, compute_s=0.0, download_energy_j=0.0, compute_energy_j=0.0),
+    upload=UploadPrice(upload_s=0.0, energy_j=0.0),
+)
+# What the elements of a stored tuple look like: one of them tells the classes to restore.
+ANY_JOB = Job(client=0, counter=0, load=0, base_version=0, price=_NO_PRICE, ends_s=0.0)
+ANY_UPDATE = Update(client=0, delta=(), base_version=0, num_examples=0)
