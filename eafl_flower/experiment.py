@@ -1,5 +1,6 @@
 """One experiment from its configuration to its summary, on any engine."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -141,7 +142,7 @@ def conduct(
         observer=observer,
         checkpoint=run_dir.checkpoint_dir / CHECKPOINT,
         resume=resume,
-        run_name=run_dir.path.name,
+        run_name=_run_name(run_dir),
     )
     spent = run.ledger.total()
     metrics = {**run.server_scores.get(run.version, {}), **run.client_scores.get(run.version, {})}
@@ -173,6 +174,12 @@ def conduct(
     )
     run_dir.write_summary(summary)
     return summary
+
+
+def _run_name(run_dir: RunDirectory) -> str:
+    """Name the run, as the nodes know it, after its directory; of that, the letters a folder may have anywhere."""
+    name = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", run_dir.path.resolve().name)
+    return name.lstrip("._=,+-")[:128] or "run"
 
 
 def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **options: Any) -> FederatedRun:

@@ -12,13 +12,16 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
-from eafl_flower.errors import CheckpointError, ProtocolError
+from eafl_flower.aggregation.difference import difference
+from eafl_flower.codecs.framing import layout_to_text
+from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec
 from eafl_flower.rng import generator
 from eafl_flower.state import flatten, restore
 from eafl_flower.strategies.records import (
     ARRAYS,
     CODED,
+    REFUSED,
     JobTerms,
     array_record,
     arrays_of,
@@ -37,8 +40,9 @@ def compression_mod(codec: Codec[Any]) -> Mod:
 
     Up: the reply's arrays minus the arrays *this client decoded*, so that the loss of the downlink does
     not leak into the update. Error feedback and predictors live in ``context.state["codec"]``; they are
-    final only once the server says that it merged the payload. A message that is not coded passes
-    through untouched.
+    final only once the server says that it merged the payload. An update that cannot be coded (because it is
+    not finite, or not like what the client was given) is not sent: the reply says why in its place, and the
+    server counts it as refused. A message that is not coded passes through untouched.
 
     Parameters
     ----------
@@ -61,7 +65,10 @@ def compression_mod(codec: Codec[Any]) -> Mod:
             msg = 'a coded train message came without the record "eafl": the server needs the same eafl-flower version'
             raise ProtocolError(msg)
         new = arrays_of(single_array_record(reply.content, "the client's reply"))
-        reply.content[CODED] = _encode(codec, context, terms, _difference(new, base))
+        try:
+            reply.content[CODED] = _encode(codec, context, terms, _difference(new, base))
+        except (CodecError, UpdateRefusedError) as error:
+            reply.content[CODED] = ConfigRecord({REFUSED: str(error)})
         for name in [name for name, record in reply.content.items() if isinstance(record, ArrayRecord)]:
             del reply.content[name]
         return reply
@@ -70,40 +77,46 @@ def compression_mod(codec: Codec[Any]) -> Mod:
 
 
 def _difference(new: Arrays, base: Arrays) -> Arrays:
-    if layout_of(new) != layout_of(base):
+    fits = len(new) == len(base) and all(
+        n.shape == b.shape and (n.dtype == b.dtype or np.can_cast(n.dtype, b.dtype, "same_kind"))
+        for n, b in zip(new, base, strict=True)
+    )
+    if not fits:
         msg = f"the client returned arrays {layout_of(new)}, expected those it was given: {layout_of(base)}"
-        raise ProtocolError(msg)
-    return tuple(np.subtract(n, b) for n, b in zip(new, base, strict=True))
+        raise UpdateRefusedError(msg)
+    return difference(new, base)
 
 
 def _encode(codec: Codec[Any], context: Context, terms: JobTerms, delta: Arrays) -> ConfigRecord:
     layout = layout_of(delta)
-    state = _load(codec, context, layout)
+    text = layout_to_text(layout)
+    # a client that starts afresh has nothing to make up for
+    state = _load(codec, context, layout, text) if terms.load else codec.init(layout)
     state = replace(state, counter=terms.counter, acknowledged=terms.acknowledged)
     encoded, state = codec.encode(state, delta, generator(terms.seed, "codec", terms.client, terms.counter))
-    _store(context, state)
+    _store(context, state, text)
     return ConfigRecord({"payload": encoded.payload, "error": float(encoded.error)})
 
 
-def _load(codec: Codec[Any], context: Context, layout: Layout) -> Any:
+def _load(codec: Codec[Any], context: Context, layout: Layout, text: str) -> Any:
     fresh = codec.init(layout)
     record = config_record(context.state, STATE)
-    if record is None:
+    if record is None or record.get("layout") != text:
         return fresh
-    names, data = json.loads(str(record["arrays"])), cast(list[bytes], record["data"])
     try:
+        names, data = json.loads(str(record["arrays"])), cast(list[bytes], record["data"])
         arrays = {
             name: np.frombuffer(raw, dtype).reshape(shape)
             for (name, dtype, shape), raw in zip(names, data, strict=True)
         }
         return restore(fresh, arrays, json.loads(str(record["tree"])))
-    except CheckpointError:
-        return fresh  # another codec wrote it in an earlier run with this context: nothing of it can be used
+    except (CheckpointError, KeyError, TypeError, ValueError):
+        return fresh  # written by another codec or damaged on disk: nothing of it can be used
 
 
-def _store(context: Context, state: Any) -> None:
+def _store(context: Context, state: Any, layout: str) -> None:
     arrays, tree = flatten(state)
     names = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
-    record = ConfigRecord({"tree": json.dumps(tree), "arrays": json.dumps(names)})
+    record = ConfigRecord({"layout": layout, "tree": json.dumps(tree), "arrays": json.dumps(names)})
     record["data"] = [array.tobytes() for array in arrays.values()]
     context.state[STATE] = record

@@ -11,7 +11,6 @@ Files are ``<state-dir>/<run>/client-<partition>/state-<counter>.safetensors``.
 import base64
 import json
 import os
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ import safetensors.numpy
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
+from eafl_flower.engines.flower_internals import copy_records
 from eafl_flower.errors import ProtocolError
-from eafl_flower.strategies.records import STATE_LOST, TERMS, JobTerms, array_record, arrays_of, terms_of
+from eafl_flower.strategies.records import RUN_NAME, STATE_LOST, TERMS, JobTerms, array_record, arrays_of, terms_of
 
 COUNTER = "eafl.counter"
 PREVIOUS = "eafl.previous/"
-RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,127}")
 
 Records = dict[str, ArrayRecord | MetricRecord | ConfigRecord]
 
@@ -43,8 +42,8 @@ def durable_state_mod(state_dir: str | Path | None = None) -> Mod:
 
     Notes
     -----
-    A state that is nowhere to be found is replaced by a fresh one and the reply says so (metric
-    ``state-lost``). The context holds the current state and the one the last job started from, because a
+    A state that is nowhere to be found is replaced by a fresh one and the reply says so (record
+    ``eafl``, ``state-lost``). The context holds the current state and the one the last job started from, because a
     reply can be lost after the client computed it.
     """
 
@@ -74,8 +73,7 @@ def durable_state_mod(state_dir: str | Path | None = None) -> Mod:
         finally:
             context.state = RecordDict(stored)
         if lost and reply.has_content():
-            for record in reply.content.metric_records.values():
-                record[STATE_LOST] = 1
+            reply.content[TERMS] = ConfigRecord({STATE_LOST: True})
         return reply
 
     return mod
@@ -101,7 +99,7 @@ def _state_at(stored: Records, terms: JobTerms, folder: Path | None) -> tuple[Re
 
 def _copies(records: Records) -> Records:
     """Return records that may be changed without changing ``records``; the array bytes are shared."""
-    return {name: record.copy() for name, record in records.items()}
+    return dict(copy_records(RecordDict(records)).items())
 
 
 def _folder(state_dir: str | Path | None, context: Context, terms: JobTerms) -> Path | None:
@@ -163,7 +161,7 @@ def _read(path: Path) -> Records | None:
                 else:
                     records[name] = MetricRecord({k: _from_json(v) for k, v in record["metric"].items()})
             return records
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError):
+    except (OSError, safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError):
         return None
 
 

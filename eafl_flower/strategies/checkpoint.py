@@ -23,8 +23,8 @@ def write_checkpoint(path: Path, state: Any) -> None:
     """Write ``state`` to ``path``; at any moment the file is either the old or the new one, whole."""
     arrays, tree = flatten(state)
     stored = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
-    text = json.dumps({"format": FORMAT, "tree": tree, "sha256": _sha256(stored)})
-    data = safetensors.numpy.save(stored, metadata={"state": text})
+    text = json.dumps(tree)
+    data = safetensors.numpy.save(stored, metadata={"format": FORMAT, "state": text, "sha256": _sha256(stored, text)})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
@@ -49,26 +49,26 @@ def read_checkpoint(path: Path, template: T) -> T:
     """
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            text = (file.metadata() or {}).get("state", "{}")
+            header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        header = json.loads(text)
     except FileNotFoundError as error:
         msg = f"no checkpoint at {path}: the run was started without checkpoints, or ended before its first one"
         raise CheckpointError(msg) from error
     except (OSError, safetensors.SafetensorError, ValueError) as error:
         msg = f"checkpoint {path} cannot be read ({error}): damaged? start the run afresh"
         raise CheckpointError(msg) from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
+    if header.get("format") != FORMAT:
         msg = f"{path} is not a checkpoint of this version of eafl-flower (expected format {FORMAT!r})"
         raise CheckpointError(msg)
-    if header.get("sha256") != _sha256(arrays):
-        msg = f"checkpoint {path} is damaged: its arrays do not match its checksum"
+    text = header.get("state", "")
+    if header.get("sha256") != _sha256(arrays, text):
+        msg = f"checkpoint {path} is damaged: its content does not match its checksum"
         raise CheckpointError(msg)
-    return restore(template, arrays, header["tree"])
+    return restore(template, arrays, json.loads(text))
 
 
-def _sha256(arrays: Mapping[str, Array]) -> str:
-    sha = hashlib.sha256()
+def _sha256(arrays: Mapping[str, Array], text: str) -> str:
+    sha = hashlib.sha256(text.encode())
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())

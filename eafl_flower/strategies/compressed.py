@@ -2,24 +2,29 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from logging import WARNING
 from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from eafl_flower.errors import CodecError, ProtocolError
+from eafl_flower.aggregation.difference import moved
+from eafl_flower.errors import CodecError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec
 from eafl_flower.rng import generator
 from eafl_flower.strategies.records import (
     ARRAYS,
     CODED,
+    REFUSED,
     TERMS,
     JobTerms,
     array_record,
     arrays_of,
     coded_record,
+    config_record,
     terms_record,
 )
 from eafl_flower.types import Arrays, layout_of
@@ -39,7 +44,8 @@ class Compressed(Strategy):
 
     Wraps FedAvg, FedAdam, Krum and the like; the ClientApp needs ``compression_mod`` with the same codec.
     The wrapped strategy sees the full arrays of each client: what the client decoded plus its decoded
-    difference. Our own strategies take ``codec=`` instead.
+    difference. A reply that cannot be decoded is refused: the wrapped strategy does not see it. Arrays travel
+    in the dtypes they had first (FedAdam makes float64 of float32). Our own strategies take ``codec=`` instead.
 
     Parameters
     ----------
@@ -56,6 +62,8 @@ class Compressed(Strategy):
     ----------
     uplink_bytes, downlink_bytes
         Payload bytes so far.
+    refused
+        Number of replies that were not used so far.
 
     Examples
     --------
@@ -69,7 +77,8 @@ class Compressed(Strategy):
             msg = f"{type(strategy).__name__} has a start() of its own, Compressed cannot stand around it"
             raise TypeError(f"{msg}: use its codec= argument, if it has one")
         self.strategy, self.codec, self.seed, self._run = strategy, codec, seed, run
-        self.uplink_bytes = self.downlink_bytes = 0
+        self.uplink_bytes = self.downlink_bytes = self.refused = 0
+        self._dtypes: dict[str, np.dtype[Any]] = {}
         self._nodes: dict[int, _Node] = {}
 
     def summary(self) -> None:
@@ -86,7 +95,14 @@ class Compressed(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Decode the replies and let the wrapped strategy aggregate them."""
-        return self.strategy.aggregate_train(server_round, [self._decode(r, server_round) for r in replies])
+        decoded = []
+        for reply in replies:
+            try:
+                decoded.append(self._decode(reply, server_round))
+            except (CodecError, ProtocolError, UpdateRefusedError) as error:
+                self.refused += 1
+                log(WARNING, "refused in round %d: %s", server_round, error)
+        return self.strategy.aggregate_train(server_round, decoded)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -109,7 +125,7 @@ class Compressed(Strategy):
                 raise ProtocolError(msg)
             name, record = next(iter(records.items()))
             if id(record) not in coded:
-                arrays = arrays_of(record)
+                arrays = self._as_at_first(record)
                 start = self.codec.init(layout_of(arrays))
                 rng = generator(self.seed, "downlink", server_round, len(coded))
                 payload = self.codec.encode(start, arrays, rng)[0].payload
@@ -139,18 +155,34 @@ class Compressed(Strategy):
         node = self._nodes.get(reply.metadata.src_node_id)
         if not reply.has_content() or node is None or CODED not in reply.content:
             return reply
-        payload = reply.content.config_records[CODED].get("payload")
+        whose = f"the reply of node {reply.metadata.src_node_id}"
+        coded = config_record(reply.content, CODED)
+        if coded is not None and isinstance(reason := coded.get(REFUSED), str):
+            msg = f"node {reply.metadata.src_node_id} has no update to send: {reason}"
+            raise UpdateRefusedError(msg)
+        payload = coded.get("payload") if coded is not None else None
         if not isinstance(payload, bytes):
-            msg = f'the reply of node {reply.metadata.src_node_id} has a record "{CODED}" without payload bytes'
+            msg = f'{whose} has a record "{CODED}" without payload bytes'
             raise ProtocolError(msg)
         self.uplink_bytes += len(payload)
         try:
-            delta, _ = self.codec.decode(self.codec.init(layout_of(node.base)), payload)
+            delta, state = self.codec.decode(self.codec.init(layout_of(node.base)), payload)
         except CodecError as error:
-            msg = f"the reply of node {reply.metadata.src_node_id} in round {server_round} cannot be decoded: {error}"
-            raise ProtocolError(msg) from error
+            msg = f"{whose} cannot be decoded: {error}"
+            raise CodecError(msg) from error
+        if state.counter != server_round:
+            msg = f"{whose} holds the payload of round {state.counter}"
+            raise ProtocolError(msg)
         node.acknowledged = server_round
-        new = tuple(np.add(b, d) for b, d in zip(node.base, delta, strict=True))
         others = {key: value for key, value in reply.content.items() if key != CODED}
-        reply.content = RecordDict({ARRAYS: array_record(node.keys, new), **others})
+        arrays = array_record(node.keys, moved(node.base, delta))
+        reply.content = RecordDict({ARRAYS: arrays, **others})
         return reply
+
+    def _as_at_first(self, record: ArrayRecord) -> Arrays:
+        """Return the arrays of ``record`` in the dtypes that arrays of these names had first."""
+        arrays = []
+        for key, array in zip(record, arrays_of(record), strict=True):
+            dtype = self._dtypes.setdefault(key, array.dtype)
+            arrays.append(array.astype(dtype, copy=False) if np.can_cast(array.dtype, dtype, "same_kind") else array)
+        return tuple(arrays)

@@ -12,7 +12,6 @@ from eafl_flower.strategies.mailbox import Interrupted
 from eafl_flower.strategies.open_jobs import OpenJobs
 from eafl_flower.strategies.records import (
     NUM_EXAMPLES,
-    STATE_LOST,
     TERMS,
     framed_bytes,
     single_metric_record,
@@ -74,7 +73,7 @@ def weighted_means(scores: Iterable[dict[str, float]]) -> dict[str, float]:
     for values in scores:
         weight = values[NUM_EXAMPLES]
         for key, value in values.items():
-            if key not in (NUM_EXAMPLES, STATE_LOST) and np.isfinite(value):
+            if key != NUM_EXAMPLES and np.isfinite(value):
                 sums[key] = sums.get(key, 0.0) + weight * value
                 weights[key] = weights.get(key, 0.0) + weight
     return {key: sums[key] / weights[key] for key in sums if weights[key] > 0}

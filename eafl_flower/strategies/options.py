@@ -10,6 +10,7 @@ from eafl_flower.protocols import Codec
 from eafl_flower.results.observer import Fanout, Observer
 from eafl_flower.simulation.churn import AlwaysOn, Churn
 from eafl_flower.simulation.price import ConstantRateNetwork, Network
+from eafl_flower.strategies.records import RUN_NAME
 from eafl_flower.types import Link
 
 Clock = Literal["auto", "virtual", "wall"]
@@ -151,5 +152,7 @@ class RunOptions:
             wrong.append(f"clock = {self.clock!r}: expected 'auto', 'virtual' or 'wall'")
         if (self.resume or self.checkpoint_every) and self.checkpoint is None:
             wrong.append("resume and checkpoint_every need a file: set checkpoint")
+        if not RUN_NAME.fullmatch(self.run_name):
+            wrong.append(f"run_name = {self.run_name!r}: expected up to 128 letters, digits and . _ = , + -")
         if wrong:
             raise ConfigError("; ".join(wrong))

@@ -7,12 +7,13 @@ record          kind          holds
 ``eafl.arrays`` ConfigRecord  the same arrays coded: ``payload``, and on the way down ``layout``, ``keys``;
                               or ``refused``, why the client has nothing to send
 ``config``      ConfigRecord  the user's configuration and ``server-round``
-``eafl``        ConfigRecord  the terms of the job (``JobTerms``)
+``eafl``        ConfigRecord  the terms of the job (``JobTerms``); in a reply ``state-lost``, if it was
 ``metrics``     MetricRecord  ``num-examples`` and whatever the client reports
 ==============  ============  ================================================================
 """
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -38,6 +39,7 @@ STATE_LOST = "state-lost"
 REFUSED = "refused"
 
 MAX_KEY_LENGTH = 4096
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,127}")  # names a folder on the nodes
 MOST_EXAMPLES = 2**53  # whole numbers up to here are exact as floats
 NUMPY = "numpy.ndarray"  # how Flower marks the serialisation of an array
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, Message, RecordDict
 
+from eafl_flower.aggregation.difference import difference
 from eafl_flower.errors import ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec
 from eafl_flower.strategies.job import Job
@@ -15,6 +16,7 @@ from eafl_flower.strategies.records import (
     NUM_EXAMPLES,
     REFUSED,
     STATE_LOST,
+    TERMS,
     arrays_of,
     config_record,
     framed_bytes,
@@ -38,7 +40,8 @@ def sizes_of(content: RecordDict) -> tuple[int, int]:
 
 def state_was_lost(content: RecordDict) -> bool:
     """Whether the client says that it had to start from a fresh state."""
-    return any(STATE_LOST in record for record in content.values() if isinstance(record, MetricRecord))
+    record = config_record(content, TERMS)
+    return record is not None and record.get(STATE_LOST) is True
 
 
 class UpdateReader:
@@ -122,11 +125,8 @@ def last_line(reason: str | None) -> str:
 
 
 def _minus(new: Arrays, base: Arrays, whose: str) -> Arrays:
-    differences = []
     for place, (n, b) in enumerate(zip(new, base, strict=True)):
-        if n.shape != b.shape or n.dtype.kind not in "fiub" or not np.can_cast(n.dtype, b.dtype, "same_kind"):
+        if n.shape != b.shape or not (n.dtype == b.dtype or np.can_cast(n.dtype, b.dtype, "same_kind")):
             msg = f"{whose} has array {place} of {n.dtype} {n.shape}, expected {b.dtype} {b.shape}"
             raise ProtocolError(msg)
-        with np.errstate(over="ignore"):  # becomes infinite and is refused as such
-            differences.append(np.subtract(n, b, dtype=b.dtype, casting="same_kind"))
-    return tuple(differences)
+    return difference(new, base)

@@ -130,7 +130,7 @@ class FederatedRun:
         self.check_members()
         self.trainers = trainers = [m.client for m in roster.members if m.trains]
         if not trainers:
-            msg = f"none of the {len(jobs.members)} nodes trains: at least one must answer the roster query with trains = 1"
+            msg = f"none of the {len(jobs.members)} nodes trains: one must answer the roster query with trains = 1"
             raise RunFailedError(msg)
         self.in_flight = min(options.concurrency or len(trainers), len(trainers))
         self.aggregator = self.plan.make_aggregator(self.in_flight)
