@@ -3,12 +3,14 @@
 import logging
 import os
 import pickle
+import signal
 import threading
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from flwr.app import Context, Message, RecordDict
@@ -16,12 +18,12 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from eafl_flower.engines.answer import Client, call, describe
-from eafl_flower.engines.flower_internals import LoadClientAppError, Run, no_telemetry
+from eafl_flower.engines.flower_internals import LoadClientAppError, Run, no_telemetry, watched_actors
 from eafl_flower.engines.ray_cluster import ONE_THREAD, import_ray
 from eafl_flower.engines.waiting import LONGEST_POLL_IN_MEMORY_S
 from eafl_flower.errors import RunFailedError
 
-LONGEST_FAREWELL_S = 120.0  # for the ServerApp to write a checkpoint after Ctrl-C
+LONGEST_FAREWELL_S = 120.0  # for the ServerApp to write a checkpoint after a crash of the runtime
 
 
 def run_on_flower(
@@ -38,8 +40,9 @@ def run_on_flower(
 
     The apps get an empty ``run_config``. Ctrl-C and a crash of the runtime reach the ServerApp at its
     next use of the grid (as ``KeyboardInterrupt`` and ``RunFailedError``), so that it can write a
-    checkpoint; Flower alone would leave it waiting for ever. Flower's telemetry stays off. Ray is
-    shut down at the end, also if it was running before.
+    checkpoint; Flower alone would leave it waiting for ever. Once the ServerApp has failed, clients
+    that still compute are killed. Flower's telemetry stays off. Ray is shut down at the end, also if
+    it was running before.
 
     Parameters
     ----------
@@ -70,17 +73,19 @@ def run_on_flower(
     failures: list[BaseException] = []
     watched = ServerApp()
 
-    @watched.main()
-    def main(grid: Grid, context: Context) -> None:
-        try:
-            server_app(grid=_StoppableGrid(grid, stop), context=context)
-        except BaseException as error:  # Flower would lose a SystemExit and call the run a success
-            failures.append(error)
-        finally:
-            finished.set()
+    with _surroundings(address), _interrupts_to(stop), no_telemetry(), watched_actors() as kill_actors:
 
-    try:
-        with _surroundings(address), no_telemetry():
+        @watched.main()
+        def main(grid: Grid, context: Context) -> None:
+            try:
+                server_app(grid=_StoppableGrid(grid, stop), context=context)
+            except BaseException as error:  # Flower would lose a SystemExit and call the run a success
+                failures.append(error)
+                kill_actors()
+            finally:
+                finished.set()
+
+        try:
             run_simulation(
                 watched,
                 _AppOfFactory(client_app_factory),
@@ -88,17 +93,34 @@ def run_on_flower(
                 backend_config={"client_resources": {"num_cpus": num_cpus, "num_gpus": num_gpus}},
                 verbose_logging=verbose,
             )
-    except BaseException as error:
-        crash = RunFailedError(f"Flower's simulation runtime ended: {describe(error)}")
-        stop.now(error if isinstance(error, KeyboardInterrupt) else crash)
-        finished.wait(LONGEST_FAREWELL_S)
-        if isinstance(error, Exception):
+        except Exception as error:
+            crash = RunFailedError(f"Flower's simulation runtime ended: {describe(error)}")
+            stop.now(crash)
+            finished.wait(LONGEST_FAREWELL_S)
             raise crash from error
-        raise
     if failures:
         raise failures[0]
     if not finished.is_set():
         raise RunFailedError("Flower's simulation runtime ended before the ServerApp did")
+
+
+@contextmanager
+def _interrupts_to(stop: "_Stop") -> Iterator[None]:
+    """Send the first Ctrl-C to the ServerApp instead of ending the runtime under it; the second acts as ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        stop.now(KeyboardInterrupt())
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Stop:

@@ -7,10 +7,10 @@ Works with flwr 1.39.0 and 1.41.0.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
@@ -123,6 +123,34 @@ def no_telemetry() -> Iterator[None]:
         yield
     finally:
         telemetry.FLWR_TELEMETRY_ENABLED = before
+
+
+@contextmanager
+def watched_actors() -> Iterator[Callable[[], None]]:
+    """Yield a function that kills the Ray actors which Flower's simulation has started meanwhile.
+
+    Flower ends only when the messages being handled are answered, and has no way to give them up.
+    """
+    import ray
+    from flwr.simulation.ray_transport.ray_actor import BasicActorPool
+
+    pools: list[Any] = []
+    fill = BasicActorPool.add_actors_to_pool
+
+    def fill_watched(self: Any, num_actors: int) -> None:
+        pools.append(self)
+        fill(self, num_actors)
+
+    def kill() -> None:
+        for pool in pools:
+            for actor in [*pool.pool, *pool._future_to_actor.values()]:
+                ray.kill(actor)
+
+    BasicActorPool.add_actors_to_pool = fill_watched  # type: ignore[method-assign]
+    try:
+        yield kill
+    finally:
+        BasicActorPool.add_actors_to_pool = fill  # type: ignore[method-assign]
 
 
 def _check_layout() -> None:

@@ -4,7 +4,6 @@ import tracemalloc
 import numpy as np
 import pytest
 import tiny_clients
-import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
@@ -102,6 +101,8 @@ def test_whatever_is_not_a_reply_is_an_error_of_that_client(train, reason):
 
 
 def test_out_of_memory_on_the_device_is_an_error_of_that_client_and_the_run_goes_on():
+    torch = pytest.importorskip("torch")
+
     def train(message, context):
         if context.node_config["partition-id"] == 0:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")

@@ -249,3 +249,27 @@ def test_a_machine_that_leaves_the_cluster_takes_no_client_with_it(two_node_clus
         cluster.remove_node(second, allow_graceful=False)
         replies = grid.send_and_receive([train_message(node) for node in grid.get_node_ids()])
         assert all(reply.has_content() for reply in replies)  # small states live in this process
+
+
+@pytest.mark.slow
+def test_a_large_state_that_is_lost_with_its_machine_is_reported_once(two_node_cluster):
+    cluster, second = two_node_cluster
+    with RayGrid(counting_app, 8, address=cluster.address) as grid:
+        while len(where(grid)) < 2:
+            pass
+        keep = [train_message(node, do="where", **{"keep-bytes": 500_000}) for node in grid.get_node_ids()]
+        held = {
+            r.metadata.src_node_id
+            for r in grid.send_and_receive(keep)
+            if r.content["where"]["ray-node"] == second.node_id
+        }
+        cluster.remove_node(second, allow_graceful=False)
+        replies = grid.send_and_receive([train_message(node) for node in grid.get_node_ids()])
+        assert {r.metadata.src_node_id for r in replies if r.has_error()} == held
+        assert held
+        for reply in replies:
+            if reply.has_error():
+                assert reply.error.code == 8
+                assert "was lost with the machine that held it; it starts again from none" in reply.error.reason
+        replies = grid.send_and_receive([train_message(node) for node in held])
+        assert [reply.content["metrics"]["count"] for reply in replies] == [1] * len(held)

@@ -24,6 +24,8 @@ def counting_app(mods=None):
         count = int(context.state["count"]["n"]) + 1 if "count" in context.state else 1
         context.state["count"] = MetricRecord({"n": count})
         misbehave(config)
+        if "keep-bytes" in config:
+            context.state["kept"] = ConfigRecord({"data": bytes(config["keep-bytes"])})
         arrays = [2 * array for array in message.content["arrays"].to_numpy_ndarrays()]
         content = RecordDict(
             {
