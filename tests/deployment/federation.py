@@ -1,0 +1,329 @@
+"""A federation over real wires on this machine: certificates, node keys, SuperLink, SuperNodes, and `flwr`.
+
+All traffic stays on loopback. Every process has its own log in the folder; what it starts is found by its
+parent's id and ended with it.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+CHECKOUT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+NAME = "lab"  # of the SuperLink in Flower's configuration
+
+
+def copy_app(target: Path) -> Path:
+    """Copy what `flwr run` bundles to ``target``; nothing else of the checkout can be imported from there."""
+    target.mkdir(parents=True)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(CHECKOUT / name, target)
+    shutil.copytree(CHECKOUT / "eafl_flower", target / "eafl_flower", ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Return the environment of Flower's processes: its helpers on PATH, and no package but the bundle's."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "FLWR_", "RAY_"))}
+    return {
+        **kept,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "FLWR_HOME": str(home),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of loopback that nobody listens on at the moment."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+class Federation:
+    """One SuperLink and as many SuperNodes as are started; ``with`` stops them all.
+
+    Parameters
+    ----------
+    folder
+        Where certificates, keys, logs, Flower's home and the run's working directory go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = environment(folder / "home")
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        for name in ("home", "logs", "certs", "keys"):
+            (folder / name).mkdir(parents=True)
+        self.http, self.fleet = free_ports(2)
+        make_certificates(folder / "certs")
+        (folder / "home" / "config.toml").write_text(
+            f'[superlink]\ndefault = "{NAME}"\n\n[superlink.{NAME}]\naddress = "127.0.0.1:{self.http}"\n'
+            f'root-certificates = "{self.ca}"\n'
+        )
+
+    def __enter__(self) -> "Federation":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+    @property
+    def ca(self) -> Path:
+        """Certificate of the authority that everybody trusts."""
+        return self.folder / "certs" / "ca.crt"
+
+    def start_superlink(self) -> None:
+        """Start the SuperLink and wait until it answers."""
+        certs = self.folder / "certs"
+        self._start(
+            "superlink",
+            "flower-superlink",
+            *("--ssl-ca-certfile", certs / "ca.crt"),
+            *("--ssl-certfile", certs / "server.pem", "--ssl-keyfile", certs / "server.key"),
+            "--enable-supernode-auth",
+            "--disable-runtime-dependency-installation",
+            *("--fleet-api-address", f"127.0.0.1:{self.fleet}", "--host", "127.0.0.1", "--port", self.http),
+        )
+        self.wait_until(lambda: answers(self.http) and answers(self.fleet), 30, "the SuperLink does not listen")
+
+    def make_key(self, node: str) -> Path:
+        """Make the key pair of a node and return the path of the private one."""
+        key = ec.generate_private_key(ec.SECP384R1())
+        path = self.folder / "keys" / node
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+            )
+        )
+        path.chmod(0o600)
+        public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+        path.with_suffix(".pub").write_bytes(public + f" {node}\n".encode())
+        return path
+
+    def register(self, key: Path) -> None:
+        """Let the node with this key take part."""
+        self.flwr("supernode", "register", key.with_suffix(".pub"), NAME)
+
+    def start_node(self, node: str, key: Path, config: Mapping[str, int | str]) -> subprocess.Popen[bytes]:
+        """Start a SuperNode with the private ``key``; ``config`` goes through a TOML file, as in ``clients/``."""
+        path = self.folder / f"{node}.toml"
+        path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in config.items()))
+        return self._start(
+            node,
+            "flower-supernode",
+            *("--superlink", f"127.0.0.1:{self.fleet}", "--root-certificates", self.ca),
+            *("--auth-supernode-private-key", key, "--node-config", path),
+            *("--host", "127.0.0.1", "--port", free_ports(1)[0]),
+        )
+
+    def submit(self, app: Path, run_config: Path) -> int:
+        """Submit a run of ``app`` and return its id."""
+        answer = json.loads(self.flwr("run", app, NAME, "--run-config", run_config, "--format", "json"))
+        assert answer["success"], answer
+        return int(answer["run-id"])
+
+    def status(self, run_id: int) -> str:
+        """Return the status of a run, for example "running" or "finished:completed"."""
+        answer = json.loads(self.flwr("list", NAME, "--run-id", run_id, "--format", "json"))
+        (run,) = answer["runs"]
+        return str(run["status"])
+
+    def wait(self, run_id: int, timeout_s: float) -> str:
+        """Wait for the end of a run and return its status."""
+        deadline = time.monotonic() + timeout_s
+        while not (status := self.status(run_id)).startswith("finished"):
+            assert time.monotonic() < deadline, f"run is {status} after {timeout_s:g} s\n{self.logs()}"
+            time.sleep(2)
+        return status
+
+    def wait_until(self, condition: Callable[[], Any], timeout_s: float, complaint: str) -> None:
+        """Wait until ``condition`` holds; all processes must stay alive meanwhile."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            dead = [name for name, process in self.processes.items() if process.poll() is not None]
+            assert not dead, f"{dead} ended\n{self.logs()}"
+            assert time.monotonic() < deadline, f"{complaint} after {timeout_s:g} s\n{self.logs()}"
+            time.sleep(0.1)
+
+    def flwr(self, *arguments: object, timeout_s: float = 60) -> str:
+        """Run Flower's command line and return what it prints."""
+        command = [str(BIN / "flwr"), *map(str, arguments)]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}\n{self.logs()}"
+        return done.stdout
+
+    def log(self, name: str) -> str:
+        """Return what a process has written so far."""
+        return (self.folder / "logs" / f"{name}.log").read_text(errors="replace")
+
+    def logs(self, lines: int = 60) -> str:
+        """Return the last lines of every log."""
+        tails = []
+        for path in sorted((self.folder / "logs").glob("*.log")):
+            tail = path.read_text(errors="replace").splitlines()[-lines:]
+            tails.append("\n".join([f"--- {path.name}", *tail]))
+        return "\n".join(tails)
+
+    def kill(self, name: str) -> None:
+        """End a process and all it has started at once, as a power failure does."""
+        process = self.processes.pop(name)
+        kill_all([process.pid, *descendants(process.pid)])
+        process.wait()
+
+    def kill_server_app(self) -> None:
+        """Kill the process in which the ServerApp runs."""
+        children = descendants(self.processes["superlink"].pid)
+        (pid,) = [pid for pid, command in children.items() if "flwr-serverapp" in command]
+        os.kill(pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Stop everything: SuperNodes first, so that they can say good-bye."""
+        running = [process for process in reversed(self.processes.values()) if process.poll() is None]
+        children: dict[int, str] = {}
+        for process in running:
+            children |= descendants(process.pid)
+            process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        kill_all(pid for pid, command in children.items() if command_line(pid) == command)
+        self.processes.clear()
+
+    def _start(self, name: str, program: str, *arguments: object) -> subprocess.Popen[bytes]:
+        with (self.folder / "logs" / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [str(BIN / program), *map(str, arguments)],
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self.processes[name] = process
+        return process
+
+
+def command_line(pid: int) -> str:
+    """Return the command line of a process, empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Return the processes that ``pid`` has started, directly or not, with their command lines."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue  # ended meanwhile
+    found: dict[int, str] = {}
+    newest = {pid}
+    while newest := {child for child, parent in parents.items() if parent in newest}:
+        found |= {child: command_line(child) for child in newest}
+    return found
+
+
+def kill_all(pids: Iterable[int]) -> None:
+    """Kill these processes; those that have ended are left out."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def tls_name(port: int, ca: Path) -> str:
+    """Return the name in the certificate at this port of loopback; fails if ``ca`` did not sign it."""
+    context = ssl.create_default_context(cafile=str(ca))
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+    ):
+        certificate = secure.getpeercert() or {}
+    subject: Any = certificate["subject"]
+    return str(dict(pair for entry in subject for pair in entry)["commonName"])
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens on this port of loopback."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def make_certificates(folder: Path) -> None:
+    """Make an authority (`ca.crt`) and a server certificate for localhost (`server.pem`, `server.key`)."""
+    now = datetime.now(UTC)
+    authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test-ca")])
+    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    unused = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
+
+    def certificate(name: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(authority_name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=5))
+            .not_valid_after(now + timedelta(days=1))
+        )
+
+    authority = (
+        certificate(authority_name, authority_key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.KeyUsage(digital_signature=False, key_cert_sign=True, crl_sign=True, **unused), critical=True
+        )
+        .sign(authority_key, hashes.SHA256())
+    )
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
+    server = (
+        certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "superlink")]), server_key.public_key())
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(names, critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+    (folder / "ca.crt").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.pem").write_bytes(server.public_bytes(serialization.Encoding.PEM))
+    (folder / "server.key").write_bytes(
+        server_key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )

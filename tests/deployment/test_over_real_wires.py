@@ -1,0 +1,180 @@
+"""One asynchronous job over gRPC with TLS and node keys gives what its updates give in the pure core."""
+
+import time
+
+import pytest
+from federation import NAME, Federation, copy_app, tls_name
+from pure_core import replay
+from safetensors.numpy import load_file
+
+from eafl_flower.config import RunConfig
+from eafl_flower.results.run_directory import RunDirectory
+from eafl_flower.types import digest
+
+pytestmark = pytest.mark.slow
+
+JOB = """
+name = "wires"
+seed = 7
+
+[data]
+clients = 2
+unseen = 0
+rows-per-client = 32
+
+[strategy]
+merges = {merges}
+
+[job]
+reply-timeout-s = 100.0
+
+[checkpoint]
+every = {every}
+
+[results]
+dir = "{results}"
+baselines = "none"
+"""
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory):
+    """A SuperLink with two SuperNodes that are allowed in."""
+    folder = tmp_path_factory.mktemp("wires")
+    copy_app(folder / "eafl-flower")
+    with Federation(folder / "federation") as federation:
+        federation.start_superlink()
+        for node in range(2):
+            key = federation.make_key(f"node-{node}")
+            federation.register(key)
+            start_node(federation, node)
+        yield federation
+
+
+@pytest.fixture(autouse=True)
+def logs(federation):
+    """Let a failed test show what the processes wrote."""
+    yield
+    print(federation.logs())
+
+
+def start_node(federation, node):
+    config = {"partition-id": node, "num-partitions": 2, "state-dir": str(state_dir(federation, node))}
+    return federation.start_node(f"node-{node}", federation.folder / "keys" / f"node-{node}", config)
+
+
+def state_dir(federation, node):
+    return federation.folder / f"state-{node}"
+
+
+def submit(federation, results, *, merges, every=0):
+    path = results.with_suffix(".toml")
+    path.write_text(JOB.format(merges=merges, every=every, results=results))
+    return federation.submit(federation.folder.parent / "eafl-flower", path)
+
+
+def run_of(results):
+    (path,) = results.iterdir()
+    return RunDirectory.open(path)
+
+
+def merges_of(run):
+    return [event for event in run.events() if event["event"] == "merge"]
+
+
+def merged(results, at_least):
+    """Whether the run has begun and made so many merges."""
+    return results.is_dir() and any(results.glob("*/events.jsonl")) and len(merges_of(run_of(results))) >= at_least
+
+
+def assert_arrays_are_those_of_the_pure_core(run):
+    merges, summary, model = merges_of(run), run.summary(), run.model()
+    replayed = replay(RunConfig.from_toml(run.config_path), merges, in_flight=2)
+    assert [event["merge"] for event in merges] == list(range(1, summary["merges"] + 1))
+    assert [event["metrics"]["loss"] for event in merges] == replayed.losses
+    assert [event["uplink_bytes"] for event in merges] == replayed.uplink_bytes
+    assert digest(replayed.arrays) == summary["arrays_sha256"]
+    assert digest([model[str(place)] for place in range(len(model))]) == summary["arrays_sha256"]
+
+
+def test_merged_arrays_are_those_of_the_pure_core(federation, tmp_path):
+    results = tmp_path / "results"
+    run_id = submit(federation, results, merges=7)
+    assert federation.wait(run_id, 100) == "finished:completed"
+    run = run_of(results)
+    assert_arrays_are_those_of_the_pure_core(run)
+
+    summary, merges = run.summary(), merges_of(run)
+    assert {event["client"] for event in merges} == {0, 1}
+    assert summary["staleness"]["max"] >= 1  # two clients at work: somebody was overtaken
+    assert (summary["merges"], summary["refused"], summary["lost"], summary["errors"]) == (7, 0, 0, 0)
+    # several seconds a message over real wires, where the price model has milliseconds
+    assert merges[-1]["time_s"] == pytest.approx(merges[-1]["wall_s"], abs=0.1)
+    assert summary["wall_s"] > merges[-1]["wall_s"] > 2
+    assert summary["uplink_bytes"] == sum(event["uplink_bytes"] for event in merges)
+    assert 0 < summary["uplink_bytes"] < summary["uplink_framed_bytes"] < summary["raw_bytes"]
+    assert set(summary["accuracy"]) == {"before", "after"}
+    for node in range(2):
+        states = (state_dir(federation, node) / run.path.name / f"client-{node}").glob("state-*.safetensors")
+        newest = max(event["counter"] for event in merges if event["client"] == node)
+        assert newest in {int(path.stem.removeprefix("state-")) for path in states}
+
+
+def test_nodes_come_in_by_tls_and_with_a_registered_key_only(federation):
+    assert tls_name(federation.fleet, federation.ca) == tls_name(federation.http, federation.ca) == "superlink"
+    config = {"partition-id": 1, "num-partitions": 2}
+    stranger = federation.start_node("stranger", federation.make_key("stranger"), config)
+    try:
+        assert stranger.wait(30) != 0
+    finally:
+        federation.kill("stranger")
+    assert "Exit Code: 305" in federation.log("stranger")
+
+
+def test_a_run_goes_on_in_a_new_one_after_its_server_app_was_killed(federation, tmp_path):
+    results = tmp_path / "results"
+    submit(federation, results, merges=8, every=2)
+    federation.wait_until(lambda: merged(results, 5), 60, "no five merges")
+    time.sleep(1)  # a message whose arrays the dead process did not push would hold its SuperNode up for a minute
+    federation.kill_server_app()
+    run = run_of(results)
+    killed_at = len(merges_of(run))
+
+    again = tmp_path / "again.toml"
+    again.write_text(run.config_path.read_text().replace('resume = ""', f'resume = "{run.path}"'))
+    run_id = federation.submit(federation.folder.parent / "eafl-flower", again)
+    assert federation.wait(run_id, 100) == "finished:completed"
+    assert list(results.iterdir()) == [run.path]
+    assert_arrays_are_those_of_the_pure_core(run)
+    assert run.summary()["merges"] == 8 > killed_at
+
+
+def test_a_killed_node_comes_back_with_its_state_and_a_stopped_run_leaves_a_checkpoint(federation, tmp_path):
+    results = tmp_path / "results"
+    run_id = submit(federation, results, merges=1000)
+    federation.wait_until(lambda: merged(results, 3), 60, "no three merges")
+    run = run_of(results)
+    federation.kill("node-0")
+    killed_at = len(merges_of(run))
+    federation.wait_until(lambda: lost_by(run, 0), 75, "nobody missed the node")  # its session ends after 37 to 60 s
+    alone = merges_of(run)[killed_at:]
+    assert {event["client"] for event in alone[1:]} == {1}  # one reply of the other may have been on its way
+
+    start_node(federation, 0)
+    federation.wait_until(lambda: merges_of(run)[-1]["client"] == 0, 45, "the node has not come back")
+    federation.flwr("stop", run_id, NAME)
+    assert federation.status(run_id) == "finished:stopped"
+    federation.wait_until(lambda: run.has_checkpoint, 20, "no checkpoint")
+    assert not run.finished
+
+    merges = merges_of(run)
+    assert len(alone) > 1 and "has lost its state" not in federation.log("superlink")
+    replayed = replay(RunConfig.from_toml(run.config_path), merges, in_flight=2)
+    assert [event["metrics"]["loss"] for event in merges] == replayed.losses
+    stored = load_file(run.checkpoint_dir / "server.safetensors")
+    arrays = [stored[f"/aggregator/arrays/{place}"] for place in range(len(replayed.arrays))]
+    assert digest(arrays) == digest(replayed.arrays)
+
+
+def lost_by(run, client):
+    return [event for event in run.events() if event["event"] == "lost" and event["client"] == client]
