@@ -101,6 +101,8 @@ class WallRun(FederatedRun):
         if job is None:
             self.tally.late += 1  # a second reply to a job that has ended
         elif reply.has_error() and reply.error.code in (MESSAGE_UNAVAILABLE, NODE_UNAVAILABLE):
+            if reply.error.code == NODE_UNAVAILABLE:
+                self._away.add(job.client)  # until the node is seen again: another job would be lost too
             self._lose(job)
         elif reply.has_error():
             self.fail(job, reply)
