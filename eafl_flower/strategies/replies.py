@@ -1,10 +1,12 @@
 """What a reply says: its size, the update in it, or why there is none. Replies are hostile input."""
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from flwr.app import Array as FlowerArray
 from flwr.app import ArrayRecord, Message, RecordDict
 
 from eafl_flower.aggregation.difference import difference
@@ -29,13 +31,22 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def sizes_of(content: RecordDict) -> tuple[int, int]:
-    """Return the bytes of a reply's payload, or of its arrays, and those of all its records with framing."""
+    """Return the bytes of a reply's payload, or of its arrays' values, and those of all its records with framing."""
     coded = config_record(content, CODED)
     payload = coded.get("payload") if coded is not None else None
     if isinstance(payload, bytes):
         return len(payload), framed_bytes(content)
     arrays = (a for record in content.values() if isinstance(record, ArrayRecord) for a in record.values())
-    return sum(len(a.data) for a in arrays), framed_bytes(content)
+    return sum(_num_bytes(a) for a in arrays), framed_bytes(content)
+
+
+def _num_bytes(array: FlowerArray) -> int:
+    """Size of the values of an array without the header of its serialisation, as far as that can be believed."""
+    try:
+        size = math.prod(array.shape) * np.dtype(array.dtype).itemsize
+    except Exception:  # np.dtype has many ways to dislike a name
+        size = len(array.data)
+    return min(max(size, 0), len(array.data))
 
 
 def state_was_lost(content: RecordDict) -> bool:
