@@ -202,9 +202,11 @@ class RayGrid(LocalGrid):
         try:
             succeeded, reply = self._ray.get(ref)
         except errors.RayTaskError as error:
-            # Not the client (its exceptions are replies): the worker could not read or write a value.
             self._alive().idle.append(worker)
-            self._retry(job, error, lost=isinstance(error.cause, errors.ObjectLostError))
+            if isinstance(error.cause, errors.ObjectLostError):
+                self._retry(job, error, lost=True)
+            else:  # not the client, whose exceptions are replies
+                self._fail(job, f"the worker could not read or write a value of this message: {error}")
         except errors.RayError as error:
             self._alive().bury(worker)
             self._retry(job, error, lost=isinstance(error, errors.ObjectLostError))
@@ -218,13 +220,19 @@ class RayGrid(LocalGrid):
         if job.attempts < MOST_ATTEMPTS:
             self._runnable.appendleft(job.node_id)
             return
-        why = f"message to node {job.node_id} failed {job.attempts} times, each time with the end of its worker "
-        why += "(out of memory, os._exit or a crash in native code?)"
         if lost:
             # The only copy was on a machine that left the cluster; what the client wrote to disk remains.
             self._states.pop(job.node_id, None)
             why = f"the state of node {job.node_id} was lost with the machine that held it; it starts again from none"
-        self._answer(job, Message(Error(CODE_CLIENT_CRASHED, f"{why}: {error}"), reply_to=job.message))
+        else:
+            why = (
+                f"message to node {job.node_id} failed {job.attempts} times, each time with the end of its worker "
+                "(out of memory, os._exit or a crash in native code?)"
+            )
+        self._fail(job, f"{why}: {error}")
+
+    def _fail(self, job: "_Job", reason: str) -> None:
+        self._answer(job, Message(Error(CODE_CLIENT_CRASHED, reason), reply_to=job.message))
 
     def _answer(self, job: "_Job", reply: Message) -> None:
         set_message_id(reply, f"{job.message_id}-reply")

@@ -258,11 +258,8 @@ def test_a_large_state_that_is_lost_with_its_machine_is_reported_once(two_node_c
         while len(where(grid)) < 2:
             pass
         keep = [train_message(node, do="where", **{"keep-bytes": 500_000}) for node in grid.get_node_ids()]
-        held = {
-            r.metadata.src_node_id
-            for r in grid.send_and_receive(keep)
-            if r.content["where"]["ray-node"] == second.node_id
-        }
+        before = grid.send_and_receive(keep)
+        held = {r.metadata.src_node_id for r in before if r.content["where"]["ray-node"] == second.node_id}
         cluster.remove_node(second, allow_graceful=False)
         replies = grid.send_and_receive([train_message(node) for node in grid.get_node_ids()])
         assert {r.metadata.src_node_id for r in replies if r.has_error()} == held
