@@ -207,10 +207,16 @@ def single_metric_record(content: RecordDict, whose: str) -> MetricRecord:
 
 
 def framed_bytes(content: RecordDict) -> int:
-    """Return the size of the records as Flower serialises them, in bytes (without transport headers)."""
+    """Return the size of the records as Flower serialises them, in bytes (without transport headers).
+
+    0 if it cannot: within one process a client may reply numbers that no message could carry.
+    """
     size = 0
-    for record in content.values():
-        size += len(record.deflate())
-        if isinstance(record, ArrayRecord):
-            size += sum(len(k) + len(a.data) + 64 for k, a in record.items())
+    try:
+        for record in content.values():
+            size += len(record.deflate())
+            if isinstance(record, ArrayRecord):
+                size += sum(len(k) + len(a.data) + 64 for k, a in record.items())
+    except ValueError:
+        return 0
     return size

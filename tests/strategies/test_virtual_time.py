@@ -85,7 +85,9 @@ def test_which_idle_client_is_chosen_depends_on_the_seed_alone():
     """Not on the arrays, the codec or what clients report: only the prices, here equal, decide who is idle."""
 
     def dispatches(seed, codec):
-        _, recorder = run_toy(5, 40, app=toy_app(codec=codec), codec=codec, concurrency=2, seed=seed, network=same_for_all())
+        _, recorder = run_toy(
+            5, 40, app=toy_app(codec=codec), codec=codec, concurrency=2, seed=seed, network=same_for_all()
+        )
         return [(e["client"], e["counter"]) for e in recorder.of("merge")]
 
     assert dispatches(1, None) == dispatches(1, Int8Codec())
@@ -201,7 +203,9 @@ def test_metrics_of_clients_are_averaged_by_their_examples():
     assert sorted(run.client_scores) == [0, 5, 10, 15, 20]
     mean = float(arrays_of_run(run)[0].mean())
     assert math.isclose(run.client_scores[20]["mean"], mean, rel_tol=1e-6)
-    jobs = {c: max([e["metrics"]["jobs"] for e in recorder.of("merge") if e["client"] == c], default=0) for c in range(4)}
+    jobs = {
+        c: max([e["metrics"]["jobs"] for e in recorder.of("merge") if e["client"] == c], default=0) for c in range(4)
+    }
     # an open job may have been computed already: the evaluation must not see it
     weighted = sum(examples_of(c) * jobs[c] for c in jobs) / sum(examples_of(c) for c in jobs)
     assert run.client_scores[20]["jobs"] in (pytest.approx(weighted), pytest.approx(weighted, abs=1.0))

@@ -1,0 +1,66 @@
+import pytest
+from toy_federation import arrays_of_run, run_toy, same_for_all, toy_app
+
+from eafl_flower.strategies import EMAM, StopRule
+
+
+def test_a_run_stops_when_its_clients_have_spent_the_energy():
+    stop = StopRule(energy_j=1.0)  # 0.19 J a job
+    run, recorder = run_toy(4, 100, network=same_for_all(), stop=stop, evaluate_clients=False)
+    assert run.version == 6
+    assert run.stop_reason == "1.14 J spent, budget 1 J"
+    assert recorder.events[-1]["reason"] == run.stop_reason
+
+
+def test_a_run_stops_when_its_payloads_have_reached_the_size():
+    # 36 bytes each way; the first six merges are the first 432 bytes
+    run, _ = run_toy(4, 100, network=same_for_all(), stop=StopRule(payload_bytes=400), evaluate_clients=False)
+    assert (run.version, run.stop_reason) == (6, "432 bytes sent, budget 400 bytes")
+
+
+def test_a_run_stops_at_a_virtual_time():
+    run, recorder = run_toy(4, 100, network=same_for_all(), stop=StopRule(time_s=4.0))
+    assert 4.0 <= run.now_s() <= 4.5
+    assert run.version == 8  # two rounds of four; in the third, uploads start at 4.1 s
+    assert "budget 4 s" in recorder.events[-1]["reason"]
+
+
+def test_a_run_stops_at_a_time_also_if_nothing_is_merged():
+    run, _ = run_toy(4, 100, network=same_for_all(), deadline_s=0.5, stop=StopRule(time_s=10.0))
+    assert run.version == 0
+    assert 10.0 <= run.now_s() <= 10.5
+
+
+def test_a_round_is_finished_before_a_budget_ends_the_run():
+    run, _ = run_toy(4, 100, strategy=EMAM, network=same_for_all(), stop=StopRule(energy_j=1.0))
+    assert run.version == 2
+    assert run.tally.updates == 8
+
+
+def test_a_run_stops_when_an_evaluation_reaches_the_target():
+    run, recorder = run_toy(4, 1000, evaluate_every=10, stop=StopRule(metric="mean", target=5.0))
+    assert run.version % 10 == 0
+    assert run.client_scores[run.version]["mean"] >= 5.0 > run.client_scores[run.version - 10]["mean"]
+    assert float(arrays_of_run(run)[0].mean()) == pytest.approx(run.client_scores[run.version]["mean"], rel=1e-6)
+    assert recorder.events[-1]["reason"].startswith("mean reached ")
+
+
+def test_a_target_that_no_evaluation_reports_is_told(flower_log):
+    run_toy(2, 10, evaluate_every=5, stop=StopRule(metric="acuracy", target=0.5))
+    assert "no evaluation reports acuracy, which the run is to stop at: there are ['mean', 'jobs']" in flower_log.text
+
+
+def test_a_run_ends_with_an_evaluation_of_what_it_returns():
+    run, recorder = run_toy(4, 7, evaluate_every=5)
+    assert sorted(run.client_scores) == [5, 7]
+    assert [e["event"] for e in recorder.events[-2:]] == ["evaluate", "stop"]
+    assert recorder.events[-1]["reason"] == "7 merges made"
+
+
+def test_without_evaluation_nothing_is_asked():
+    def evaluated(client, counter, reply):
+        raise AssertionError
+
+    run, recorder = run_toy(2, 5, app=toy_app(), evaluate_clients=False)
+    assert recorder.of("evaluate") == []
+    assert run.ledger.total("evaluate").payload_bytes == 0
