@@ -129,7 +129,7 @@ class ChurnSettings:
 class JobSettings:
     """When a job is given up, and how many may be."""
 
-    deadline_s: NotNegative = 0.0  # virtual; 0: none
+    deadline_s: NotNegative = 0.0  # virtual, in a deployment real; 0: none
     reply_timeout_s: Positive = 3600.0  # real
     error_budget: Count = 10
 
@@ -150,7 +150,7 @@ class StopSettings:
     target: Share = 0.0
     energy_j: NotNegative = 0.0
     bytes: Count = 0
-    virtual_time_s: NotNegative = 0.0
+    virtual_time_s: NotNegative = 0.0  # in a deployment real
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,7 +96,8 @@ class RunOptions:
     min_available_nodes
         Fewest nodes to wait for at the start.
     expected_nodes
-        In virtual time, the run fails at once with another number of nodes; 0 means any number.
+        The run fails at once with another number of nodes or, over a network, if the nodes say that they
+        belong to another number (``num-partitions``); 0 means any number.
     node_timeout_s
         Longest time to wait for them [s].
     run_name

@@ -47,6 +47,16 @@ class WallRun(FederatedRun):
         """Clients that are there and, before the end, have no job: nobody waits for those at work."""
         return [c for c in sorted(self.jobs.members) if c not in self._away and (self.done or c not in self.jobs)]
 
+    def check_members(self) -> None:
+        """Fail where the nodes are configured for another number of clients than the data has."""
+        expected, named = self.options.expected_nodes, self.num_partitions
+        if expected and named not in (0, expected):
+            msg = (
+                f"the nodes were started with num-partitions = {named}, the run has {expected} clients: "
+                f"start them with num-partitions = {expected}, or set data.clients = {named}"
+            )
+            raise RunFailedError(msg)
+
     def begin(self) -> None:
         """Clients without a job are idle; jobs of a checkpoint are sent again, if their nodes are there."""
         self._last_seen_s = self.now_s()
