@@ -213,7 +213,8 @@ def build_client_app(config: RunConfig | None = None, state_dir: Path | str | No
         Where clients keep their state; by default ``state-dir`` of the node's configuration.
     """
     client_fn = federated_client_fn(build_workload, lambda context: config or config_of(context))
-    durable = durable_state_mod(state_dir)
+    # A folder of the run is that of a simulation, whose clients and server fall together.
+    durable = durable_state_mod(state_dir, power_safe=state_dir is None)
     chosen = None if config is None else _compression(config)
 
     def compress(message: Message, context: Context, call_next: ClientAppCallable) -> Message:

@@ -11,10 +11,12 @@ Files are ``<state-dir>/<run>/client-<partition>/state-<counter>.safetensors``.
 import base64
 import json
 import os
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.numpy
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
@@ -30,7 +32,7 @@ PREVIOUS = "eafl.previous/"
 Records = dict[str, ArrayRecord | MetricRecord | ConfigRecord]
 
 
-def durable_state_mod(state_dir: str | Path | None = None) -> Mod:
+def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool = True) -> Mod:
     """Return a client mod that gives each job the client state its terms name; it must be the outermost one.
 
     Parameters
@@ -39,6 +41,9 @@ def durable_state_mod(state_dir: str | Path | None = None) -> Mod:
         Folder for the states. By default ``state-dir`` of the node's configuration, then
         ``checkpoint.state-dir`` of the run's; without any the state lives in the context alone and is
         lost when the node restarts.
+    power_safe
+        Wait until each state is on the disk. Without, which is faster, states survive a killed process but
+        not a power failure.
 
     Notes
     -----
@@ -64,11 +69,14 @@ def durable_state_mod(state_dir: str | Path | None = None) -> Mod:
             if kind == MessageType.TRAIN:
                 trained = dict(context.state.items())
                 if folder is not None:
-                    _write(folder, terms, trained)
+                    _write(folder, terms, trained, power_safe=power_safe)
+                    _delete_older(folder, terms, stored)
                 stored = {
                     **trained,
                     **{PREVIOUS + name: record for name, record in start.items()},
-                    COUNTER: _counters(terms.run, terms.counter, terms.load),
+                    COUNTER: ConfigRecord(
+                        {"run": terms.run, "current": terms.counter, "previous": terms.load, "durable": terms.durable}
+                    ),
                 }
         finally:
             context.state = RecordDict(stored)
@@ -77,10 +85,6 @@ def durable_state_mod(state_dir: str | Path | None = None) -> Mod:
         return reply
 
     return mod
-
-
-def _counters(run: str, current: int, previous: int) -> ConfigRecord:
-    return ConfigRecord({"run": run, "current": current, "previous": previous})
 
 
 def _state_at(stored: Records, terms: JobTerms, folder: Path | None) -> tuple[Records, bool]:
@@ -111,25 +115,28 @@ def _path(folder: Path, counter: int) -> Path:
     return folder / f"state-{counter}.safetensors"
 
 
-def _write(folder: Path, terms: JobTerms, records: Records) -> None:
+def _write(folder: Path, terms: JobTerms, records: Records, *, power_safe: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     target = _path(folder, terms.counter)
     temporary = target.with_suffix(".tmp")
     with temporary.open("wb") as file:
         file.write(_pack(records))
-        file.flush()
-        os.fsync(file.fileno())
+        if power_safe:
+            file.flush()
+            os.fsync(file.fileno())
     temporary.replace(target)
-    for old in _numbered(folder):
-        if old < terms.durable:
-            _path(folder, old).unlink(missing_ok=True)
 
 
-def _numbered(folder: Path) -> Iterable[int]:
-    for path in list(folder.glob("state-*.safetensors")):
-        number = path.name[len("state-") : -len(".safetensors")]
-        if number.isdigit():
-            yield int(number)
+def _delete_older(folder: Path, terms: JobTerms, stored: Records) -> None:
+    """Delete the states that no checkpoint needs any more; looks into the folder only after a restart."""
+    counters = stored.get(COUNTER)
+    if counters is not None and counters.get("run") == terms.run:
+        numbers: Iterable[int] = range(int(counters["durable"]), terms.durable)  # type: ignore[arg-type]
+    else:
+        names = [path.name[len("state-") : -len(".safetensors")] for path in folder.glob("state-*.safetensors")]
+        numbers = [int(name) for name in names if name.isdigit() and int(name) < terms.durable]
+    for number in numbers:
+        _path(folder, number).unlink(missing_ok=True)
 
 
 def _pack(records: Records) -> bytes:
@@ -143,19 +150,32 @@ def _pack(records: Records) -> bytes:
         else:
             kind = "config" if isinstance(record, ConfigRecord) else "metric"
             plain[name] = {kind: {k: _to_json(v) for k, v in record.items()}}
-    return safetensors.numpy.save(arrays, metadata={"records": json.dumps(plain)})
+    text = json.dumps(plain)
+    return safetensors.numpy.save(arrays, metadata={"records": text, "crc32": _checksum(text, arrays)})
+
+
+def _checksum(text: str, arrays: dict[str, Any]) -> str:
+    """Tell a disk's mistakes; who can write to the folder can do anything."""
+    crc = zlib.crc32(text.encode())
+    for name in sorted(arrays):
+        crc = zlib.crc32(arrays[name].reshape(-1).view(np.uint8), zlib.crc32(name.encode(), crc))
+    return str(crc)
 
 
 def _read(path: Path) -> Records | None:
     """Return the records in a file, None if it is missing or damaged."""
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            plain = json.loads(file.metadata()["records"])
+            text = file.metadata()["records"]
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            if file.metadata()["crc32"] != _checksum(text, arrays):
+                return None
+            plain = json.loads(text)
             records: Records = {}
             for name, record in plain.items():
                 if "arrays" in record:
                     keys = record["arrays"]
-                    records[name] = array_record(keys, [file.get_tensor(f"{name}\n{k}") for k in keys])
+                    records[name] = array_record(keys, [arrays[f"{name}\n{k}"] for k in keys])
                 elif "config" in record:
                     records[name] = ConfigRecord({k: _from_json(v) for k, v in record["config"].items()})
                 else:
