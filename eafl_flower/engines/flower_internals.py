@@ -26,7 +26,7 @@ def _unsupported(what: str) -> ImportError:
 try:
     from flwr.app.metadata import Metadata
     from flwr.clientapp.client_app import LoadClientAppError as LoadClientAppError
-    from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
+    from flwr.common.constant import FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE, SUPERLINK_NODE_ID, ErrorCode
     from flwr.supercore import telemetry
     from flwr.supercore.run import Run as Run
     from flwr.supercore.task_identity import TaskIdentity
@@ -34,6 +34,7 @@ except ImportError as error:
     raise _unsupported(f"{error.name} with the expected names ({error})") from error
 
 SERVER_NODE_ID: int = SUPERLINK_NODE_ID
+CHUNK_BYTES: int = FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE  # arrays travel in pieces of this size
 CODE_LOAD_ERROR: int = ErrorCode.LOAD_CLIENT_APP_EXCEPTION
 CODE_CLIENT_RAISED: int = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 CODE_MESSAGE_UNAVAILABLE: int = ErrorCode.MESSAGE_UNAVAILABLE

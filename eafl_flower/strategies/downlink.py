@@ -10,7 +10,8 @@ from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
 from eafl_flower.protocols import Codec
 from eafl_flower.rng import generator
-from eafl_flower.strategies.records import ARRAYS, CODED, array_record, coded_record, framed_bytes
+from eafl_flower.strategies.records import ARRAYS, CODED, array_record, coded_record
+from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays, layout_of
 
 

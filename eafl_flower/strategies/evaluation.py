@@ -13,11 +13,11 @@ from eafl_flower.strategies.open_jobs import OpenJobs
 from eafl_flower.strategies.records import (
     NUM_EXAMPLES,
     TERMS,
-    framed_bytes,
     single_metric_record,
     terms_record,
 )
 from eafl_flower.strategies.replies import reason_of, scores_of
+from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays
 
 

@@ -15,7 +15,7 @@ record          kind          holds
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -83,7 +83,7 @@ def config_record(content: RecordDict, name: str) -> ConfigRecord | None:
 
 def terms_record(terms: JobTerms) -> ConfigRecord:
     """Return ``terms`` as a record."""
-    return ConfigRecord(asdict(terms))
+    return ConfigRecord({name: getattr(terms, name) for name in JobTerms.__slots__})
 
 
 def terms_of(content: RecordDict) -> JobTerms | None:
@@ -204,19 +204,3 @@ def single_metric_record(content: RecordDict, whose: str) -> MetricRecord:
         msg = f'{whose} reports "{NUM_EXAMPLES}" = {count!r}: expected a number from 0 to {MOST_EXAMPLES}'
         raise ProtocolError(msg)
     return record
-
-
-def framed_bytes(content: RecordDict) -> int:
-    """Return the size of the records as Flower serialises them, in bytes (without transport headers).
-
-    0 if it cannot: within one process a client may reply numbers that no message could carry.
-    """
-    size = 0
-    try:
-        for record in content.values():
-            size += len(record.deflate())
-            if isinstance(record, ArrayRecord):
-                size += sum(len(k) + len(a.data) + 64 for k, a in record.items())
-    except ValueError:
-        return 0
-    return size

@@ -21,10 +21,10 @@ from eafl_flower.strategies.records import (
     TERMS,
     arrays_of,
     config_record,
-    framed_bytes,
     single_array_record,
     single_metric_record,
 )
+from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays, Layout, Update
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
