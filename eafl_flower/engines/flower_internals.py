@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 
 
@@ -41,6 +41,11 @@ CODE_MESSAGE_UNAVAILABLE: int = ErrorCode.MESSAGE_UNAVAILABLE
 CODE_CLIENT_CRASHED: int = ErrorCode.CLIENT_APP_CRASHED
 
 R = TypeVar("R", ArrayRecord, ConfigRecord, MetricRecord)
+D = TypeVar("D", ArrayRecord, ConfigRecord, MetricRecord, RecordDict)
+
+_EMPTY: dict[type, dict[str, Any]] = {
+    kind: dict(vars(kind())) for kind in (ArrayRecord, ConfigRecord, MetricRecord, RecordDict)
+}
 
 
 def become_server(run_id: int = 1) -> Run:
@@ -54,6 +59,23 @@ def become_server(run_id: int = 1) -> Run:
 def set_message_id(message: Message, message_id: str) -> None:
     """Set the id of a message, in place."""
     message.metadata.__dict__["_message_id"] = message_id
+
+
+def trusted_array(dtype: str, shape: tuple[int, ...], stype: str, data: bytes) -> Array:
+    """Make an Array of fields that are known to be of these types, in a tenth of the time of the constructor."""
+    array = Array.__new__(Array)
+    array.__dict__.update(dtype=dtype, shape=shape, stype=stype, data=data)
+    return array
+
+
+def trusted_record(kind: type[D], values: dict[str, Any]) -> D:
+    """Make a record, or a RecordDict, that holds ``values``, which are known to be of types it takes.
+
+    Flower's own way checks each value, in a few microseconds. Later changes are checked as ever.
+    """
+    record = kind.__new__(kind)
+    record.__dict__.update(_EMPTY[kind], _data=values)
+    return record
 
 
 def copy_record(record: R) -> R:
@@ -158,11 +180,17 @@ def _check_layout() -> None:
     """Fail now, not in the middle of a run, if messages are no longer laid out as the copies expect."""
     metadata = Metadata(0, "", 0, 0, "", "", 0.0, 0.0, "train")
     message = Message(RecordDict({"config": ConfigRecord({"key": 1})}), metadata=metadata)  # type: ignore[call-overload]
+    array = Array("float32", (1,), "numpy.ndarray", b"")
+    fields = {"_check_key_fn", "_check_value_fn", "_data"}
     expected = {
         "Message.__dict__ of _metadata, _content, _error": vars(message).keys() == {"_metadata", "_content", "_error"},
         "Metadata._message_id": "_message_id" in vars(metadata),
-        "RecordDict._data": "_data" in vars(message.content),
-        "ConfigRecord._data": "_data" in vars(message.content["config"]),
+        "Array.__dict__ of dtype, shape, stype, data": vars(array).keys() - {"_is_dirty"}
+        == {"dtype", "shape", "stype", "data"},
+        **{
+            f"{kind.__name__}.__dict__ of {', '.join(fields)}": empty.keys() - {"_is_dirty"} == fields
+            for kind, empty in _EMPTY.items()
+        },
         "RecordDict.copy": callable(getattr(RecordDict, "copy", None)),
         "flwr.supercore.telemetry.FLWR_TELEMETRY_ENABLED": hasattr(telemetry, "FLWR_TELEMETRY_ENABLED"),
         "TaskIdentity.run_id": all(hasattr(type(TaskIdentity), name) for name in ("run_id", "task_id", "node_id")),

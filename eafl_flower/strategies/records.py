@@ -25,6 +25,7 @@ from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from numpy.lib import format as npy
 
 from eafl_flower.codecs.framing import layout_from_text, layout_to_text
+from eafl_flower.engines.flower_internals import trusted_array, trusted_record
 from eafl_flower.errors import ProtocolError
 from eafl_flower.types import Array, Arrays, Layout
 
@@ -39,6 +40,7 @@ STATE_LOST = "state-lost"
 REFUSED = "refused"
 
 MAX_KEY_LENGTH = 4096
+MAX_DIMENSIONS = 64  # of a numpy array
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,127}")  # names a folder on the nodes
 MOST_EXAMPLES = 2**53  # whole numbers up to here are exact as floats
 NUMPY = "numpy.ndarray"  # how Flower marks the serialisation of an array
@@ -83,7 +85,7 @@ def config_record(content: RecordDict, name: str) -> ConfigRecord | None:
 
 def terms_record(terms: JobTerms) -> ConfigRecord:
     """Return ``terms`` as a record."""
-    return ConfigRecord({name: getattr(terms, name) for name in JobTerms.__slots__})
+    return trusted_record(ConfigRecord, {name: getattr(terms, name) for name in JobTerms.__slots__})
 
 
 def terms_of(content: RecordDict) -> JobTerms | None:
@@ -121,7 +123,7 @@ def to_flower_array(array: Array) -> FlowerArray:
     if array.nbytes > 1 << 20 or not array.flags.c_contiguous:
         return FlowerArray(np.ascontiguousarray(array).reshape(array.shape))
     header, name = _npy_header(array.shape, array.dtype)
-    return FlowerArray(name, array.shape, NUMPY, header + array.tobytes())
+    return trusted_array(name, array.shape, NUMPY, header + array.tobytes())
 
 
 def from_flower_array(array: FlowerArray, key: str) -> Array:
@@ -135,6 +137,8 @@ def from_flower_array(array: FlowerArray, key: str) -> Array:
     data = array.data
     try:
         shape, dtype = tuple(array.shape), np.dtype(array.dtype)
+        if len(shape) > MAX_DIMENSIONS or len(array.dtype) > MAX_KEY_LENGTH:  # nothing that size is to be cached
+            return array.numpy()
         header, _ = _npy_header(shape, dtype)
         if data.startswith(header) and not dtype.hasobject:
             return np.frombuffer(data, dtype, offset=len(header)).reshape(shape)
@@ -146,10 +150,7 @@ def from_flower_array(array: FlowerArray, key: str) -> Array:
 
 def array_record(keys: Sequence[str], arrays: Sequence[Array]) -> ArrayRecord:
     """Return named ``arrays`` as a record."""
-    record = ArrayRecord()  # filled key by key: its constructor copies each array once more
-    for key, array in zip(keys, arrays, strict=True):
-        record[key] = to_flower_array(array)
-    return record
+    return trusted_record(ArrayRecord, {k: to_flower_array(a) for k, a in zip(keys, arrays, strict=True)})
 
 
 def arrays_of(record: ArrayRecord) -> Arrays:

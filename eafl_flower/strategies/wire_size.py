@@ -6,6 +6,7 @@ takes longer than a small client trains, and the run needs only the size. Tests 
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
@@ -16,6 +17,7 @@ from eafl_flower.engines.flower_internals import CHUNK_BYTES
 
 SHA_BYTES = 64  # in hexadecimal
 MAX_SINT = 2**63 - 1
+MOST_CACHED = 100  # letters and dimensions of an array's description: a client may send any
 ARRAY_NAMES = len('{"dtype": , "shape": , "stype": , "arraychunk_ids": }')
 
 
@@ -41,11 +43,19 @@ def _record_bytes(record: Any) -> int:
 
 
 def _array_bytes(array: FlowerArray) -> int:
-    full, rest = divmod(len(array.data), CHUNK_BYTES)
+    described = array.dtype, array.stype, array.shape
+    compute = _described_bytes if sum(map(len, described)) > MOST_CACHED else _cached_bytes
+    return compute(*described, len(array.data))
+
+
+def _described_bytes(dtype: str, stype: str, shape: tuple[int, ...], data_bytes: int) -> int:
+    full, rest = divmod(data_bytes, CHUNK_BYTES)
     chunks = [CHUNK_BYTES] * full + [rest] * (rest > 0)
-    texts = (str(list(array.shape)), str(list(range(len(chunks)))))
-    body = ARRAY_NAMES + sum(map(len, texts)) + _json_bytes(array.dtype) + _json_bytes(array.stype)
+    body = ARRAY_NAMES + len(str(list(shape))) + len(str(list(range(len(chunks))))) + _json_bytes(dtype + stype) + 2
     return _with_header("Array", len(chunks), body) + sum(_with_header("ArrayChunk", 0, size) for size in chunks)
+
+
+_cached_bytes = lru_cache(maxsize=256)(_described_bytes)
 
 
 def _with_header(kind: str, num_children: int, body: int) -> int:
