@@ -1,7 +1,7 @@
 """The jobs under way: opened, sent, answered, and booked when they end."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
@@ -30,7 +30,12 @@ class Spent:
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of an event."""
-        return asdict(self)
+        return {
+            "energy_j": self.energy_j,
+            "uplink_bytes": self.uplink_bytes,
+            "uplink_framed_bytes": self.uplink_framed_bytes,
+            "downlink_bytes": self.downlink_bytes,
+        }
 
 
 class OpenJobs:

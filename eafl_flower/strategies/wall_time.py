@@ -61,7 +61,7 @@ class WallRun(FederatedRun):
         """Clients without a job are idle; jobs of a checkpoint are sent again, if their nodes are there."""
         self._last_seen_s = self.now_s()
         for job in list(self.jobs):
-            if job.client not in self.jobs.members or not self.jobs.send(job):
+            if job.client not in self.jobs.members or not (self.jobs.send(job) or self.mail.interrupted):
                 self._lose(job)
         for client in self.trainers:
             if client not in self._resting:

@@ -1,0 +1,255 @@
+"""The loop on the wall clock, with nodes that are threads. Delays are real; nothing asserted depends on them."""
+
+import numpy as np
+import pytest
+from threaded_grid import ThreadedGrid
+from toy_federation import Recorder, arrays_of_run, examples_of, initial, run_toy, step_of, toy_app
+
+from eafl_flower.codecs import Int8Codec
+from eafl_flower.engines import waiting
+from eafl_flower.errors import RunFailedError
+from eafl_flower.results.invariants import check_events
+from eafl_flower.strategies import EMAM, AsyncEMAM, wall_time
+
+
+@pytest.fixture(autouse=True)
+def no_long_pauses(monkeypatch):
+    monkeypatch.setattr(wall_time, "NODE_POLL_S", 0.02)
+    monkeypatch.setattr(wall_time, "REPLY_POLL_S", 0.02)
+    monkeypatch.setattr(waiting, "LONGEST_POLL_NETWORK_S", 0.005)
+
+
+@pytest.fixture
+def deploy():
+    grids = []
+
+    def make(app, num_nodes, **options):
+        grids.append(ThreadedGrid(app, num_nodes, **options))
+        return grids[-1]
+
+    yield make
+    for grid in grids:
+        grid.close()
+
+
+class Director(Recorder):
+    """Does something when a merge is told: a node goes or comes in the middle of a run."""
+
+    def __init__(self, acts):
+        super().__init__()
+        self.acts = acts
+
+    def write(self, event):
+        super().write(event)
+        if event["event"] == "merge" and (act := self.acts.pop(event["merge"], None)):
+            act()
+
+
+def run_deployed(grid, merges, **options):
+    options = {"backoff_s": 0.05, "timeout": 30.0, **options}
+    return run_toy(merges=merges, grid=grid, **options)
+
+
+def merged_by(recorder):
+    return {e["client"] for e in recorder.of("merge")}
+
+
+def test_replies_count_when_they_come(deploy):
+    """The slow node takes as long as many jobs of the others: nobody waits for it."""
+    grid = deploy(toy_app(), 3, delay=lambda client, number: 0.5 if client == 0 else 0.01)
+    run, recorder = run_deployed(grid, 30)
+    assert run.version == 30
+    check_events(recorder.events)
+    assert sum(e["client"] == 0 for e in recorder.of("merge")) < 10
+    times = [e["time_s"] for e in recorder.of("merge")]
+    assert times == sorted(times)
+
+
+def test_one_client_at_a_time_gives_the_arrays_of_virtual_time(deploy):
+    """Without concurrency the clock does not matter: the seed alone chooses the order."""
+    on_the_wall, recorder = run_deployed(deploy(toy_app(), 3), 12, concurrency=1)
+    virtual, expected = run_toy(3, 12, concurrency=1)
+    assert [e["client"] for e in recorder.of("merge")] == [e["client"] for e in expected.of("merge")]
+    assert on_the_wall.arrays_sha256() == virtual.arrays_sha256()
+
+
+def test_rounds_of_everybody_give_the_arrays_of_virtual_time(deploy):
+    """A barrier sums in the order of clients, whoever was first."""
+    codec = Int8Codec(block_size=4)
+    grid = deploy(toy_app(codec=codec), 4, delay=lambda client, number: 0.01 * ((client * 7 + number) % 4))
+    on_the_wall, _ = run_deployed(grid, 4, strategy=EMAM, codec=codec)
+    virtual, _ = run_toy(4, 4, strategy=EMAM, codec=codec)
+    assert on_the_wall.arrays_sha256() == virtual.arrays_sha256()
+
+
+def test_a_node_that_vanishes_is_a_lost_job_and_the_others_go_on(deploy):
+    grid = deploy(toy_app(), 3, delay=lambda client, number: 0.02)
+    recorder = Director({5: lambda: grid.stop(1)})
+    run, _ = run_deployed(grid, 40, recorder=recorder)
+    assert run.version == 40
+    assert run.tally.lost == len(recorder.of("lost")) <= 2
+    assert all(e["client"] == 1 for e in recorder.of("lost"))
+    assert 1 not in {e["client"] for e in recorder.of("merge")[-20:]}
+    assert np.isclose(run.ledger.total().energy_j, sum(e.get("energy_j", 0.0) for e in recorder.events))
+
+
+def test_a_node_that_joins_gets_jobs(deploy):
+    grid = deploy(toy_app(), 2, delay=lambda client, number: 0.01)
+    recorder = Director({20: lambda: grid.start(2, num_partitions=3)})
+    run, _ = run_deployed(grid, 80, recorder=recorder)
+    assert run.version == 80
+    assert merged_by(recorder) == {0, 1, 2}
+    assert run.in_flight == 3
+
+
+def test_a_node_that_returns_with_nothing_starts_afresh_and_says_so(deploy):
+    grid = deploy(toy_app(), 2, delay=lambda client, number: 0.01)
+
+    def restart():
+        grid.stop(1)
+        grid.start(1)
+
+    recorder = Director({15: restart})
+    run, _ = run_deployed(grid, 60, recorder=recorder)
+    assert run.version == 60
+    assert run.tally.states_lost == 1
+    assert 1 in {e["client"] for e in recorder.of("merge")[-10:]}
+
+
+def test_a_node_that_returns_goes_on_from_its_files(deploy, tmp_path):
+    grid = deploy(toy_app(state_dir=tmp_path), 2, delay=lambda client, number: 0.01)
+
+    def restart():
+        grid.stop(1)
+        grid.start(1)
+
+    recorder = Director({15: restart})
+    run, _ = run_deployed(grid, 60, recorder=recorder)
+    assert run.tally.states_lost == 0
+    jobs = [e["metrics"]["jobs"] for e in recorder.of("merge") if e["client"] == 1]
+    assert jobs == sorted(jobs)
+    assert jobs[-1] == len(jobs)
+
+
+def test_a_late_reply_is_counted_and_not_merged(deploy):
+    """The first job of client 0 is given up after 0.3 s; its answer comes at 0.6 s."""
+    grid = deploy(toy_app(), 2, delay=lambda client, number: 0.6 if (client, number) == (0, 1) else 0.02)
+    run, recorder = run_deployed(grid, 60, deadline_s=0.3)
+    assert run.tally.timed_out == len(recorder.of("timeout"))
+    assert (0, 1) in [(e["client"], e["counter"]) for e in recorder.of("timeout")]
+    assert run.tally.late >= 1
+    assert all((e["client"], e["counter"]) != (0, 1) for e in recorder.of("merge"))
+    assert 0 in merged_by(recorder)
+    check_events(recorder.events)
+
+
+def test_a_reply_that_comes_twice_counts_once(deploy):
+    grid = deploy(toy_app(), 3, twice=True, delay=lambda client, number: 0.005)
+    run, recorder = run_deployed(grid, 30)
+    check_events(recorder.events)
+    assert run.tally.updates == 30
+    assert run.tally.late >= 25  # each merge but perhaps the last has a twin
+
+
+def test_errors_of_clients_are_told_and_the_client_rests(deploy):
+    def broken(client, counter, arrays):
+        if client == 1:
+            raise ValueError("the disk is full")
+
+    grid = deploy(toy_app(train=broken), 3, delay=lambda client, number: 0.01)
+    run, recorder = run_deployed(grid, 40)
+    assert run.version == 40
+    assert 1 <= run.tally.errors < 10
+    assert recorder.of("error")[0]["reason"] == "error 2: ValueError: the disk is full"
+    assert merged_by(recorder) == {0, 2}
+
+
+def test_when_all_clients_fail_the_run_ends_with_their_words(deploy):
+    def broken(client, counter, arrays):
+        raise ValueError("wrong data")
+
+    with pytest.raises(RunFailedError, match=r"error budget 4.*wrong data"):
+        run_deployed(deploy(toy_app(train=broken), 2), 5, error_budget=4)
+
+
+def test_updates_that_are_not_finite_are_refused(deploy):
+    codec = Int8Codec(block_size=4)
+
+    def broken(client, counter, arrays):
+        return [a * np.nan for a in arrays] if counter == 2 else None
+
+    run, recorder = run_deployed(deploy(toy_app(codec=codec, train=broken), 2), 20, codec=codec)
+    assert run.tally.refused == 2
+    assert all(np.isfinite(a).all() for a in arrays_of_run(run))
+    assert {e["counter"] for e in recorder.of("refused")} == {2}
+
+
+def test_a_federation_that_is_gone_for_too_long_ends_the_run(deploy):
+    grid = deploy(toy_app(), 2, delay=lambda client, number: 0.01)
+
+    def stop():
+        grid.stop(0)
+        grid.stop(1)
+
+    with pytest.raises(RunFailedError, match=r"no node has been online for 0.5 s: \d+ merges made"):
+        run_deployed(grid, 500, recorder=Director({6: stop}), timeout=0.5)
+
+
+def test_too_few_nodes_at_the_start_end_the_run(deploy):
+    grid = deploy(toy_app(), 4, online=[0, 1])
+    with pytest.raises(RunFailedError, match=r"2 of 4 nodes answered within 0.3 s"):
+        AsyncEMAM(node_timeout_s=0.3).start(grid, initial(), num_rounds=3)
+
+
+def test_plain_nodes_get_numbers_behind_all_partitions_also_when_they_join(deploy):
+    grid = deploy(toy_app(plain=(1, 3)), 3, delay=lambda client, number: 0.01)
+    recorder = Director({20: lambda: grid.start(3)})
+    run, _ = run_deployed(grid, 80, recorder=recorder)
+    assert merged_by(recorder) == {0, 2, 3, 4}
+    plain = {client for client, member in run.jobs.members.items() if member.plain}
+    assert plain == {3, 4}
+
+
+def test_the_last_evaluation_asks_everybody_who_is_there(deploy):
+    grid = deploy(toy_app(), 3, delay=lambda client, number: 0.02)
+    recorder = Director({10: lambda: grid.stop(2)})
+    run, _ = run_deployed(grid, 20, recorder=recorder)
+    mean = float(arrays_of_run(run)[0].mean())
+    assert run.client_scores[20]["mean"] == pytest.approx(mean, rel=1e-6)
+    asked = [kind for node, kind in grid.pushed if kind == "evaluate"]
+    assert len(asked) == 2
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_the_run_goes_on_from_it(deploy, tmp_path):
+    app = toy_app(state_dir=tmp_path / "state")
+    grid = deploy(app, 3, delay=lambda client, number: 0.01)
+    options = {"checkpoint": tmp_path / "server.safetensors", "run_name": "wall"}
+
+    class Interrupting(Recorder):
+        def write(self, event):
+            super().write(event)
+            if event.get("merge") == 15:
+                grid.pull_messages = raising
+
+    def raising(ids):
+        raise KeyboardInterrupt
+
+    recorder = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        run_deployed(grid, 40, recorder=recorder, **options)
+    assert (tmp_path / "server.safetensors").exists()
+    second = deploy(app, 3, delay=lambda client, number: 0.01)
+    run, after = run_deployed(second, 40, resume=True, **options)
+    assert run.version == 40
+    counts = {}
+    for event in recorder.of("merge") + after.of("merge"):
+        counts[event["client"]] = counts.get(event["client"], 0) + 1
+        assert event["metrics"]["jobs"] == counts[event["client"]]
+    assert run.tally.states_lost == 0
+
+
+def test_examples_and_steps_are_as_in_virtual_time(deploy):
+    run, recorder = run_deployed(deploy(toy_app(), 2), 1, strategy=EMAM, alpha=1.0)
+    assert {e["num_examples"] for e in recorder.of("merge")} == {examples_of(0), examples_of(1)}
+    mean = (examples_of(0) * step_of(0) + examples_of(1) * step_of(1)) / 15
+    np.testing.assert_allclose(arrays_of_run(run)[1], mean, rtol=1e-6)
