@@ -1,0 +1,239 @@
+"""A run that was stopped anywhere and resumed equals one that never stopped."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from flwr.app import ArrayRecord
+from toy_federation import Recorder, network, run_toy, toy_app
+
+from eafl_flower.aggregation.reference import FedBuff
+from eafl_flower.build import build_client_app, build_source
+from eafl_flower.codecs import Int8Codec
+from eafl_flower.config import RunConfig
+from eafl_flower.engines.inline import InlineGrid
+from eafl_flower.errors import CheckpointError
+from eafl_flower.experiment import train
+from eafl_flower.rng import generator
+from eafl_flower.simulation.churn import OnOff
+from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy, StopRule
+from eafl_flower.strategies.snapshot import Snapshot
+
+CODEC = Int8Codec(block_size=4)
+
+
+class Killed(BaseException):
+    """As if the process had died: nothing gets a chance to write anything."""
+
+
+def sometimes_broken(client, counter, arrays):
+    if (client + 3 * counter) % 11 == 0:
+        raise ValueError("out of order")
+    return [a * np.nan for a in arrays] if (client + counter) % 13 == 0 else None
+
+
+def everything(tmp_path, **options):
+    """Churn, slow clients, deadlines, errors, refusals, int8 and evaluations."""
+    return {
+        **{"strategy": AsyncEMAM, "codec": CODEC, "concurrency": 4, "seed": 5, "deadline_s": 1.0},
+        "network": network(slowdown=(1.0, 8.0, 30.0, 60.0)),
+        "churn": OnOff(seed=3, mean_on_s=4.0, mean_off_s=0.7),
+        **{"evaluate_every": 20, "evaluate_first": True, "checkpoint_every": 7, "run_name": "toy"},
+        "checkpoint": tmp_path / "server.safetensors",
+        **options,
+    }
+
+
+def go(tmp_path, merges, recorder, **options):
+    app = toy_app(codec=CODEC, train=sometimes_broken, state_dir=tmp_path / "state")
+    return run_toy(6, merges, app=app, recorder=recorder, **everything(tmp_path, **options))[0]
+
+
+METHODS = {
+    "asynchronous": {},
+    "barrier": {"strategy": EMAM, "concurrency": 3},
+    "buffered": {
+        "strategy": lambda **options: AsynchronousStrategy(lambda _: FedBuff(buffer_size=3), **options),
+        "concurrency": 5,
+    },
+    "plain arrays": {"codec": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "num_random"),
+    [("asynchronous", 0), ("barrier", 0), *(pytest.param(m, 12, marks=pytest.mark.slow) for m in METHODS)],
+)
+def test_a_run_killed_at_any_event_and_resumed_equals_one_that_was_not(tmp_path, method, num_random):
+    options, merges = METHODS[method], 60 if method in ("asynchronous", "plain arrays") else 22
+    undisturbed = Recorder()
+    expected = go(tmp_path / "undisturbed", merges, undisturbed, **options)
+    kinds = {e["event"] for e in undisturbed.events}
+    assert {"start", "merge", "lost", "error", "refused", "evaluate", "checkpoint", "stop"} <= kinds
+    places = generator(1, "kills", method).choice(len(undisturbed.events), num_random, replace=False)
+    first = {e["event"]: i for i, e in reversed(list(enumerate(undisturbed.events)))}
+    last = {e["event"]: i for i, e in enumerate(undisturbed.events)} if num_random else {}
+    for place in sorted({*map(int, places), *first.values(), *last.values()}):
+        folder = tmp_path / str(place)
+        recorder = Recorder(stop_at=place, error=Killed)
+        with pytest.raises(Killed):
+            go(folder, merges, recorder, **options)
+        has_one = (folder / "server.safetensors").exists()
+        if not has_one:
+            recorder.events.clear()
+        run = go(folder, merges, recorder, resume=has_one, **options)
+        assert run.arrays_sha256() == expected.arrays_sha256(), place
+        assert recorder.told() == undisturbed.told(), place
+        assert run.tally == expected.tally
+        assert run.tally.states_lost == 0
+        assert run.client_scores == expected.client_scores
+        assert run.ledger.total() == expected.ledger.total()
+        assert run.result.evaluate_metrics_clientapp == expected.result.evaluate_metrics_clientapp
+
+
+def test_a_run_killed_again_and_again_gets_there(tmp_path):
+    undisturbed = Recorder()
+    expected = go(tmp_path / "undisturbed", 60, undisturbed)
+    recorder, resume, kills = Recorder(), False, 0
+    while True:
+        recorder.stop_at, recorder.error = len(recorder.events) + 15, Killed
+        try:
+            run = go(tmp_path / "killed", 60, recorder, resume=resume)
+            break
+        except Killed:
+            resume, kills = (tmp_path / "killed" / "server.safetensors").exists(), kills + 1
+    assert kills > 3
+    assert run.arrays_sha256() == expected.arrays_sha256()
+    assert recorder.told() == undisturbed.told()
+
+
+def test_a_run_that_has_ended_can_be_resumed_and_ends_the_same_way(tmp_path):
+    stop = StopRule(metric="mean", target=3.0)
+    recorder = Recorder()
+    expected = go(tmp_path, 1000, recorder, stop=stop, evaluate_every=7)
+    assert expected.stop_reason.startswith("mean reached")
+    told = recorder.told()
+    again = go(tmp_path, 1000, recorder, stop=stop, evaluate_every=7, resume=True)
+    assert again.arrays_sha256() == expected.arrays_sha256()
+    assert again.stop_reason == expected.stop_reason
+    assert recorder.told() == told
+
+
+@pytest.mark.parametrize("place", ["training", "evaluation", "pushing"])
+def test_ctrl_c_anywhere_leaves_a_checkpoint_from_which_the_run_goes_on(tmp_path, place):
+    """The interrupt comes out of the grid, as from a client in this thread or from an engine in another."""
+    undisturbed = Recorder()
+    expected = go(tmp_path / "undisturbed", 60, undisturbed)
+    app = toy_app(codec=CODEC, train=sometimes_broken, state_dir=tmp_path / "state")
+    calls = []
+
+    def interrupting(message, context):
+        calls.append(message.metadata.message_type)
+        if place == "training" and len(calls) == 60:
+            raise KeyboardInterrupt
+        if place == "evaluation" and calls.count("evaluate") == 15:
+            raise KeyboardInterrupt
+        return app(message, context)
+
+    grid = InlineGrid(interrupting, 6)
+    if place == "pushing":
+        push, pushed = grid.push_messages, []
+
+        def push_messages(messages):
+            pushed.append(1)
+            if len(pushed) == 70:
+                raise KeyboardInterrupt
+            return push(messages)
+
+        grid.push_messages = push_messages
+    recorder = Recorder()
+    options = everything(tmp_path, checkpoint_every=0)
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(merges=60, grid=grid, recorder=recorder, **options)
+    assert recorder.events[-1]["event"] != "stop"
+    run, _ = run_toy(merges=60, grid=InlineGrid(app, 6), recorder=recorder, resume=True, **options)
+    assert run.arrays_sha256() == expected.arrays_sha256()
+    assert recorder.told() == [e for e in undisturbed.told() if e["event"] != "checkpoint"]
+
+
+def test_a_run_without_a_file_for_checkpoints_ends_at_ctrl_c(tmp_path):
+    def interrupting(client, counter, arrays):
+        if counter == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(3, 30, app=toy_app(train=interrupting))
+
+
+PRIVATE = {
+    **{"data.clients": 6, "data.unseen": 2, "data.rows-per-client": 32, "task.hidden": "8,8", "strategy.merges": 80},
+    **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "clients.slowdown": "1,2,4,8", "evaluate.every": 25},
+    **{"checkpoint.every": 9, "strategy.concurrency": 3},
+}
+
+
+def test_private_heads_churn_and_int8_survive_a_kill(tmp_path):
+    config = RunConfig.from_flat(PRIVATE)
+
+    def go(folder, recorder, **options):
+        grid = InlineGrid(build_client_app(config, folder / "state"), build_source(config).num_clients)
+        return train(config, grid, observer=recorder, checkpoint=folder / "server.safetensors", **options)
+
+    undisturbed = Recorder()
+    expected = go(tmp_path / "undisturbed", undisturbed)
+    assert expected.tally.lost > 0
+    recorder = Recorder(stop_at=60, error=Killed)
+    with pytest.raises(Killed):
+        go(tmp_path / "killed", recorder)
+    run = go(tmp_path / "killed", recorder, resume=True)
+    assert run.arrays_sha256() == expected.arrays_sha256()
+    assert recorder.told() == undisturbed.told()
+    assert run.client_scores == expected.client_scores  # of the private heads, too
+
+
+def test_a_resumed_run_without_the_clients_states_says_so(tmp_path):
+    recorder = Recorder(stop_at=60, error=Killed)
+    with pytest.raises(Killed):
+        go(tmp_path, 60, recorder)
+    app = toy_app(codec=CODEC, train=sometimes_broken)  # no folder: their states died with them
+    run, _ = run_toy(6, 60, app=app, recorder=recorder, resume=True, **everything(tmp_path))
+    assert run.tally.states_lost > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"run_name": "other"}, r"belongs to run 'toy' with seed 5, not to 'other' with seed 5"),
+        ({"seed": 6}, r"belongs to run 'toy' with seed 5, not to 'toy' with seed 6"),
+        ({"strategy": lambda **options: AsynchronousStrategy(lambda _: FedBuff(), **options)}, "fields"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, message):
+    go(tmp_path, 8, Recorder())
+    with pytest.raises(CheckpointError, match=message):
+        go(tmp_path, 20, Recorder(), resume=True, **change)
+
+
+def test_a_checkpoint_of_a_larger_federation_is_refused(tmp_path):
+    go(tmp_path, 20, Recorder())
+    app = toy_app(codec=CODEC, state_dir=tmp_path / "state")
+    with pytest.raises(CheckpointError, match=r"clients \[.*\] of the checkpoint are not in the federation"):
+        run_toy(3, 40, app=app, resume=True, **everything(tmp_path))
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    go(tmp_path, 8, Recorder())
+    options = everything(tmp_path)
+    strategy = options.pop("strategy")(resume=True, **options)
+    with pytest.raises(CheckpointError, match="holds a model with other arrays"):
+        strategy.start(InlineGrid(toy_app(codec=CODEC), 6), ArrayRecord([np.zeros(5, np.float32)]), num_rounds=9)
+
+
+def test_a_snapshot_holds_all_that_changes():
+    """Whoever adds state to a run must store it: this list is what is known to be made anew."""
+    run, _ = run_toy(2, 3)
+    made_anew = {"plan", "options", "keys", "initial", "layout", "raw_bytes", "mail", "reader", "aggregator"}
+    made_anew |= {"trainers", "in_flight", "num_partitions", "churn", "result", "_began_s"}
+    stored_as = {"state": "aggregator", "queue": "queue", "jobs": "jobs"}
+    names = {stored_as.get(name, name) for name in vars(run) if name not in made_anew}
+    assert names <= {f.name for f in dataclasses.fields(Snapshot)}
