@@ -15,6 +15,7 @@ from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.results.baselines import collect_baselines
 from eafl_flower.results.observer import Event, Fanout, Observer
+from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, scores_of, summarize
 from eafl_flower.strategies.records import array_record, arrays_of
@@ -23,6 +24,7 @@ from eafl_flower.tasks.no_communication import no_communication
 from eafl_flower.types import digest
 
 CHECKPOINT = "server.safetensors"
+LONGEST_FAREWELL_S = 60.0  # of a server that is about to end
 
 
 def run_experiment(
@@ -94,18 +96,25 @@ def run_experiment(
 
 def run_in_server_app(grid: Grid, context: Context) -> None:
     """Run the experiment of Flower's run configuration: what ``flwr run`` does."""
+    config = config_of(context)
+    if not config.checkpoint.resume:
+        run_dir = RunDirectory.create(Path(config.results.dir).absolute(), config.name)
+        run_dir.write_config(config.to_toml())
+    else:
+        run_dir = RunDirectory.open(config.checkpoint.resume)
+    with owned(run_dir.path, wait_s=LONGEST_FAREWELL_S):
+        _conduct_in_server_app(config, grid, run_dir)
+
+
+def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory) -> None:
     from rich.console import Console
 
     from eafl_flower.results.console import ConsoleObserver
     from eafl_flower.results.tables import print_results
 
-    config = config_of(context)
-    if resume := bool(config.checkpoint.resume):
-        run_dir = RunDirectory.open(config.checkpoint.resume)
+    resume = bool(config.checkpoint.resume)
+    if resume:
         config = _resumed(RunConfig.from_toml(run_dir.config_path), config)
-    else:
-        run_dir = RunDirectory.create(Path(config.results.dir).absolute(), config.name)
-        run_dir.write_config(config.to_toml())
     console = Console(highlight=False)
     observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
     try:

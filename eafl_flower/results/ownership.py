@@ -1,0 +1,51 @@
+"""One process at a time writes to a run directory."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eafl_flower.errors import CheckpointError
+
+try:
+    import fcntl
+except ImportError:  # a system without it: nobody is kept out
+    fcntl = None  # type: ignore[assignment]
+
+POLL_S = 0.2
+
+
+@contextmanager
+def owned(folder: Path, *, wait_s: float) -> Iterator[None]:
+    """Own the run directory ``folder`` until the end of the block; the lock dies with the process.
+
+    A server that lost its SuperLink lives on until a new one turns it away, and then writes a last
+    checkpoint: who goes on with its run waits for that.
+
+    Parameters
+    ----------
+    folder
+        The run directory; the file ``owner`` in it is locked.
+    wait_s
+        Longest wait for another process to end [s].
+
+    Raises
+    ------
+    CheckpointError
+        If another process still owns the run.
+    """
+    deadline = time.monotonic() + wait_s
+    with (folder / "owner").open("wb") as file:
+        while fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    msg = f"another process is still at work on the run in {folder}: stop it, then resume"
+                    raise CheckpointError(msg) from error
+                time.sleep(POLL_S)
+            except OSError:
+                break  # a file system without locks
+            else:
+                break
+        yield
