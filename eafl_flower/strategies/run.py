@@ -113,6 +113,7 @@ class FederatedRun:
                 while True:
                     self.settle()
                     if self.done:
+                        self.checkpoint()  # what comes after training may be interrupted, too
                         return self.finish()
                     self.advance()
                     if self.mail.interrupted:

@@ -1,0 +1,123 @@
+"""Processes that really die: SIGKILL at random merges, and Ctrl-C."""
+
+import json
+import multiprocessing
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from eafl_flower.rng import generator
+
+ROOT = Path(__file__).parent.parent
+MERGES = 160
+SETTINGS = {
+    **{"name": "killed", "data.clients": 8, "data.unseen": 2, "data.rows-per-client": 32, "task.hidden": "8,8"},
+    **{"strategy.merges": MERGES, "strategy.concurrency": 4, "clients.slowdown": "1,2,4", "evaluate.every": 40},
+    **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "checkpoint.every": 10, "results.baselines": "none"},
+}
+
+
+def merges_in(folder):
+    path = folder / "events.jsonl"
+    return path.read_bytes().count(b'"event":"merge"') if path.exists() else 0
+
+
+def events_of(folder):
+    lines = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in e.items() if not k.endswith("wall_s")} for e in lines]
+
+
+def summary_of(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+def wait_until(condition, is_alive):
+    while is_alive() and not condition():
+        time.sleep(0.0005)
+
+
+@pytest.fixture
+def processes():
+    """Processes that start with everything imported, and share nothing with this one."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["killed_run", "torch", "eafl_flower.data.idm", "eafl_flower.tasks.tabular"])
+    yield context
+    sys.path.remove(str(Path(__file__).parent))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_runs_killed_at_twenty_random_merges_end_as_if_nothing_had_happened(tmp_path, processes):
+    import killed_run
+
+    def start(folder, resume):
+        # the same name of the directory in each case: it is the name of the run
+        process = processes.Process(target=killed_run.work, args=(SETTINGS, str(folder), resume))
+        process.start()
+        return process
+
+    undisturbed = tmp_path / "undisturbed" / "run"
+    first = start(undisturbed, resume=False)
+    first.join()
+    assert first.exitcode == 0
+    expected, told = summary_of(undisturbed), events_of(undisturbed)
+    assert expected["lost"] > 0
+    places = sorted(int(k) for k in generator(7, "kills").choice(range(11, MERGES - 20), 20, replace=False))
+    for place in places:
+        folder = tmp_path / str(place) / "run"
+        process = start(folder, resume=False)
+        wait_until(lambda folder=folder, place=place: merges_in(folder) >= place, process.is_alive)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the run ended before it was killed"
+        assert not (folder / "summary.json").exists()
+        resumed = start(folder, resume=True)
+        resumed.join()
+        assert resumed.exitcode == 0
+        summary = summary_of(folder)
+        for key in ("arrays_sha256", "order_sha256", "energy_j", "uplink_bytes", "downlink_bytes", "accuracy", "lost"):
+            assert summary[key] == expected[key], (place, key)
+        assert events_of(folder) == told
+
+
+def script(*arguments):
+    command = [sys.executable, str(ROOT / "run_simulation.py"), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", [0, 60])
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, place):
+    """Without checkpoints on schedule, at the start or in the middle."""
+    settings = {**SETTINGS, "checkpoint.every": 0}
+    arguments = ["emam", *[f"--set={key}={value}" for key, value in settings.items()]]
+    whole = script(*arguments, "--out", str(tmp_path / "whole"))
+    assert whole.communicate()[1] == ""
+    assert whole.returncode == 0
+    process = script(*arguments, "--out", str(tmp_path / "cut"))
+    cut = tmp_path / "cut"
+
+    def begun():  # not before the loop has: the first event is written when the clients are there
+        logs = [f for f in cut.glob("killed-*/events.jsonl") if f.stat().st_size]
+        return any(merges_in(log.parent) >= place for log in logs)
+
+    wait_until(begun, lambda: process.poll() is None)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130, told
+    command = re.search(r"interrupted; go on with: (.*)", told)[1]
+    resume = shlex.split(command)[2:]
+    assert resume[0] == "--resume"
+    again = script(*resume)
+    assert again.communicate()[1] == ""
+    assert again.returncode == 0
+    (folder,), (undisturbed,) = cut.glob("killed-*"), (tmp_path / "whole").glob("killed-*")
+    assert summary_of(folder)["arrays_sha256"] == summary_of(undisturbed)["arrays_sha256"]
+    assert events_of(folder) == events_of(undisturbed)
