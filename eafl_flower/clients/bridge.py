@@ -16,6 +16,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
 from eafl_flower.clients.partition import partition_of
+from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import ClientFailedError, ProtocolError
 from eafl_flower.strategies.records import (
     ARRAYS,
@@ -71,9 +72,8 @@ def numpy_client_app(
             result = client.fit(list(arrays), config)
         new, num_examples, metrics = _triple(result, "fit", "(list of arrays, number of examples, dict of metrics)")
         records = _metric_records(metrics, "fit", {NUM_EXAMPLES: _count(num_examples, "fit")})
-        return Message(
-            RecordDict({ARRAYS: array_record(keys, _checked(new, arrays, keys)), **records}), reply_to=message
-        )
+        content = {ARRAYS: array_record(keys, _checked(new, arrays, keys)), **records}
+        return Message(trusted_record(RecordDict, content), reply_to=message)
 
     @app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
@@ -88,7 +88,7 @@ def numpy_client_app(
         first: dict[str, Any] = {NUM_EXAMPLES: _count(num_examples, "evaluate")}
         if loss is not None:  # None: this client measures other things
             first["loss"] = loss
-        return Message(RecordDict(dict(_metric_records(metrics, "evaluate", first))), reply_to=message)
+        return Message(trusted_record(RecordDict, _metric_records(metrics, "evaluate", first)), reply_to=message)
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
@@ -98,16 +98,15 @@ def numpy_client_app(
         else:
             client = _client(client_fn, context)
             known = {NUM_EXAMPLES: getattr(client, "num_examples", 1), "trains": getattr(client, "trains", True)}
-        metrics = MetricRecord(
-            {
-                "partition-id": partition,
-                "num-partitions": count,
-                NUM_EXAMPLES: _count(known.get(NUM_EXAMPLES, 1), "roster_fn"),
-                "trains": int(known.get("trains", 1)),
-            }
-        )
-        roster = ConfigRecord({"kind": str(known.get("kind", "full"))})
-        return Message(RecordDict({METRICS: metrics, ROSTER: roster}), reply_to=message)
+        metrics = {
+            "partition-id": partition,
+            "num-partitions": count,
+            NUM_EXAMPLES: _count(known.get(NUM_EXAMPLES, 1), "roster_fn"),
+            "trains": int(known.get("trains", 1)),
+        }
+        roster = {"kind": str(known.get("kind", "full"))}
+        content = {METRICS: trusted_record(MetricRecord, metrics), ROSTER: trusted_record(ConfigRecord, roster)}
+        return Message(trusted_record(RecordDict, dict(content)), reply_to=message)
 
     return app
 
@@ -211,7 +210,7 @@ def _metric_records(metrics: Any, method: str, first: Mapping[str, Any]) -> dict
                 "expected a number, bool, str or bytes"
             )
             raise ProtocolError(msg)
-    records: dict[str, MetricRecord | ConfigRecord] = {METRICS: MetricRecord(dict(numbers))}
+    records: dict[str, MetricRecord | ConfigRecord] = {METRICS: trusted_record(MetricRecord, numbers)}
     if others:
         records[OTHER_METRICS] = ConfigRecord(dict(others))
     return records

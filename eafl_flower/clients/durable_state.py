@@ -22,7 +22,7 @@ import safetensors.numpy
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
-from eafl_flower.engines.flower_internals import copy_records
+from eafl_flower.engines.flower_internals import copy_record, trusted_record
 from eafl_flower.errors import ProtocolError
 from eafl_flower.strategies.records import RUN_NAME, STATE_LOST, TERMS, JobTerms, array_record, arrays_of, terms_of
 
@@ -63,7 +63,7 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
         folder = _folder(state_dir, context, terms)
         stored = dict(context.state.items())
         start, lost = _state_at(stored, terms, folder)
-        context.state = RecordDict(_copies(start))
+        context.state = trusted_record(RecordDict, {name: copy_record(record) for name, record in start.items()})
         try:
             reply = call_next(message, context)
             if kind == MessageType.TRAIN:
@@ -74,17 +74,20 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
                 stored = {
                     **trained,
                     **{PREVIOUS + name: record for name, record in start.items()},
-                    COUNTER: ConfigRecord(
-                        {"run": terms.run, "current": terms.counter, "previous": terms.load, "durable": terms.durable}
-                    ),
+                    COUNTER: _counters(terms),
                 }
         finally:
-            context.state = RecordDict(stored)
+            context.state = trusted_record(RecordDict, stored)
         if lost and reply.has_content():
             reply.content[TERMS] = ConfigRecord({STATE_LOST: True})
         return reply
 
     return mod
+
+
+def _counters(terms: JobTerms) -> ConfigRecord:
+    values = {"run": terms.run, "current": terms.counter, "previous": terms.load, "durable": terms.durable}
+    return trusted_record(ConfigRecord, values)
 
 
 def _state_at(stored: Records, terms: JobTerms, folder: Path | None) -> tuple[Records, bool]:
@@ -99,11 +102,6 @@ def _state_at(stored: Records, terms: JobTerms, folder: Path | None) -> tuple[Re
             return {k.removeprefix(PREVIOUS): v for k, v in stored.items() if k.startswith(PREVIOUS)}, False
     found = None if folder is None else _read(_path(folder, terms.load))
     return ({}, True) if found is None else (found, False)
-
-
-def _copies(records: Records) -> Records:
-    """Return records that may be changed without changing ``records``; the array bytes are shared."""
-    return dict(copy_records(RecordDict(records)).items())
 
 
 def _folder(state_dir: str | Path | None, context: Context, terms: JobTerms) -> Path | None:

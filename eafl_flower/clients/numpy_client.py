@@ -69,9 +69,14 @@ def federated_client_fn(
     key_of
         Returns the configuration that a context asks for; equal keys share a workload.
     """
+    last: tuple[K, Workload] | None = None  # hashing a configuration costs more than a small client's first step
 
     def client_fn(context: Context) -> FederatedClient:
-        return FederatedClient(_workload(build, key_of(context)), context)
+        nonlocal last
+        key = key_of(context)
+        if last is None or last[0] is not key:
+            last = key, _workload(build, key)
+        return FederatedClient(last[1], context)
 
     return client_fn
 

@@ -29,9 +29,10 @@ class Base:
     payload_bytes: int
     framed_bytes: int
 
-    def content(self) -> RecordDict:
-        """Return a new RecordDict holding the arrays; the record itself is shared and never changed."""
-        return RecordDict({ARRAYS if self.payload is None else CODED: self.record})
+    @property
+    def name(self) -> str:
+        """Name of the record in a message; messages share the record, nobody changes it."""
+        return ARRAYS if self.payload is None else CODED
 
 
 class Downlink:

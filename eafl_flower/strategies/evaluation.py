@@ -12,9 +12,7 @@ from eafl_flower.strategies.mailbox import Interrupted
 from eafl_flower.strategies.open_jobs import OpenJobs
 from eafl_flower.strategies.records import (
     NUM_EXAMPLES,
-    TERMS,
     single_metric_record,
-    terms_record,
 )
 from eafl_flower.strategies.replies import reason_of, scores_of
 from eafl_flower.strategies.wire_size import framed_bytes
@@ -36,8 +34,7 @@ def evaluate_on_clients(
     base = jobs.downlink.encode(version, served)
     asked: list[tuple[int, str]] = []
     for client in clients:
-        content = jobs.content(client, base, config, version)
-        content[TERMS] = terms_record(jobs.terms(client, 0, int(jobs.table.state[client])))
+        content = jobs.content(jobs.terms(client, 0, int(jobs.table.state[client])), base, config, version)
         asked.append((client, jobs.mail.push(jobs.members[client].node_id, content, MessageType.EVALUATE, version)))
     replies: list[tuple[int, Message | None]] = []
     timeout_s = jobs.mail.timeout_s

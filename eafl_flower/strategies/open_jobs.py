@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 
 from eafl_flower.energy.ledger import Ledger
+from eafl_flower.engines.flower_internals import copy_record, trusted_record
 from eafl_flower.rng import generator
 from eafl_flower.simulation.price import JobPrice
 from eafl_flower.strategies.downlink import Base, Downlink
 from eafl_flower.strategies.job import ClientTable, IdleClients, InFlight, Job
 from eafl_flower.strategies.mailbox import Mailbox
 from eafl_flower.strategies.plan import Plan
-from eafl_flower.strategies.records import CONFIG, TERMS, JobTerms, array_record, terms_record
+from eafl_flower.strategies.records import ARRAYS, CONFIG, TERMS, JobTerms, array_record, terms_record
 from eafl_flower.strategies.replies import sizes_of
 from eafl_flower.strategies.roster import Member
 from eafl_flower.types import Arrays, Work
@@ -108,21 +109,21 @@ class OpenJobs:
 
     def send(self, job: Job) -> bool:
         """Push the message of ``job``; return False if its node is not there."""
-        content = self.content(job.client, self.downlink[job.base_version], self._train_config, job.base_version)
-        content[TERMS] = terms_record(self.terms(job.client, job.counter, job.load))
+        base, terms = self.downlink[job.base_version], self.terms(job.client, job.counter, job.load)
+        content = self.content(terms, base, self._train_config, job.base_version)
         node_id = self.members[job.client].node_id
         message_id = self.mail.push(node_id, content, MessageType.TRAIN, job.base_version)
         self.wires[job.client] = InFlight(message_id)
         return bool(message_id)
 
-    def content(self, client: int, base: Base, config: ConfigRecord, version: int) -> RecordDict:
-        """Return arrays and configuration of a message; a plain client gets plain arrays."""
-        if base.payload is not None and self._is_plain(client):
-            content = RecordDict({"arrays": array_record(self.keys, base.arrays)})
-        else:
-            content = base.content()
-        content[CONFIG] = ConfigRecord({**config, "server-round": version})
-        return content
+    def content(self, terms: JobTerms, base: Base, config: ConfigRecord, version: int) -> RecordDict:
+        """Return arrays, configuration and terms of a message; a plain client gets plain arrays."""
+        arrays: tuple[str, ArrayRecord | ConfigRecord] = (base.name, base.record)
+        if base.payload is not None and self._is_plain(terms.client):
+            arrays = ARRAYS, array_record(self.keys, base.arrays)
+        config = copy_record(config)
+        config["server-round"] = version
+        return trusted_record(RecordDict, dict([arrays, (CONFIG, config), (TERMS, terms_record(terms))]))
 
     def terms(self, client: int, counter: int, load: int) -> JobTerms:
         """Return the terms of a message."""
