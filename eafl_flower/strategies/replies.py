@@ -27,6 +27,8 @@ from eafl_flower.strategies.records import (
 from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays, Layout, Update
 
+MOST_WORDS = 1000
+_FLOWERS_WORDS = "ClientAppException occurred. Message: "
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -83,7 +85,7 @@ class UpdateReader:
         coded = config_record(content, CODED)
         if coded is not None and self._codec is not None:
             if isinstance(reason := coded.get(REFUSED), str):
-                msg = f"client {job.client} has no update to send: {last_line(reason)}"
+                msg = f"client {job.client} has no update to send: {words_of(reason)}"
                 raise UpdateRefusedError(msg)
             payload = coded.get("payload")
             if not isinstance(payload, bytes):
@@ -126,13 +128,24 @@ def reason_of(reply: Message | None) -> str:
     """Return why there is no result, in the client's own words if it has any."""
     if reply is None:
         return "no answer in time"
-    return f"error {reply.error.code}: {last_line(reply.error.reason)}"
+    return f"error {reply.error.code}: {words_of(reply.error.reason)}"
 
 
-def last_line(reason: str | None) -> str:
-    """Return the last line of a reason: of a traceback, the exception."""
-    lines = [line.strip() for line in _ANSI.sub("", reason or "").splitlines() if line.strip()]
-    return lines[-1] if lines else "no reason given"
+def words_of(reason: str | None) -> str:
+    """Return what the client said, in one line: of a traceback, the exception.
+
+    Our engines begin with it, Flower's simulation puts it into a traceback of its own, with colours and
+    quotes around, and a plain traceback ends with it.
+    """
+    text = _ANSI.sub("", reason or "").strip()
+    _, found, said = text.rpartition(_FLOWERS_WORDS)
+    if found:
+        text = said.removesuffix("'>")
+    else:
+        said, found, _ = text.partition("\nTraceback (most recent call last)")
+        text = said if found else text.rpartition("\n")[2]
+    words = " ".join(text.split())
+    return words[:MOST_WORDS] if words else "no reason given"
 
 
 def _minus(new: Arrays, base: Arrays, whose: str) -> Arrays:

@@ -66,7 +66,7 @@ def toy_app(*, codec=None, state_dir=None, train=None, spoil=None, plain=(), tra
         return spoil(client, counter, reply) if message.metadata.message_type == "train" else reply
 
     mods = [] if spoil is None else [spoiling]
-    mods += [durable_state_mod(state_dir)]
+    mods += [durable_state_mod(state_dir, power_safe=False)]
     mods += [] if codec is None else [compression_mod(codec)]
     app = ClientApp(mods=mods)
 

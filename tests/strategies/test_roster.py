@@ -1,0 +1,75 @@
+import pytest
+from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from eafl_flower.engines import InlineGrid
+from eafl_flower.errors import ProtocolError, RunFailedError
+from eafl_flower.strategies.roster import take_roster
+
+
+def answering(metrics_of):
+    """A ClientApp whose answer to the query depends on its place on the grid."""
+    app = ClientApp()
+
+    @app.query()
+    def query(message, context):
+        metrics = metrics_of(context.node_config["partition-id"])
+        if metrics is None:
+            raise ValueError("no roster here")
+        content = {"metrics": MetricRecord(metrics), "roster": ConfigRecord({"kind": "delta"})}
+        return Message(RecordDict(content), reply_to=message)
+
+    return app
+
+
+def metrics(client, total, examples=7, **others):
+    return {"partition-id": client, "num-partitions": total, "num-examples": examples, **others}
+
+
+def roster(metrics_of, num_nodes, *, min_nodes=1, timeout_s=5.0):
+    return take_roster(InlineGrid(answering(metrics_of), num_nodes), min_nodes=min_nodes, timeout_s=timeout_s)
+
+
+def test_clients_are_ordered_by_partition_whatever_their_node_ids():
+    found = roster(lambda place: metrics(3 - place, 4, 10 * place, trains=place % 2), 4)
+    assert [m.client for m in found.members] == [0, 1, 2, 3]
+    assert [m.node_id for m in found.members] == [5, 4, 3, 2]
+    assert [m.num_examples for m in found.members] == [30, 20, 10, 0]
+    assert [m.trains for m in found.members] == [True, False, True, False]
+    assert not any(m.plain for m in found.members)
+    assert found.num_partitions == 4
+
+
+def test_plain_clients_come_after_all_partitions_in_the_order_of_their_node_ids():
+    found = roster(lambda place: metrics(place, 5) if place in (0, 4) else None, 5)
+    assert [(m.client, m.plain) for m in found.members] == [(0, False), (4, False), (5, True), (6, True), (7, True)]
+    assert [m.num_examples for m in found.members[2:]] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"num-examples": 3},
+        metrics(-1, 3),
+        metrics(3, 3),
+        metrics(1.5, 3),
+        metrics(1, 3, -4),
+        metrics(1, 3, float("nan")),
+        metrics(1, 3, 2**63),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_one_of_a_plain_client(broken):
+    found = roster(lambda place: broken if place == 1 else metrics(place, 3), 3)
+    assert [(m.client, m.plain) for m in found.members] == [(0, False), (2, False), (3, True)]
+
+
+def test_two_nodes_with_one_partition_are_an_error():
+    with pytest.raises(ProtocolError, match="nodes 2 and 3 both have partition-id 0: give each SuperNode its own"):
+        roster(lambda place: metrics(0, 2), 2)
+
+
+def test_as_many_nodes_are_waited_for_as_the_clients_say_there_are():
+    with pytest.raises(RunFailedError, match=r"2 of 3 nodes answered within 0.1 s: start the others or expect fewer"):
+        roster(lambda place: metrics(place, 3), 2, timeout_s=0.1)
+    with pytest.raises(RunFailedError, match=r"2 of 4 nodes answered"):
+        roster(lambda place: None, 2, min_nodes=4, timeout_s=0.1)
