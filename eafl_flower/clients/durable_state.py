@@ -22,7 +22,7 @@ import safetensors.numpy
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
-from eafl_flower.engines.flower_internals import copy_record, trusted_record
+from eafl_flower.engines.flower_internals import copy_records, trusted_record
 from eafl_flower.errors import ProtocolError
 from eafl_flower.strategies.records import RUN_NAME, STATE_LOST, TERMS, JobTerms, array_record, arrays_of, terms_of
 
@@ -63,7 +63,7 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
         folder = _folder(state_dir, context, terms)
         stored = dict(context.state.items())
         start, lost = _state_at(stored, terms, folder)
-        context.state = trusted_record(RecordDict, {name: copy_record(record) for name, record in start.items()})
+        context.state = copy_records(trusted_record(RecordDict, start))  # array bytes are shared
         try:
             reply = call_next(message, context)
             if kind == MessageType.TRAIN:

@@ -40,7 +40,7 @@ CODE_CLIENT_RAISED: int = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 CODE_MESSAGE_UNAVAILABLE: int = ErrorCode.MESSAGE_UNAVAILABLE
 CODE_CLIENT_CRASHED: int = ErrorCode.CLIENT_APP_CRASHED
 
-R = TypeVar("R", bound=ArrayRecord | ConfigRecord | MetricRecord)
+R = TypeVar("R", ArrayRecord, ConfigRecord, MetricRecord)
 D = TypeVar("D", ArrayRecord, ConfigRecord, MetricRecord, RecordDict)
 
 _EMPTY: dict[type, dict[str, Any]] = {
