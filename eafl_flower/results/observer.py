@@ -8,10 +8,11 @@ resume       as start, and merge, uploads (merge by default), time_s where the r
              events, the number written up to there; the event log cuts itself back to it
 merge        merge, time_s, wall_s, client, counter, base_version, staleness, weight, num_examples,
              uplink_bytes, uplink_framed_bytes, downlink_bytes, raw_bytes, energy_j, metrics
-lost         time_s, client, counter; energy_j and bytes spent until the client vanished
-refused      time_s, client, counter, reason (an update that is not finite or does not fit)
-timeout      time_s, client, counter
-error        time_s, client, counter, reason (the client's own words)
+lost         time_s, client, counter; energy_j, uplink_bytes, uplink_framed_bytes, downlink_bytes spent until
+             the client vanished
+refused      as lost, and reason (an update that is not finite or does not fit)
+timeout      as lost
+error        as lost, and reason (the client's own words)
 evaluate     merge, time_s, wall_s, metrics (``accuracy-before``, ``accuracy-after``, ``accuracy-unseen``, ...)
 checkpoint   merge, time_s
 stop         merge, time_s, reason
