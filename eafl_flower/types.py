@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,12 @@ Layout = tuple[ArraySpec, ...]
 
 def layout_of(arrays: Sequence[Array]) -> Layout:
     """Shapes and dtypes of ``arrays``, in order."""
-    return tuple(ArraySpec(tuple(a.shape), a.dtype.name) for a in arrays)
+    return tuple(ArraySpec(a.shape, _dtype_name(a.dtype)) for a in arrays)
+
+
+@lru_cache(maxsize=64)
+def _dtype_name(dtype: np.dtype[Any]) -> str:
+    return dtype.name  # numpy puts it together from its parts each time
 
 
 def digest(arrays: Sequence[Array]) -> str:

@@ -5,7 +5,7 @@ The server side is ``eafl_flower.strategies.Compressed`` (around any round-based
 """
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import numpy as np
@@ -14,6 +14,7 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.aggregation.difference import difference
 from eafl_flower.codecs.framing import layout_to_text
+from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec
 from eafl_flower.rng import generator
@@ -30,7 +31,7 @@ from eafl_flower.strategies.records import (
     single_array_record,
     terms_of,
 )
-from eafl_flower.types import Arrays, Layout, layout_of
+from eafl_flower.types import Arrays, layout_of
 
 STATE = "codec"
 
@@ -89,17 +90,17 @@ def _difference(new: Arrays, base: Arrays) -> Arrays:
 
 def _encode(codec: Codec[Any], context: Context, terms: JobTerms, delta: Arrays) -> ConfigRecord:
     layout = layout_of(delta)
-    text = layout_to_text(layout)
+    text, fresh = layout_to_text(layout), codec.init(layout)
     # a client that starts afresh has nothing to make up for
-    state = _load(codec, context, layout, text) if terms.load else codec.init(layout)
+    state = _load(context, fresh, text) if terms.load else fresh
     state = replace(state, counter=terms.counter, acknowledged=terms.acknowledged)
     encoded, state = codec.encode(state, delta, generator(terms.seed, "codec", terms.client, terms.counter))
-    _store(context, state, text)
-    return ConfigRecord({"payload": encoded.payload, "error": float(encoded.error)})
+    _store(context, fresh, state, text)
+    return trusted_record(ConfigRecord, {"payload": encoded.payload, "error": float(encoded.error)})
 
 
-def _load(codec: Codec[Any], context: Context, layout: Layout, text: str) -> Any:
-    fresh = codec.init(layout)
+def _load(context: Context, fresh: Any, text: str) -> Any:
+    """Return the state in the context, ``fresh`` if there is none for this layout or it cannot be used."""
     record = config_record(context.state, STATE)
     if record is None or record.get("layout") != text:
         return fresh
@@ -109,14 +110,18 @@ def _load(codec: Codec[Any], context: Context, layout: Layout, text: str) -> Any
             name: np.frombuffer(raw, dtype).reshape(shape)
             for (name, dtype, shape), raw in zip(names, data, strict=True)
         }
-        return restore(fresh, arrays, json.loads(str(record["tree"])))
-    except (CheckpointError, KeyError, TypeError, ValueError):
+        tree = json.loads(str(record["tree"]))
+        changed = {name: restore(getattr(fresh, name), arrays, value) for name, value in tree["pairs"]}
+        return replace(fresh, **changed)
+    except (AttributeError, CheckpointError, KeyError, TypeError, ValueError):
         return fresh  # written by another codec or damaged on disk: nothing of it can be used
 
 
-def _store(context: Context, state: Any, layout: str) -> None:
-    arrays, tree = flatten(state)
+def _store(context: Context, fresh: Any, state: Any, layout: str) -> None:
+    """Store in the context what has changed since the state was ``fresh``."""
+    values = {f.name: getattr(state, f.name) for f in fields(state)}
+    arrays, tree = flatten({name: value for name, value in values.items() if value is not getattr(fresh, name)})
     names = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
-    record = ConfigRecord({"layout": layout, "tree": json.dumps(tree), "arrays": json.dumps(names)})
-    record["data"] = [array.tobytes() for array in arrays.values()]
-    context.state[STATE] = record
+    record = {"layout": layout, "tree": json.dumps(tree), "arrays": json.dumps(names)}
+    data = [array.tobytes() for array in arrays.values()]
+    context.state[STATE] = trusted_record(ConfigRecord, {**record, "data": data})

@@ -32,6 +32,7 @@ _HEAD: Final = struct.Struct("<HBBII")
 _CRC: Final = struct.Struct("<I")
 
 _MAX_TEXT: Final = 2**20  # characters
+_MOST_CACHED: Final = 2**14  # characters
 _MAX_ELEMENTS: Final = 2**40  # of one array; a zero counts as one, so that no shape overflows numpy
 _MAX_DIMENSIONS: Final = 32
 _CODES: Final = {
@@ -160,7 +161,14 @@ def layout_from_text(text: str) -> Layout:
     if len(text) > _MAX_TEXT:
         msg = f"layout of {len(text)} characters, at most {_MAX_TEXT} are allowed"
         raise CodecError(msg)
+    return _short_layout(text) if len(text) <= _MOST_CACHED else _parsed(text)
+
+
+def _parsed(text: str) -> Layout:
     return tuple(_spec_from_text(i, part) for i, part in enumerate(text.split(";"))) if text else ()
+
+
+_short_layout = lru_cache(maxsize=64)(_parsed)
 
 
 def _spec_to_text(index: int, spec: ArraySpec) -> str:

@@ -52,7 +52,7 @@ class InlineGrid(LocalGrid):
         Clients run in the caller's thread and cannot be cut short: ``timeout_s`` has no effect.
         """
         ids = list(message_ids)
-        there = [self._done.pop(message_id) for message_id in ids if message_id in self._done]
+        there = [self._done.pop(message_id) for message_id in ids if message_id in self._done] if self._done else []
         if there or not ids:
             return there
         return [self._reply(ids[0])]

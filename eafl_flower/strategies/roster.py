@@ -21,7 +21,7 @@ from eafl_flower.strategies.records import CONFIG, NUM_EXAMPLES, single_metric_r
 PARTITION = "partition-id"
 NUM_PARTITIONS = "num-partitions"
 TRAINS = "trains"
-BATCH = 1000
+BATCH = 200  # questions that are open at a time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,7 +102,7 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float) -> Roster:
         Member(client=first_plain + i, node_id=node, num_examples=1, trains=True, plain=True)
         for i, node in enumerate(sorted(plain))
     ]
-    ordered = sorted(members.values(), key=lambda m: m.client)
+    ordered = sorted(members.values(), key=lambda m: (m.client, m.node_id))
     for a, b in pairwise(ordered):
         if a.client == b.client:
             msg = f"nodes {a.node_id} and {b.node_id} both have partition-id {a.client}: give each SuperNode its own"
@@ -113,11 +113,11 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float) -> Roster:
 def _ask(grid: Grid, nodes: list[int], members: dict[int, Member], plain: set[int], deadline: float) -> int:
     """Query ``nodes``, sort the answers into ``members`` and ``plain``, return the largest ``num-partitions``."""
     messages = [Message(RecordDict({CONFIG: ConfigRecord()}), node, MessageType.QUERY) for node in nodes]
-    waiting = {i for i in grid.push_messages(messages) if i}
+    waiting = {i: None for i in grid.push_messages(messages) if i}
     total = 0
     while waiting and time.monotonic() < deadline:
-        for reply in wait_for(grid, list(waiting), timeout_s=max(0.0, deadline - time.monotonic())):
-            waiting.discard(reply.metadata.reply_to_message_id)
+        for reply in wait_for(grid, waiting, timeout_s=max(0.0, deadline - time.monotonic())):
+            waiting.pop(reply.metadata.reply_to_message_id, None)
             node = reply.metadata.src_node_id
             member = member_of(reply, node)
             if member is None:
