@@ -29,7 +29,7 @@ class StopRule:
     energy_j
         Stop once the clients have spent this energy [J].
     payload_bytes
-        Stop once payloads of this size went over the air, both directions together [byte].
+        Stop once payloads of this size went over the air, both directions together, evaluations apart [byte].
     time_s
         Stop once this time has passed: virtual in a simulation, real in a deployment [s].
     """

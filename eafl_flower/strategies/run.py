@@ -356,12 +356,13 @@ class FederatedRun:
 
     def _check_budgets(self) -> None:
         """Note the reason to stop, if a budget is spent."""
-        stop = self.options.stop
-        spent = self.ledger.total()
-        if stop.energy_j and spent.energy_j >= stop.energy_j:
-            self.stop_reason = f"{spent.energy_j:.6g} J spent, budget {stop.energy_j:g} J"
-        elif stop.payload_bytes and spent.payload_bytes >= stop.payload_bytes:
-            self.stop_reason = f"{spent.payload_bytes} bytes sent, budget {stop.payload_bytes} bytes"
+        stop, ledger = self.options.stop, self.ledger
+        energy_j = ledger.total().energy_j
+        num_bytes = ledger.total("downlink").payload_bytes + ledger.total("uplink").payload_bytes
+        if stop.energy_j and energy_j >= stop.energy_j:
+            self.stop_reason = f"{energy_j:.6g} J spent, budget {stop.energy_j:g} J"
+        elif stop.payload_bytes and num_bytes >= stop.payload_bytes:
+            self.stop_reason = f"{num_bytes} bytes sent, budget {stop.payload_bytes} bytes"
         elif stop.time_s and self.now_s() >= stop.time_s:
             self.stop_reason = f"{self.now_s():.6g} s passed, budget {stop.time_s:g} s"
 
