@@ -166,15 +166,30 @@ class RayGrid(LocalGrid):
     def _dispatch(self) -> None:
         workers = self._alive()
         while self._runnable and workers.idle:
-            node_id = self._runnable.popleft()
-            job = self._queues[node_id][0]
-            job.attempts += 1
-            pickled, large = pack(job.message)
-            buffers = [self._shared.put(data) for data in large]
+            jobs = self._next_jobs(workers.share_of(len(self._runnable)))
+            described, values = [], []
+            for job in jobs:
+                job.attempts += 1
+                pickled, large = pack(job.message)
+                described.append((pickled, len(large)))
+                values += [self._states.get(job.node_id), *(self._shared.put(data) for data in large)]
             worker = workers.idle.pop()
-            reply, state = worker.handle(pickled, self._states.get(node_id), *buffers)
-            self._busy[reply] = _Running(worker, job, state)
+            answers, *states = worker.handle(described, *values)
+            self._busy[answers] = _Running(worker, jobs, states)
         workers.start(len(self._runnable))
+
+    def _next_jobs(self, most: int) -> list["_Job"]:
+        """Take the first jobs that wait; one that is tried again goes alone, so that it harms no other."""
+        jobs: list[_Job] = []
+        while self._runnable and len(jobs) < most:
+            job = self._queues[self._runnable[0]][0]
+            if jobs and job.attempts:
+                break
+            jobs.append(job)
+            self._runnable.popleft()
+            if job.attempts:
+                break
+        return jobs
 
     def _collect(self, timeout_s: float | None, *, everything: bool = False) -> bool:
         """Take in what workers have finished, waiting for the first thing; return whether there was any."""
@@ -197,26 +212,33 @@ class RayGrid(LocalGrid):
         return bool(ready)
 
     def _finish(self, ref: Ref, running: "_Running") -> None:
-        worker, job = running.worker, running.job
+        worker, jobs = running.worker, running.jobs
         errors = self._ray.exceptions
         try:
-            succeeded, reply = self._ray.get(ref)
+            seconds, answers = self._ray.get(ref)
         except errors.RayTaskError as error:
             self._alive().idle.append(worker)
-            if isinstance(error.cause, errors.ObjectLostError):
-                self._retry(job, error, lost=True)
+            lost = isinstance(error.cause, errors.ObjectLostError)
+            if lost or len(jobs) > 1:
+                self._retry(jobs, error, lost=lost)
             else:  # not the client, whose exceptions are replies
-                self._fail(job, f"the worker could not read or write a value of this message: {error}")
+                self._fail(jobs[0], f"the worker could not read or write a value of this message: {error}")
         except errors.RayError as error:
             self._alive().bury(worker)
-            self._retry(job, error, lost=isinstance(error, errors.ObjectLostError))
+            self._retry(jobs, error, lost=isinstance(error, errors.ObjectLostError))
         else:
             self._alive().idle.append(worker)
-            if succeeded:
-                self._states[job.node_id] = running.state
-            self._answer(job, unpack(reply.pickled, reply.buffers))
+            self._alive().note_time(seconds, len(jobs))
+            for job, state, (succeeded, reply) in zip(jobs, running.states, answers, strict=True):
+                if succeeded:
+                    self._states[job.node_id] = state
+                self._answer(job, unpack(reply.pickled, reply.buffers))
 
-    def _retry(self, job: "_Job", error: Exception, *, lost: bool) -> None:
+    def _retry(self, jobs: list["_Job"], error: Exception, *, lost: bool) -> None:
+        for job in reversed(jobs):
+            self._retry_one(job, error, lost=lost)
+
+    def _retry_one(self, job: "_Job", error: Exception, *, lost: bool) -> None:
         if job.attempts < MOST_ATTEMPTS:
             self._runnable.appendleft(job.node_id)
             return
@@ -256,5 +278,5 @@ class _Job:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Running:
     worker: Worker
-    job: _Job
-    state: Ref  # of the node, after the job
+    jobs: list[_Job]  # of different nodes
+    states: list[Ref]  # of the nodes, after the jobs

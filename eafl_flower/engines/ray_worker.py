@@ -1,7 +1,10 @@
 """What runs inside a Ray actor: one copy of the ClientApp, one message at a time."""
 
 import pickle
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 from flwr.app import Error, Message, RecordDict
 
@@ -38,17 +41,37 @@ class Worker:
     def ready(self) -> None:
         """Return once the worker is up."""
 
-    def handle(
-        self, pickled: bytes, state: Packed | None, *buffers: Buffer
-    ) -> tuple[tuple[bool, Packed], Packed | None]:
-        """Answer one message.
+    def handle(self, jobs: Sequence[tuple[bytes, int]], *values: Any) -> tuple[Any, ...]:
+        """Answer messages, each of another node.
 
-        Returns whether the client succeeded with its packed reply, and, apart from it, the packed new
-        state of the node (None unless the client succeeded).
+        Parameters
+        ----------
+        jobs
+            The pickle of each message and the number of its buffers.
+        values
+            For each message the state of its node, or None, and its buffers. Ray hands over values that are
+            arguments of their own.
+
+        Returns
+        -------
+        tuple
+            First the time all took [s] and for each message whether the client succeeded with its packed reply;
+            then, each for itself, the packed new states of the nodes (None unless the client succeeded).
         """
+        began_s, rest = time.perf_counter(), iter(values)
+        answers, states = [], []
+        for pickled, num_buffers in jobs:
+            succeeded, reply, state = self._answer(pickled, next(rest), [*islice(rest, num_buffers)])
+            answers.append((succeeded, reply))
+            states.append(state)
+        return ((time.perf_counter() - began_s, answers), *states)
+
+    def _answer(
+        self, pickled: bytes, state: Packed | None, buffers: Sequence[Buffer]
+    ) -> tuple[bool, Packed, Packed | None]:
         message: Message = unpack(pickled, buffers)
         if self._app is None:
-            return (False, packed(Message(Error(CODE_LOAD_ERROR, self._load_error), reply_to=message))), None
+            return False, packed(Message(Error(CODE_LOAD_ERROR, self._load_error), reply_to=message)), None
         context = node_context(
             message,
             self._num_nodes,
@@ -57,4 +80,4 @@ class Worker:
             node_config=self._node_config,
         )
         reply, succeeded = answer(self._app, message, context)
-        return (succeeded, packed(reply)), packed(context.state) if succeeded else None
+        return succeeded, packed(reply), packed(context.state) if succeeded else None

@@ -3,8 +3,7 @@
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,24 @@ from eafl_flower.errors import ConfigError
 Ref = Any  # ray.ObjectRef
 
 MOST_FAILED_STARTS = 3  # in a row; then no more workers are started
+SHORT_S = 0.01  # jobs that together take less share a call, which costs some 3 ms of several processes
 SHARED_BYTES = 256 * 2**20
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Worker:
-    """One actor and its method ``handle``, bound once because binding costs a third of a call."""
+    """One actor and its method ``handle``."""
 
-    actor: Any
-    handle: Callable[..., tuple[Ref, Ref]]
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+        self._bound: dict[int, Callable[..., list[Ref]]] = {}
+
+    def handle(self, jobs: Sequence[tuple[bytes, int]], *values: Any) -> list[Ref]:
+        """Begin to answer messages; return the references to the answers and to each new state."""
+        if len(jobs) not in self._bound:  # once for each number, because binding costs a third of a call
+            self._bound[len(jobs)] = self.actor.handle.options(num_returns=len(jobs) + 1).remote
+        return self._bound[len(jobs)](jobs, *values)
 
 
 class RayWorkers:
@@ -68,6 +74,7 @@ class RayWorkers:
         self._failed_starts = 0
         self._all: set[Worker] = set()
         self.idle: list[Worker] = []
+        self.job_s = SHORT_S  # what a job takes, about; until that is known no job waits for another
         self.starting: dict[Ref, Worker] = {}
         self.start_failure = ""
 
@@ -75,9 +82,18 @@ class RayWorkers:
         """Start workers until ``needed`` are on their way or there are as many as allowed."""
         while len(self.starting) < needed and len(self._all) < self._most and self._failed_starts < MOST_FAILED_STARTS:
             actor = self._actor_class.remote(*self._arguments)
-            worker = Worker(actor, actor.handle.options(num_returns=2).remote)
+            worker = Worker(actor)
             self._all.add(worker)
             self.starting[actor.ready.remote()] = worker
+
+    def share_of(self, num_jobs: int) -> int:
+        """Return how many of the jobs that wait the next idle worker takes at once: more than one if they are short."""
+        fair = -(-num_jobs // max(1, len(self._all) - len(self.starting)))
+        return max(1, min(fair, int(SHORT_S / self.job_s)))
+
+    def note_time(self, seconds: float, num_jobs: int) -> None:
+        """Take in how long so many jobs took."""
+        self.job_s = max(1e-4, 0.8 * self.job_s + 0.2 * seconds / num_jobs)
 
     def started(self, ref: Ref) -> None:
         """Take in that a start ended, well or not."""
