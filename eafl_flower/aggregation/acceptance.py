@@ -58,7 +58,9 @@ def accept(arrays: Arrays, update: Update, *, version: int) -> Accepted:
     ------
     UpdateRefusedError
         If the number of arrays, a shape or the kind of a dtype differs, a value is not finite (or too
-        large to be squared), the base version lies in the future, or the number of examples is negative.
+        large to be squared), the norm is so large that merges could overflow (2**60, for float16 a
+        sixteenth of its largest number), the base version lies in the future, or the number of examples
+        is negative.
     """
     who = f"update of client {update.client}"
     if len(update.delta) != len(arrays):
@@ -74,12 +76,21 @@ def accept(arrays: Arrays, update: Update, *, version: int) -> Accepted:
         _converted(f"{who}: array {i}", np.asarray(delta), array)  # a difference of 0-d arrays is a scalar
         for i, (delta, array) in enumerate(zip(update.delta, arrays, strict=True))
     )
-    norm = math.sqrt(total) if math.isfinite(total := squared_norm(deltas)) else math.nan
-    if math.isnan(norm):
+    norm = math.sqrt(total) if math.isfinite(total := squared_norm(deltas)) else math.inf
+    if math.isfinite(norm) and norm > (limit := _largest_norm(arrays)):
+        msg = f"{who} has norm {norm:.3g}, more than any training makes ({limit:.3g}): it would spoil the model"
+        raise UpdateRefusedError(msg)
+    if not math.isfinite(norm):
         bad = next((f"array {i}" for i, d in enumerate(deltas) if not math.isfinite(squared_norm((d,)))), "all arrays")
         msg = f"{who} is not finite: NaN, infinite or far too large values in {bad}; did training diverge?"
         raise UpdateRefusedError(msg)
     return Accepted(deltas=deltas, norm=norm, staleness=version - update.base_version)
+
+
+def _largest_norm(arrays: Arrays) -> float:
+    """Return a norm that no honest update has and that no number of merges adds up to an overflow."""
+    largest = min((float(np.finfo(a.dtype).max) for a in arrays if a.dtype.kind == "f"), default=math.inf)
+    return min(2.0**60, largest / 16)
 
 
 def _converted(where: str, delta: Array, array: Array) -> Array:

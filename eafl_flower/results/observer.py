@@ -13,6 +13,7 @@ lost         time_s, client, counter; energy_j, uplink_bytes, uplink_framed_byte
 refused      as lost, and reason (an update that is not finite or does not fit)
 timeout      as lost
 error        as lost, and reason (the client's own words)
+unfinished   as lost: a job that was open when the run ended
 evaluate     merge, time_s, wall_s, metrics (``accuracy-before``, ``accuracy-after``, ``accuracy-unseen``, ...)
 checkpoint   merge, time_s
 stop         merge, time_s, reason

@@ -19,7 +19,7 @@ _PREFIX = "accuracy-"
 class Outcome:
     """What a strategy knows at the end of a run.
 
-    Bytes, joules and seconds are totals over all jobs, the lost ones included. ``metrics`` is the last
+    Bytes, joules and seconds are totals over all jobs, lost and unfinished ones included. ``metrics`` is the last
     evaluation; ``arrays_sha256`` the digest of the arrays that clients receive.
     """
 

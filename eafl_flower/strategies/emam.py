@@ -1,10 +1,12 @@
 """EMAM as Flower strategies: asynchronous, and synchronous for comparison."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from eafl_flower.aggregation.emam import EMAMAggregator
 from eafl_flower.aggregation.staleness import Estimated, HalfLife, StalenessRule
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
+from eafl_flower.types import Arrays
 
 
 class AsyncEMAM(AsynchronousStrategy):
@@ -16,7 +18,7 @@ class AsyncEMAM(AsynchronousStrategy):
 
     Parameters
     ----------
-    alpha, beta, mu, norm_guard, weight_by_examples, serve
+    alpha, beta, mu, norm_guard, weight_by_examples, serve, proxy, eta
         See ``aggregation.emam.EMAMAggregator``.
     staleness
         Staleness rule; None is a half-life of one merge less than there are clients in flight.
@@ -39,6 +41,8 @@ class AsyncEMAM(AsynchronousStrategy):
         norm_guard: float = 4.0,
         weight_by_examples: bool = False,
         serve: Literal["current", "average"] = "current",
+        proxy: Callable[[Arrays], Arrays] | None = None,
+        eta: float = 1e-3,
         **options: Any,
     ) -> None:
         def make(in_flight: int) -> EMAMAggregator:
@@ -50,6 +54,8 @@ class AsyncEMAM(AsynchronousStrategy):
                 norm_guard=norm_guard,
                 weight_by_examples=weight_by_examples,
                 serve=serve,
+                proxy=proxy,
+                eta=eta,
             )
 
         make(1)  # a wrong setting is an error here, not when the run starts

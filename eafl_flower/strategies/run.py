@@ -396,9 +396,12 @@ class FederatedRun:
             self.stop_reason = f"{stop.metric} reached {scores[stop.metric]:.4f}, target {stop.target:g}"
 
     def finish(self) -> Result:
-        """Evaluate if that is still due, say why the run stopped, and return its result."""
+        """Evaluate if that is still due, charge open jobs until now, say why the run stopped; return its result."""
         if self.version not in self.client_scores and self.version not in self.server_scores:
             self.evaluate()
+        for job in tuple(self.jobs):
+            spent = self.jobs.close(job, self.charged_until_s(job, "unfinished"))
+            self.emit("unfinished", **self._where(job), **spent.fields())
         reason = self.stop_reason or f"{self.version} merges made"
         self.emit("stop", merge=self.version, time_s=self.now_s(), reason=reason)
         self.result.arrays = array_record(self.keys, self.served())

@@ -79,3 +79,12 @@ def test_owned_arrays_start_at_cache_lines_and_keep_value_shape_and_dtype():
         assert copy.flags.carray
         assert (copy.shape, copy.dtype.name, copy.tolist()) == (array.shape, array.dtype.name, array.tolist())
         assert not np.shares_memory(copy, array)
+
+
+def test_an_update_that_merges_could_pile_up_to_an_overflow_is_refused():
+    arrays = (np.zeros(3, np.float32),)
+    largest = Update(client=1, delta=(np.array([2.0**60, 0, 0], np.float32),), base_version=0, num_examples=1)
+    accept(arrays, largest, version=0)
+    beyond = Update(client=1, delta=(np.array([2.0**61, 0, 0], np.float32),), base_version=0, num_examples=1)
+    with pytest.raises(UpdateRefusedError, match="more than any training makes"):
+        accept(arrays, beyond, version=0)

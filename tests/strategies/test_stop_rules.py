@@ -53,8 +53,16 @@ def test_a_target_that_no_evaluation_reports_is_told(flower_log):
 def test_a_run_ends_with_an_evaluation_of_what_it_returns():
     run, recorder = run_toy(4, 7, evaluate_every=5)
     assert sorted(run.client_scores) == [5, 7]
-    assert [e["event"] for e in recorder.events[-2:]] == ["evaluate", "stop"]
+    assert [e["event"] for e in recorder.events if e["event"] != "unfinished"][-2:] == ["evaluate", "stop"]
     assert recorder.events[-1]["reason"] == "7 merges made"
+
+
+def test_jobs_that_are_open_at_the_end_are_charged_until_then():
+    run, recorder = run_toy(4, 7)
+    unfinished = recorder.of("unfinished")
+    assert {e["client"] for e in unfinished} == {0, 1, 2, 3} - {recorder.of("merge")[-1]["client"]}
+    assert run.ledger.total().energy_j == pytest.approx(sum(e.get("energy_j", 0.0) for e in recorder.events))
+    assert all(e["downlink_bytes"] > 0 for e in unfinished)
 
 
 def test_without_evaluation_nothing_is_asked():
