@@ -7,6 +7,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -299,18 +300,19 @@ def _execute(
     from eafl_flower.experiment import run_experiment
     from eafl_flower.results.console import ConsoleObserver
     from eafl_flower.results.observer import Fanout
+    from eafl_flower.results.ownership import owned
     from eafl_flower.results.tables import print_results
 
     logging.getLogger("flwr").setLevel(logging.WARNING)  # its settings and rounds would bury our lines
     console = new_console()
-    observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
     try:
-        try:
+        with (
+            owned(run_dir.path, wait_s=0),
+            closing(Fanout([run_dir.log, ConsoleObserver(console, config.name)])) as observer,
+        ):
             summary = run_experiment(
                 config, run_dir=run_dir, observer=observer, engine=engine, resume=resume, ray_address=ray_address
             )
-        finally:
-            observer.close()
     except KeyboardInterrupt as error:
         if run_dir.has_checkpoint:
             text = f"interrupted; go on with: {again} --resume {shlex.quote(str(run_dir.path))}"

@@ -1,5 +1,6 @@
 """One process at a time writes to a run directory."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +26,9 @@ def owned(folder: Path, *, wait_s: float) -> Iterator[None]:
     Parameters
     ----------
     folder
-        The run directory; the file ``owner`` in it is locked.
+        The run directory; the file ``owner`` in it is locked and holds the number of the process.
     wait_s
-        Longest wait for another process to end [s].
+        Longest wait for another process to end [s]; 0 asks once.
 
     Raises
     ------
@@ -35,17 +36,24 @@ def owned(folder: Path, *, wait_s: float) -> Iterator[None]:
         If another process still owns the run.
     """
     deadline = time.monotonic() + wait_s
-    with (folder / "owner").open("wb") as file:
+    with (folder / "owner").open("a+", encoding="ascii") as file:  # the number in it is the owner's, so keep it
         while fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    msg = f"another process is still at work on the run in {folder}: stop it, then resume"
+                if time.monotonic() >= deadline:
+                    file.seek(0)
+                    msg = (
+                        f"another process (pid {file.read().strip() or 'unknown'}) is working on this run, {folder}: "
+                        "wait for its end, or stop it and resume the run"
+                    )
                     raise CheckpointError(msg) from error
                 time.sleep(POLL_S)
             except OSError:
                 break  # a file system without locks
             else:
+                file.truncate(0)
+                file.write(f"{os.getpid()}\n")
+                file.flush()
                 break
         yield

@@ -8,7 +8,8 @@
     ├── summary.json        what came out; its presence says that the run ended
     ├── model.safetensors   the final arrays
     ├── checkpoint/         the server's checkpoints
-    └── state/              what the clients keep between jobs
+    ├── state/              what the clients keep between jobs
+    └── owner               locked by the process that works on the run
 """
 
 import json

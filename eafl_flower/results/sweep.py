@@ -26,6 +26,7 @@ from eafl_flower.config import RunConfig, parse_overrides
 from eafl_flower.config.settings import Value, settings_of
 from eafl_flower.errors import ConfigError
 from eafl_flower.results.atomic import write_atomically
+from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
 
 _POLL_S = 0.1
@@ -189,7 +190,9 @@ def _start(point: Point, run: RunDirectory, command: Callable[[Sequence[str]], l
         arguments = ["--resume", str(run.path)]
     else:
         if run.path.exists() and any(run.path.iterdir()):
-            shutil.rmtree(RunDirectory.open(run.path).path)  # open: never delete what is not ours
+            unfinished = RunDirectory.open(run.path)  # open: never delete what is not ours
+            with owned(unfinished.path, wait_s=0):  # nor what somebody is working on
+                shutil.rmtree(unfinished.path)
         config = run.path.with_name(f"{point.id}.toml")
         write_atomically(config, point.config.to_toml().encode())
         arguments = [str(config), "--directory", str(run.path)]

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from eafl_flower import cli
 from eafl_flower.errors import RunFailedError
 
 SHORT = ("strategy.merges=96",)
+OWN = "with owned(Path(sys.argv[1]), wait_s=0): print('mine', flush=True); sys.stdin.read()"
 
 
 def only_run(folder="runs"):
@@ -28,7 +31,8 @@ def test_a_run_leaves_its_directory_and_says_where(experiment, eafl):
     path = only_run("out")
     assert ended.code == 0
     assert ended.out.splitlines()[-1] == f"Results: {path}"
-    assert {p.name for p in path.iterdir()} == {"config.toml", "events.jsonl", "summary.json", "model.safetensors"}
+    left = {"config.toml", "events.jsonl", "summary.json", "model.safetensors", "owner"}
+    assert {p.name for p in path.iterdir()} == left
     assert ended.err == ""
 
 
@@ -94,6 +98,22 @@ def test_ctrl_c_before_the_first_checkpoint_promises_nothing(experiment, eafl):
     ended = eafl("run", "--set", *SHORT, "name=interrupted")
     assert ended.code == 130
     assert "before the first checkpoint" in ended.err
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(experiment, eafl):
+    eafl("run", "--set", *SHORT, "name=interrupted", "checkpoint.every=10")
+    path = only_run()
+    before = (path / "events.jsonl").read_bytes()
+    code = f"import sys\nfrom pathlib import Path\nfrom eafl_flower.results.ownership import owned\n{OWN}"
+    with subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"mine\n"
+        for main, arguments in ((cli.main, ["run"]), (cli.run_simulation, [])):
+            ended = eafl(*arguments, "--resume", str(path), main=main)
+            assert (ended.code, ended.err.count("\n")) == (1, 1)
+            assert f"another process (pid {other.pid}) is working on this run" in ended.err
+        other.stdin.close()
+    assert (path / "events.jsonl").read_bytes() == before
+    assert eafl("run", "--resume", str(path)).code == 0
 
 
 @pytest.mark.parametrize("extra", [["emam"], ["--set", "seed=2"], ["--seed", "2"], ["--out", "x"]])

@@ -11,6 +11,8 @@ import pytest
 from eafl_flower.config import RunConfig
 from eafl_flower.errors import ConfigError
 from eafl_flower.results import sweep
+from eafl_flower.results.ownership import owned
+from eafl_flower.results.run_directory import RunDirectory
 
 BASE = ("--set", "strategy.merges=60")
 
@@ -54,6 +56,17 @@ def test_a_failed_run_fails_the_sweep_but_not_the_others(eafl):
     ended = eafl("sweep", *BASE, "--seeds", "1,2")
     assert "was not left by a run" in ended.err
     assert (foreign / "thesis.tex").exists()
+
+
+def test_a_run_that_another_process_works_on_is_not_deleted(eafl):
+    (point,) = sweep.points_of(RunConfig.from_toml("emam"), ["strategy.merges=60"], [1])
+    run = RunDirectory.create_at(Path("runs/sweep-emam", point.id))
+    run.write_config("")
+    with owned(run.path, wait_s=0):
+        ended = eafl("sweep", *BASE)
+    assert ended.code == 1
+    assert "is working on this run" in ended.err
+    assert run.config_path.exists()
 
 
 def test_the_last_line_of_a_failed_run_is_its_reason(eafl, monkeypatch):
