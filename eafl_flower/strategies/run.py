@@ -26,7 +26,7 @@ from eafl_flower.strategies.open_jobs import OpenJobs, Spent
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import array_record, arrays_of
 from eafl_flower.strategies.replies import UpdateReader, reason_of, scores_of, state_was_lost
-from eafl_flower.strategies.roster import take_roster
+from eafl_flower.strategies.roster import Roster, take_roster
 from eafl_flower.strategies.signals import interrupts
 from eafl_flower.strategies.snapshot import ANY_JOB, ANY_UPDATE, Scores, Snapshot
 from eafl_flower.strategies.tally import Tally
@@ -104,11 +104,14 @@ class FederatedRun:
         CheckpointError
             If the run is to be resumed and its checkpoint cannot be used.
         KeyboardInterrupt
-            On Ctrl-C, after a checkpoint was written.
+            On Ctrl-C, after a checkpoint was written if the run had told that it starts.
         """
-        self.prepare()
+        options = self.options
+        # Ctrl-C while nodes are waited for stops at once: there is nothing to keep yet.
+        roster = take_roster(self.plan.grid, min_nodes=options.min_available_nodes, timeout_s=options.node_timeout_s)
         with interrupts(self.mail):
             try:
+                self.prepare(roster)
                 self.begin()
                 while True:
                     self.settle()
@@ -122,10 +125,9 @@ class FederatedRun:
                 self.checkpoint()
                 raise KeyboardInterrupt from None
 
-    def prepare(self) -> None:
-        """Find the clients, make the aggregator and, when resuming, take up the checkpoint."""
+    def prepare(self, roster: Roster) -> None:
+        """Take in the clients, make the aggregator and, when resuming, take up the checkpoint."""
         options, jobs = self.options, self.jobs
-        roster = take_roster(self.plan.grid, min_nodes=options.min_available_nodes, timeout_s=options.node_timeout_s)
         self.num_partitions = roster.num_partitions
         jobs.members |= {m.client: m for m in roster.members}
         self.check_members()

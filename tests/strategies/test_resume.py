@@ -1,6 +1,8 @@
 """A run that was stopped anywhere and resumed equals one that never stopped."""
 
 import dataclasses
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -154,6 +156,32 @@ def test_ctrl_c_anywhere_leaves_a_checkpoint_from_which_the_run_goes_on(tmp_path
     run, _ = run_toy(merges=60, grid=InlineGrid(app, 6), recorder=recorder, resume=True, **options)
     assert run.arrays_sha256() == expected.arrays_sha256()
     assert recorder.told() == [e for e in undisturbed.told() if e["event"] != "checkpoint"]
+
+
+class PressingCtrlC(Recorder):
+    """Sends SIGINT while it is told the event number ``place``."""
+
+    def __init__(self, place):
+        super().__init__()
+        self.place = place
+
+    def write(self, event):
+        if len(self.events) == self.place:
+            self.place = None
+            os.kill(os.getpid(), signal.SIGINT)
+        super().write(event)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 30])
+def test_from_the_first_event_on_a_ctrl_c_leaves_a_checkpoint(tmp_path, place):
+    undisturbed = Recorder()
+    expected = go(tmp_path / "undisturbed", 40, undisturbed, checkpoint_every=0)
+    recorder = PressingCtrlC(place)
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path, 40, recorder, checkpoint_every=0)
+    run = go(tmp_path, 40, recorder, checkpoint_every=0, resume=True)
+    assert run.arrays_sha256() == expected.arrays_sha256()
+    assert recorder.told() == undisturbed.told()
 
 
 def test_a_run_without_a_file_for_checkpoints_ends_at_ctrl_c(tmp_path):
