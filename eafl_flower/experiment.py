@@ -11,6 +11,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from eafl_flower.build import build_client_app, build_source, build_strategy, build_workload, config_of
 from eafl_flower.config import RunConfig
+from eafl_flower.config.run_config import StopSettings
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.results.baselines import collect_baselines
@@ -179,7 +180,7 @@ def conduct(
         seed=config.seed,
         config_sha256=config.hash(leave_out=["results", "engine"]),
         engine=engine,
-        baselines=_baselines(config),
+        baselines=_baselines(config, merges=run.version),
     )
     run_dir.write_summary(summary)
     return summary
@@ -221,15 +222,29 @@ def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **
     return strategy.run
 
 
-def _baselines(config: RunConfig) -> dict[str, dict[str, float] | None]:
-    source = build_source(config)
+def _baselines(config: RunConfig, *, merges: int) -> dict[str, dict[str, float] | None]:
+    source, which = build_source(config), config.results.baselines
+    if which == "all" and not merges:  # stopped before anything was trained that could be compared
+        which = "cheap"
+    exact = exact_config(config, merges=max(1, merges))
     return collect_baselines(
-        config.results.baselines,
-        config=config,
+        which,
+        config=exact,
         data_sha256=_data_sha256(config),
         cheap=lambda: _looked_up(source),
-        trained=lambda: _trained(config),
+        trained=lambda: _trained(exact),
     )
+
+
+def exact_config(config: RunConfig, *, merges: int) -> RunConfig:
+    """Return the configuration of the run with exact updates that is compared with one of ``merges`` merges.
+
+    It makes the same number of merges and stops for no other reason: a budget of bytes would end it at
+    another merge, because its uploads are longer.
+    """
+    no_rules = {f"stop.{name}": value for name, value in vars(StopSettings()).items()}
+    changed = {"codec.name": "float32", "evaluate.every": 0, "checkpoint.every": 0, "strategy.merges": merges}
+    return config.replace(changed | {key.replace("_", "-"): value for key, value in no_rules.items()})
 
 
 def _data_sha256(config: RunConfig) -> str:
@@ -265,8 +280,7 @@ class _CountMerges:
 
 
 def _trained(config: RunConfig) -> dict[str, dict[str, float]]:
-    """Train without a codec, and every client alone for as many epochs."""
-    config = config.replace({"codec.name": "float32", "evaluate.every": 0})
+    """Train as ``exact_config`` says, and every client alone for as many epochs."""
     workload = build_workload(config)
     counted = _CountMerges()
     grid = InlineGrid(build_client_app(config), workload.source.num_clients)

@@ -3,11 +3,12 @@ import logging
 
 import pytest
 
+from eafl_flower import experiment
 from eafl_flower.build import build_client_app
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid
 from eafl_flower.errors import RunFailedError
-from eafl_flower.experiment import run_experiment, train
+from eafl_flower.experiment import exact_config, run_experiment, train
 from eafl_flower.results.observer import Fanout
 from eafl_flower.results.run_directory import RunDirectory
 
@@ -60,6 +61,29 @@ def test_training_for_the_comparison_changes_nothing(tmp_path):
     assert beside["arrays_sha256"] == alone["arrays_sha256"]
     assert beside["baselines"]["exact"].keys() == {"before", "after", "unseen"}
     assert beside["baselines"]["no_communication"].keys() == {"before", "after", "unseen"}
+
+
+def test_exact_updates_are_merged_as_often_as_ours_also_if_a_budget_ended_the_run(tmp_path, monkeypatch):
+    compared = []
+
+    def remember(config, *arguments, **options):
+        run = train(config, *arguments, **options)
+        compared.append(run.version)
+        return run
+
+    monkeypatch.setattr(experiment, "train", remember)
+    summary, _ = run_in(tmp_path / "run", **{"results.baselines": "all", "stop.bytes": 5_000, "checkpoint.every": 5})
+    ours, exact = compared
+    assert 0 < ours == exact == summary["merges"] < 40
+
+
+def test_the_run_with_exact_updates_depends_on_the_merges_made_and_not_on_why_they_ended():
+    stopped = RunConfig.from_flat(
+        {**SMALL, "evaluate.every": 5, "stop.metric": "accuracy-before", "stop.target": 0.5, "stop.energy-j": 1}
+    )
+    plain = RunConfig.from_flat({**SMALL, "strategy.merges": 7})
+    assert exact_config(stopped, merges=7) == exact_config(plain, merges=7)
+    assert exact_config(stopped, merges=7) != exact_config(stopped, merges=8)
 
 
 def test_another_number_of_nodes_ends_at_once_with_the_command_that_is_right():
