@@ -156,8 +156,7 @@ def build_aggregator(config: RunConfig, in_flight: int) -> Aggregator[Any]:
         )
     if s.name == "fedavg":
         return FedAvg()
-    if isinstance(staleness, Estimated):
-        staleness = Polynomial(s.exponent)
+    assert not isinstance(staleness, Estimated)  # the configuration refuses it
     if s.name == "fedasync":
         return FedAsync(mixing=s.mixing, staleness=staleness)
     return FedBuff(buffer_size=s.buffer_size or min(10, in_flight), staleness=staleness)

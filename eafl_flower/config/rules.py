@@ -46,6 +46,9 @@ def _strategy(values: Mapping[str, Any]) -> list[Clash]:
     if values["strategy.cohort"] and mode == "async":
         text = 'a cohort belongs to strategy.mode = "sync"; limit asynchronous jobs by strategy.concurrency'
         found.append(Clash(("strategy.cohort", "strategy.mode"), text))
+    if values["strategy.staleness"] == "estimated" and name in ("fedasync", "fedbuff"):
+        text = f'only strategy.name = "emam" can estimate it; with "{name}" choose a rule, as in "polynomial"'
+        found.append(Clash(("strategy.staleness", "strategy.name"), text))
     return found
 
 
@@ -78,6 +81,8 @@ def _stop(values: Mapping[str, Any]) -> list[Clash]:
 
 def _simulation(values: Mapping[str, Any]) -> list[Clash]:
     found = []
+    if not values["clients.slowdown"]:
+        found.append(Clash(("clients.slowdown",), 'expected at least one number, as in "1"'))
     on, off = "churn.on-job-times", "churn.off-job-times"
     for key, other in ((on, off), (off, on)):
         if values[key] and not values[other]:

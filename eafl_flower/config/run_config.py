@@ -38,7 +38,7 @@ class DataSettings:
     dir: str = ""  # empty: the environment variable EAFL_DATA_DIR
     clients: Count = 60  # the unseen ones included; 0: as many as the data set has
     unseen: Count = 12
-    rows_per_client: CountFromOne = 64  # of the generated traffic only
+    rows_per_client: Annotated[int, Range(16)] = 64  # of the generated traffic only
     dirichlet_alpha: Positive = 0.3  # of data sets without clients of their own
 
 
@@ -67,13 +67,13 @@ class StrategySettings:
     merges: CountFromOne = 2000
     concurrency: Count = 0  # jobs in flight; 0: one for every client that trains
     cohort: Count = 0  # clients of a synchronous round; 0: all
-    alpha: Share = 0.8
+    alpha: Annotated[float, Range(0, 1, above=True)] = 0.8
     beta: NotNegative = 0.0
     mu: Annotated[float, Range(0, 1, below=True)] = 0.95
     staleness: Literal["half-life", "exponential", "polynomial", "hinge", "constant", "estimated"] = "half-life"
     half_life: NotNegative = 0.0  # merges; 0: one less than the jobs in flight, at least 1
-    rate: NotNegative = 0.002  # of exponential staleness, per merge
-    exponent: NotNegative = 0.5  # of polynomial staleness
+    rate: Positive = 0.002  # of exponential staleness, per merge
+    exponent: Positive = 0.5  # of polynomial staleness
     hinge_a: Positive = 10.0
     hinge_b: NotNegative = 4.0
     norm_guard: NotNegative = 4.0  # times the median norm; 0: off
@@ -88,15 +88,15 @@ class CodecSettings:
     """How arrays become payloads."""
 
     name: Literal["none", "float32", "int8"] = "int8"
-    block_size: Annotated[int, Range(1, 65536)] = 256  # values that share a scale
+    block_size: Annotated[int, Range(1, 65535)] = 256  # values that share a scale
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnergySettings:
     """What computation costs."""
 
-    switched_capacitance_f: NotNegative = 1e-28
-    cycles_per_sample: NotNegative = 12000.0  # and epoch
+    switched_capacitance_f: Positive = 1e-28
+    cycles_per_sample: Positive = 12000.0  # and epoch
     frequency_hz: Positive = 1e9
 
 

@@ -89,7 +89,7 @@ def test_all_mistakes_are_reported_together_with_the_file(tmp_path):
         ({"task.hidden": "32,0"}, r"expected integers of at least 1 separated by commas"),
         ({"clients.slowdown": "1,inf"}, r"expected numbers above 0"),
         ({"strategy.staleness": "half"}, r'expected "half-life", "exponential", .* or "estimated"'),
-        ({"codec.block-size": 65537}, r"expected an integer from 1 to 65536"),
+        ({"codec.block-size": 65536}, r"expected an integer from 1 to 65535"),
         ({"strategy.mixing": 0}, r"expected a number above 0 and at most 1"),
         ({"codec.block_size": 8}, r"codec\.block_size: no such setting; did you mean codec\.block-size\?"),
         ({"codec.zzz": 8}, r"codec\.zzz: no such setting; codec\. has codec\.name, codec\.block-size"),
