@@ -22,6 +22,7 @@ PARTITION = "partition-id"
 NUM_PARTITIONS = "num-partitions"
 TRAINS = "trains"
 BATCH = 200  # questions that are open at a time
+MOST_CLIENTS = 1_000_000  # a larger num-partitions is a mistake: tables have a row for each partition
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +48,7 @@ class Roster:
     num_partitions: int
 
 
-def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float) -> Roster:
+def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOST_CLIENTS) -> Roster:
     """Ask every node of ``grid`` who it is, and return those that are there, in order.
 
     Waits until as many nodes as the clients themselves say there are (``num-partitions``) have answered,
@@ -61,23 +62,27 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float) -> Roster:
         Fewest nodes to wait for.
     timeout_s
         Longest time to wait [s].
+    most
+        Largest ``num-partitions`` to believe: a node that says more is left out, with a warning.
 
     Raises
     ------
     RunFailedError
-        If too few nodes answer in time.
+        If too few nodes answer in time, or as many as there may be are left out.
     ProtocolError
         If two nodes have the same partition id.
     """
     deadline = time.monotonic() + timeout_s
     members: dict[int, Member] = {}
     plain: set[int] = set()
+    refused: dict[int, str] = {}  # node -> why
     total = 0
     stable_since, seen = time.monotonic(), 0
     while True:
-        new = [n for n in grid.get_node_ids() if n not in members and n not in plain]
+        new = [n for n in grid.get_node_ids() if n not in members and n not in plain and n not in refused]
         for start in range(0, len(new), BATCH):
-            total = max(total, _ask(grid, new[start : start + BATCH], members, plain, deadline))
+            asked = new[start : start + BATCH]
+            total = max(total, _ask(grid, asked, members, plain, refused, most, deadline))
         count = len(members) + len(plain)
         if count != seen:
             stable_since, seen = time.monotonic(), count
@@ -85,7 +90,11 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float) -> Roster:
             count >= total > 0 or (total == 0 and time.monotonic() - stable_since >= 1.0)
         ):
             break
-        if time.monotonic() > deadline:
+        late = time.monotonic() > deadline
+        if refused and (late or len(refused) >= most):
+            msg = f"{len(refused)} nodes left out, {count} there; {next(iter(refused.values()))}"
+            raise RunFailedError(msg)
+        if late:
             expected = max(min_nodes, total)
             msg = f"{count} of {expected} nodes answered within {timeout_s:g} s: start the others or expect fewer"
             raise RunFailedError(msg)
@@ -110,8 +119,16 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float) -> Roster:
     return Roster(members=(*ordered, *others), num_partitions=total)
 
 
-def _ask(grid: Grid, nodes: list[int], members: dict[int, Member], plain: set[int], deadline: float) -> int:
-    """Query ``nodes``, sort the answers into ``members`` and ``plain``, return the largest ``num-partitions``."""
+def _ask(
+    grid: Grid,
+    nodes: list[int],
+    members: dict[int, Member],
+    plain: set[int],
+    refused: dict[int, str],
+    most: int,
+    deadline: float,
+) -> int:
+    """Query ``nodes``, sort the answers into the three collections, return the largest ``num-partitions``."""
     messages = [Message(RecordDict({CONFIG: ConfigRecord()}), node, MessageType.QUERY) for node in nodes]
     waiting = {i: None for i in grid.push_messages(messages) if i}
     total = 0
@@ -124,9 +141,23 @@ def _ask(grid: Grid, nodes: list[int], members: dict[int, Member], plain: set[in
                 if node in nodes:  # errors made on the way have another sender: such a node is asked again
                     plain.add(node)
                 continue
+            if reason := reason_to_refuse(node, member[1], most):
+                log(WARNING, "%s", reason)
+                refused[node] = reason
+                continue
             members[node] = member[0]
             total = max(total, member[1])
     return total
+
+
+def reason_to_refuse(node: int, num_partitions: int, most: int) -> str:
+    """Return why a node with this ``num-partitions`` (and so, perhaps, a partition id as large) cannot take part."""
+    if num_partitions <= most:
+        return ""
+    return (
+        f"node {node} was started with num-partitions = {num_partitions}, the run takes {most} at most: "
+        "start it with the number there are, or let the run have more clients (data.clients)"
+    )
 
 
 def member_of(reply: Message, node: int) -> tuple[Member, int] | None:

@@ -26,7 +26,7 @@ from eafl_flower.strategies.open_jobs import OpenJobs, Spent
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import array_record, arrays_of
 from eafl_flower.strategies.replies import UpdateReader, reason_of, scores_of, state_was_lost
-from eafl_flower.strategies.roster import Roster, take_roster
+from eafl_flower.strategies.roster import MOST_CLIENTS, Roster, take_roster
 from eafl_flower.strategies.signals import interrupts
 from eafl_flower.strategies.snapshot import ANY_JOB, ANY_UPDATE, Scores, Snapshot
 from eafl_flower.strategies.tally import Tally
@@ -77,6 +77,11 @@ class FederatedRun:
     def check_members(self) -> None:
         """Raise ``RunFailedError`` if the run cannot start with the clients that are there."""
 
+    @property
+    def most_clients(self) -> int:
+        """Largest number of partitions that a node is believed."""
+        return MOST_CLIENTS
+
     def queue_snapshot(self) -> tuple[Any, ...]:
         """Events to come, for a checkpoint."""
         return ()
@@ -108,7 +113,12 @@ class FederatedRun:
         """
         options = self.options
         # Ctrl-C while nodes are waited for stops at once: there is nothing to keep yet.
-        roster = take_roster(self.plan.grid, min_nodes=options.min_available_nodes, timeout_s=options.node_timeout_s)
+        roster = take_roster(
+            self.plan.grid,
+            min_nodes=options.min_available_nodes,
+            timeout_s=options.node_timeout_s,
+            most=self.most_clients,
+        )
         with interrupts(self.mail):
             try:
                 self.prepare(roster)

@@ -3,15 +3,17 @@
 import time
 from collections import deque
 from dataclasses import replace
+from logging import WARNING
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.common.logger import log
 
 from eafl_flower.errors import RunFailedError
 from eafl_flower.strategies.job import Job
 from eafl_flower.strategies.mailbox import Interrupted
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import CONFIG
-from eafl_flower.strategies.roster import Member, member_of
+from eafl_flower.strategies.roster import MOST_CLIENTS, Member, member_of, reason_to_refuse
 from eafl_flower.strategies.run import FederatedRun
 
 NODE_POLL_S = 2.0
@@ -33,6 +35,7 @@ class WallRun(FederatedRun):
         self._late: dict[str, int] = {}  # messages of jobs that were given up -> client
         self._asked: dict[str, int] = {}  # roster queries under way -> node id
         self._away: set[int] = set()  # clients whose node is not online
+        self._refused: dict[int, int] = {}  # node that cannot take part -> node that is in its way, or itself
         self._next_look_s = self._last_seen_s = 0.0
 
     def now_s(self) -> float:
@@ -56,6 +59,11 @@ class WallRun(FederatedRun):
                 f"start them with num-partitions = {expected}, or set data.clients = {named}"
             )
             raise RunFailedError(msg)
+
+    @property
+    def most_clients(self) -> int:
+        """As many as the data has, if that is known."""
+        return self.options.expected_nodes or MOST_CLIENTS
 
     def begin(self) -> None:
         """Clients without a job are idle; jobs of a checkpoint are sent again, if their nodes are there."""
@@ -182,8 +190,10 @@ class WallRun(FederatedRun):
         elif self.now_s() > self._last_seen_s + self.plan.timeout_s:
             msg = f"no node has been online for {self.plan.timeout_s:g} s: {self.version} merges made"
             raise RunFailedError(msg)
-        self._note_who_is_there(set(online))
-        known = {m.node_id for m in self.jobs.members.values()} | set(self._asked.values())
+        there = set(online)
+        self._note_who_is_there(there)
+        self._refused = {node: other for node, other in self._refused.items() if {node, other} <= there}
+        known = {m.node_id for m in self.jobs.members.values()} | set(self._asked.values()) | self._refused.keys()
         for node in [node for node in online if node not in known]:
             message_id = self.mail.push(node, RecordDict({CONFIG: ConfigRecord()}), MessageType.QUERY)
             if message_id:
@@ -206,6 +216,9 @@ class WallRun(FederatedRun):
         jobs = self.jobs
         if answer is not None:
             member, total = answer
+            if reason := reason_to_refuse(node, total, self.most_clients):
+                self._refuse_node(node, node, reason)
+                return
             self.num_partitions = max(self.num_partitions, total)
             known = jobs.members.get(member.client)
             if known is not None and known.plain:  # its number is taken: it came before anybody knew of partitions
@@ -225,6 +238,11 @@ class WallRun(FederatedRun):
             self._free(member.client)
         num_trainers = sum(m.trains for m in jobs.members.values())
         self.in_flight = min(self.options.concurrency or num_trainers, num_trainers)
+
+    def _refuse_node(self, node: int, obstacle: int, reason: str) -> None:
+        """Leave ``node`` out, and ask it again only when it or the node ``obstacle`` has gone."""
+        log(WARNING, "%s", reason)
+        self._refused[node] = obstacle
 
     def _next_number(self) -> int:
         return max([self.num_partitions, *(client + 1 for client in self.jobs.members)])

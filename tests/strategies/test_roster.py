@@ -4,7 +4,7 @@ from flwr.clientapp import ClientApp
 
 from eafl_flower.engines import InlineGrid
 from eafl_flower.errors import ProtocolError, RunFailedError
-from eafl_flower.strategies.roster import take_roster
+from eafl_flower.strategies.roster import MOST_CLIENTS, take_roster
 
 
 def answering(metrics_of):
@@ -26,8 +26,9 @@ def metrics(client, total, examples=7, **others):
     return {"partition-id": client, "num-partitions": total, "num-examples": examples, **others}
 
 
-def roster(metrics_of, num_nodes, *, min_nodes=1, timeout_s=5.0):
-    return take_roster(InlineGrid(answering(metrics_of), num_nodes), min_nodes=min_nodes, timeout_s=timeout_s)
+def roster(metrics_of, num_nodes, *, min_nodes=1, timeout_s=5.0, **options):
+    grid = InlineGrid(answering(metrics_of), num_nodes)
+    return take_roster(grid, min_nodes=min_nodes, timeout_s=timeout_s, **options)
 
 
 def test_clients_are_ordered_by_partition_whatever_their_node_ids():
@@ -73,3 +74,18 @@ def test_as_many_nodes_are_waited_for_as_the_clients_say_there_are():
         roster(lambda place: metrics(place, 3), 2, timeout_s=0.1)
     with pytest.raises(RunFailedError, match=r"2 of 4 nodes answered"):
         roster(lambda place: None, 2, min_nodes=4, timeout_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("liar", "most"), [(metrics(2**40, 2**40 + 1), MOST_CLIENTS), (metrics(0, 2**41), MOST_CLIENTS), (metrics(0, 4), 3)]
+)
+def test_a_node_that_speaks_of_too_many_partitions_is_left_out_and_not_waited_for(liar, most, flower_log):
+    found = roster(lambda place: liar if place == 0 else metrics(place - 1, 3), 4, min_nodes=2, most=most)
+    assert [m.client for m in found.members] == [0, 1, 2]
+    assert found.num_partitions == 3
+    assert f"num-partitions = {liar['num-partitions']}, the run takes {most} at most" in flower_log.text
+
+
+def test_when_all_nodes_speak_of_too_many_partitions_nobody_is_waited_for():
+    with pytest.raises(RunFailedError, match=r"3 nodes left out, 0 there; node \d was started with num-partitions = 4"):
+        roster(lambda place: metrics(place, 4), 3, most=3, timeout_s=1000.0)

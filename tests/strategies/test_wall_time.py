@@ -102,6 +102,17 @@ def test_a_node_that_joins_gets_jobs(deploy):
     assert run.in_flight == 3
 
 
+@pytest.mark.parametrize(("partition", "most"), [(2**40, 0), (3, 3)])
+def test_a_node_that_speaks_of_too_many_partitions_gets_no_job(deploy, flower_log, partition, most):
+    grid = deploy(toy_app(), 3, delay=lambda client, number: 0.01)
+    recorder = Director({20: lambda: grid.start(partition, num_partitions=partition + 1)})
+    run, _ = run_deployed(grid, 100, recorder=recorder, expected_nodes=most)
+    assert merged_by(recorder) == {0, 1, 2}
+    assert len(run.jobs.table.counter) == run.num_partitions == 3
+    assert grid.pushed.count((grid.node_id(partition), "query")) == 1
+    assert f"was started with num-partitions = {partition + 1}" in flower_log.text
+
+
 def test_a_node_that_returns_with_nothing_starts_afresh_and_says_so(deploy):
     grid = deploy(toy_app(), 2, delay=lambda client, number: 0.01)
 
