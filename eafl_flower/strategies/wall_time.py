@@ -34,6 +34,7 @@ class WallRun(FederatedRun):
         self._resting: dict[int, float] = {}  # client -> when it may work again
         self._late: dict[str, int] = {}  # messages of jobs that were given up -> client
         self._asked: dict[str, int] = {}  # roster queries under way -> node id
+        self._online: set[int] = set()  # nodes, at the last look
         self._away: set[int] = set()  # clients whose node is not online
         self._refused: dict[int, int] = {}  # node that cannot take part -> node that is in its way, or itself
         self._next_look_s = self._last_seen_s = 0.0
@@ -190,9 +191,9 @@ class WallRun(FederatedRun):
         elif self.now_s() > self._last_seen_s + self.plan.timeout_s:
             msg = f"no node has been online for {self.plan.timeout_s:g} s: {self.version} merges made"
             raise RunFailedError(msg)
-        there = set(online)
-        self._note_who_is_there(there)
-        self._refused = {node: other for node, other in self._refused.items() if {node, other} <= there}
+        self._online = set(online)
+        self._note_who_is_there(self._online)
+        self._refused = {node: other for node, other in self._refused.items() if {node, other} <= self._online}
         known = {m.node_id for m in self.jobs.members.values()} | set(self._asked.values()) | self._refused.keys()
         for node in [node for node in online if node not in known]:
             message_id = self.mail.push(node, RecordDict({CONFIG: ConfigRecord()}), MessageType.QUERY)
@@ -223,6 +224,14 @@ class WallRun(FederatedRun):
             known = jobs.members.get(member.client)
             if known is not None and known.plain:  # its number is taken: it came before anybody knew of partitions
                 member = replace(member, client=self._next_number())
+            elif known is not None and known.node_id in self._online - {node}:
+                self._refuse_node(
+                    node,
+                    known.node_id,
+                    f"nodes {known.node_id} and {node} both have partition-id {member.client}: the second gets no jobs "
+                    "while the first is there; give each SuperNode its own",
+                )
+                return
         elif reply.has_error() and reply.error.code not in (MESSAGE_UNAVAILABLE, NODE_UNAVAILABLE):
             member = Member(client=self._next_number(), node_id=node, num_examples=1, trains=True, plain=True)
         else:

@@ -113,6 +113,22 @@ def test_a_node_that_speaks_of_too_many_partitions_gets_no_job(deploy, flower_lo
     assert f"was started with num-partitions = {partition + 1}" in flower_log.text
 
 
+def test_of_two_nodes_with_one_partition_the_first_works_while_it_is_there(deploy, flower_log):
+    grid, twin, until_it_went = deploy(toy_app(), 3, delay=lambda client, number: 0.01), 5000, []
+
+    def stop_the_first():
+        until_it_went.extend(kind for node, kind in grid.pushed if node == twin)
+        grid.stop(1)
+
+    recorder = Director({20: lambda: grid.start(1, node=twin), 150: stop_the_first})
+    run, _ = run_deployed(grid, 300, recorder=recorder)
+    assert until_it_went == ["query"]
+    assert [kind for node, kind in grid.pushed if node == twin][:3] == ["query", "query", "train"]
+    assert run.jobs.members[1].node_id == twin
+    assert run.tally.lost <= 1
+    assert f"nodes {grid.node_id(1)} and {twin} both have partition-id 1" in flower_log.text
+
+
 def test_a_node_that_returns_with_nothing_starts_afresh_and_says_so(deploy):
     grid = deploy(toy_app(), 2, delay=lambda client, number: 0.01)
 

@@ -39,14 +39,14 @@ class ThreadedGrid(Grid):
     def node_id(self, partition):
         return 1000 + 37 * partition % 101
 
-    def start(self, partition, num_partitions=None):
+    def start(self, partition, num_partitions=None, node=None):
         """Bring a node up, with a fresh context; ``num_partitions`` is what its configuration says."""
+        node = node or self.node_id(partition)
         with self._lock:
-            node = self.node_id(partition)
             inbox = self._queues[node] = queue.Queue()
             self._online.add(node)
         thread = threading.Thread(
-            target=self._work, args=(partition, num_partitions or self._num_nodes, inbox), daemon=True
+            target=self._work, args=(node, partition, num_partitions or self._num_nodes, inbox), daemon=True
         )
         self._threads.append(thread)
         thread.start()
@@ -66,9 +66,9 @@ class ThreadedGrid(Grid):
         message = unavailable(message_id)
         return Message(error=Error(5, "Node Unavailable"), metadata=message.metadata)
 
-    def _work(self, partition, num_partitions, inbox):
+    def _work(self, node, partition, num_partitions, inbox):
         node_config = {"partition-id": partition, "num-partitions": num_partitions}
-        context = Context(1, self.node_id(partition), node_config, RecordDict(), {})
+        context = Context(1, node, node_config, RecordDict(), {})
         number = 0
         while (message := inbox.get()) is not None:
             if message.metadata.message_type != "query":
