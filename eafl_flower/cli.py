@@ -183,12 +183,16 @@ def compare(
     html: Annotated[Path | None, typer.Option(help="Also write a page with overlaid curves.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Put runs side by side, with the settings in which they differ."""
+    """Put runs side by side, with the settings in which they differ.
+
+    Runs that are not finished are left out.
+    """
     from eafl_flower.results.comparison import comparison_page, differing_settings, run_titles
     from eafl_flower.results.run_directory import RunDirectory
     from eafl_flower.results.tables import comparison_table, settings_table
 
-    directories = [RunDirectory.open(path) for path in runs]
+    given = [RunDirectory.open(path) for path in runs]
+    directories = [found for found in given if found.finished] or given  # none: the first one says how to go on
     titles = run_titles(directories)
     console = new_console()
     rows = [(title, found.summary()) for title, found in zip(titles, directories, strict=True)]
@@ -196,6 +200,8 @@ def compare(
     if different := differing_settings(directories):
         console.print()
         console.print(settings_table(titles, different))
+    if unfinished := [str(found.path) for found in given if not found.finished]:
+        console.print(f"\nLeft out, not finished: {', '.join(unfinished)}", markup=False, soft_wrap=True)
     if html is not None:
         html.write_text(comparison_page(directories), encoding="utf-8")
         console.print(f"\nPage: {html}", markup=False, soft_wrap=True)
@@ -306,16 +312,26 @@ def _execute(
     logging.getLogger("flwr").setLevel(logging.WARNING)  # its settings and rounds would bury our lines
     console = new_console()
     try:
-        with (
-            owned(run_dir.path, wait_s=0),
-            closing(Fanout([run_dir.log, ConsoleObserver(console, config.name)])) as observer,
-        ):
-            summary = run_experiment(
-                config, run_dir=run_dir, observer=observer, engine=engine, resume=resume, ray_address=ray_address
-            )
+        with owned(run_dir.path, wait_s=0):
+            try:
+                with closing(Fanout([run_dir.log, ConsoleObserver(console, config.name)])) as observer:
+                    summary = run_experiment(
+                        config,
+                        run_dir=run_dir,
+                        observer=observer,
+                        engine=engine,
+                        resume=resume,
+                        ray_address=ray_address,
+                    )
+            except BaseException:
+                if not resume:
+                    run_dir.remove_if_unused()  # a start that failed leaves no run that others would stumble over
+                raise
     except KeyboardInterrupt as error:
         if run_dir.has_checkpoint:
             text = f"interrupted; go on with: {again} --resume {shlex.quote(str(run_dir.path))}"
+        elif not run_dir.path.exists():
+            text = "interrupted before the start"
         else:
             text = f"interrupted before the first checkpoint; what there is is in {run_dir.path}"
         typer.secho(text, fg="yellow", err=True)

@@ -24,7 +24,6 @@ from eafl_flower.strategies.run import FederatedRun
 from eafl_flower.tasks.no_communication import no_communication
 from eafl_flower.types import digest
 
-CHECKPOINT = "server.safetensors"
 LONGEST_FAREWELL_S = 60.0  # of a server that is about to end
 
 
@@ -104,7 +103,12 @@ def run_in_server_app(grid: Grid, context: Context) -> None:
     else:
         run_dir = RunDirectory.open(config.checkpoint.resume)
     with owned(run_dir.path, wait_s=LONGEST_FAREWELL_S):
-        _conduct_in_server_app(config, grid, run_dir)
+        try:
+            _conduct_in_server_app(config, grid, run_dir)
+        except BaseException:
+            if not config.checkpoint.resume:
+                run_dir.remove_if_unused()
+            raise
 
 
 def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory) -> None:
@@ -150,7 +154,7 @@ def conduct(
         config,
         grid,
         observer=observer,
-        checkpoint=run_dir.checkpoint_dir / CHECKPOINT,
+        checkpoint=run_dir.checkpoint_path,
         resume=resume,
         run_name=_run_name(run_dir),
     )

@@ -60,6 +60,7 @@ def run_experiment(config, *, run_dir, observer, engine, resume, ray_address):
         if config.checkpoint.every and merge % config.checkpoint.every == 0:
             observer.write({"event": "checkpoint", "merge": merge, "time_s": time_s})
             run_dir.checkpoint_dir.mkdir(exist_ok=True)
+            run_dir.checkpoint_path.touch()
             (run_dir.checkpoint_dir / "merge.txt").write_text(str(merge))
             (run_dir.checkpoint_dir / "lines.txt").write_text(str(run_dir.log.position()))
         if config.name == "interrupted" and not resume and merge == 2 * merges // 3:

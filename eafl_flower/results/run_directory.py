@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eafl_flower.errors import CheckpointError
+from eafl_flower.errors import CheckpointError, ConfigError
 from eafl_flower.results.atomic import write_atomically
 from eafl_flower.results.event_log import EventLog, read_events
 
@@ -39,16 +39,25 @@ class RunDirectory:
 
     @classmethod
     def create(cls, root: Path | str, name: str) -> "RunDirectory":
-        """Make ``root/<name>-<UTC time>/``; a number is appended if it exists already."""
+        """Make ``root/<name>-<UTC time>/``; a number is appended if it exists already.
+
+        Raises
+        ------
+        ConfigError
+            If nothing can be written to ``root``.
+        """
         clean = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", name).strip("-.") or "run"
         stem = f"{clean}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        make_folder(root)
         number = 1
         while True:
             path = Path(root) / (stem if number == 1 else f"{stem}-{number}")
             try:
-                path.mkdir(parents=True)
+                path.mkdir()
             except FileExistsError:
                 number += 1
+            except OSError as error:
+                raise _not_writable(root, error) from error
             else:
                 return cls(path)
 
@@ -59,7 +68,7 @@ class RunDirectory:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             msg = f"{path} is not empty: expected a new directory for this run"
             raise CheckpointError(msg)
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         return cls(path)
 
     @classmethod
@@ -113,6 +122,11 @@ class RunDirectory:
         return self.path / "checkpoint"
 
     @property
+    def checkpoint_path(self) -> Path:
+        """The server's newest checkpoint."""
+        return self.checkpoint_dir / "server.safetensors"
+
+    @property
     def state_dir(self) -> Path:
         """Where clients keep their state between jobs; not made before it is needed."""
         return self.path / "state"
@@ -129,13 +143,24 @@ class RunDirectory:
 
     @property
     def has_checkpoint(self) -> bool:
-        """True if there is something under ``checkpoint/`` to resume from."""
-        return self.checkpoint_dir.is_dir() and any(self.checkpoint_dir.iterdir())
+        """True if there is a checkpoint to resume from; one that was being written when all ended is none."""
+        return self.checkpoint_path.is_file()
 
     def write_config(self, toml: str) -> None:
         """Write the resolved configuration and start an empty event log."""
         write_atomically(self.config_path, f"{_OURS}\n{toml}".encode())
         self.events_path.touch()
+
+    def remove_if_unused(self) -> bool:
+        """Remove the directory of a run that failed before its first event; return whether it is gone."""
+        left = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        untouched = left <= {"config.toml", "events.jsonl", "owner"} and "config.toml" in left
+        if not untouched or (self.events_path.is_file() and self.events_path.stat().st_size):
+            return False
+        for name in left:
+            (self.path / name).unlink()
+        self.path.rmdir()
+        return True
 
     def settings(self) -> dict[str, Any]:
         """Return the resolved configuration, flat with dots, also one of another version of this package.
@@ -192,6 +217,21 @@ class RunDirectory:
         except (OSError, SafetensorError) as error:
             msg = f"{self.model_path} cannot be read: {error}"
             raise CheckpointError(msg) from error
+
+
+def make_folder(path: Path | str) -> None:
+    """Make a folder for results, if needed; raises ``ConfigError`` if that cannot be."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_writable(path, error) from error
+
+
+def _not_writable(path: Path | str, error: OSError) -> ConfigError:
+    reason = error.strerror or type(error).__name__
+    return ConfigError(
+        f"the results folder {path} cannot be written ({reason}): choose another by --out or results.dir"
+    )
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -27,7 +27,7 @@ from eafl_flower.config.settings import Value, settings_of
 from eafl_flower.errors import ConfigError
 from eafl_flower.results.atomic import write_atomically
 from eafl_flower.results.ownership import owned
-from eafl_flower.results.run_directory import RunDirectory
+from eafl_flower.results.run_directory import RunDirectory, make_folder
 
 _POLL_S = 0.1
 
@@ -127,7 +127,7 @@ def run_sweep(
     KeyboardInterrupt
         After the running processes were interrupted too and have left their checkpoints.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     waiting, results = list(reversed(points)), []
     running: dict[str, tuple[Point, subprocess.Popen[bytes]]] = {}
 

@@ -55,6 +55,16 @@ def test_compare_shows_runs_and_the_settings_that_differ(runs, eafl):
     assert "<svg" in Path("page.html").read_text()
 
 
+def test_compare_leaves_out_what_is_not_finished(runs, eafl):
+    eafl("run", "--set", "name=interrupted", "strategy.merges=60")
+    (unfinished,) = map(str, Path("runs").glob("interrupted-*"))
+    ended = eafl("compare", *runs, unfinished, "--html", "page.html")
+    assert ended.code == 0
+    assert ended.out.splitlines()[-3] == f"Left out, not finished: {unfinished}"
+    alone = eafl("compare", unfinished)
+    assert (alone.code, "did not end; resume it" in alone.err) == (1, True)
+
+
 def test_compare_refuses_what_is_no_run(eafl):
     ended = eafl("compare", ".")
     assert ended.code == 1

@@ -8,6 +8,7 @@ import pytest
 
 from eafl_flower import cli
 from eafl_flower.errors import RunFailedError
+from eafl_flower.results.run_directory import RunDirectory
 
 SHORT = ("strategy.merges=96",)
 OWN = "with owned(Path(sys.argv[1]), wait_s=0): print('mine', flush=True); sys.stdin.read()"
@@ -144,6 +145,37 @@ def fail(error):
         raise error
 
     return run_experiment
+
+
+@pytest.mark.parametrize("error", [RunFailedError("no data"), KeyboardInterrupt()])
+def test_a_start_that_fails_leaves_no_run(experiment, eafl, error):
+    experiment.run_experiment = fail(error)
+    ended = eafl("run", "--set", *SHORT)
+    assert (ended.code, ended.err.count("\n")) == ((130, 1) if isinstance(error, KeyboardInterrupt) else (1, 1))
+    assert not list(Path("runs").iterdir())
+
+
+def test_a_resume_that_fails_removes_nothing(experiment, eafl):
+    run_dir = RunDirectory.create("runs", "killed")
+    run_dir.write_config('name = "killed"')
+    experiment.run_experiment = fail(RunFailedError("no checkpoint"))
+    assert eafl("run", "--resume", str(run_dir.path)).code == 1
+    assert run_dir.config_path.exists()
+
+
+def test_missing_data_leaves_no_run(eafl, monkeypatch, tmp_path):
+    monkeypatch.delenv("EAFL_DATA_DIR", raising=False)
+    ended = eafl("run", "unsw", "--set", f"data.dir={tmp_path}")
+    assert ended.code == 1
+    assert not list(Path("runs").iterdir())
+
+
+def test_a_results_folder_that_cannot_be_written_is_one_message(experiment, eafl):
+    Path("full").touch()
+    ended = eafl("run", "--out", "full")
+    message = "error: the results folder full cannot be written (File exists): choose another by --out or results.dir\n"
+    assert (ended.code, ended.err) == (1, message)
+    assert "the results folder full cannot be written" in eafl("sweep", "--out", "full").err
 
 
 def test_a_failed_run_exits_with_one_line(experiment, eafl):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eafl_flower.config import RunConfig
-from eafl_flower.errors import CheckpointError
+from eafl_flower.errors import CheckpointError, ConfigError
 from eafl_flower.results.run_directory import RunDirectory
 
 
@@ -90,6 +90,36 @@ def test_a_damaged_configuration_is_one_error(tmp_path):
     run.write_config("name = ")
     with pytest.raises(CheckpointError, match=r"config\.toml is damaged"):
         run.settings()
+
+
+def test_half_a_checkpoint_is_none(tmp_path):
+    run = RunDirectory.create(tmp_path, "emam")
+    run.checkpoint_dir.mkdir()
+    (run.checkpoint_dir / "server.tmp").touch()
+    assert not run.has_checkpoint
+    run.checkpoint_path.touch()
+    assert run.has_checkpoint
+
+
+def test_only_a_run_without_events_is_removed(tmp_path):
+    unused, used, filled = (RunDirectory.create(tmp_path, "emam") for _ in range(3))
+    for run in (unused, used, filled):
+        run.write_config("")
+    used.events_path.write_text("{}\n")
+    filled.checkpoint_dir.mkdir()
+    assert [run.remove_if_unused() for run in (unused, used, filled)] == [True, False, False]
+    assert [run.path.exists() for run in (unused, used, filled)] == [False, True, True]
+
+
+@pytest.mark.parametrize("kind", ["file", "below a file", "link to nowhere"])
+def test_a_folder_that_cannot_be_written_is_one_error(tmp_path, kind):
+    if kind == "link to nowhere":
+        (tmp_path / "runs").symlink_to(tmp_path / "nowhere")
+    else:
+        (tmp_path / "runs").touch()
+    root = tmp_path / "runs" / "x" if kind == "below a file" else tmp_path / "runs"
+    with pytest.raises(ConfigError, match=rf"the results folder {root} cannot be written .*: choose another by --out"):
+        RunDirectory.create(root, "emam")
 
 
 def test_a_failed_write_leaves_the_old_summary_and_no_rubbish(tmp_path):
