@@ -189,7 +189,8 @@ class FedBuff:
         step(buffer, accepted.deltas, weight)
         full = state.buffered + 1 >= self.buffer_size
         if full:
-            step(arrays, buffer, self.server_rate / self.buffer_size)
+            # More than K are in a buffer that an aggregator with a larger K began: its mean, too.
+            step(arrays, buffer, self.server_rate / max(self.buffer_size, state.buffered + 1))
             for total in buffer:
                 total.fill(0)
         return FedBuffState(

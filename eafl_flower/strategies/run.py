@@ -55,7 +55,7 @@ class FederatedRun:
         self.result = Result(arrays=plan.initial_arrays)
         self.client_scores: dict[int, Scores] = {}
         self.server_scores: dict[int, Scores] = {}
-        self.num_events = 0
+        self.num_events = self.in_flight = 0
         self.settled = -1
         self.stop_reason = ""
         self._began_s = time.monotonic()
@@ -145,8 +145,7 @@ class FederatedRun:
         if not trainers:
             msg = f"none of the {len(jobs.members)} nodes trains: one must answer the roster query with trains = 1"
             raise RunFailedError(msg)
-        self.in_flight = min(options.concurrency or len(trainers), len(trainers))
-        self.aggregator = self.plan.make_aggregator(self.in_flight)
+        self.set_in_flight(len(trainers))
         self.state = self.aggregator.init(self.initial)
         jobs.table = ClientTable.of_size(max(jobs.members) + 1)
         if options.resume:
@@ -166,6 +165,17 @@ class FederatedRun:
             uploads=self.tally.updates,
             events=self.num_events,
         )
+
+    def set_in_flight(self, num_trainers: int) -> None:
+        """Let as many jobs be open as there are clients that train, and settings allow.
+
+        The aggregator is made for this number, so another number needs another one. It goes on from the state
+        of the last one: an aggregator is only its settings.
+        """
+        in_flight = min(self.options.concurrency or num_trainers, num_trainers)
+        if in_flight != self.in_flight:
+            self.in_flight = in_flight
+            self.aggregator = self.plan.make_aggregator(max(1, in_flight))
 
     def _take_up(self) -> None:
         """Replace the fresh state by that of the checkpoint."""

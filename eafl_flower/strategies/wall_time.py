@@ -245,8 +245,7 @@ class WallRun(FederatedRun):
         jobs.table.num_examples[member.client] = member.num_examples
         if member.client not in self._resting:
             self._free(member.client)
-        num_trainers = sum(m.trains for m in jobs.members.values())
-        self.in_flight = min(self.options.concurrency or num_trainers, num_trainers)
+        self.set_in_flight(sum(m.trains for m in jobs.members.values()))
 
     def _refuse_node(self, node: int, obstacle: int, reason: str) -> None:
         """Leave ``node`` out, and ask it again only when it or the node ``obstacle`` has gone."""

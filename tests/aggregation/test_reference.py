@@ -73,6 +73,22 @@ def test_fedbuff_adds_the_weighted_mean_of_k_updates_at_once():
     assert state.arrays[0] == pytest.approx(START + 0.5 / 3 * weights @ deltas, rel=1e-14)
 
 
+@pytest.mark.parametrize(("before", "after", "number"), [(2, 4, 4), (5, 2, 4), (4, 3, 4), (5, 4, 4)])
+def test_fedbuff_of_another_size_flushes_the_mean_of_all_that_a_buffer_holds(before, after, number):
+    """``before`` - 1 or 3 updates are in the buffer, whichever is fewer, when its size changes."""
+    deltas = generator(7, "fedbuff").normal(size=(number, 3))
+    held = min(before - 1, 3)
+    aggregator = FedBuff(buffer_size=before)
+    state = aggregator.init((START,))
+    for n in range(number):
+        if n == held:
+            aggregator = FedBuff(buffer_size=after)
+        assert state.version == 0
+        state = aggregator.apply(state, _update(deltas[n]))
+    assert (state.version, state.buffered) == (1, 0)
+    assert state.arrays[0] == pytest.approx(START + deltas.mean(axis=0), rel=1e-14)
+
+
 def test_fedavg_by_the_barrier_is_the_mean_of_the_clients_models():
     rng = generator(6, "fedavg")
     models, examples = rng.normal(size=(5, 3)), [3, 1, 4, 1, 5]

@@ -5,11 +5,13 @@ import pytest
 from threaded_grid import ThreadedGrid
 from toy_federation import Recorder, arrays_of_run, examples_of, initial, run_toy, step_of, toy_app
 
+from eafl_flower.aggregation.reference import FedBuff
+from eafl_flower.aggregation.staleness import HalfLife
 from eafl_flower.codecs import Int8Codec
 from eafl_flower.engines import waiting
 from eafl_flower.errors import RunFailedError
 from eafl_flower.results.invariants import check_events
-from eafl_flower.strategies import EMAM, AsyncEMAM, wall_time
+from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy, wall_time
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +113,29 @@ def test_a_node_that_speaks_of_too_many_partitions_gets_no_job(deploy, flower_lo
     assert len(run.jobs.table.counter) == run.num_partitions == 3
     assert grid.pushed.count((grid.node_id(partition), "query")) == 1
     assert f"was started with num-partitions = {partition + 1}" in flower_log.text
+
+
+def test_the_half_life_follows_the_nodes_that_join(deploy):
+    grid = deploy(toy_app(), 2, delay=lambda client, number: 0.01)
+    recorder = Director({10: lambda: [grid.start(client, num_partitions=8) for client in range(2, 8)]})
+    run, _ = run_deployed(grid, 200, recorder=recorder)
+    assert run.in_flight == 8
+    assert run.aggregator.staleness == HalfLife(7.0)
+    assert run.state.version == 200
+
+
+def test_the_buffer_follows_the_nodes_that_join_and_nothing_in_it_is_lost(deploy):
+    grid = deploy(toy_app(), 2, delay=lambda client, number: 0.01)
+    recorder = Director({5: lambda: [grid.start(client, num_partitions=6) for client in range(2, 6)]})
+    run, _ = run_deployed(
+        grid,
+        60,
+        strategy=lambda **options: AsynchronousStrategy(lambda n: FedBuff(buffer_size=n), **options),
+        recorder=recorder,
+    )
+    assert run.aggregator.buffer_size == run.in_flight == 6
+    assert run.state.received == run.tally.updates > 2 * 60
+    assert run.state.version == 60
 
 
 def test_of_two_nodes_with_one_partition_the_first_works_while_it_is_there(deploy, flower_log):
