@@ -13,6 +13,7 @@ from eafl_flower.errors import EAFLError
 if TYPE_CHECKING:
     from rich.console import Console
 
+UNLIMITED = 10_000  # columns; no table of ours is as wide
 INTERRUPTED = 130  # what shells report for a process that ended by SIGINT
 
 
@@ -74,10 +75,11 @@ def is_given(ctx: typer.Context, name: str) -> bool:
 
 
 def console() -> "Console":
-    """Return a console for results."""
+    """Return a console for results; what is read from a pipe or a file is not cut to the width of a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    result = Console(highlight=False)
+    return result if result.is_terminal else Console(highlight=False, width=UNLIMITED)
 
 
 def _explains_itself(error: Exception) -> bool:

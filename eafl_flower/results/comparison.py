@@ -62,8 +62,11 @@ def run_titles(runs: Sequence[RunDirectory]) -> list[str]:
 
 
 def differing_settings(runs: Sequence[RunDirectory]) -> list[tuple[str, list[Any]]]:
-    """Return the settings in which runs differ, each with its value in every run (None where unknown)."""
+    """Return the settings in which runs differ, each with its value in every run (None where unknown).
+
+    Where results go and what stands beside them makes no difference to a run.
+    """
     settings = [run.settings() for run in runs]
-    keys = dict.fromkeys(key for flat in settings for key in flat)
+    keys = dict.fromkeys(key for flat in settings for key in flat if not key.startswith("results."))
     rows = [(key, [flat.get(key) for flat in settings]) for key in keys]
     return [(key, values) for key, values in rows if any(value != values[0] for value in values)]

@@ -107,12 +107,16 @@ def comparison_table(runs: Sequence[tuple[str, Mapping[str, Any]]], *, width: in
 
 
 def sweep_table(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], *, width: int) -> Table:
-    """Return mean and standard deviation over the seeds of each combination of values.
+    """Return mean and standard deviation over the seeds of each combination of the values that vary.
 
     ``rows`` are the values of a run (the seed among them) and its summary, ``width`` the columns there are.
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
-    keys = [key for key in (rows[0][0] if rows else {}) if key != "seed"]
+    keys = [
+        key
+        for key, first in (rows[0][0] if rows else {}).items()
+        if key != "seed" and any(values[key] != first for values, _ in rows)
+    ]
     for values, summary in rows:
         groups.setdefault(tuple(values[key] for key in keys), []).append(summary)
     scores = _scores(summary for _, summary in rows)

@@ -65,6 +65,24 @@ def test_compare_leaves_out_what_is_not_finished(runs, eafl):
     assert (alone.code, "did not end; resume it" in alone.err) == (1, True)
 
 
+def test_compare_does_not_count_where_results_went(runs, eafl):
+    eafl("run", "--set", "strategy.merges=60", "--out", "elsewhere", "--baselines", "none")
+    ended = eafl("compare", runs[0], *map(str, Path("elsewhere").iterdir()))
+    assert ended.code == 0
+    assert "results." not in ended.out
+    assert "setting" not in ended.out  # both have seed 1
+
+
+def test_tables_in_a_pipe_are_not_cut(runs, eafl, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    ended = eafl("compare", *runs)
+    table = ended.out.splitlines()
+    for title in ("run", "before", "after", "unseen", "merges", "uplink", "saved", "downlink", "energy", "time"):
+        assert title in table[0].split()
+    assert all(any(Path(run).name in line for line in table) for run in runs)
+    assert "…" not in ended.out
+
+
 def test_compare_refuses_what_is_no_run(eafl):
     ended = eafl("compare", ".")
     assert ended.code == 1

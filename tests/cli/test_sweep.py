@@ -42,6 +42,13 @@ def test_every_combination_and_seed_runs_and_finished_ones_are_skipped(eafl):
     assert (more.out.count("skipped"), more.out.count("done")) == (1, 1)
 
 
+def test_the_table_lists_the_settings_that_vary(eafl):
+    ended = eafl("sweep", *BASE, "task.batch-size=8,16", "codec.block-size=64")
+    head = next(line for line in ended.out.splitlines() if "seeds" in line)
+    assert head.split() == ["batch-size", "seeds", "before", "after", "unseen", "uplink", "energy"]
+    assert "…" not in ended.out
+
+
 def test_a_failed_run_fails_the_sweep_but_not_the_others(eafl):
     Path("runs/sweep-emam").mkdir(parents=True)
     (point, _) = sweep.points_of(RunConfig.from_toml("emam"), ["strategy.merges=60"], [1, 2])
