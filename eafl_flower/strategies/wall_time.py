@@ -32,8 +32,8 @@ class WallRun(FederatedRun):
         super().__init__(plan)
         self._inbox: deque[Message] = deque()
         self._resting: dict[int, float] = {}  # client -> when it may work again
-        self._late: dict[str, int] = {}  # messages of jobs that were given up -> client
-        self._asked: dict[str, int] = {}  # roster queries under way -> node id
+        self._late: dict[str, tuple[int, float]] = {}  # messages of jobs given up -> client, and until when [s]
+        self._asked: dict[str, tuple[int, float]] = {}  # roster queries under way -> node id, and until when [s]
         self._online: set[int] = set()  # nodes, at the last look
         self._away: set[int] = set()  # clients whose node is not online
         self._refused: dict[int, int] = {}  # node that cannot take part -> node that is in its way, or itself
@@ -107,10 +107,10 @@ class WallRun(FederatedRun):
         """Sort one message: the reply to an open job, to one that was given up, or to a roster query."""
         message_id = reply.metadata.reply_to_message_id
         if message_id in self._asked:
-            self._welcome(reply, self._asked.pop(message_id))
+            self._welcome(reply, self._asked.pop(message_id)[0])
             return
         if message_id in self._late:
-            client = self._late.pop(message_id)
+            client, _ = self._late.pop(message_id)
             if not reply.has_error():
                 self.tally.late += 1
                 self._resting.pop(client, None)
@@ -153,7 +153,7 @@ class WallRun(FederatedRun):
             message_id = self.jobs.wires[job.client].message_id
             if message_id in there:
                 continue
-            self._late[message_id] = job.client
+            self._late[message_id] = job.client, self.now_s() + self.plan.timeout_s
             self.tally.timed_out += 1
             self.jobs.table.failures[job.client] += 1
             self.end(job, "timeout")
@@ -194,11 +194,17 @@ class WallRun(FederatedRun):
         self._online = set(online)
         self._note_who_is_there(self._online)
         self._refused = {node: other for node, other in self._refused.items() if {node, other} <= self._online}
-        known = {m.node_id for m in self.jobs.members.values()} | set(self._asked.values()) | self._refused.keys()
+        self._late, self._asked = self._still_awaited(self._late), self._still_awaited(self._asked)
+        known = {m.node_id for m in self.jobs.members.values()} | {node for node, _ in self._asked.values()}
+        known |= self._refused.keys()
         for node in [node for node in online if node not in known]:
             message_id = self.mail.push(node, RecordDict({CONFIG: ConfigRecord()}), MessageType.QUERY)
             if message_id:
-                self._asked[message_id] = node
+                self._asked[message_id] = node, self.now_s() + self.plan.timeout_s
+
+    def _still_awaited(self, messages: dict[str, tuple[int, float]]) -> dict[str, tuple[int, float]]:
+        """Return those of these messages whose reply may still come."""
+        return {i: (of, until_s) for i, (of, until_s) in messages.items() if self.now_s() <= until_s}
 
     def _note_who_is_there(self, online: set[int]) -> None:
         """Give no job to a client whose node is offline; one that is back need not rest any longer."""

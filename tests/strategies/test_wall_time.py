@@ -1,5 +1,7 @@
 """The loop on the wall clock, with nodes that are threads. Delays are real; nothing asserted depends on them."""
 
+import threading
+
 import numpy as np
 import pytest
 from threaded_grid import ThreadedGrid
@@ -193,6 +195,38 @@ def test_a_late_reply_is_counted_and_not_merged(deploy):
     assert all((e["client"], e["counter"]) != (0, 1) for e in recorder.of("merge"))
     assert 0 in merged_by(recorder)
     check_events(recorder.events)
+
+
+def test_replies_that_never_come_are_forgotten_after_the_timeout(deploy):
+    """Client 2 never ends a job, client 3 never says who it is; 200 merges of two others take a second."""
+    app, over, pulled = toy_app(), threading.Event(), []
+
+    def sometimes_stuck(message, context):
+        kind, client = message.metadata.message_type, context.node_config["partition-id"]
+        if (kind, client) in (("train", 2), ("query", 3)):
+            over.wait()
+        return app(message, context)
+
+    grid = deploy(sometimes_stuck, 3, delay=lambda client, number: 0.01)
+    pull = grid.pull_messages
+
+    def pull_messages(message_ids):
+        pulled.append(set(message_ids))
+        return pull(message_ids)
+
+    grid.pull_messages = pull_messages
+    recorder = Director({5: lambda: grid.start(3, num_partitions=4)})
+    try:
+        run, _ = run_deployed(grid, 200, recorder=recorder, deadline_s=0.1, timeout=0.3, evaluate_clients=False)
+    finally:
+        over.set()
+    assert run.version == 200
+    for client, kind in ((3, "query"), (2, "train")):
+        numbers = [k for k, pushed in enumerate(grid.pushed) if pushed == (grid.node_id(client), kind)]
+        assert len(numbers) >= 2
+        first = f"m{numbers[0] + 1}"
+        assert any(first in ids for ids in pulled)
+        assert first not in pulled[-1]
 
 
 def test_a_reply_that_comes_twice_counts_once(deploy):
