@@ -158,7 +158,7 @@ def sweep(
         text = result.reason
         if result.status != "failed":
             scores = result.run.summary()["accuracy"].items()
-            text = "  ".join(f"{score} {percent_text(value)}" for score, value in scores)
+            text = "  ".join([*(f"{score} {percent_text(value)}" for score, value in scores), result.reason]).rstrip()
         line = f"{finished:{width}}/{len(points)} {result.status:7}  {result.point.title}  {text}"
         console.print(line, markup=False, soft_wrap=True, style="red" if result.status == "failed" else None)
 
@@ -171,6 +171,15 @@ def sweep(
     if rows:
         console.print()
         console.print(sweep_table(rows, width=console.width))
+    if lacking := [result for result in results if result.status == "skipped" and result.reason]:
+        console.print(
+            f"\n{len(lacking)} skipped runs were made with fewer baselines than now asked for "
+            f"({config.results.baselines}); to have them, remove those runs' folders or give another --out, "
+            "and repeat the command",
+            markup=False,
+            soft_wrap=True,
+            style="yellow",
+        )
     console.print(f"\nResults: {folder / 'results.csv'}", markup=False, soft_wrap=True)
     if len(rows) < len(points):
         raise typer.Exit(1)

@@ -91,7 +91,10 @@ def points_of(config: RunConfig, lists: Sequence[str], seeds: Sequence[int]) -> 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a point; ``status`` is ``done``, ``skipped`` (done before) or ``failed``."""
+    """What became of a point; ``status`` is ``done``, ``skipped`` (done before) or ``failed``.
+
+    ``reason`` says why it failed, or what a skipped one lacks.
+    """
 
     point: Point
     status: str
@@ -141,7 +144,7 @@ def run_sweep(
                 point = waiting.pop()
                 run = RunDirectory(folder / point.id)
                 if run.finished:
-                    settle(Result(point, "skipped", run))
+                    settle(Result(point, "skipped", run, _lacking(point, run)))
                 else:
                     running[point.id] = (point, _start(point, run, command))
             for id_, (point, process) in list(running.items()):
@@ -187,7 +190,7 @@ def write_results(results: Sequence[Result], path: Path) -> None:
 
 def _start(point: Point, run: RunDirectory, command: Callable[[Sequence[str]], list[str]]) -> "subprocess.Popen[bytes]":
     if run.has_checkpoint:
-        arguments = ["--resume", str(run.path)]
+        arguments = ["--resume", str(run.path), "--baselines", point.config.results.baselines]
     else:
         if run.path.exists() and any(run.path.iterdir()):
             unfinished = RunDirectory.open(run.path)  # open: never delete what is not ours
@@ -201,6 +204,16 @@ def _start(point: Point, run: RunDirectory, command: Callable[[Sequence[str]], l
         return subprocess.Popen(
             command(arguments), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
         )
+
+
+def _lacking(point: Point, run: RunDirectory) -> str:
+    """Say that a finished run was made with fewer baselines than now asked for."""
+    summary, asked = run.summary(), point.config.results.baselines
+    there = summary["baselines"]
+    # What was trained stands for `all`, what only looks at rows for `cheap`; without a merge nothing is trained.
+    if asked == "all" and there["exact"] is None and summary["merges"]:
+        return f"made with --baselines {'none' if there['majority'] is None else 'cheap'}"
+    return "made with --baselines none" if asked != "none" and there["majority"] is None else ""
 
 
 def _result(point: Point, run: RunDirectory, code: int) -> Result:

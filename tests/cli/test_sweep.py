@@ -42,6 +42,16 @@ def test_every_combination_and_seed_runs_and_finished_ones_are_skipped(eafl):
     assert (more.out.count("skipped"), more.out.count("done")) == (1, 1)
 
 
+@pytest.mark.parametrize(("made", "asked", "lacks"), [("none", "all", True), ("cheap", "all", True),
+    ("all", "none", False), ("cheap", "cheap", False)])  # fmt: skip
+def test_finished_runs_with_fewer_baselines_than_asked_for_are_named(eafl, made, asked, lacks):
+    assert eafl("sweep", *BASE, "--baselines", made).code == 0
+    again = eafl("sweep", *BASE, "--baselines", asked)
+    assert "skipped" in again.out
+    assert (f"made with --baselines {made}" in again.out) == lacks
+    assert ("remove those runs' folders" in again.out) == lacks
+
+
 def test_the_table_lists_the_settings_that_vary(eafl):
     ended = eafl("sweep", *BASE, "task.batch-size=8,16", "codec.block-size=64")
     head = next(line for line in ended.out.splitlines() if "seeds" in line)
@@ -93,6 +103,14 @@ def test_a_run_with_a_checkpoint_is_resumed(eafl):
     assert ended.code == 0
     assert "resumed after 40 merges" in next(Path(folder).glob("*.log")).read_text()
     assert rows()[0]["merges"] == "60"
+
+
+def test_a_resumed_run_gets_the_baselines_that_are_now_asked_for(eafl):
+    settings = ("--set", "strategy.merges=60", "name=interrupted", "checkpoint.every=10")
+    assert eafl("sweep", *settings, "--baselines", "none").code == 1
+    assert eafl("sweep", *settings, "--baselines", "all").code == 0
+    assert rows()[0]["exact-before"]
+    assert "made with" not in eafl("sweep", *settings, "--baselines", "all").out
 
 
 def test_ctrl_c_reaches_the_running_processes(tmp_path, child):
