@@ -21,6 +21,7 @@ from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, scores_of, summarize
 from eafl_flower.strategies.records import array_record, arrays_of
 from eafl_flower.strategies.run import FederatedRun
+from eafl_flower.strategies.wall_time import WallRun
 from eafl_flower.tasks.no_communication import no_communication
 from eafl_flower.types import digest
 
@@ -160,14 +161,15 @@ def conduct(
     )
     spent = run.ledger.total()
     metrics = {**run.server_scores.get(run.version, {}), **run.client_scores.get(run.version, {})}
+    time_s = run.now_s()
     outcome = Outcome(
         merges=run.version,
         refused=run.tally.refused,
         lost=run.tally.lost,
         timeouts=run.tally.timed_out,
         errors=run.tally.errors,
-        virtual_time_s=run.now_s(),
-        wall_s=run.wall_s(),
+        virtual_time_s=time_s,
+        wall_s=time_s if isinstance(run, WallRun) else run.wall_s(),  # one clock, one number
         uplink_bytes=run.ledger.total("uplink").payload_bytes,
         downlink_bytes=run.ledger.total("downlink").payload_bytes,
         uplink_framed_bytes=run.ledger.total("uplink").framed_bytes,

@@ -14,6 +14,7 @@ from eafl_flower.results.figures import (
 )
 from eafl_flower.results.quantities import energy_text, percent_text, time_text
 from eafl_flower.results.run_directory import RunDirectory
+from eafl_flower.results.summary import on_the_wall
 from eafl_flower.results.tables import BASELINE_TITLES, SCORE_TEXTS
 
 
@@ -75,7 +76,7 @@ def _costs(summary: Mapping[str, Any]) -> str:
         ("uplink, framed [bytes]", f"{summary['uplink_framed_bytes']:,}", ""),
         ("downlink [bytes]", f"{summary['downlink_bytes']:,}", f"{percent_text(summary['downlink_saved'])} saved"),
         ("energy", energy_text(summary["energy_j"]), ""),
-        ("virtual time", time_text(summary["virtual_time_s"]), ""),
+        *([] if on_the_wall(summary) else [("virtual time", time_text(summary["virtual_time_s"]), "")]),
         ("real time", time_text(summary["wall_s"]), ""),
         ("merges", f"{summary['merges']:,}", f"{summary['lost']:,} lost, {summary['refused']:,} refused"),
         ("staleness, median", staleness["median"], f"p95 {staleness['p95']}, max {staleness['max']}"),

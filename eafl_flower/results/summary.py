@@ -15,11 +15,17 @@ _PACKAGES = ("eafl-flower", "flwr", "torch", "numpy", "scipy", "numba", "ray", "
 _PREFIX = "accuracy-"
 
 
+def on_the_wall(summary: Mapping[str, Any]) -> bool:
+    """Whether the run's clock was the one on the wall: then its time is real and there is no other."""
+    return bool(summary["virtual_time_s"] == summary["wall_s"])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a strategy knows at the end of a run.
 
-    Bytes, joules and seconds are totals over all jobs, lost and unfinished ones included. ``metrics`` is the last
+    Bytes and joules are totals over all jobs, lost and unfinished ones included. ``virtual_time_s`` is the time on
+    the run's clock: virtual in simulations, real in deployments and then equal to ``wall_s``. ``metrics`` is the last
     evaluation; ``arrays_sha256`` the digest of the arrays that clients receive.
     """
 
@@ -66,7 +72,8 @@ def summarize(
     -------
     dict
         ``uplink_saved`` and ``downlink_saved`` are the shares of the merged uploads' (their dispatches')
-        bytes that the codec saved; ``order_sha256`` is ``order_digest`` of the merges.
+        bytes that the codec saved; ``virtual_time_s`` is the time on the run's clock, virtual in simulations and
+        real in deployments; ``order_sha256`` is ``order_digest`` of the merges.
     """
     merged = [event for event in events if event["event"] == "merge"]
     raw = sum(event["raw_bytes"] for event in merged)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eafl_flower.results.quantities import bytes_text, energy_text, percent_text, time_text
+from eafl_flower.results.summary import on_the_wall
 
 _MEAN_COSTS = {"uplink_bytes": bytes_text, "energy_j": energy_text}
 _WIDE = 100  # columns from which every cost has a place
@@ -68,6 +69,7 @@ def cost_table(summary: Mapping[str, Any]) -> Table:
     stale = "-" if staleness["median"] is None else "median {median:g}, p95 {p95:g}, max {max:g}".format(**staleness)
     merges = [f"{summary['merges']:,}", *(f"{summary[key]:,} {key}" for key in ("lost", "refused"))]
     merges += [f"{summary[key]:,} {key}" for key in ("timeouts", "errors") if summary.get(key)]
+    virtual = "" if on_the_wall(summary) else f"{time_text(summary['virtual_time_s'])} virtual, "
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
@@ -75,7 +77,7 @@ def cost_table(summary: Mapping[str, Any]) -> Table:
         ("uplink", f"{summary['uplink_bytes']:,} bytes{_saved(summary['uplink_saved'])}"),
         ("downlink", f"{summary['downlink_bytes']:,} bytes{_saved(summary['downlink_saved'])}"),
         ("energy", energy_text(summary["energy_j"])),
-        ("time", f"{time_text(summary['virtual_time_s'])} virtual, {time_text(summary['wall_s'])} real"),
+        ("time", f"{virtual}{time_text(summary['wall_s'])} real"),
         ("merges", ", ".join(merges)),
         ("staleness", stale),
     ):

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from eafl_flower.results.console import ConsoleObserver
-from eafl_flower.results.tables import print_results
+from eafl_flower.results.tables import cost_table, print_results
 
 
 @pytest.fixture
@@ -67,6 +67,18 @@ def test_the_final_table_shows_the_baselines_that_were_calculated(show):
 def test_the_path_of_the_results_ends_the_output_unbroken(show, tmp_path):
     last = show(width=40).splitlines()[-1]
     assert last.startswith(f"Results: {tmp_path}")
+
+
+def test_time_is_told_once_where_it_is_real(make_run):
+    summary = make_run().summary()
+
+    def shown(found):
+        console = Console(file=io.StringIO(), width=80, highlight=False)
+        console.print(cost_table(found))
+        return re.search(r"^ time +(.*?) *$", console.file.getvalue(), re.MULTILINE)[1]
+
+    assert shown(summary | {"virtual_time_s": 50.5, "wall_s": 2.0}) == "50.5 s virtual, 2 s real"
+    assert shown(summary | {"virtual_time_s": 50.5, "wall_s": 50.5}) == "50.5 s real"
 
 
 def test_a_resumed_run_counts_on(make_run):
