@@ -106,6 +106,7 @@ def test_merged_arrays_are_those_of_the_pure_core(federation, tmp_path):
 
     summary, merges = run.summary(), merges_of(run)
     assert {event["client"] for event in merges} == {0, 1}
+    assert summary["virtual_time_s"] == summary["wall_s"]  # one clock
     assert summary["staleness"]["max"] >= 1  # two clients at work: somebody was overtaken
     assert (summary["merges"], summary["refused"], summary["lost"], summary["errors"]) == (6, 0, 0, 0)
     # several seconds a message over real wires, where the price model has milliseconds
