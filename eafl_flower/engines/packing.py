@@ -26,6 +26,11 @@ class Packed:
     pickled: bytes
     buffers: tuple[Buffer, ...]
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it costs less to send along than to keep in the object store."""
+        return len(self.pickled) + sum(b.nbytes for b in self.buffers) < LARGE_BYTES
+
 
 def pack(value: Any) -> tuple[bytes, list[bytes]]:
     """Return the pickle of ``value`` without its large byte strings, and those strings."""

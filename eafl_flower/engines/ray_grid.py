@@ -5,20 +5,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
 from flwr.app import Error, Message
 
+from eafl_flower.engines import ray_worker
 from eafl_flower.engines.answer import Client
 from eafl_flower.engines.flower_internals import CODE_CLIENT_CRASHED, set_message_id, unavailable
 from eafl_flower.engines.local_grid import ConfigValue, LocalGrid
-from eafl_flower.engines.packing import pack, unpack
+from eafl_flower.engines.packing import Packed, pack, unpack
 from eafl_flower.engines.ray_cluster import connect, import_ray
 from eafl_flower.engines.ray_workers import RayWorkers, Ref, SharedBytes, Worker
 from eafl_flower.errors import RunFailedError
 
 MOST_ATTEMPTS = 3  # of a job whose worker died; then its client is to blame
+MOST_BYTES = 90_000  # of messages in one call, so that their replies, too, fit into the 100 kB that Ray sends inline
 PATIENCE_S = 30.0  # without any worker, before that is reported
 
 log = logging.getLogger(__name__)
@@ -27,7 +30,7 @@ log = logging.getLogger(__name__)
 class RayGrid(LocalGrid):
     """A Grid that runs clients side by side in Ray actors, one message of a node at a time.
 
-    The states of nodes stay in Ray's object store and never visit this process. Messages to one node
+    Large states of nodes stay in Ray's object store and never visit this process. Messages to one node
     are handled in the order of sending. A worker that dies is replaced and its message handled again,
     from the state the node had before; a message that killed three workers is answered with Flower's
     error code 8. An exception in a client is an error reply with code 2, and the node keeps the state
@@ -79,7 +82,7 @@ class RayGrid(LocalGrid):
         self._queues: dict[int, deque[_Job]] = {}  # jobs of each node that has any, the running one included
         self._runnable: deque[int] = deque()  # nodes whose first job waits for a worker
         self._busy: dict[Ref, _Running] = {}
-        self._states: dict[int, Ref] = {}
+        self._states: dict[int, Packed | tuple[Ref, int]] = {}  # a large one: where in which list
         self._open: set[str] = set()  # messages whose reply nobody has taken
         self._done: dict[str, Message] = {}
         self._shared = SharedBytes()
@@ -98,9 +101,14 @@ class RayGrid(LocalGrid):
             raise
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        """Send messages; see ``LocalGrid.push_messages``. Clients start at once."""
+        """Send messages; see ``LocalGrid.push_messages``.
+
+        Clients start at once, but for such short jobs that it pays to send several to a worker: they start
+        when they have gathered, or when the server waits for a reply.
+        """
         ids = super().push_messages(messages)
-        self._dispatch()
+        if self._alive().share_of(len(self._runnable)) >= self._alive().most_a_call:
+            self._dispatch()
         return ids
 
     def wait(self, message_ids: Iterable[str], timeout_s: float | None = None) -> list[Message]:
@@ -165,25 +173,41 @@ class RayGrid(LocalGrid):
 
     def _dispatch(self) -> None:
         workers = self._alive()
+        running = sum(len(busy.jobs) for busy in self._busy.values())
         while self._runnable and workers.idle:
-            jobs = self._next_jobs(workers.share_of(len(self._runnable)))
-            described, values = [], []
-            for job in jobs:
-                job.attempts += 1
-                pickled, large = pack(job.message)
-                described.append((pickled, len(large)))
-                values += [self._states.get(job.node_id), *(self._shared.put(data) for data in large)]
+            jobs = self._next_jobs(workers.share_of(len(self._runnable) + running))
+            running += len(jobs)
+            values: list[Ref] = []
+            described = [self._described(job, values) for job in jobs]
             worker = workers.idle.pop()
-            answers, *states = worker.handle(described, *values)
+            answers, states = worker.handle(described, *values)
             self._busy[answers] = _Running(worker, jobs, states)
         workers.start(len(self._runnable))
 
+    def _described(self, job: "_Job", values: list[Ref]) -> ray_worker.Job:
+        """Return what a worker is to do for ``job``, and add what it refers to to ``values``."""
+        job.attempts += 1
+        pickled, large = job.packed
+        buffers = tuple(range(len(values), len(values) + len(large)))
+        values += [self._shared.put(data) for data in large]
+        state = self._states.get(job.node_id)
+        if state is None or isinstance(state, Packed):
+            return ray_worker.Job(pickled, buffers, state, None)
+        states, index = state
+        values.append(states)
+        return ray_worker.Job(pickled, buffers, None, (len(values) - 1, index))
+
     def _next_jobs(self, most: int) -> list["_Job"]:
-        """Take the first jobs that wait; one that is tried again goes alone, so that it harms no other."""
+        """Take the first jobs that wait, as many as Ray sends without its object store, which takes milliseconds.
+
+        A job that is tried again goes alone, so that it harms no other.
+        """
         jobs: list[_Job] = []
+        size = 0
         while self._runnable and len(jobs) < most:
             job = self._queues[self._runnable[0]][0]
-            if jobs and job.attempts:
+            size += len(job.packed[0])
+            if jobs and (job.attempts or size > MOST_BYTES):
                 break
             jobs.append(job)
             self._runnable.popleft()
@@ -193,6 +217,7 @@ class RayGrid(LocalGrid):
 
     def _collect(self, timeout_s: float | None, *, everything: bool = False) -> bool:
         """Take in what workers have finished, waiting for the first thing; return whether there was any."""
+        self._dispatch()
         workers = self._alive()
         refs = [*self._busy, *workers.starting]
         if not refs:
@@ -229,9 +254,9 @@ class RayGrid(LocalGrid):
         else:
             self._alive().idle.append(worker)
             self._alive().note_time(seconds, len(jobs))
-            for job, state, (succeeded, reply) in zip(jobs, running.states, answers, strict=True):
+            for index, (job, (succeeded, reply, state)) in enumerate(zip(jobs, answers, strict=True)):
                 if succeeded:
-                    self._states[job.node_id] = state
+                    self._states[job.node_id] = (running.states, index) if state is None else state
                 self._answer(job, unpack(reply.pickled, reply.buffers))
 
     def _retry(self, jobs: list["_Job"], error: Exception, *, lost: bool) -> None:
@@ -267,16 +292,21 @@ class RayGrid(LocalGrid):
             del self._queues[job.node_id]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class _Job:
     message_id: str
     node_id: int
     message: Message
     attempts: int = 0
 
+    @cached_property
+    def packed(self) -> tuple[bytes, list[bytes]]:
+        """The pickle of the message, and its large byte strings."""
+        return pack(self.message)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Running:
     worker: Worker
     jobs: list[_Job]  # of different nodes
-    states: list[Ref]  # of the nodes, after the jobs
+    states: Ref  # to the list of the nodes' large states, after the jobs

@@ -3,7 +3,7 @@
 import pickle
 import time
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from dataclasses import dataclass
 from typing import Any
 
 from flwr.app import Error, Message, RecordDict
@@ -12,6 +12,20 @@ from eafl_flower.engines.answer import Client, answer, describe
 from eafl_flower.engines.flower_internals import CODE_LOAD_ERROR
 from eafl_flower.engines.local_grid import ConfigValue, node_context
 from eafl_flower.engines.packing import Buffer, Packed, packed, unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One message and the state of its node, None for a fresh one.
+
+    ``buffers`` and the first part of ``large_state`` are places among the values that travel beside the jobs;
+    its second part is the place in the list of states that is found there.
+    """
+
+    pickled: bytes
+    buffers: tuple[int, ...]
+    state: Packed | None
+    large_state: tuple[int, int] | None
 
 
 class Worker:
@@ -41,30 +55,35 @@ class Worker:
     def ready(self) -> None:
         """Return once the worker is up."""
 
-    def handle(self, jobs: Sequence[tuple[bytes, int]], *values: Any) -> tuple[Any, ...]:
+    def handle(self, jobs: Sequence["Job"], *values: Any) -> tuple[Any, list[Packed | None]]:
         """Answer messages, each of another node.
 
         Parameters
         ----------
         jobs
-            The pickle of each message and the number of its buffers.
+            What there is to do.
         values
-            For each message the state of its node, or None, and its buffers. Ray hands over values that are
-            arguments of their own.
+            What the jobs refer to by position; Ray hands over values that are arguments of their own.
 
         Returns
         -------
         tuple
-            First the time all took [s] and for each message whether the client succeeded with its packed reply;
-            then, each for itself, the packed new states of the nodes (None unless the client succeeded).
+            First the time all took [s] and for each job whether the client succeeded, its packed reply and the
+            packed new state of the node if that is small; then, apart from it, the large states.
         """
-        began_s, rest = time.perf_counter(), iter(values)
-        answers, states = [], []
-        for pickled, num_buffers in jobs:
-            succeeded, reply, state = self._answer(pickled, next(rest), [*islice(rest, num_buffers)])
-            answers.append((succeeded, reply))
-            states.append(state)
-        return ((time.perf_counter() - began_s, answers), *states)
+        began_s = time.perf_counter()
+        answers: list[tuple[bool, Packed, Packed | None]] = []
+        large: list[Packed | None] = []
+        for job in jobs:
+            state = job.state
+            if job.large_state is not None:
+                place, index = job.large_state
+                state = values[place][index]
+            succeeded, reply, state = self._answer(job.pickled, state, [values[place] for place in job.buffers])
+            is_large = state is not None and not state.is_small
+            answers.append((succeeded, reply, None if is_large else state))
+            large.append(state if is_large else None)
+        return (time.perf_counter() - began_s, answers), large
 
     def _answer(
         self, pickled: bytes, state: Packed | None, buffers: Sequence[Buffer]

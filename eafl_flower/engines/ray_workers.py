@@ -3,7 +3,8 @@
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,18 +23,12 @@ SHARED_BYTES = 256 * 2**20
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Worker:
-    """One actor and its method ``handle``."""
+    """One actor and its method ``handle``, bound once because binding costs a third of a call."""
 
-    def __init__(self, actor: Any) -> None:
-        self.actor = actor
-        self._bound: dict[int, Callable[..., list[Ref]]] = {}
-
-    def handle(self, jobs: Sequence[tuple[bytes, int]], *values: Any) -> list[Ref]:
-        """Begin to answer messages; return the references to the answers and to each new state."""
-        if len(jobs) not in self._bound:  # once for each number, because binding costs a third of a call
-            self._bound[len(jobs)] = self.actor.handle.options(num_returns=len(jobs) + 1).remote
-        return self._bound[len(jobs)](jobs, *values)
+    actor: Any
+    handle: Callable[..., tuple[Ref, Ref]]
 
 
 class RayWorkers:
@@ -82,14 +77,18 @@ class RayWorkers:
         """Start workers until ``needed`` are on their way or there are as many as allowed."""
         while len(self.starting) < needed and len(self._all) < self._most and self._failed_starts < MOST_FAILED_STARTS:
             actor = self._actor_class.remote(*self._arguments)
-            worker = Worker(actor)
+            worker = Worker(actor, actor.handle.options(num_returns=2).remote)
             self._all.add(worker)
             self.starting[actor.ready.remote()] = worker
 
+    @property
+    def most_a_call(self) -> int:
+        """How many jobs may go to a worker at once: more than one if they are short."""
+        return max(1, int(SHORT_S / self.job_s))
+
     def share_of(self, num_jobs: int) -> int:
-        """Return how many of the jobs that wait the next idle worker takes at once: more than one if they are short."""
-        fair = -(-num_jobs // max(1, len(self._all) - len(self.starting)))
-        return max(1, min(fair, int(SHORT_S / self.job_s)))
+        """Return a worker's share of so many jobs."""
+        return min(self.most_a_call, -(-num_jobs // max(1, len(self._all) - len(self.starting))))
 
     def note_time(self, seconds: float, num_jobs: int) -> None:
         """Take in how long so many jobs took."""
