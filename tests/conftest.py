@@ -1,3 +1,4 @@
+import signal
 from dataclasses import dataclass
 
 import numpy as np
@@ -5,6 +6,11 @@ import pytest
 
 from eafl_flower.rng import generator
 from eafl_flower.types import Rows
+
+# A shell that runs something in the background lets it ignore Ctrl-C, and so everything it starts: the tests that
+# interrupt a process of theirs would wait for ever.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
