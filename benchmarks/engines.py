@@ -17,14 +17,14 @@ without evaluation: that their arrays are the same is checked, on Ray too. Times
 run and its last merge; contestants of one process take turns, a row is the median over the turns. A ratio is to
 the peer in the same turn, so that a loaded machine slows both. CPU is the time of all processes of a contestant.
 
-Where the time goes: an inline update takes some 2.5 times as long as one of the loop. A fifth of it is training
-(in numpy, faster than torch on such batches); a sixth is the merge (checks, norm, guard, new state); a fifth makes
-the message (the arrays as Flower's bytes once per version, prices, counters); the rest is reading and writing
-records on both sides, copying messages so that client and server share nothing, energy and byte accounts, and
-random generators that depend on nothing but their purpose. int8 adds three decodings and two encodings, and error
-feedback that is stored with the client. On Ray, two thirds of the CPU is Ray's own handling of calls, arguments and
-results, and a worker takes several short jobs a call. Flower's runtime looks for messages every 0.1 s, so that ten
-in flight make at most 100 updates a second however fast the machine is: on a slow one the ratio is lower.
+Where the time goes: an inline update takes some 2.5 to 3 times as long as one of the loop. A fifth of it is training
+(in numpy, faster than torch on such batches), another fifth makes the message (the arrays as Flower's bytes once per
+version, prices, counters), a quarter reads the reply, checks it, merges and books it; the rest is the client's side
+of reading and writing records, copies so that client and server share nothing, and random generators that depend on
+nothing but their purpose. int8 adds three decodings and two encodings, and error feedback that is stored with the
+client. On Ray a call costs a millisecond of two processes whatever it holds, so a worker takes several short jobs a
+call; half of the CPU is Ray's own. Flower's runtime looks for messages every 0.1 s, so that ten in flight make at
+most 100 updates a second however fast the machine is: on a slow one the ratio is lower.
 """
 
 import argparse
