@@ -30,7 +30,7 @@ from eafl_flower.energy.model import CMOSRadioEnergy
 from eafl_flower.protocols import Aggregator, Codec, DataSource, Task
 from eafl_flower.simulation.price import ConstantRateNetwork
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
-from eafl_flower.strategies.options import StopRule
+from eafl_flower.strategies.stop_rule import StopRule
 from eafl_flower.types import Link
 
 

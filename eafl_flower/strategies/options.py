@@ -11,39 +11,12 @@ from eafl_flower.results.observer import Fanout, Observer
 from eafl_flower.simulation.churn import AlwaysOn, Churn
 from eafl_flower.simulation.price import ConstantRateNetwork, Network
 from eafl_flower.strategies.records import RUN_NAME
+from eafl_flower.strategies.stop_rule import StopRule
 from eafl_flower.types import Link
 
 Clock = Literal["auto", "virtual", "wall"]
 
 DEFAULT_LINK = Link(uplink_rate_bit_s=1e6, downlink_rate_bit_s=5e6, uplink_power_w=0.2, downlink_power_w=0.1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class StopRule:
-    """When to stop before the planned number of merges; 0 or an empty name switches a rule off.
-
-    Parameters
-    ----------
-    metric, target
-        Stop once an evaluation reports ``metric`` of at least ``target``.
-    energy_j
-        Stop once the clients have spent this energy [J].
-    payload_bytes
-        Stop once payloads of this size went over the air, both directions together, evaluations apart [byte].
-    time_s
-        Stop once this time has passed: virtual in a simulation, real in a deployment [s].
-    """
-
-    metric: str = ""
-    target: float = 0.0
-    energy_j: float = 0.0
-    payload_bytes: int = 0
-    time_s: float = 0.0
-
-    @property
-    def has_budget(self) -> bool:
-        """Whether something beside an evaluation may stop the run."""
-        return bool(self.energy_j or self.payload_bytes or self.time_s)
 
 
 @dataclass(frozen=True, kw_only=True)

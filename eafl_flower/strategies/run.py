@@ -365,28 +365,16 @@ class FederatedRun:
         version, options = self.version, self.options
         if version == self.settled:
             if options.stop.has_budget and not (self.plan.barrier and len(self.jobs)):
-                self._check_budgets()
+                self.stop_reason = self.stop_reason or options.stop.spent(self.ledger, self.now_s())
             return
         every = options.evaluate_every
         if options.evaluate_first if version == 0 else every and version % every == 0:
             self.evaluate()
-        self._check_budgets()
+        self.stop_reason = self.stop_reason or options.stop.spent(self.ledger, self.now_s())
         self.settled = version
         every = options.checkpoint_every
         if version and every and version % every == 0:
             self.checkpoint(scheduled=True)
-
-    def _check_budgets(self) -> None:
-        """Note the reason to stop, if a budget is spent."""
-        stop, ledger = self.options.stop, self.ledger
-        energy_j = ledger.total().energy_j
-        num_bytes = ledger.total("downlink").payload_bytes + ledger.total("uplink").payload_bytes
-        if stop.energy_j and energy_j >= stop.energy_j:
-            self.stop_reason = f"{energy_j:.6g} J spent, budget {stop.energy_j:g} J"
-        elif stop.payload_bytes and num_bytes >= stop.payload_bytes:
-            self.stop_reason = f"{num_bytes} bytes sent, budget {stop.payload_bytes} bytes"
-        elif stop.time_s and self.now_s() >= stop.time_s:
-            self.stop_reason = f"{self.now_s():.6g} s passed, budget {stop.time_s:g} s"
 
     @property
     def done(self) -> bool:
@@ -414,8 +402,7 @@ class FederatedRun:
         stop = self.options.stop
         if stop.metric and stop.metric not in scores:
             log(WARNING, "no evaluation reports %s, which the run is to stop at: there are %s", stop.metric, [*scores])
-        elif stop.metric and scores[stop.metric] >= stop.target:
-            self.stop_reason = f"{stop.metric} reached {scores[stop.metric]:.4f}, target {stop.target:g}"
+        self.stop_reason = stop.reached(scores) or self.stop_reason
 
     def finish(self) -> Result:
         """Evaluate if that is still due, charge open jobs until now, say why the run stopped; return its result."""
