@@ -153,6 +153,7 @@ def build_aggregator(config: RunConfig, in_flight: int) -> Aggregator[Any]:
             norm_guard=s.norm_guard,
             weight_by_examples=s.weight_by_examples,
             serve=s.serve,
+            self_check=s.self_check,
         )
     if s.name == "fedavg":
         return FedAvg()

@@ -15,6 +15,7 @@ import numpy as np
 
 from eafl_flower.aggregation.acceptance import Accepted, Merged, accept, begin, check_current, new_clock, own
 from eafl_flower.aggregation.merge import pull, squared_norm, step
+from eafl_flower.aggregation.objective import energy
 from eafl_flower.aggregation.staleness import Estimated, EstimatedState, Exponential, HalfLife, StalenessRule
 from eafl_flower.errors import ConfigError
 from eafl_flower.types import Array, Arrays, Update, layout_of
@@ -77,6 +78,9 @@ class EMAMAggregator:
     eta, proxy_limit
         Step :math:`\eta` of the proxy gradient, lowered until
         :math:`\eta\|g\| \le` ``proxy_limit`` :math:`\cdot\|\alpha w c\,\delta\|`.
+    self_check
+        Note the energy J (``objective.energy``) before and after each merge in ``state.last``; it costs
+        several copies of the arrays.
 
     Raises
     ------
@@ -108,6 +112,7 @@ class EMAMAggregator:
     proxy: Callable[[Arrays], Arrays] | None = None
     eta: float = 1e-3
     proxy_limit: float = 0.1
+    self_check: bool = False
 
     def __post_init__(self) -> None:
         claims = {
@@ -165,12 +170,14 @@ class EMAMAggregator:
         if isinstance(self.staleness, Estimated):
             observed = self.staleness.observe(observed, update.client, update.base_version, accepted.deltas)
         kept = () if state.average is None else state.average
+        before = (own(state.arrays), own(kept)) if self.self_check else None
         clock, (arrays, average) = begin(state.clock, state.arrays, kept)
         damping = 1.0 + self.beta
         if state.average is None:
             step(arrays, deltas, push / damping)
         else:
             pull(arrays, deltas, average, weight=push / damping, stiffness=self.beta / damping, momentum=self.mu)
+        objective = (None, None) if before is None else self._objective(*before, arrays, deltas, push)
         return EMAMState(
             arrays=arrays,
             average=None if state.average is None else average,
@@ -179,7 +186,14 @@ class EMAMAggregator:
             norms=(*state.norms, scale * accepted.norm)[-_NORMS_KEPT:] if self.norm_guard else (),
             examples=state.examples + update.num_examples,
             observed=observed,
-            last=Merged(staleness=accepted.staleness, weight=weight, scale=scale, norm=accepted.norm),
+            last=Merged(
+                staleness=accepted.staleness,
+                weight=weight,
+                scale=scale,
+                norm=accepted.norm,
+                objective_before=objective[0],
+                objective_after=objective[1],
+            ),
         )
 
     def arrays(self, state: EMAMState) -> Arrays:
@@ -207,6 +221,17 @@ class EMAMAggregator:
         limit = self.norm_guard * statistics.median(norms)
         # A median of zero (clients that did not train) must not refuse everything that follows.
         return limit / norm if 0 < limit < norm else 1.0
+
+    def _objective(
+        self, arrays: Arrays, average: Arrays, merged: Arrays, deltas: Arrays, push: float
+    ) -> tuple[float, float]:
+        """Return J at the arrays before and after a merge; integer arrays are counters and have no part in it."""
+        places = [i for i, array in enumerate(arrays) if array.dtype.kind == "f"]
+        theta, new, q = (tuple(group[i] for i in places) for group in (arrays, merged, deltas))
+        mean = tuple(average[i] for i in places) if average else None
+        force = tuple(push * np.asarray(d, dtype=np.float64) for d in q)
+        before = energy(theta, theta, force, average=mean, beta=self.beta)
+        return before, energy(new, theta, force, average=mean, beta=self.beta)
 
     def _with_proxy(self, arrays: Arrays, deltas: Arrays, push: float, length: float) -> Arrays:
         """Return ``push * delta - eta * g`` as new arrays; integer arrays keep their delta."""

@@ -49,6 +49,9 @@ def _strategy(values: Mapping[str, Any]) -> list[Clash]:
     if values["strategy.staleness"] == "estimated" and name in ("fedasync", "fedbuff"):
         text = f'only strategy.name = "emam" can estimate it; with "{name}" choose a rule, as in "polynomial"'
         found.append(Clash(("strategy.staleness", "strategy.name"), text))
+    if values["strategy.self-check"] and (name, mode) != ("emam", "async"):
+        text = 'only strategy.name = "emam" with strategy.mode = "async" has an energy to note after each upload'
+        found.append(Clash(("strategy.self-check", "strategy.name"), text))
     return found
 
 

@@ -79,6 +79,7 @@ class StrategySettings:
     norm_guard: NotNegative = 4.0  # times the median norm; 0: off
     weight_by_examples: bool = False
     serve: Literal["current", "average"] = "current"
+    self_check: bool = False  # note the energy that EMAM minimises before and after each merge
     buffer_size: Count = 0  # of FedBuff; 0: the jobs in flight, at most 10
     mixing: Annotated[float, Range(0, 1, above=True)] = 0.6  # of FedAsync
 

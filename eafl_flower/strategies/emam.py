@@ -18,7 +18,7 @@ class AsyncEMAM(AsynchronousStrategy):
 
     Parameters
     ----------
-    alpha, beta, mu, norm_guard, weight_by_examples, serve, proxy, eta
+    alpha, beta, mu, norm_guard, weight_by_examples, serve, proxy, eta, self_check
         See ``aggregation.emam.EMAMAggregator``.
     staleness
         Staleness rule; None is a half-life of one merge less than there are clients in flight.
@@ -43,6 +43,7 @@ class AsyncEMAM(AsynchronousStrategy):
         serve: Literal["current", "average"] = "current",
         proxy: Callable[[Arrays], Arrays] | None = None,
         eta: float = 1e-3,
+        self_check: bool = False,
         **options: Any,
     ) -> None:
         def make(in_flight: int) -> EMAMAggregator:
@@ -56,6 +57,7 @@ class AsyncEMAM(AsynchronousStrategy):
                 serve=serve,
                 proxy=proxy,
                 eta=eta,
+                self_check=self_check,
             )
 
         make(1)  # a wrong setting is an error here, not when the run starts

@@ -289,7 +289,7 @@ class FederatedRun:
             wall_s=self.wall_s(),
             base_version=job.base_version,
             staleness=before - job.base_version,
-            weight=self._last_weight(),
+            **self._last_merge(),
             num_examples=update.num_examples,
             raw_bytes=self.raw_bytes,
             **spent.fields(),
@@ -354,9 +354,15 @@ class FederatedRun:
     def _where(self, job: Job) -> dict[str, Any]:
         return {"time_s": self.now_s(), "client": job.client, "counter": job.counter}
 
-    def _last_weight(self) -> float | None:
+    def _last_merge(self) -> dict[str, float | None]:
+        """Return how the newest update was merged; nothing is known before a barrier is reached."""
         last = getattr(self.state, "last", None)
-        return None if last is None or self.plan.barrier else float(last.weight)
+        if last is None or self.plan.barrier:
+            return {"weight": None}
+        known: dict[str, float | None] = {"weight": float(last.weight)}
+        if last.objective_after is not None:
+            known |= {"objective_before": last.objective_before, "objective_after": last.objective_after}
+        return known
 
     # After merges.
 

@@ -283,3 +283,19 @@ def test_an_interrupted_merge_leaves_no_state_that_lies(monkeypatch):
         aggregator.apply(state, _update(_scalar(1)))
     with pytest.raises(RuntimeError, match="apply\\(\\) has consumed it"):
         aggregator.arrays(state)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.2])
+def test_the_self_check_notes_the_energy_and_its_drop(beta):
+    rng = np.random.default_rng(3)
+    counter = np.array([5], dtype=np.int64)  # no part of the energy
+    arrays = (rng.standard_normal((4, 3)), rng.standard_normal(4), counter)
+    aggregator = EMAMAggregator(beta=beta, self_check=True)
+    state = aggregator.init(arrays)
+    for version in range(3):
+        old = tuple(a.copy() for a in aggregator.arrays(state))
+        delta = (rng.standard_normal((4, 3)), rng.standard_normal(4), np.array([1]))
+        state = aggregator.apply(state, Update(client=0, delta=delta, base_version=version, num_examples=1))
+        moved = sum(float(((n - o) ** 2).sum()) for n, o in zip(state.arrays[:2], old[:2], strict=True))
+        drop = state.last.objective_before - state.last.objective_after
+        assert drop == pytest.approx((1 + beta) / 2 * moved, rel=1e-12)
