@@ -159,10 +159,12 @@ def simulate_idm_traffic(
         else unseen_part(x[vehicle], y[vehicle], gap=_GAP_ROWS)
         for client, vehicle in enumerate(order)
     ]
+    scaled, scaler = scaled_rows(parts, num_seen)
     return InMemorySource(
         name="idm",
         class_names=car_following.CLASS_NAMES,
         feature_names=car_following.FEATURE_NAMES,
         num_seen=num_seen,
-        parts=scaled_rows(parts, num_seen),
+        parts=scaled,
+        scaler=scaler,
     )

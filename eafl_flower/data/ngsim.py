@@ -145,10 +145,12 @@ def load_ngsim_us101(
             parts.append(seen_part(x, y, test_share=TEST_SHARE, gap=_GAP_ROWS))
         else:
             parts.append(unseen_part(x, y, gap=_GAP_ROWS))
+    scaled, scaler = scaled_rows(parts, clients - unseen)
     return InMemorySource(
         name="ngsim-us101",
         class_names=car_following.CLASS_NAMES,
         feature_names=car_following.FEATURE_NAMES,
         num_seen=clients - unseen,
-        parts=scaled_rows(parts, clients - unseen),
+        parts=scaled,
+        scaler=scaler,
     )

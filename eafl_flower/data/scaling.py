@@ -37,10 +37,16 @@ class Scaler:
         return np.clip((rows - self.mean) / self.scale, -self.limit, self.limit).astype(np.float32)
 
 
-def scaled_rows(parts: Sequence[Part], num_seen: int) -> tuple[Rows, ...]:
-    """Scale every client's rows by one ``Scaler``, fitted on the training rows of the first ``num_seen``."""
+def scaled_rows(parts: Sequence[Part], num_seen: int) -> tuple[tuple[Rows, ...], Scaler]:
+    """Scale every client's rows by one ``Scaler``, fitted on the training rows of the first ``num_seen``.
+
+    Returns
+    -------
+    tuple
+        The rows and the scaler: whoever uses the model later must scale as it did.
+    """
     scaler = Scaler.fit(np.concatenate([part.x_train for part in parts[:num_seen]]))
-    return tuple(
+    rows = tuple(
         Rows(
             x_train=scaler.apply(part.x_train),
             y_train=part.y_train.astype(np.int64),
@@ -49,3 +55,4 @@ def scaled_rows(parts: Sequence[Part], num_seen: int) -> tuple[Rows, ...]:
         )
         for part in parts
     )
+    return rows, scaler

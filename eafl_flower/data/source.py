@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from eafl_flower.data.scaling import Scaler
 from eafl_flower.types import Rows
 
 
@@ -9,7 +10,8 @@ from eafl_flower.types import Rows
 class InMemorySource:
     """Rows of clients, scaled and split; implements ``protocols.DataSource``.
 
-    ``parts[:num_seen]`` are the clients that train, the rest never do.
+    ``parts[:num_seen]`` are the clients that train, the rest never do. ``scaler`` is what scaled the features; None
+    if they are as the files have them.
     """
 
     name: str
@@ -17,6 +19,7 @@ class InMemorySource:
     feature_names: tuple[str, ...]
     num_seen: int
     parts: tuple[Rows, ...] = field(repr=False)
+    scaler: Scaler | None = field(default=None, repr=False)
 
     @property
     def num_clients(self) -> int:

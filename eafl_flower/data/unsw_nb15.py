@@ -145,12 +145,14 @@ def load_unsw_nb15(
     parts = [
         Part(x_train=x[train], y_train=labels[train], x_test=x[test], y_test=labels[test]) for train, test in splits
     ]
+    scaled, scaler = scaled_rows(parts, num_seen)
     return InMemorySource(
         name="unsw-nb15",
         class_names=CLASS_NAMES,
         feature_names=tuple(names),
         num_seen=num_seen,
-        parts=scaled_rows(parts, num_seen),
+        parts=scaled,
+        scaler=scaler,
     )
 
 

@@ -11,7 +11,8 @@ def part(train, test):
 
 def test_only_training_rows_of_training_clients_set_the_scale():
     seen = part([[1.0], [3.0]], [[100.0]])
-    rows = scaled_rows([seen, part([[1e6]], [[5.0]])], num_seen=1)
+    rows, scaler = scaled_rows([seen, part([[1e6]], [[5.0]])], num_seen=1)
+    assert (scaler.mean, scaler.scale) == (2, 1)
     np.testing.assert_allclose(rows[0].x_train[:, 0], [-1, 1])
     np.testing.assert_allclose(rows[1].x_test[:, 0], [3])
     assert rows[0].x_train.dtype == np.float32
