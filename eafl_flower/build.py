@@ -156,11 +156,11 @@ def build_aggregator(config: RunConfig, in_flight: int) -> Aggregator[Any]:
             self_check=s.self_check,
         )
     if s.name == "fedavg":
-        return FedAvg()
+        return FedAvg(server_rate=s.server_rate)
     assert not isinstance(staleness, Estimated)  # the configuration refuses it
     if s.name == "fedasync":
         return FedAsync(mixing=s.mixing, staleness=staleness)
-    return FedBuff(buffer_size=s.buffer_size or min(10, in_flight), staleness=staleness)
+    return FedBuff(buffer_size=s.buffer_size or min(10, in_flight), server_rate=s.server_rate, staleness=staleness)
 
 
 def build_strategy(config: RunConfig, **options: Any) -> AsynchronousStrategy:

@@ -82,6 +82,7 @@ class StrategySettings:
     self_check: bool = False  # note the energy that EMAM minimises before and after each merge
     buffer_size: Count = 0  # of FedBuff; 0: the jobs in flight, at most 10
     mixing: Annotated[float, Range(0, 1, above=True)] = 0.6  # of FedAsync
+    server_rate: Positive = 1.0  # of FedAvg and FedBuff
 
 
 @dataclass(frozen=True, kw_only=True)
