@@ -9,6 +9,7 @@ they are given (large arrays are updated in place), so the old value must not be
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eafl_flower.types import Arrays, Encoded, Layout, Link, Rows, Update, Work
 
@@ -134,3 +135,10 @@ class Task(Protocol):
 
     def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, float]:
         """Return the mean loss and the accuracy on the test rows."""
+
+    def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``.
+
+        ``arrays`` are the complete model, a private head of any shape included. The class of the largest probability
+        is the one that ``evaluate`` counts.
+        """

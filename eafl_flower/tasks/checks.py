@@ -16,6 +16,13 @@ def check_rows(x: Array, y: Array, *, num_features: int, num_classes: int) -> No
         raise DataError(msg)
 
 
+def check_features(x: Array, *, num_features: int) -> None:
+    """Raise ``DataError`` unless ``x`` is ``(n, num_features)``."""
+    if x.ndim != 2 or x.shape[1] != num_features:
+        msg = f"rows of shape {x.shape}: expected (n, {num_features}) features"
+        raise DataError(msg)
+
+
 def check_layout(arrays: Sequence[Array], like: Sequence[Array], source: str) -> Arrays:
     """Return ``arrays`` if they have the number, shapes and dtypes of ``like``.
 

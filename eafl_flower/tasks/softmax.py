@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.errors import ConfigError
-from eafl_flower.tasks.checks import check_rows
+from eafl_flower.tasks.checks import check_features, check_rows
 from eafl_flower.tasks.passes import steps_per_pass
+from eafl_flower.tasks.probabilities import probabilities
 from eafl_flower.types import Arrays, Rows
 
 
@@ -108,9 +109,19 @@ class SoftmaxTask:
         check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
         if not len(y):
             return 0.0, 0.0
-        weight, bias = arrays
-        log_p = _log_softmax(x @ weight.T + bias)
+        log_p = _log_softmax(_logits(arrays, x))
         return -float(log_p[np.arange(len(y)), y].mean()), float((log_p.argmax(axis=1) == y).mean())
+
+    def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``."""
+        check_features(x, num_features=self.num_features)
+        return probabilities(_logits(arrays, x))
+
+
+def _logits(arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    weight, bias = arrays
+    logits: NDArray[np.float32] = x @ weight.T + bias
+    return logits
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

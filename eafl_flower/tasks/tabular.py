@@ -13,12 +13,14 @@ from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eafl_flower.errors import ConfigError
 from eafl_flower.tasks.backend import DEVICES, Backend, backend_for
-from eafl_flower.tasks.checks import check_rows
+from eafl_flower.tasks.checks import check_features, check_rows
 from eafl_flower.tasks.optimizers import SGD, AdamW, Optimizer
 from eafl_flower.tasks.passes import steps_per_pass
+from eafl_flower.tasks.probabilities import probabilities
 from eafl_flower.types import Arrays, Rows
 
 HEADS = ("private", "federated")
@@ -167,13 +169,22 @@ class TabularTask:
         check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
         if not len(y):
             return 0.0, 0.0
-        backend = backend_for(self.device)
-        parameters = [backend.put(a) for a in arrays]
-        hidden = _hidden(backend.put(x), parameters[:-2])[-1]
-        logits = backend.get(hidden @ parameters[-2].T + parameters[-1])
+        logits = self._logits(arrays, x)
         logits -= logits.max(axis=1, keepdims=True)
         losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
         return float(losses.mean()), float((logits.argmax(axis=1) == y).mean())
+
+    def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``."""
+        check_features(x, num_features=self.num_features)
+        return probabilities(self._logits(arrays, x))
+
+    def _logits(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        backend = backend_for(self.device)
+        parameters = [backend.put(a) for a in arrays]
+        hidden = _hidden(backend.put(x), parameters[:-2])[-1]
+        logits: NDArray[np.float32] = backend.get(hidden @ parameters[-2].T + parameters[-1])
+        return logits
 
     @cached_property
     def _shapes(self) -> list[tuple[int, ...]]:
