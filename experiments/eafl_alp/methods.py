@@ -1,0 +1,78 @@
+"""The data sets and the rows of the tables: settings, nothing else.
+
+What is common to all rows of a data set (clients, local epochs, batch, rate, merges) was tuned once on its row with
+exact updates, with ``TUNING_SEED``, which is used nowhere else.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from eafl_flower.config import RunConfig
+from eafl_flower.experiment import build_source
+
+Settings = Mapping[str, object]
+
+TUNING_SEED = 100
+FIT_SEEDS = (1, 2, 3, 4, 5)
+SEEDS = (1, 2, 3)
+
+DATASETS = ("geolife", "ngsim", "ton-weather", "unsw", "iot-devices")
+
+EXACT: Settings = {"codec.name": "float32"}
+LQGCM: Settings = {"codec.name": "lqgcm"}
+PUBLISHED_CODEC: Settings = {"codec.name": "lqgcm-published"}
+PUBLISHED_EMAM: Settings = {
+    **EXACT,
+    "strategy.alpha": 0.8,
+    "strategy.beta": 0.2,
+    "strategy.mu": 0.95,
+    "strategy.staleness": "exponential",
+    "strategy.rate": 0.002,
+}
+FEDASYNC: Settings = {**EXACT, "strategy.name": "fedasync", "strategy.mixing": 0.6, "strategy.staleness": "polynomial"}
+FEDBUFF: Settings = {**EXACT, "strategy.name": "fedbuff", "strategy.staleness": "polynomial"}
+FEDAVG: Settings = {**EXACT, "strategy.name": "fedavg", "strategy.mode": "sync", "strategy.concurrency": 0}
+FIXED_HEADS: Settings = {**EXACT, "task.head-sizes": "1x32"}
+
+METHODS: Mapping[str, Settings] = {
+    "exact updates": EXACT,
+    "LQGCM": LQGCM,
+    "published codec": PUBLISHED_CODEC,
+    "EMAM, published constants": PUBLISHED_EMAM,
+    "FedAsync": FEDASYNC,
+    "FedBuff": FEDBUFF,
+    "synchronous FedAvg": FEDAVG,
+    "fixed heads (FedPer)": FIXED_HEADS,
+}
+
+
+def configured(dataset: str, seed: int, settings: Settings, *, quick: bool = False) -> RunConfig:
+    """Return the configuration of a row, with as many uploads as the row with exact updates has merges."""
+    config = RunConfig.from_toml(dataset)
+    merges = max(1, config.strategy.merges // 8) if quick else config.strategy.merges
+    config = config.replace({"seed": seed, "results.baselines": "none", "strategy.merges": merges})
+    config = config.replace({"evaluate.every": max(1, merges // 8), **settings})
+    if "strategy.merges" in settings:
+        return config
+    per_merge = uploads_per_merge(config)
+    return config.replace(
+        {
+            "strategy.merges": max(1, round(merges / per_merge)),
+            "evaluate.every": max(1, round(merges / per_merge / 8)),
+        }
+    )
+
+
+def uploads_per_merge(config: RunConfig) -> int:
+    """Return how many uploads one merge of this strategy takes."""
+    strategy = config.strategy
+    num_seen = build_source(config).num_seen
+    if strategy.mode == "sync":
+        return strategy.cohort or num_seen
+    if strategy.name == "fedbuff":
+        return strategy.buffer_size or min(10, strategy.concurrency or num_seen)
+    return 1
+
+
+def sizes_text(sizes: Sequence[tuple[int, int]]) -> str:
+    """Return (depth, width) of heads as the setting ``task.head-sizes``."""
+    return ",".join(f"{depth}x{width}" for depth, width in sizes)

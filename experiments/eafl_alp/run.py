@@ -1,0 +1,125 @@
+"""The experiments of EAFL-ALP: every claim measured.
+
+    python -m experiments.eafl_alp.run [--quick] [--seeds 5] [--jobs 2] [--only federation,heads,asynchrony,staleness]
+
+Needs the recorded data (``EAFL_DATA_DIR``); data sets that are not there are left out, and said to be. Results are
+kept in ``results/cells.jsonl`` (``results/quick`` with --quick) as they come: the same command goes on where it was
+stopped. ``--fresh`` begins anew, as it must be after a change of the program. At the end it writes ``claims.csv``
+and ``tables.md`` beside them, and the figures.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from eafl_flower.build import build_source
+from eafl_flower.config import RunConfig
+from eafl_flower.errors import DataError
+from experiments.cells import Store
+from experiments.claims import Claim, claims_table, write_claims
+from experiments.eafl_alp import asynchrony, federation, heads, staleness
+from experiments.eafl_alp.federation import Scope
+from experiments.eafl_alp.figures import draw
+from experiments.eafl_alp.methods import DATASETS, FIT_SEEDS, SEEDS
+
+QUESTIONS = ("federation", "heads", "asynchrony", "staleness")
+HERE = Path(__file__).parent
+QUICK_DATASETS = ("geolife", "ton-weather")
+
+
+def main() -> int:
+    """Measure what is missing, then write tables, claims and figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two data sets, two seeds, an eighth of the uploads")
+    parser.add_argument("--seeds", type=int, default=len(FIT_SEEDS), help="seeds of the question of fitness, 2 to 5")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--only", default=",".join(QUESTIONS), help="questions, comma separated")
+    parser.add_argument("--fresh", action="store_true", help="forget earlier results")
+    given = parser.parse_args()
+    questions = given.only.split(",")
+    if unknown := set(questions) - set(QUESTIONS):
+        parser.error(f"--only {', '.join(sorted(unknown))}: expected some of {', '.join(QUESTIONS)}")
+    if not 2 <= given.seeds <= len(FIT_SEEDS) or given.jobs < 1:
+        parser.error(f"--seeds is from 2 to {len(FIT_SEEDS)}, --jobs at least 1")
+    folder = HERE / "results" / "quick" if given.quick else HERE / "results"
+    fit_seeds = FIT_SEEDS[: 2 if given.quick else given.seeds]
+    datasets = list(_there(QUICK_DATASETS if given.quick else DATASETS))
+    if not datasets:
+        return 1
+    scope = Scope(
+        datasets=datasets,
+        fit_seeds=fit_seeds,
+        seeds=fit_seeds[: len(SEEDS)],
+        quick=given.quick,
+        command="python -m experiments.eafl_alp.run" + (" --quick" if given.quick else ""),
+    )
+    store = Store(folder / "cells.jsonl", fresh=given.fresh)
+    claims: list[Claim] = []
+    text: list[str] = []
+    if "federation" in questions:
+        store.run(federation.cells(scope), jobs=given.jobs)
+        claims += federation.claims(scope, store)
+        for dataset in datasets:
+            gain = federation.settled(scope, store, dataset)
+            text.append(_titled(f"{dataset}: {_rows(scope, store, dataset)}; mean ± sd over seeds"))
+            text.append(_table(federation.HEADER, federation.rows_table(scope, store, dataset)))
+            text.append(f"The last quarter of the exact runs changed the score before training by {100 * gain:+.2f}.\n")
+    if "heads" in questions:
+        store.run(heads.first_cells(scope), jobs=given.jobs)
+        store.run(heads.control_cells(scope, store), jobs=given.jobs)
+        claims += heads.claims(scope, store)
+        for dataset in datasets:
+            text.append(_titled(f"Private heads, {dataset}"))
+            text.append(_table(heads.HEADER, heads.table(scope, store, dataset)))
+    if "asynchrony" in questions:
+        store.run(asynchrony.grid_cells(scope), jobs=given.jobs)
+        store.run(asynchrony.race_cells(scope, store), jobs=given.jobs)
+        claims += asynchrony.claims(scope, store)
+        for where, lines in asynchrony.tables(scope, store).items():
+            text.append(_titled(f"A fleet with slowdown {asynchrony.SLOWDOWN}, {where}"))
+            text.append(_table(asynchrony.HEADER, lines))
+    if "staleness" in questions:
+        store.run(staleness.cells(scope), jobs=given.jobs)
+        claims += staleness.claims(scope, store)
+        text.append(_titled("Staleness weights, the same fleet"))
+        text.append(_table(staleness.HEADER, staleness.table(scope, store)))
+    write_claims(folder / "claims.csv", claims)
+    text.append(_titled("Claims"))
+    text.append(claims_table(claims))
+    (folder / "tables.md").write_text("\n".join(text) + "\n")
+    draw(scope, store, folder, questions)
+    print("\n".join(text))
+    print(f"\nwritten: {folder}/claims.csv, tables.md and figures")
+    return 0
+
+
+def _there(datasets: Sequence[str]) -> Iterable[str]:
+    for dataset in datasets:
+        try:
+            build_source(RunConfig.from_toml(dataset))
+        except DataError as error:
+            print(f"left out: {dataset}: {error}", file=sys.stderr)
+        else:
+            yield dataset
+
+
+def _rows(scope: Scope, store: Store, dataset: str) -> str:
+    data = store[federation.anchor(scope, dataset, scope.fit_seeds[0])]["data"]
+    return (
+        f"{data['clients']} clients ({data['unseen']} unseen), {data['train_rows']:,} training and "
+        f"{data['test_rows']:,} test rows, {data['features']} features, {data['classes']} classes"
+    )
+
+
+def _titled(title: str) -> str:
+    return f"\n### {title}\n"
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [f"| {' | '.join(line)} |" for line in lines]
+    return "\n".join([f"| {' | '.join(header)} |", "|" + "---|" * len(header), *rows])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
