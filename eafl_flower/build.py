@@ -24,7 +24,7 @@ from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.compression import compression_mod
 from eafl_flower.clients.durable_state import durable_state_mod
 from eafl_flower.clients.numpy_client import Workload, federated_client_fn
-from eafl_flower.codecs import Float32Codec, Int8Codec
+from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
 from eafl_flower.config import RunConfig
 from eafl_flower.energy.model import CMOSRadioEnergy
 from eafl_flower.protocols import Aggregator, Codec, DataSource, Task
@@ -102,9 +102,16 @@ def build_workload(config: RunConfig) -> Workload:
 
 def build_codec(config: RunConfig) -> Codec[Any] | None:
     """Return the codec that ``codec.name`` names; None for Flower's plain arrays."""
-    if config.codec.name == "none":
-        return None
-    return Float32Codec() if config.codec.name == "float32" else Int8Codec(block_size=config.codec.block_size)
+    codec = config.codec
+    codecs: dict[str, Callable[[], Codec[Any] | None]] = {
+        "none": lambda: None,
+        "float32": Float32Codec,
+        "int8": lambda: Int8Codec(block_size=codec.block_size),
+        "lqgcm": lambda: LQGCMCodec(
+            tuples=codec.tuples, downlink_tuples=codec.downlink_tuples, prediction=codec.prediction
+        ),
+    }
+    return codecs[codec.name]()
 
 
 def build_network(config: RunConfig) -> ConstantRateNetwork:

@@ -11,10 +11,7 @@ Feedback Fixes SignSGD and other Gradient Compression Schemes", ICML 2019.
 """
 
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -22,9 +19,10 @@ from numpy.typing import NDArray
 
 from eafl_flower.codecs.block_scales import dequantise, quantise
 from eafl_flower.codecs.framing import INT8_ID, frame, layout_hash, unframe
-from eafl_flower.codecs.literal import check_fit, from_buffer, not_finite, num_bytes, to_buffer
+from eafl_flower.codecs.literal import check_fit
+from eafl_flower.codecs.pooling import Pool, pool_of
 from eafl_flower.errors import CodecError, ConfigError
-from eafl_flower.types import Array, Arrays, Encoded, Layout
+from eafl_flower.types import Arrays, Encoded, Layout
 
 _VERSION: Final = 1
 _BLOCK_SIZE: Final = struct.Struct("<H")
@@ -109,25 +107,29 @@ class Int8Codec:
         CodecError
             If they do not fit the layout, are not finite, or the residual belongs to another layout.
         """
-        plan = _plan(state.layout, self.block_size)
+        pool = pool_of(state.layout, self.block_size)
         check_fit(arrays, state.layout)
         remembers = self.error_feedback and state.counter > 0
-        residual = self._residual(state, plan) if remembers else _nothing()
-        kept = np.empty(plan.num_padded, np.float32) if remembers else _nothing()
+        residual = self._residual(state, pool) if remembers else _nothing()
+        kept = np.empty(pool.num_padded, np.float32) if remembers else _nothing()
         with np.errstate(over="ignore", invalid="ignore"):
-            quantised = quantise(_pool(arrays, plan), residual, kept, block_size=self.block_size)
+            quantised = quantise(pool.gather(arrays), residual, kept, block_size=self.block_size)
         if quantised is None:
-            raise next(not_finite(i, arrays[i]) for i in plan.pooled if not _fits_float32(arrays[i]))
+            raise pool.refusal(arrays)
         scale_bits, codes, error = quantised
-        literals = [to_buffer(i, arrays[i]) for i in plan.literal]
         payload = frame(
-            [_BLOCK_SIZE.pack(self.block_size), scale_bits.data, codes[: plan.num_values].data, *literals],
+            [
+                _BLOCK_SIZE.pack(self.block_size),
+                scale_bits.data,
+                codes[: pool.num_values].data,
+                *pool.literals(arrays),
+            ],
             codec_id=INT8_ID,
             codec_version=_VERSION,
             layout=state.layout,
             counter=state.counter,
         )
-        encoded = Encoded(payload=payload, bits_paper=8 * plan.body_bytes, error=error)
+        encoded = Encoded(payload=payload, bits_paper=8 * _body_bytes(pool), error=error)
         if remembers:
             state = replace(state, residual=residual, pending=kept, pending_counter=state.counter)
         return encoded, state
@@ -140,84 +142,28 @@ class Int8Codec:
         CodecError
             If ``encode`` cannot have made it.
         """
-        plan = _plan(state.layout, self.block_size)
+        pool = pool_of(state.layout, self.block_size)
         counter, body = unframe(
-            payload, codec_id=INT8_ID, codec_version=_VERSION, layout=state.layout, body_bytes=plan.body_bytes
+            payload, codec_id=INT8_ID, codec_version=_VERSION, layout=state.layout, body_bytes=_body_bytes(pool)
         )
         (block_size,) = _BLOCK_SIZE.unpack_from(body)
         if block_size != self.block_size:
             msg = f"payload was coded in blocks of {block_size} values, this codec has block_size = {self.block_size}"
             raise CodecError(msg)
-        scale_bits = np.frombuffer(body, "<u2", count=plan.num_blocks, offset=_BLOCK_SIZE.size)
-        codes = np.frombuffer(body, np.int8, count=plan.num_values, offset=_BLOCK_SIZE.size + scale_bits.nbytes)
+        scale_bits = np.frombuffer(body, "<u2", count=pool.num_blocks, offset=_BLOCK_SIZE.size)
+        codes = np.frombuffer(body, np.int8, count=pool.num_values, offset=_BLOCK_SIZE.size + scale_bits.nbytes)
         values = dequantise(scale_bits, codes, block_size=self.block_size)
-        arrays: dict[int, Array] = {}
-        for i, start, stop in zip(plan.pooled, plan.starts[:-1], plan.starts[1:], strict=True):
-            arrays[i] = _unpool(values[start:stop], state.layout[i].dtype).reshape(state.layout[i].shape)
-        offset = plan.body_bytes - plan.literal_bytes
-        for i in plan.literal:
-            arrays[i] = from_buffer(i, body, offset, state.layout[i])
-            offset += num_bytes(state.layout[i])
-        return tuple(arrays[i] for i in range(len(arrays))), replace(state, counter=counter)
+        arrays = pool.scatter(values, body, len(body) - pool.literal_bytes)
+        return arrays, replace(state, counter=counter)
 
-    def _residual(self, state: Int8State, plan: "_Plan") -> NDArray[np.float32]:
+    def _residual(self, state: Int8State, pool: Pool) -> NDArray[np.float32]:
         arrived = state.pending_counter > 0 and state.acknowledged >= state.pending_counter
         residual = state.pending if arrived else state.residual
-        if residual.size not in (0, plan.num_padded):
-            msg = f"the residual in the state has {residual.size} values, its layout and block size {plan.num_padded}"
+        if residual.size not in (0, pool.num_padded):
+            msg = f"the residual in the state has {residual.size} values, its layout and block size {pool.num_padded}"
             raise CodecError(msg)
         return residual
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Plan:
-    """Where the arrays of a layout go."""
-
-    pooled: tuple[int, ...]  # places of the floating arrays
-    starts: tuple[int, ...]  # where each begins in the pooled vector, and where the last ends
-    literal: tuple[int, ...]  # places of the other arrays
-    literal_bytes: int
-    num_blocks: int
-    num_values: int
-    num_padded: int
-    body_bytes: int
-
-
-@lru_cache(maxsize=64)
-def _plan(layout: Layout, block_size: int) -> _Plan:
-    pooled = tuple(i for i, spec in enumerate(layout) if spec.dtype.startswith("float"))
-    literal = tuple(i for i in range(len(layout)) if i not in set(pooled))
-    starts = tuple(accumulate((layout[i].size for i in pooled), initial=0))
-    literal_bytes = sum(num_bytes(layout[i]) for i in literal)
-    num_blocks = -(-starts[-1] // block_size)
-    return _Plan(
-        pooled=pooled,
-        starts=starts,
-        literal=literal,
-        literal_bytes=literal_bytes,
-        num_blocks=num_blocks,
-        num_values=starts[-1],
-        num_padded=num_blocks * block_size,
-        body_bytes=_BLOCK_SIZE.size + 2 * num_blocks + starts[-1] + literal_bytes,
-    )
-
-
-def _pool(arrays: Sequence[Array], plan: _Plan) -> NDArray[np.float32]:
-    values = np.empty(plan.num_padded, np.float32)
-    for i, start, stop in zip(plan.pooled, plan.starts[:-1], plan.starts[1:], strict=True):
-        values[start:stop] = arrays[i].reshape(-1)
-    values[plan.num_values :] = 0
-    return values
-
-
-def _unpool(values: NDArray[np.float32], dtype: str) -> Array:
-    if dtype == "float32":
-        return values
-    if dtype == "float16":  # 127 times a rounded scale may lie beyond the largest float16
-        values = np.clip(values, np.finfo(np.float16).min, np.finfo(np.float16).max)
-    return values.astype(dtype)
-
-
-def _fits_float32(array: Array) -> bool:
-    with np.errstate(over="ignore"):
-        return bool(np.isfinite(array.astype(np.float32)).all())
+def _body_bytes(pool: Pool) -> int:
+    return _BLOCK_SIZE.size + 2 * pool.num_blocks + pool.num_values + pool.literal_bytes

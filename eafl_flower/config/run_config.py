@@ -89,8 +89,11 @@ class StrategySettings:
 class CodecSettings:
     """How arrays become payloads."""
 
-    name: Literal["none", "float32", "int8"] = "int8"
-    block_size: Annotated[int, Range(1, 65535)] = 256  # values that share a scale
+    name: Literal["none", "float32", "int8", "lqgcm"] = "int8"
+    block_size: Annotated[int, Range(1, 65535)] = 256  # values that share a scale, of int8
+    tuples: Annotated[int, Range(0, 65535)] = 0  # of lqgcm, an upload; 0: a fifth of the blocks of 256, at least 18
+    downlink_tuples: Annotated[int, Range(0, 65535)] = 0  # 0: 11 a block
+    prediction: bool = True  # of lqgcm: from the client's last upload
 
 
 @dataclass(frozen=True, kw_only=True)

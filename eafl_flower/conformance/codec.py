@@ -37,7 +37,7 @@ def check_codec(codec: Codec[Any], layout: Layout | None = None, *, is_idempoten
         integers. Payloads are cut at every byte, so keep it to some thousand values.
     is_idempotent
         Whether encoding decoded arrays once more must give them back, to 0.1 %. Not so for codecs
-        that round at random.
+        that round at random or choose greedily.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def _check_idempotence(codec: Codec[Any], layout: Layout) -> None:
     _expect(
         difference <= 1e-3,
         f"decoded arrays, encoded and decoded again, moved by {difference:.2e}: values on the grid must stay "
-        "(is_idempotent=False for codecs that round at random)",
+        "(is_idempotent=False for codecs that round at random or choose greedily)",
     )
 
 

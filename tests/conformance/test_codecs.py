@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from eafl_flower.codecs import Float32Codec, Int8Codec
+from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
 from eafl_flower.conformance import check_codec
 from eafl_flower.errors import CodecError
 from eafl_flower.types import ArraySpec, Encoded
@@ -28,6 +28,20 @@ MIXED = (
 @pytest.mark.parametrize("layout", [None, MIXED], ids=["default", "with halves and doubles"])
 def test_codec_keeps_the_contract(name, layout):
     check_codec(OURS[name], layout)
+
+
+GREEDY = {
+    "lqgcm": LQGCMCodec(),
+    "lqgcm, one tuple": LQGCMCodec(tuples=1),
+    "lqgcm, no prediction": LQGCMCodec(prediction=False),
+    "lqgcm, downlink": LQGCMCodec().downlink,
+}
+
+
+@pytest.mark.parametrize("name", GREEDY)
+@pytest.mark.parametrize("layout", [None, MIXED], ids=["default", "with halves and doubles"])
+def test_greedy_codec_keeps_the_contract(name, layout):
+    check_codec(GREEDY[name], layout, is_idempotent=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,282 @@
+r"""LQGCM: updates as 88-bit tuples on top of a prediction.
+
+All floating arrays are pooled into one vector :math:`\delta` of :math:`G` blocks of 256 values, padded once.
+Sender and receiver remember the last reconstruction :math:`h` that both have; the sender codes what it does
+not predict with at most :math:`T` tuples:
+
+.. math:: \gamma = \mathrm{clip}\bigl(\langle\delta, h\rangle / \langle h, h\rangle,\ 0,\ 1.5\bigr), \qquad
+          \hat\delta = \gamma h + \sum_{t=1}^{T} \mathrm{tuple}_t(\delta - \gamma h), \qquad h \leftarrow \hat\delta
+
+:math:`\gamma` is rounded to float16. Both sides compute :math:`\hat\delta` by the same function from the same
+bytes, so they hold the same :math:`h` bit for bit. Arrays that are not floating (counters of a batch
+normalisation, say) follow the tuples as they are. See ``lqgcm_frame`` for the header, ``lqgcm_tuples`` for a
+tuple, ``lqgcm_pursuit`` for how tuples are chosen, and ``docs/lqgcm.md`` for what this keeps and changes of
+its source.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eafl_flower.codecs.framing import layout_hash
+from eafl_flower.codecs.literal import check_fit
+from eafl_flower.codecs.lqgcm_frame import MAX_GAIN, MAX_TUPLES, Header, pack, unpack
+from eafl_flower.codecs.lqgcm_pursuit import pursue, scale_for
+from eafl_flower.codecs.lqgcm_tuples import BLOCK, PICKED, Tuples, signs_and_positions, words_of
+from eafl_flower.codecs.pooling import Pool, pool_of
+from eafl_flower.errors import CodecError, ConfigError
+from eafl_flower.types import Arrays, Encoded, Layout
+
+TUPLE_BITS: Final = 88
+LEAST_TUPLES: Final = 18  # the bytes of the source's payload for its smallest model
+DOWNLINK_TUPLES_PER_BLOCK: Final = 11.0
+
+_MOST_PER_BLOCK: Final = -(-BLOCK // PICKED)  # so many name each value once
+_LARGEST: Final = np.finfo(np.float32).max
+
+Vector = NDArray[np.float32]
+
+
+def _nothing() -> Vector:
+    return np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LQGCMState:
+    """A stream of arrays with one layout, and what both sides remember of it.
+
+    ``history`` is the reconstruction of payload ``reference`` (0: none, and the history is empty), which the
+    other side has too. ``pending`` is that of payload ``pending_counter``, which the other side may have.
+    """
+
+    layout: Layout
+    history: Vector = field(default_factory=_nothing)
+    reference: int = 0
+    pending: Vector = field(default_factory=_nothing)
+    pending_counter: int = 0
+    counter: int = 0
+    acknowledged: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LQGCMCodec:
+    """Code small differences with 88-bit tuples (a difference codec: it never carries whole arrays).
+
+    The caller sets ``counter`` and ``acknowledged`` before each ``encode``. ``acknowledged`` is the payload
+    whose reconstruction the receiver holds for this stream:
+
+    * it is ``pending_counter``: the pending reconstruction becomes the history;
+    * it is ``reference``: the pending payload was lost, the history stays;
+    * neither: the receiver forgot this stream, or knows another one; the history is dropped (reset).
+
+    A payload with counter 0 stands outside of any stream: it is coded without a prediction and remembered by
+    nobody. A receiver refuses a payload that predicts from a reconstruction it does not hold.
+
+    ``Encoded.error`` is the relative L2 error of the decoded floating arrays, ``bits_paper`` 88 times the
+    tuples. Floating arrays must lie in the range of float32; float16 arrays are rounded once more when they
+    are decoded, which the error does not include. Payloads are neither encrypted nor private.
+
+    Parameters
+    ----------
+    tuples
+        Tuples a payload; 0: ``tuples_per_block`` times the blocks, at least 18. A payload has fewer if nothing
+        is left to code, and never more than 52 a block or 65,535.
+    tuples_per_block
+        Used if ``tuples`` is 0.
+    prediction
+        Whether to remember and predict.
+    downlink_tuples
+        Tuples of a payload of ``downlink``; 0: 11 a block, 12 % of a float32 model.
+
+    Raises
+    ------
+    ConfigError
+        If a number is out of range.
+    """
+
+    tuples: int = 0
+    tuples_per_block: float = 0.2
+    prediction: bool = True
+    downlink_tuples: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("tuples", "downlink_tuples"):
+            if not 0 <= (value := getattr(self, name)) <= MAX_TUPLES:
+                msg = f"codec.{name.replace('_', '-')} = {value}: expected a number from 0 to {MAX_TUPLES}"
+                raise ConfigError(msg)
+        if not 0 < self.tuples_per_block < math.inf:
+            msg = f"tuples_per_block = {self.tuples_per_block}: expected a positive number"
+            raise ConfigError(msg)
+
+    @property
+    def downlink(self) -> "LQGCMCodec":
+        """The codec of the way down: of the difference between the server's arrays and the client's."""
+        return LQGCMCodec(tuples=self.downlink_tuples, tuples_per_block=DOWNLINK_TUPLES_PER_BLOCK, prediction=False)
+
+    def init(self, layout: Layout) -> LQGCMState:
+        """Return the state of a stream of arrays with this layout.
+
+        Raises
+        ------
+        CodecError
+            If the layout cannot be coded.
+        """
+        layout_hash(layout)  # validates
+        return LQGCMState(layout=layout)
+
+    def num_tuples(self, layout: Layout) -> int:
+        """Return the budget of tuples for a layout."""
+        blocks = pool_of(layout, BLOCK).num_blocks
+        wanted = self.tuples or max(LEAST_TUPLES, math.ceil(self.tuples_per_block * blocks))
+        return min(wanted, _most_tuples(blocks))
+
+    def encode(self, state: LQGCMState, arrays: Arrays, rng: np.random.Generator) -> tuple[Encoded, LQGCMState]:
+        """Encode ``arrays``; draws nothing from ``rng``. The old state stays as it is.
+
+        Raises
+        ------
+        CodecError
+            If they do not fit the layout, are not finite, or the history belongs to another layout.
+        """
+        pool = pool_of(state.layout, BLOCK)
+        check_fit(arrays, state.layout)
+        values = pool.gather(arrays)
+        peak = _peak(values)
+        if not math.isfinite(peak):
+            raise pool.refusal(arrays)
+        remembers = self.prediction and state.counter > 0
+        if remembers:
+            state = _settled(state, pool)
+        history = state.history if remembers else _nothing()
+        predictor_gain = _predictor_gain(values[: pool.num_values], history)
+        predicted = _predicted(history, predictor_gain, pool)
+        residual = values
+        if history.size:
+            with np.errstate(over="ignore"):
+                residual = np.clip(values - predicted, -_LARGEST, _LARGEST)
+            peak = _peak(residual)
+        scale = scale_for(peak) if peak else 1.0
+        tuples = pursue(
+            residual if history.size else values.copy(),
+            num_values=pool.num_values,
+            num_tuples=self.num_tuples(state.layout),
+            scale=scale,
+        )
+        decoded = _add(predicted, tuples, scale)
+        payload = pack(
+            Header(
+                mode=0,
+                reference=state.reference if remembers else 0,
+                counter=state.counter,
+                layout_hash=layout_hash(state.layout),
+                scale=scale,
+                predictor_gain=predictor_gain,
+            ),
+            tuples,
+            pool.literals(arrays),
+        )
+        error = _relative_error(decoded[: pool.num_values], values[: pool.num_values])
+        if remembers:
+            state = replace(state, pending=decoded[: pool.num_values], pending_counter=state.counter)
+        return Encoded(payload=payload, bits_paper=TUPLE_BITS * tuples.size, error=error), state
+
+    def decode(self, state: LQGCMState, payload: bytes) -> tuple[Arrays, LQGCMState]:
+        """Decode ``payload``; the returned state has its counter and remembers what was decoded.
+
+        Raises
+        ------
+        CodecError
+            If ``encode`` cannot have made it, or it predicts from a payload that is not the state's last one.
+        """
+        pool = pool_of(state.layout, BLOCK)
+        header, tuples, literals = unpack(
+            payload,
+            mode=0,
+            layout_hash=layout_hash(state.layout),
+            max_tuples=_most_tuples(pool.num_blocks),
+            literal_bytes=pool.literal_bytes,
+        )
+        if header.reference and (header.reference != state.reference or state.history.size != pool.num_values):
+            held = f"that of payload {state.reference}" if state.reference else "none"
+            msg = (
+                f"payload {header.counter} predicts from the reconstruction of payload {header.reference}, this side "
+                f"holds {held}: acknowledge only what is held"
+            )
+            raise CodecError(msg)
+        history = state.history if header.reference else _nothing()
+        decoded = _add(_predicted(history, header.predictor_gain, pool), tuples, header.scale)
+        arrays = pool.scatter(decoded, literals, 0)
+        if self.prediction and header.counter:
+            state = replace(state, history=decoded[: pool.num_values].copy(), reference=header.counter)
+        return arrays, replace(state, counter=header.counter)
+
+
+def _most_tuples(num_blocks: int) -> int:
+    return min(_MOST_PER_BLOCK * num_blocks, MAX_TUPLES)
+
+
+def _settled(state: LQGCMState, pool: Pool) -> LQGCMState:
+    """Return the state in which the history is what the receiver holds."""
+    if state.acknowledged == state.pending_counter > 0:
+        state = replace(state, history=state.pending, reference=state.pending_counter)
+    elif state.acknowledged != state.reference:
+        state = replace(state, history=_nothing(), reference=0)
+    if state.history.size != (pool.num_values if state.reference else 0) or state.reference > state.counter:
+        msg = (
+            f"the state of payload {state.counter} holds {state.history.size} values of payload {state.reference}, "
+            f"its layout has {pool.num_values}"
+        )
+        raise CodecError(msg)
+    return state
+
+
+def _predictor_gain(values: Vector, history: Vector) -> float:
+    if not history.size:
+        return 0.0
+    wide = history.astype(np.float64)
+    # by einsum, whose sum, unlike that of BLAS, does not depend on the number of threads
+    energy = float(np.einsum("i,i->", wide, wide))
+    if energy == 0:
+        return 0.0
+    gain = float(np.einsum("i,i->", wide, values.astype(np.float64))) / energy
+    return float(np.float16(min(max(gain, 0.0), MAX_GAIN)))
+
+
+def _predicted(history: Vector, gain: float, pool: Pool) -> Vector:
+    predicted = np.zeros(pool.num_padded, np.float32)
+    if history.size:
+        with np.errstate(over="ignore"):
+            np.multiply(history, np.float32(gain), out=predicted[: pool.num_values])
+        np.clip(predicted, -_LARGEST, _LARGEST, out=predicted)
+    return predicted
+
+
+def _add(predicted: Vector, tuples: Tuples, scale: float) -> Vector:
+    """Add tuples to the prediction, in place, one after the other; what overflows stays at the largest float32."""
+    positions, negative = signs_and_positions(words_of(tuples))
+    if tuples.size and int(tuples["block"].max()) * BLOCK >= predicted.size:
+        msg = f"a tuple of the payload names block {tuples['block'].max()} of {predicted.size // BLOCK}"
+        raise CodecError(msg)
+    with np.errstate(over="ignore"):
+        amounts = (tuples["gain"].astype(np.float64) * scale).astype(np.float32)
+    if not (np.isfinite(amounts).all() and (amounts > 0).all()):
+        msg = "the gain of a tuple of the payload is not a positive float32"
+        raise CodecError(msg)
+    places = tuples["block"][:, None].astype(np.int64) * BLOCK + positions
+    with np.errstate(over="ignore"):
+        np.add.at(predicted, places, np.where(negative, -amounts[:, None], amounts[:, None]))
+    return np.clip(predicted, -_LARGEST, _LARGEST, out=predicted)
+
+
+def _peak(values: Vector) -> float:
+    return max(float(values.max()), -float(values.min())) if values.size else 0.0
+
+
+def _relative_error(decoded: Vector, values: Vector) -> float:
+    wide = values.astype(np.float64)
+    norm = float(np.einsum("i,i->", wide, wide))
+    wide -= decoded
+    return math.sqrt(float(np.einsum("i,i->", wide, wide)) / norm) if norm else 0.0

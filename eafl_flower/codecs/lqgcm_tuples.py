@@ -1,0 +1,89 @@
+r"""The 88-bit tuple of LQGCM, and subsets as numbers.
+
+A tuple is ``<I B I H>``, eleven bytes, little-endian and without padding: the block (u32), one byte and
+a u32 that are 40 bits of content together, :math:`W = B + 2^8 I`, and a gain (float16).
+
+In the sign-sparse mode the content is a set of five positions of the block's 256 and a sign for each:
+
+.. math:: W = \sum_{i=1}^{5} \binom{p_i}{i} + 2^{34} \sum_{i=1}^{5} 2^{i-1} [\text{value } p_i \text{ is negative}],
+          \qquad p_1 < \dots < p_5
+
+The sum is the place of the subset in the combinatorial number system: 34 bits are enough, since
+:math:`\binom{256}{5} = 8{,}809{,}549{,}056 < 2^{34}`. The top bit of the 40 is zero.
+
+References
+----------
+Knuth, "The Art of Computer Programming", volume 4A, section 7.2.1.3 (combinatorial number system).
+"""
+
+from math import comb
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eafl_flower.errors import CodecError
+
+BLOCK: Final = 256  # values of a block
+PICKED: Final = 5  # positions of a sign-sparse tuple
+TUPLE: Final = np.dtype([("block", "<u4"), ("low", "u1"), ("high", "<u4"), ("gain", "<f2")])
+NUM_SUBSETS: Final = comb(BLOCK, PICKED)
+
+_SIGN_SHIFT: Final = 34
+_CHOOSE: Final = np.array([[comb(p, i) for p in range(BLOCK)] for i in range(1, PICKED + 1)], np.int64)  # [i - 1, p]
+_SIGN_BITS: Final = 1 << np.arange(PICKED)
+
+Tuples = NDArray[np.void]
+
+
+def rank(positions: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Return the numbers, 0 to ``NUM_SUBSETS - 1``, of subsets `(n, 5)` in ascending order of position."""
+    ranks: NDArray[np.int64] = np.sum(_CHOOSE[np.arange(PICKED), positions], axis=1)
+    return ranks
+
+
+def unrank(ranks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the subsets `(n, 5)`, positions ascending, that have these numbers `(n,)`."""
+    rest = ranks.copy()
+    positions = np.empty((ranks.size, PICKED), np.int64)
+    for i in reversed(range(PICKED)):  # the largest position first
+        positions[:, i] = np.searchsorted(_CHOOSE[i], rest, side="right") - 1
+        rest -= _CHOOSE[i][positions[:, i]]
+    return positions
+
+
+def make_tuples(blocks: NDArray[np.integer[Any]], words: NDArray[np.int64], gains: NDArray[np.floating[Any]]) -> Tuples:
+    """Return tuples `(n,)` of blocks, 40-bit words and gains."""
+    tuples = np.empty(blocks.size, TUPLE)
+    tuples["block"], tuples["low"], tuples["high"], tuples["gain"] = blocks, words & 0xFF, words >> 8, gains
+    return tuples
+
+
+def words_of(tuples: Tuples) -> NDArray[np.int64]:
+    """Return the 40-bit contents `(n,)`."""
+    words: NDArray[np.int64] = tuples["low"] + (tuples["high"].astype(np.int64) << 8)
+    return words
+
+
+def sign_words(positions: NDArray[np.integer[Any]], negative: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the words of positions `(n, 5)`, in any order, and whether the value at each is negative."""
+    order = np.argsort(positions, axis=1)
+    signs = np.take_along_axis(negative, order, axis=1) @ _SIGN_BITS
+    words: NDArray[np.int64] = rank(np.take_along_axis(positions, order, axis=1)) | (signs << _SIGN_SHIFT)
+    return words
+
+
+def signs_and_positions(words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return what ``sign_words`` was given, positions ascending.
+
+    Raises
+    ------
+    CodecError
+        If a word is none that ``sign_words`` returns.
+    """
+    ranks = words & ((1 << _SIGN_SHIFT) - 1)
+    signs = words >> _SIGN_SHIFT
+    if words.size and (ranks.max() >= NUM_SUBSETS or signs.max() >= 1 << PICKED):
+        msg = f"a tuple of the payload names subset {ranks.max()} of {NUM_SUBSETS}, or has its spare bit set"
+        raise CodecError(msg)
+    return unrank(ranks), (signs[:, None] & _SIGN_BITS) != 0
