@@ -85,6 +85,16 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
     return mod
 
 
+def state_path(state_dir: Path, run: str, client: int, counter: int) -> Path:
+    """Return the file of one state of a client."""
+    return _path(_folder_of(state_dir, run, client), counter)
+
+
+def stored_state(state_dir: Path, run: str, client: int, counter: int) -> Records | None:
+    """Return the records of one state of a client, None if its file is missing or damaged."""
+    return _read(state_path(state_dir, run, client, counter))
+
+
 def _counters(terms: JobTerms) -> ConfigRecord:
     values = {"run": terms.run, "current": terms.counter, "previous": terms.load, "durable": terms.durable}
     return trusted_record(ConfigRecord, values)
@@ -106,7 +116,11 @@ def _state_at(stored: Records, terms: JobTerms, folder: Path | None) -> tuple[Re
 
 def _folder(state_dir: str | Path | None, context: Context, terms: JobTerms) -> Path | None:
     root = state_dir or context.node_config.get("state-dir") or context.run_config.get("checkpoint.state-dir")
-    return None if not root else Path(str(root)) / terms.run / f"client-{terms.client}"
+    return None if not root else _folder_of(Path(str(root)), terms.run, terms.client)
+
+
+def _folder_of(state_dir: Path, run: str, client: int) -> Path:
+    return state_dir / run / f"client-{client}"
 
 
 def _path(folder: Path, counter: int) -> Path:
