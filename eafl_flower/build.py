@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
@@ -33,59 +33,73 @@ from eafl_flower.strategies.asynchronous import AsynchronousStrategy
 from eafl_flower.strategies.stop_rule import StopRule
 from eafl_flower.types import Link
 
+if TYPE_CHECKING:
+    from eafl_flower.data.source import InMemorySource
+
 
 @lru_cache(maxsize=2)
-def build_source(config: RunConfig) -> DataSource:
+def build_source(config: RunConfig) -> "InMemorySource":
     """Return the data source that ``data.*`` names."""
     data = config.data
+    counts: dict[str, Any] = {"clients": data.clients, "unseen": data.unseen, "seed": config.seed}
+    entities = counts | {"data_dir": data.dir}
+    shared = {**entities, "partition": data.partition, "dirichlet_alpha": data.dirichlet_alpha}
     if data.name == "idm":
         from eafl_flower.data.idm import simulate_idm_traffic
 
-        return simulate_idm_traffic(
-            clients=data.clients or 60, unseen=data.unseen, rows_per_client=data.rows_per_client, seed=config.seed
-        )
+        return simulate_idm_traffic(rows_per_client=data.rows_per_client, **counts)
     if data.name == "ngsim-us101":
         from eafl_flower.data.ngsim import load_ngsim_us101
 
-        return load_ngsim_us101(data_dir=data.dir, clients=data.clients, unseen=data.unseen, seed=config.seed)
+        return load_ngsim_us101(**entities)
+    if data.name == "geolife":
+        from eafl_flower.data.geolife import load_geolife
+
+        return load_geolife(**entities)
+    if data.name == "ton-weather":
+        from eafl_flower.data.ton_iot import load_ton_weather
+
+        return load_ton_weather(**shared)
     if data.name == "unsw-nb15":
         from eafl_flower.data.unsw_nb15 import load_unsw_nb15
 
-        return load_unsw_nb15(
-            data_dir=data.dir,
-            clients=data.clients or 20,
-            unseen=data.unseen,
-            dirichlet_alpha=data.dirichlet_alpha,
-            seed=config.seed,
-        )
+        return load_unsw_nb15(**shared)
     from eafl_flower.data.digits import load_digits
 
-    return load_digits(
-        clients=data.clients or 100, unseen=data.unseen, dirichlet_alpha=data.dirichlet_alpha, seed=config.seed
-    )
+    return load_digits(dirichlet_alpha=data.dirichlet_alpha, **counts)
 
 
 def build_task(config: RunConfig, source: DataSource) -> Task:
     """Return the task that ``task.*`` names, for the features and classes of ``source``."""
-    task, sizes = config.task, {"num_features": len(source.feature_names), "num_classes": len(source.class_names)}
+    task, num_features, num_classes = config.task, len(source.feature_names), len(source.class_names)
     if task.name == "softmax":
         from eafl_flower.tasks.softmax import SoftmaxTask
 
         return SoftmaxTask(
-            **sizes, learning_rate=task.learning_rate, weight_decay=task.weight_decay, batch_size=task.batch_size
+            num_features=num_features,
+            num_classes=num_classes,
+            learning_rate=task.learning_rate,
+            weight_decay=task.weight_decay,
+            batch_size=task.batch_size,
         )
+    training: dict[str, Any] = {
+        "num_features": num_features,
+        "num_classes": num_classes,
+        "head": task.head,
+        "optimizer": task.optimizer,
+        "learning_rate": task.learning_rate,
+        "weight_decay": task.weight_decay,
+        "batch_size": task.batch_size,
+        "device": task.device,
+    }
+    if task.name == "fractal":
+        from eafl_flower.heads.size import parse_sizes
+        from eafl_flower.tasks.fractal import FractalTask
+
+        return FractalTask(**training, head_sizes=parse_sizes(task.head_sizes))
     from eafl_flower.tasks.tabular import TabularTask
 
-    return TabularTask(
-        **sizes,
-        hidden=task.hidden,
-        head=task.head,
-        optimizer=task.optimizer,
-        learning_rate=task.learning_rate,
-        weight_decay=task.weight_decay,
-        batch_size=task.batch_size,
-        device=task.device,
-    )
+    return TabularTask(**training, hidden=task.hidden)
 
 
 def build_workload(config: RunConfig) -> Workload:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eafl_flower.heads.size import parse_sizes
+
 
 @dataclass(frozen=True, slots=True)
 class Clash:
@@ -28,6 +30,7 @@ def _name(values: Mapping[str, Any]) -> list[Clash]:
 def _clients(values: Mapping[str, Any]) -> list[Clash]:
     found = []
     clients, unseen = values["data.clients"], values["data.unseen"]
+    unseen = clients // 5 if unseen < 0 else unseen
     if 0 < clients <= unseen:
         text = f"expected fewer than data.clients = {clients}, or nobody trains"
         found.append(Clash(("data.unseen", "data.clients"), text))
@@ -57,12 +60,22 @@ def _strategy(values: Mapping[str, Any]) -> list[Clash]:
 
 def _task(values: Mapping[str, Any]) -> list[Clash]:
     found = []
-    softmax = values["task.name"] == "softmax"
-    if (softmax or not values["task.hidden"]) and values["task.head"] == "private":
+    name = values["task.name"]
+    softmax = name == "softmax"
+    if (softmax or (name == "tabular" and not values["task.hidden"])) and values["task.head"] == "private":
         text = 'a model without hidden layers is all head and nothing would be shared; set task.head = "federated"'
         found.append(Clash(("task.head", "task.name", "task.hidden"), text))
     if softmax and values["task.optimizer"] != "sgd":
         found.append(Clash(("task.optimizer", "task.name"), 'expected "sgd" with task.name = "softmax"'))
+    if values["task.head-sizes"] and name != "fractal":
+        found.append(Clash(("task.head-sizes", "task.name"), 'only task.name = "fractal" has heads of different sizes'))
+    try:
+        sizes = parse_sizes(values["task.head-sizes"])
+    except ValueError as error:
+        found.append(Clash(("task.head-sizes",), str(error)))
+    else:
+        if len(sizes) > 1 and values["task.head"] == "federated":
+            found.append(Clash(("task.head-sizes", "task.head"), "a federated head has one size for all clients"))
     return found
 
 

@@ -34,20 +34,22 @@ from eafl_flower.config.settings import (
 class DataSettings:
     """Who holds which rows."""
 
-    name: Literal["idm", "ngsim-us101", "unsw-nb15", "digits"] = "idm"
+    name: Literal["idm", "ngsim-us101", "geolife", "ton-weather", "unsw-nb15", "digits"] = "idm"
     dir: str = ""  # empty: the environment variable EAFL_DATA_DIR
-    clients: Count = 60  # the unseen ones included; 0: as many as the data set has
-    unseen: Count = 12
+    clients: Count = 60  # the unseen ones included; 0: as many as the data set has, or 20
+    unseen: Annotated[int, Range(-1)] = 12  # -1: a fifth of the clients
     rows_per_client: Annotated[int, Range(16)] = 64  # of the generated traffic only
-    dirichlet_alpha: Positive = 0.3  # of data sets without clients of their own
+    partition: Literal["dirichlet", "contiguous"] = "dirichlet"  # of data sets without clients of their own
+    dirichlet_alpha: Positive = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSettings:
     """What each client trains, and how."""
 
-    name: Literal["tabular", "softmax"] = "tabular"
-    hidden: tuple[CountFromOne, ...] = (32, 32)
+    name: Literal["tabular", "softmax", "fractal"] = "tabular"
+    hidden: tuple[CountFromOne, ...] = (32, 32)  # of "tabular"
+    head_sizes: str = ""  # of "fractal": depth x width, as in "1x16,3x24", to the clients in turn; empty: by their data
     head: Literal["private", "federated"] = "private"
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: Positive = 0.1

@@ -8,7 +8,8 @@ accuracy on the pooled test set.
 import numpy as np
 
 from eafl_flower import rng as randomness
-from eafl_flower.data.partition import check_counts, dirichlet_partition, unseen_part
+from eafl_flower.data.owners import dirichlet_partition
+from eafl_flower.data.partition import client_counts, unseen_part
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import ConfigError
 from eafl_flower.types import Rows
@@ -34,7 +35,7 @@ def load_digits(*, clients: int = 100, unseen: int = 0, dirichlet_alpha: float =
     ConfigError
         If scikit-learn is not installed, the counts leave nobody to train, or no draw gives every client two images.
     """
-    check_counts(clients=clients, unseen=unseen)
+    clients, unseen = client_counts(clients, unseen, if_zero=100)
     try:
         from sklearn import datasets
     except ImportError as error:

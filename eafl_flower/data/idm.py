@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
 from eafl_flower.data import car_following
-from eafl_flower.data.partition import check_counts, seen_and_unseen, seen_part, unseen_part
+from eafl_flower.data.partition import client_counts, seen_and_unseen, seen_part, unseen_part
 from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import ConfigError
@@ -141,7 +141,7 @@ def simulate_idm_traffic(
     ConfigError
         If the counts leave nobody to train or no row to train on.
     """
-    check_counts(clients=clients, unseen=unseen)
+    clients, unseen = client_counts(clients, unseen, if_zero=60)
     if rows_per_client < MIN_ROWS:
         msg = f"data.rows-per-client = {rows_per_client}: expected at least {MIN_ROWS}"
         raise ConfigError(msg)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from eafl_flower import rng as randomness
 from eafl_flower.data import car_following
 from eafl_flower.data.files import DataFile, find, read_columns, read_header
-from eafl_flower.data.partition import seen_and_unseen, seen_part, unseen_part
+from eafl_flower.data.partition import client_counts, seen_and_unseen, seen_part, unseen_part
 from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import DataError
@@ -34,7 +34,6 @@ FILE = DataFile(
     published="https://data.transportation.gov, 'Next Generation Simulation (NGSIM) Vehicle Trajectories'",
 )
 TEST_SHARE = 0.25
-UNSEEN_SHARE = 0.2
 # A vehicle needs rows to train on, the six that are left out, and rows to be scored on.
 MIN_ROWS = 16
 NO_LEADER_M = 100.0
@@ -131,8 +130,7 @@ def load_ngsim_us101(
     if not tracks:
         msg = f"{path}: no vehicle is recorded for {needed / car_following.FRAMES_PER_S:.0f} s at 10 Hz without a gap"
         raise DataError(msg)
-    clients = clients or len(tracks)
-    unseen = int(clients * UNSEEN_SHARE) if unseen < 0 else unseen
+    clients, unseen = client_counts(clients, unseen, if_zero=len(tracks), available=len(tracks))
     rng = randomness.generator(seed, "data", "ngsim-us101")
     order = seen_and_unseen(len(tracks), clients=clients, unseen=unseen, rng=rng)
     parts = []

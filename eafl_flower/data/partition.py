@@ -1,4 +1,4 @@
-"""Who owns which rows, and which rows are held out.
+"""Which rows are held out, and of clients that a data set has itself, which take part.
 
 Rows that tell of each other (frames of one trip, copies of one flow) stay on one side of a split.
 """
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from eafl_flower.errors import ConfigError
 from eafl_flower.types import Array
 
+UNSEEN_SHARE = 0.2
 UNSEEN_TRAIN_SHARE = 0.25
-_ATTEMPTS = 200
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,8 +27,25 @@ class Part:
     y_test: NDArray[np.int64]
 
 
-def check_counts(*, clients: int, unseen: int, available: int | None = None) -> None:
-    """Raise ``ConfigError`` unless ``unseen`` of ``clients`` leave at least one client that trains."""
+def client_counts(clients: int, unseen: int, *, if_zero: int, available: int | None = None) -> tuple[int, int]:
+    """Return how many clients there are, and how many of them never train.
+
+    Parameters
+    ----------
+    clients
+        Number asked for, the unseen ones included; 0 means ``if_zero``.
+    unseen
+        Number of clients that never train; -1 means a fifth.
+    if_zero, available
+        The data set's own number; the most clients it can have, if that is limited.
+
+    Raises
+    ------
+    ConfigError
+        Unless at least one client trains and there are as many as asked for.
+    """
+    clients = clients or if_zero
+    unseen = int(clients * UNSEEN_SHARE) if unseen == -1 else unseen
     problems = []
     if clients < 1:
         problems.append(f"data.clients = {clients}: expected at least 1")
@@ -38,11 +55,14 @@ def check_counts(*, clients: int, unseen: int, available: int | None = None) -> 
         problems.append(f"data.clients = {clients}: the data set has {available}")
     if problems:
         raise ConfigError("; ".join(problems))
+    return clients, unseen
 
 
 def seen_and_unseen(available: int, *, clients: int, unseen: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw ``clients`` of ``available`` groups: the ones that train in ascending order, then the unseen ones."""
-    check_counts(clients=clients, unseen=unseen, available=available)
+    """Draw ``clients`` of ``available`` groups: the ones that train in ascending order, then the unseen ones.
+
+    The numbers are those that ``client_counts`` returned.
+    """
     drawn = rng.permutation(available)[:clients]
     seen = clients - unseen
     return np.concatenate([np.sort(drawn[:seen]), np.sort(drawn[seen:])])
@@ -111,66 +131,16 @@ def group_boundary(groups: NDArray[np.int64], target: int) -> int:
     return int(cuts[np.argmin(np.abs(cuts - target))])
 
 
-def dirichlet_partition(
-    labels: NDArray[np.int64],
-    *,
-    clients: int,
-    alpha: float,
-    rng: np.random.Generator,
-    groups: NDArray[np.int64] | None = None,
-    min_rows: int = 1,
-) -> tuple[NDArray[np.int64], ...]:
-    r"""Share rows among clients with label skew.
+def last_share_of_runs(labels: NDArray[np.int64], *, share: float) -> NDArray[np.bool_]:
+    """Whether a row is in the last ``share`` of its run of equal labels, ``(n,)``: a split in time, class by class.
 
-    For each class the clients' shares are drawn from :math:`\mathrm{Dir}(\alpha, ..., \alpha)`; rows
-    of one group go to one client. The draw is repeated until every client has ``min_rows`` rows.
-
-    Parameters
-    ----------
-    labels
-        Class of each row, ``(n,)``.
-    clients, alpha
-        Number of clients; concentration, small for strong skew.
-    groups
-        Group of each row, ``(n,)``; each row its own group if None. A group counts to the class
-        of its first row.
-    min_rows
-        Fewest rows a client may have.
-
-    Returns
-    -------
-    tuple
-        Ascending row numbers of each client; together every row once.
-
-    Raises
-    ------
-    ConfigError
-        If ``alpha`` is not positive or no draw gives every client ``min_rows`` rows.
-
-    References
-    ----------
-    Hsu, Qi and Brown, "Measuring the effects of non-identical data distribution for federated visual
-    classification", 2019 (arXiv 1909.06335).
+    Examples
+    --------
+    >>> last_share_of_runs(np.array([0, 0, 0, 0, 1, 1, 0, 0]), share=0.5).astype(int)
+    array([0, 0, 1, 1, 0, 1, 0, 1])
     """
-    if not alpha > 0:
-        msg = f"data.dirichlet-alpha = {alpha}: expected a positive number"
-        raise ConfigError(msg)
-    if groups is None:
-        groups = np.arange(len(labels), dtype=np.int64)
-    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
-    size, group_label = np.bincount(group), labels[first]
-    for _ in range(_ATTEMPTS):
-        owner = np.empty(len(first), dtype=np.int64)
-        for label in np.unique(group_label):
-            members = rng.permutation(np.flatnonzero(group_label == label))
-            middle = np.cumsum(size[members]) - size[members] / 2
-            ends = np.cumsum(rng.dirichlet(np.full(clients, alpha))) * size[members].sum()
-            owner[members] = np.minimum(np.searchsorted(ends, middle), clients - 1)
-        row_owner = owner[group]
-        if np.bincount(row_owner, minlength=clients).min() >= min_rows:
-            return tuple(np.flatnonzero(row_owner == client) for client in range(clients))
-    msg = (
-        f"data.dirichlet-alpha = {alpha} with data.clients = {clients}: {_ATTEMPTS} draws left a client with fewer "
-        f"than {min_rows} of {len(labels)} rows; raise alpha or use fewer clients"
-    )
-    raise ConfigError(msg)
+    starts = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1])
+    length = np.diff(np.append(starts, len(labels)))
+    place = np.arange(len(labels)) - np.repeat(starts, length)
+    held_out: NDArray[np.bool_] = place >= np.repeat(length - (length * share).astype(np.int64), length)
+    return held_out

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
 from eafl_flower.data.files import DataFile, find, read_columns
+from eafl_flower.data.labels import class_index
+from eafl_flower.data.owners import Partition, partition_rows
 from eafl_flower.data.partition import (
     UNSEEN_TRAIN_SHARE,
     Part,
-    check_counts,
+    client_counts,
     content_groups,
-    dirichlet_partition,
     group_boundary,
     shuffled_groups,
 )
 from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
-from eafl_flower.errors import DataError
 from eafl_flower.types import Array
 
 FILE = DataFile(
@@ -84,6 +84,8 @@ _LOGARITHMIC = (
 )
 NUMERIC = (*_SECONDS, *_MILLISECONDS, *_AS_IS, *_LOGARITHMIC)
 TEXT = ("proto", "service", "state", "attack_cat")
+# Copies of the file leave the category of normal traffic empty or write a dash.
+CATEGORIES = {name: number for number, name in enumerate(CLASS_NAMES)} | dict.fromkeys(("-", ""), 6)
 
 
 def load_unsw_nb15(
@@ -91,6 +93,7 @@ def load_unsw_nb15(
     data_dir: str | os.PathLike[str] = "",
     clients: int = 20,
     unseen: int = 4,
+    partition: Partition = "dirichlet",
     dirichlet_alpha: float = 0.3,
     seed: int = 1,
 ) -> InMemorySource:
@@ -102,8 +105,8 @@ def load_unsw_nb15(
         Folder of the file, or the file; ``EAFL_DATA_DIR`` if empty.
     clients, unseen
         Number of clients, and how many of them never train.
-    dirichlet_alpha
-        Concentration of the clients' class shares.
+    partition, dirichlet_alpha
+        How rows are shared among clients; concentration of a Dirichlet partition.
     seed
         Decides who owns which rows and which are held out.
 
@@ -114,17 +117,23 @@ def load_unsw_nb15(
     ConfigError
         If the counts leave nobody to train, or no draw gives every client enough rows.
     """
-    check_counts(clients=clients, unseen=unseen)
+    clients, unseen = client_counts(clients, unseen, if_zero=20)
     path = find(FILE, data_dir)
     table = read_columns(path, numeric=NUMERIC, text=TEXT, published=FILE.published)
-    labels = _class_index(table["attack_cat"].to_numpy(dtype=object), str(path))
+    labels = class_index(table["attack_cat"].to_numpy(dtype=object), CATEGORIES, path=path, column="attack_cat")
     numbers = _transformed({name: table[name].to_numpy() for name in NUMERIC})
     texts = {name: table[name].to_numpy(dtype=object).astype(str) for name in ("proto", "service", "state")}
 
     groups = content_groups([*numbers.T, texts["service"], texts["state"]])
     rng = randomness.generator(seed, "data", "unsw-nb15")
-    owned = dirichlet_partition(
-        labels, clients=clients, alpha=dirichlet_alpha, rng=rng, groups=groups, min_rows=MIN_ROWS
+    owned = partition_rows(
+        labels,
+        partition=partition,
+        clients=clients,
+        alpha=dirichlet_alpha,
+        rng=rng,
+        groups=groups,
+        min_rows=MIN_ROWS,
     )
     num_seen = clients - unseen
     splits = []
@@ -154,18 +163,6 @@ def load_unsw_nb15(
         parts=scaled,
         scaler=scaler,
     )
-
-
-def _class_index(categories: Array, path: str) -> NDArray[np.int64]:
-    # Copies of the file leave the category of normal traffic empty or write a dash.
-    index = {name: number for number, name in enumerate(CLASS_NAMES)} | {"": 6, "-": 6}
-    found, inverse = np.unique(categories.astype(str), return_inverse=True)
-    unknown = [str(name) for name in found if name not in index]
-    if unknown:
-        line = int(np.flatnonzero(categories == unknown[0])[0]) + 2
-        msg = f"{path}, line {line}, column attack_cat: {unknown[0]!r} is none of {', '.join(CLASS_NAMES)}"
-        raise DataError(msg)
-    return np.array([index[name] for name in found], dtype=np.int64)[inverse]
 
 
 def _transformed(columns: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:

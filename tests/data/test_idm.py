@@ -94,8 +94,8 @@ def test_training_rows_of_training_clients_have_mean_zero_and_deviation_one():
 
 
 def test_counts_out_of_range_are_refused_together():
-    with pytest.raises(ConfigError, match=r"data\.clients = 0.*data\.unseen = 3"):
-        simulate_idm_traffic(clients=0, unseen=3)
+    with pytest.raises(ConfigError, match=r"data\.clients = -1.*data\.unseen = 3"):
+        simulate_idm_traffic(clients=-1, unseen=3)
     with pytest.raises(ConfigError, match=r"data\.unseen = 5: expected 0 to 4, one client must train"):
         simulate_idm_traffic(clients=5, unseen=5)
     with pytest.raises(ConfigError, match=r"data\.rows-per-client = 3: expected at least 16"):

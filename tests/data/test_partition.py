@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from eafl_flower.data.partition import (
+    client_counts,
     content_groups,
-    dirichlet_partition,
     group_boundary,
     seen_and_unseen,
     seen_part,
@@ -34,8 +34,15 @@ def test_clients_are_drawn_without_repetition_and_each_kind_is_in_order():
     order = seen_and_unseen(20, clients=12, unseen=4, rng=generator(1))
     assert len(set(order)) == 12
     assert (np.diff(order[:8]) > 0).all() and (np.diff(order[8:]) > 0).all()
-    with pytest.raises(ConfigError, match="the data set has 20"):
-        seen_and_unseen(20, clients=21, unseen=0, rng=generator(1))
+
+
+def test_counts_are_the_data_sets_own_unless_given_and_a_fifth_is_unseen_on_request():
+    assert client_counts(0, -1, if_zero=27, available=27) == (27, 5)
+    assert client_counts(12, 4, if_zero=27) == (12, 4)
+    with pytest.raises(ConfigError, match=r"data\.clients = 21: the data set has 20"):
+        client_counts(21, 0, if_zero=20, available=20)
+    with pytest.raises(ConfigError, match=r"data\.unseen = 5: expected 0 to 4, one client must train"):
+        client_counts(5, 5, if_zero=20)
 
 
 def test_equal_rows_are_one_group_whatever_the_types():
@@ -54,38 +61,3 @@ def test_shuffling_keeps_groups_together_and_cuts_fall_between_them():
         cut = group_boundary(ordered, target)
         assert 0 < cut < 7 and ordered[cut - 1] != ordered[cut]
     assert group_boundary(np.zeros(5, dtype=int), 2) == 5
-
-
-def test_a_dirichlet_partition_deals_every_row_once_and_groups_to_one_owner():
-    rng = np.random.default_rng(0)
-    labels, groups = rng.integers(0, 5, 2000), rng.integers(0, 700, 2000)
-    parts = dirichlet_partition(labels, clients=12, alpha=0.5, rng=generator(1), groups=groups, min_rows=10)
-    assert sorted(np.concatenate(parts)) == list(range(2000))
-    assert min(len(p) for p in parts) >= 10
-    assert sum(len(np.unique(groups[p])) for p in parts) == len(np.unique(groups))
-
-
-def test_a_large_alpha_gives_every_client_the_same_mixture():
-    labels = np.repeat(np.arange(4), 2500)
-    parts = dirichlet_partition(labels, clients=10, alpha=1e6, rng=generator(1))
-    # Shares of 1/10 have deviation sqrt(0.09 / 1e7) of 2,500 rows: 0.24; rounding adds one at each end.
-    counts = np.array([np.bincount(labels[p], minlength=4) for p in parts])
-    np.testing.assert_allclose(counts, 250, atol=4)
-
-
-def test_the_share_of_a_client_has_the_variance_of_the_dirichlet_distribution():
-    labels, alpha, clients = np.repeat(np.arange(50), 400), 0.3, 8
-    parts = dirichlet_partition(labels, clients=clients, alpha=alpha, rng=generator(1))
-    shares = np.array([np.bincount(labels[p], minlength=50) / 400 for p in parts])
-    mean = 1 / clients
-    variance = mean * (1 - mean) / (clients * alpha + 1)
-    # 50 independent classes; the estimate's relative error is below 25 % with five standard errors of heavy tails.
-    assert shares.var() == pytest.approx(variance, rel=0.25)
-
-
-def test_impossible_draws_say_what_to_change():
-    labels = np.zeros(10, dtype=int)
-    with pytest.raises(ConfigError, match=r"200 draws left a client with fewer than 2 of 10 rows; raise alpha or use"):
-        dirichlet_partition(labels, clients=9, alpha=0.1, rng=generator(1), min_rows=2)
-    with pytest.raises(ConfigError, match=r"data\.dirichlet-alpha = 0: expected a positive number"):
-        dirichlet_partition(labels, clients=2, alpha=0, rng=generator(1))

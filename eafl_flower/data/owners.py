@@ -1,0 +1,205 @@
+"""Who owns which rows of a data set that has no clients of its own.
+
+Two ways: *Dirichlet*, where clients differ in their mixture of classes, and *contiguous*, where each owns a stretch of
+the file (a time, or in a sorted file a few classes).
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eafl_flower.errors import ConfigError
+
+Partition = Literal["dirichlet", "contiguous"]
+Owned = tuple[NDArray[np.int64], ...]
+_ATTEMPTS = 200
+
+
+def partition_rows(
+    labels: NDArray[np.int64],
+    *,
+    partition: Partition,
+    clients: int,
+    alpha: float,
+    rng: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
+    min_rows: int = 1,
+) -> Owned:
+    """Share rows among clients in the way ``partition`` names; see the functions of those names."""
+    if partition == "contiguous":
+        return contiguous_partition(len(labels), clients=clients, groups=groups, min_rows=min_rows)
+    return dirichlet_partition(labels, clients=clients, alpha=alpha, rng=rng, groups=groups, min_rows=min_rows)
+
+
+def contiguous_partition(
+    num_rows: int, *, clients: int, groups: NDArray[np.int64] | None = None, min_rows: int = 1
+) -> Owned:
+    """Cut rows into as many stretches of equal length as there are clients; a group goes where its first row is.
+
+    Raises
+    ------
+    ConfigError
+        If a client gets fewer than ``min_rows`` rows.
+    """
+    owner = np.arange(num_rows) * clients // max(num_rows, 1)
+    if groups is not None:
+        _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+        owner = owner[first][group]
+    owned = _rows_of(owner, clients)
+    if (fewest := min(len(rows) for rows in owned)) < min_rows:
+        msg = (
+            f"data.clients = {clients} with data.partition = 'contiguous': a client would have {fewest} of "
+            f"{num_rows} rows, fewer than {min_rows}; use fewer clients"
+        )
+        raise ConfigError(msg)
+    return owned
+
+
+def dirichlet_partition(
+    labels: NDArray[np.int64],
+    *,
+    clients: int,
+    alpha: float,
+    rng: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
+    min_rows: int = 1,
+) -> Owned:
+    r"""Share rows among clients with label skew.
+
+    For each class the clients' shares are drawn from :math:`\mathrm{Dir}(\alpha, ..., \alpha)`; rows
+    of one group go to one client. The draw is repeated until every client has ``min_rows`` rows.
+
+    Parameters
+    ----------
+    labels
+        Class of each row, ``(n,)``.
+    clients, alpha
+        Number of clients; concentration, small for strong skew.
+    groups
+        Group of each row, ``(n,)``; each row its own group if None. A group counts to the class
+        of its first row.
+    min_rows
+        Fewest rows a client may have.
+
+    Returns
+    -------
+    tuple
+        Ascending row numbers of each client; together every row once.
+
+    Raises
+    ------
+    ConfigError
+        If ``alpha`` is not positive or no draw gives every client ``min_rows`` rows.
+
+    References
+    ----------
+    Hsu, Qi and Brown, "Measuring the effects of non-identical data distribution for federated visual
+    classification", 2019 (arXiv 1909.06335).
+    """
+    _check_alpha(alpha)
+    if groups is None:
+        groups = np.arange(len(labels), dtype=np.int64)
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    size, group_label = np.bincount(group), labels[first]
+    for _ in range(_ATTEMPTS):
+        owner = np.empty(len(first), dtype=np.int64)
+        for label in np.unique(group_label):
+            members = rng.permutation(np.flatnonzero(group_label == label))
+            owner[members] = _dealt(size[members], rng.dirichlet(np.full(clients, alpha)))
+        owned = _rows_of(owner[group], clients)
+        if min(len(rows) for rows in owned) >= min_rows:
+            return owned
+    raise _no_draw(alpha, clients, f"{min_rows} of {len(labels)} rows")
+
+
+def paired_partition(
+    train_labels: NDArray[np.int64],
+    test_labels: NDArray[np.int64],
+    *,
+    partition: Partition,
+    clients: int,
+    alpha: float,
+    rng: np.random.Generator,
+    min_train: int,
+    min_test: int,
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
+    """Share training rows and held out rows, so that a client owns the same part of each class on both sides.
+
+    Within a class the rows keep the order of the file, and a client owns one stretch of them: in a
+    recording, a time of its own.
+
+    Parameters
+    ----------
+    train_labels, test_labels
+        Class of each row, ``(n,)`` and ``(m,)``, in the order of the file.
+    partition, clients, alpha
+        As in ``partition_rows``.
+    min_train, min_test
+        Fewest rows a client may have on each side.
+
+    Returns
+    -------
+    tuple
+        Training rows and held out rows of each client, ascending.
+
+    Raises
+    ------
+    ConfigError
+        As ``dirichlet_partition`` and ``contiguous_partition``.
+    """
+    _check_alpha(alpha)
+    classes = int(max(train_labels.max(initial=0), test_labels.max(initial=0))) + 1
+    for _ in range(1 if partition == "contiguous" else _ATTEMPTS):
+        if partition == "contiguous":
+            train = contiguous_partition(len(train_labels), clients=clients)
+            shares = np.stack([np.bincount(train_labels[rows], minlength=classes) for rows in train], axis=1)
+        else:
+            shares = np.stack([rng.dirichlet(np.full(clients, alpha)) for _ in range(classes)])  # (classes, clients)
+            train = _stretches(train_labels, shares)
+        test = _stretches(test_labels, shares)
+        if min(map(len, train)) >= min_train and min(map(len, test)) >= min_test:
+            return tuple(zip(train, test, strict=True))
+    wanted = f"{min_train} of {len(train_labels)} training rows or {min_test} of {len(test_labels)} held out rows"
+    if partition == "contiguous":
+        msg = (
+            f"data.clients = {clients} with data.partition = 'contiguous': a client would have fewer than {wanted}; "
+            "use fewer clients"
+        )
+        raise ConfigError(msg)
+    raise _no_draw(alpha, clients, wanted)
+
+
+def _stretches(labels: NDArray[np.int64], shares: NDArray[np.number]) -> Owned:
+    owner = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        share = shares[label]
+        # A class that nobody trains on is shared evenly.
+        share = np.ones(len(share)) if share.sum() == 0 else share
+        owner[members] = _dealt(np.ones(len(members), dtype=np.int64), share / share.sum())
+    return _rows_of(owner, shares.shape[1])
+
+
+def _dealt(size: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Give consecutive groups of so many rows to clients until each has its share."""
+    middle = np.cumsum(size) - size / 2
+    ends = np.cumsum(shares) * size.sum()
+    return np.minimum(np.searchsorted(ends, middle), len(shares) - 1)
+
+
+def _rows_of(owner: NDArray[np.int64], clients: int) -> Owned:
+    return tuple(np.flatnonzero(owner == client) for client in range(clients))
+
+
+def _check_alpha(alpha: float) -> None:
+    if not alpha > 0:
+        msg = f"data.dirichlet-alpha = {alpha}: expected a positive number"
+        raise ConfigError(msg)
+
+
+def _no_draw(alpha: float, clients: int, wanted: str) -> ConfigError:
+    return ConfigError(
+        f"data.dirichlet-alpha = {alpha} with data.clients = {clients}: {_ATTEMPTS} draws left a client with fewer "
+        f"than {wanted}; raise alpha or use fewer clients"
+    )
