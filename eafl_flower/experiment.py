@@ -15,6 +15,7 @@ from eafl_flower.config.run_config import StopSettings
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.results.baselines import collect_baselines
+from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.observer import Event, Fanout, Observer
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
@@ -179,6 +180,7 @@ def conduct(
         stopped=run.stop_reason or "all merges made",
     )
     run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), {"run": run_dir.path.name})
+    run_dir.write_description(_description(config, run, _run_name(run_dir)))
     summary = summarize(
         outcome,
         run_dir.events(),
@@ -190,6 +192,19 @@ def conduct(
     )
     run_dir.write_summary(summary)
     return summary
+
+
+def _description(config: RunConfig, run: FederatedRun, run_name: str) -> ModelDescription:
+    source = build_source(config)
+    return ModelDescription(
+        run=run_name,
+        data=source.name,
+        feature_names=source.feature_names,
+        scaler=source.scaler,
+        class_names=source.class_names,
+        num_seen=source.num_seen,
+        client_states=tuple(run.jobs.table.state.tolist()),
+    )
 
 
 def _run_name(run_dir: RunDirectory) -> str:

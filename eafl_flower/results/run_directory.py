@@ -7,6 +7,7 @@
     ├── events.jsonl        one line an event (see ``observer``)
     ├── summary.json        what came out; its presence says that the run ended
     ├── model.safetensors   the final arrays
+    ├── model.json          what the model expects and gives (see ``model_description``)
     ├── checkpoint/         the server's checkpoints
     ├── state/              what the clients keep between jobs
     └── owner               locked by the process that works on the run
@@ -26,6 +27,7 @@ from eafl_flower.results.atomic import write_atomically
 from eafl_flower.results.event_log import EventLog, read_events
 
 if TYPE_CHECKING:
+    from eafl_flower.results.model_description import ModelDescription
     from eafl_flower.types import Array
 
 _OURS = "# the resolved configuration of a run of eafl-flower"
@@ -72,8 +74,8 @@ class RunDirectory:
         return cls(path)
 
     @classmethod
-    def open(cls, path: Path | str) -> "RunDirectory":
-        """Return the directory of an earlier run.
+    def open(cls, path: Path | str, *, events: bool = True) -> "RunDirectory":
+        """Return the directory of an earlier run; without ``events`` a copy that lacks the event log will do.
 
         Raises
         ------
@@ -91,7 +93,7 @@ class RunDirectory:
         if not config.startswith(_OURS):
             msg = f"{path} was not left by a run of eafl-flower: no config.toml that one of them has written"
             raise CheckpointError(msg)
-        if not (path / "events.jsonl").is_file():
+        if events and not (path / "events.jsonl").is_file():
             msg = f"{path} is damaged: events.jsonl is missing"
             raise CheckpointError(msg)
         return cls(path)
@@ -115,6 +117,11 @@ class RunDirectory:
     def model_path(self) -> Path:
         """The final arrays."""
         return self.path / "model.safetensors"
+
+    @property
+    def description_path(self) -> Path:
+        """What the model expects and gives."""
+        return self.path / "model.json"
 
     @property
     def checkpoint_dir(self) -> Path:
@@ -216,6 +223,34 @@ class RunDirectory:
             return dict(load(self.model_path.read_bytes()))
         except (OSError, SafetensorError) as error:
             msg = f"{self.model_path} cannot be read: {error}"
+            raise CheckpointError(msg) from error
+
+    def write_description(self, description: "ModelDescription") -> None:
+        """Write ``model.json``."""
+        write_atomically(self.description_path, description.to_json().encode())
+
+    def description(self) -> "ModelDescription":
+        """Return what the model expects and gives.
+
+        Raises
+        ------
+        CheckpointError
+            If the run has not ended, or the file is missing, damaged or of another version.
+        """
+        from eafl_flower.results.model_description import ModelDescription
+
+        try:
+            return ModelDescription.from_json(self.description_path.read_bytes())
+        except FileNotFoundError as error:
+            reason = (
+                "the run was made by an earlier version of eafl-flower"
+                if self.finished
+                else f"the run did not end; resume it with: eafl run --resume {self.path}"
+            )
+            msg = f"{self.path} has no {self.description_path.name}: {reason}"
+            raise CheckpointError(msg) from error
+        except (OSError, ValueError) as error:
+            msg = f"{self.description_path} cannot be used: {error}"
             raise CheckpointError(msg) from error
 
 

@@ -143,3 +143,27 @@ def test_a_resumed_run_leaves_the_log_of_an_undisturbed_one(make_run):
 
     assert without_wall_times(resumed) == without_wall_times(undisturbed)
     assert resumed.summary()["order_sha256"] == undisturbed.summary()["order_sha256"]
+
+
+def test_a_copy_without_the_log_will_do_for_who_needs_none(tmp_path):
+    run = RunDirectory.create(tmp_path, "emam")
+    run.write_config("")
+    run.events_path.unlink()
+    assert RunDirectory.open(run.path, events=False).path == run.path
+
+
+def test_a_run_without_description_says_why(tmp_path):
+    run = RunDirectory.create(tmp_path, "emam")
+    with pytest.raises(CheckpointError, match=r"no model\.json: the run did not end; resume it with: eafl run --resu"):
+        run.description()
+    run.write_summary({})
+    with pytest.raises(CheckpointError, match=r"no model\.json: the run was made by an earlier version"):
+        run.description()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"format": "eafl-flower model 1", "run": "x"'])
+def test_a_damaged_description_is_one_error(tmp_path, content):
+    run = RunDirectory.create(tmp_path, "emam")
+    run.description_path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model\.json cannot be used: "):
+        run.description()

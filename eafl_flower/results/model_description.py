@@ -1,0 +1,99 @@
+"""What the model of a run expects and gives: ``model.json``, beside the arrays.
+
+With it and the run's ``config.toml`` a vehicle can use the model without the data it was trained on: the features
+in order, the constants that scale them, the classes, and which state of each client belongs to the final arrays.
+The states themselves, with the private heads in them, stay where the clients keep them.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eafl_flower.data.scaling import Scaler
+
+FORMAT = "eafl-flower model 1"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelDescription:
+    """Inputs and outputs of a trained model, and where its private heads are.
+
+    Parameters
+    ----------
+    run
+        Name of the run as the clients know it: their folder of states is called so.
+    data
+        Name of the data set.
+    feature_names, scaler
+        The columns the model sees, in order, and what scales them; None if nothing does.
+    class_names
+        Names of the classes, in the order of the model's outputs.
+    num_seen
+        How many of the clients train.
+    client_states
+        For each client the counter of the state that goes with the final arrays; 0: it never trained.
+    """
+
+    run: str
+    data: str
+    feature_names: tuple[str, ...]
+    scaler: Scaler | None
+    class_names: tuple[str, ...]
+    num_seen: int
+    client_states: tuple[int, ...]
+
+    def to_json(self) -> str:
+        """Return the description as JSON, numbers exactly."""
+        s = self.scaler
+        values = {
+            "format": FORMAT,
+            "run": self.run,
+            "data": self.data,
+            "features": self.feature_names,
+            "scaler": s and {"mean": s.mean.tolist(), "scale": s.scale.tolist(), "limit": s.limit},
+            "classes": self.class_names,
+            "clients_that_train": self.num_seen,
+            "client_states": self.client_states,
+        }
+        lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items()]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "ModelDescription":
+        """Read what ``to_json`` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it is something else; the message says what, without the place.
+        """
+        stored: dict[str, Any] = json.loads(text)
+        if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+            found = stored.get("format") if isinstance(stored, dict) else None
+            msg = f"it has the format {found!r}, this version of eafl-flower reads {FORMAT!r}"
+            raise ValueError(msg)
+        try:
+            scaler = stored["scaler"] and Scaler(
+                mean=np.array(stored["scaler"]["mean"], np.float64),
+                scale=np.array(stored["scaler"]["scale"], np.float64),
+                limit=float(stored["scaler"]["limit"]),
+            )
+            described = cls(
+                run=str(stored["run"]),
+                data=str(stored["data"]),
+                feature_names=tuple(stored["features"]),
+                scaler=scaler,
+                class_names=tuple(stored["classes"]),
+                num_seen=int(stored["clients_that_train"]),
+                client_states=tuple(stored["client_states"]),
+            )
+        except (KeyError, TypeError) as error:
+            msg = f"it is damaged: {error!r}"
+            raise ValueError(msg) from error
+        expected = (len(described.feature_names),)
+        if scaler and (scaler.mean.shape, scaler.scale.shape) != (expected, expected):
+            msg = f"it is damaged: {expected[0]} features, but {scaler.mean.size} means and {scaler.scale.size} scales"
+            raise ValueError(msg)
+        return described
