@@ -102,8 +102,8 @@ class Task(Protocol):
     """A model with its training and scoring, without federation.
 
     ``arrays`` are the complete model; the first ``num_shared`` of them are federated, the rest are
-    the private head. The first ``num_backbone`` are what a client that never trained takes as given: it
-    fits only the arrays behind them.
+    the private head, whose shapes may differ between clients. The first ``num_backbone`` are what a client
+    that never trained takes as given: it fits only the arrays behind them.
     """
 
     @property
@@ -116,6 +116,15 @@ class Task(Protocol):
 
     def init(self, rng: np.random.Generator) -> Arrays:
         """Return the initial arrays of the complete model."""
+
+    def personalise(self, model: Arrays, rows: Rows, rng: np.random.Generator, *, client: int) -> Arrays:
+        """Return the complete model with the private head that a client without one starts from.
+
+        ``model`` is the shared arrays, followed by the rest of the initial ones; only training rows are looked at.
+        """
+
+    def check_head(self, head: Arrays) -> None:
+        """Raise ``ProtocolError`` unless ``head`` can be the private arrays of a client."""
 
     def train(
         self,

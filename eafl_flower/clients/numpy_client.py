@@ -1,6 +1,6 @@
 """Our client: a task on one client's rows, with a private head that stays on the node."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TypeVar
@@ -90,7 +90,7 @@ class FederatedClient(NumPyClient):
     """Trains and scores a task on the rows of one client.
 
     The shared arrays come and go with the messages; the private head lives in ``context.state["head"]``
-    and starts from the initial head that all clients have in common. Randomness is a function of
+    and starts from what the task gives this client: its shapes may be the client's own. Randomness is a function of
     (seed, client, dispatch counter). A client whose partition is not below ``source.num_seen`` never
     trains: it is scored with a fresh head fitted to its first quarter of rows.
     """
@@ -140,7 +140,7 @@ class FederatedClient(NumPyClient):
             raise ProtocolError(msg)
         task, seed = self.workload.task, self._seed(config)
         counter = int(config.get("eafl.counter", config.get("server-round", 0)))
-        model = self._shared(parameters, seed) + self._head(seed)
+        model = self._model(self._shared(parameters, seed), seed)
         rng = generator(seed, "train", self.partition, counter)
         model, loss = task.train(model, self.rows, rng, epochs=self.workload.local_epochs)
         head = model[task.num_shared :]
@@ -153,9 +153,9 @@ class FederatedClient(NumPyClient):
     ) -> tuple[float | None, int, dict[str, Scalar]]:
         """Score on the test rows; nothing is kept.
 
-        A seen client reports its loss and ``accuracy-before`` any further training, and with
-        ``after-training`` in the configuration ``accuracy-after`` one more local job. An unseen client
-        reports ``accuracy-unseen``: backbone frozen, fresh head.
+        A seen client reports its loss and ``accuracy-before`` any further training, with ``after-training``
+        in the configuration ``accuracy-after`` one more local job, and the number of ``head-parameters`` if it
+        has a private head. An unseen client reports ``accuracy-unseen``: backbone frozen, fresh head.
 
         Raises
         ------
@@ -168,19 +168,14 @@ class FederatedClient(NumPyClient):
         task, seed = self.workload.task, self._seed(config)
         shared, count = self._shared(parameters, seed), len(self.rows.y_test)
         if not self.trains:
-            backbone = shared[: task.num_backbone]
-            model = backbone + self.workload.initial(seed)[len(backbone) :]
-            model, _ = task.train(
-                model,
-                self.rows,
-                generator(seed, "unseen", self.partition),
-                steps=self.workload.unseen_steps,
-                first_trained=len(backbone),
-            )
+            initial, steps = self.workload.initial(seed), self.workload.unseen_steps
+            model = fresh_head(task, shared, initial, self.rows, seed=seed, client=self.partition, steps=steps)
             return None, count, {"accuracy-unseen": task.evaluate(model, self.rows)[1]}
-        model = shared + self._head(seed)
+        model = self._model(shared, seed)
         loss, accuracy = task.evaluate(model, self.rows)
         scores: dict[str, Scalar] = {"accuracy-before": accuracy}
+        if head := model[task.num_shared :]:
+            scores["head-parameters"] = sum(a.size for a in head if a.dtype.kind == "f")
         if config.get("after-training"):
             rng = generator(seed, "after", self.partition)
             model, _ = task.train(model, self.rows, rng, epochs=self.workload.local_epochs)
@@ -202,9 +197,45 @@ class FederatedClient(NumPyClient):
     def _shared(self, parameters: NDArrays, seed: int) -> Arrays:
         return check_layout(parameters, self.workload.initial(seed)[: self.workload.task.num_shared], "the server sent")
 
-    def _head(self, seed: int) -> Arrays:
-        initial = self.workload.initial(seed)[self.workload.task.num_shared :]
-        stored = self.context.state.get(HEAD) if initial else None
-        if not isinstance(stored, ArrayRecord):
-            return initial
-        return check_layout(arrays_of(stored), initial, "the stored head has")
+    def _model(self, shared: Arrays, seed: int) -> Arrays:
+        """Return the shared arrays and the head this client holds, a fresh one if it holds none."""
+        task = self.workload.task
+        if task.num_shared == len(self.workload.initial(seed)):
+            return shared
+        head = head_of(self.context.state)
+        if head is not None:
+            task.check_head(head)
+            return shared + head
+        model = shared + self.workload.initial(seed)[len(shared) :]
+        return task.personalise(model, self.rows, generator(seed, "personalise", self.partition), client=self.partition)
+
+
+def head_of(state: Mapping[str, object]) -> Arrays | None:
+    """Return the private head in a client's state, None if there is none."""
+    record = state.get(HEAD)
+    return arrays_of(record) if isinstance(record, ArrayRecord) else None
+
+
+def fresh_head(
+    task: Task, shared: Arrays, initial: Arrays, rows: Rows, *, seed: int, client: int, steps: int
+) -> Arrays:
+    """Return the complete model of a client that never trained: a fresh head, fitted on the frozen backbone.
+
+    Parameters
+    ----------
+    task
+        The task.
+    shared, initial
+        The federated arrays, and the initial ones of the complete model.
+    rows
+        The client's rows; the head is fitted to the training rows.
+    seed, client
+        They decide the random numbers.
+    steps
+        Length of the fit in batches.
+    """
+    backbone = shared[: task.num_backbone]
+    model = backbone + initial[len(backbone) :]
+    model = task.personalise(model, rows, generator(seed, "personalise", client), client=client)
+    rng = generator(seed, "unseen", client)
+    return task.train(model, rows, rng, steps=steps, first_trained=len(backbone))[0]

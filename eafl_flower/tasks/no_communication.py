@@ -18,8 +18,8 @@ def no_communication(
 ) -> dict[str, float]:
     """Return the scores of clients that train alone, named as in a federated run.
 
-    Every seen client trains its own complete model, backbone and head, from the initial arrays of the
-    run, for as many local epochs as it made in the federated run and in jobs of the same length (the
+    Every seen client trains its own complete model, backbone and personal head, from the initial arrays of
+    the run, for as many local epochs as it made in the federated run and in jobs of the same length (the
     optimiser starts afresh in each, as there); ``accuracy-before`` is its accuracy then, ``accuracy-after``
     that after one job more. An unseen client trains all layers from the initial arrays for
     ``unseen_steps``: ``accuracy-unseen``. Each score is the mean over clients, weighted by test rows.
@@ -43,8 +43,9 @@ def no_communication(
     total: dict[str, int] = {}
     for client in range(source.num_clients):
         rows = source.partition(client)
+        start = task.personalise(initial, rows, generator(seed, "personalise", client), client=client)
         if client < source.num_seen:
-            model, remaining, counter = initial, epochs.get(client, 0), 0
+            model, remaining, counter = start, epochs.get(client, 0), 0
             while remaining > 0:
                 counter += 1
                 rng = generator(seed, "train", client, counter)
@@ -53,7 +54,7 @@ def no_communication(
             after, _ = task.train(model, rows, generator(seed, "after", client), epochs=local_epochs)
             models = {"accuracy-before": model, "accuracy-after": after}
         else:
-            model, _ = task.train(initial, rows, generator(seed, "unseen", client), steps=unseen_steps)
+            model, _ = task.train(start, rows, generator(seed, "unseen", client), steps=unseen_steps)
             models = {"accuracy-unseen": model}
         weight = len(rows.y_test)
         for score, arrays in models.items():

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.errors import ConfigError
-from eafl_flower.tasks.checks import check_features, check_rows
+from eafl_flower.tasks.checks import check_features, check_layout, check_rows
 from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.probabilities import probabilities
 from eafl_flower.types import Arrays, Rows
@@ -64,6 +64,14 @@ class SoftmaxTask:
     def init(self, rng: np.random.Generator) -> Arrays:
         """Return zeros: the loss is convex, its minimum does not depend on the start."""
         return np.zeros((self.num_classes, self.num_features), np.float32), np.zeros(self.num_classes, np.float32)
+
+    def personalise(self, model: Arrays, rows: Rows, rng: np.random.Generator, *, client: int) -> Arrays:
+        """Return ``model``: nothing of it is private."""
+        return model
+
+    def check_head(self, head: Arrays) -> None:
+        """Raise ``ProtocolError`` if there are private arrays."""
+        check_layout(head, (), "the stored head has")
 
     def train(
         self,

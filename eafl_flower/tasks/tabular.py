@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from eafl_flower.errors import ConfigError
 from eafl_flower.tasks.backend import DEVICES, Backend, backend_for
-from eafl_flower.tasks.checks import check_features, check_rows
+from eafl_flower.tasks.checks import check_features, check_layout, check_rows
 from eafl_flower.tasks.optimizers import SGD, AdamW, Optimizer
 from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.probabilities import probabilities
@@ -104,6 +104,15 @@ class TabularTask:
             rng.uniform(-bound, bound, shape).astype(np.float32)
             for bound, shape in zip(bounds, self._shapes, strict=True)
         )
+
+    def personalise(self, model: Arrays, rows: Rows, rng: np.random.Generator, *, client: int) -> Arrays:
+        """Return ``model``: all clients start from one head."""
+        return model
+
+    def check_head(self, head: Arrays) -> None:
+        """Raise ``ProtocolError`` unless ``head`` has the layout of the arrays that are not federated."""
+        like = [np.empty(shape, np.float32) for shape in self._shapes[self.num_shared :]]
+        check_layout(head, like, "the stored head has")
 
     def train(
         self,
