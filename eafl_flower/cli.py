@@ -1,4 +1,4 @@
-"""The command line: ``eafl run | sweep | compare | report | data check | calibrate``.
+"""The command line: ``eafl run | sweep | compare | report | predict | data check | calibrate``.
 
 Nothing heavy is imported before a command needs it, so that ``eafl --help`` answers at once.
 """
@@ -7,7 +7,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -231,6 +231,49 @@ def report(
     target = out or found.path / "report.html"
     target.write_text(run_page(found), encoding="utf-8")
     new_console().print(f"Page: {target}", markup=False, soft_wrap=True)
+
+
+@app.command()
+@reported
+def predict(
+    run_directory: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a finished run, or a copy.")],
+    file: Annotated[Path, typer.Argument(help="Rows of the client: CSV, plain or gzip; - reads standard input.")],
+    client: Annotated[int, typer.Option(help="Number of the client.")],
+    label: Annotated[str, typer.Option(help="Column with the true class; tells the accuracy.")] = "",
+    fit: Annotated[
+        Path | None, typer.Option(help="Labelled rows to fit a fresh head to, for a client without one.")
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="Where the client keeps its states.", show_default="RUN/state")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The table to write.", show_default="standard output")] = None,
+    debug: Debug = False,
+) -> None:
+    """Classify rows of one client by the run's model with that client's own head.
+
+    FILE has the columns of the model's features, before scaling, or those of a recording as the data set's publisher
+    has them. The table tells for each row that could be classified its number, class and probabilities.
+    """
+    from eafl_flower.prediction import predictor_of, read_rows, write_predictions
+    from eafl_flower.results.quantities import percent_text
+    from eafl_flower.results.run_directory import RunDirectory
+    from eafl_flower.threads import one_thread
+
+    if fit is not None and not label:
+        msg = "--fit needs --label: the column with the true class of the rows to fit to"
+        raise typer.BadParameter(msg)
+    one_thread()
+    found = RunDirectory.open(run_directory, events=False)
+    description = found.description()
+    examples = None if fit is None else read_rows(fit, description, label=label)
+    predictor = predictor_of(found, client, state_dir=state_dir, examples=examples)
+    rows = read_rows(file, description, label=label, may_lack_label=fit is not None)
+    p = predictor.probabilities(rows)
+    with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8", newline="") as table:
+        write_predictions(table, rows.numbers, p, description.class_names)
+    if rows.labels is not None:
+        right = int((p.argmax(axis=1) == rows.labels).sum())
+        typer.echo(f"accuracy {percent_text(right / len(p))}, {right} of {len(p)} rows", err=True)
 
 
 @data_app.command()

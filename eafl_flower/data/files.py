@@ -94,7 +94,7 @@ def read_columns(
     missing = [name for name in wanted if name not in header]
     if missing:
         where = f"; the original is published at {published}" if published else ""
-        msg = f"{path} has no column {', '.join(missing)}: found {_listed(header)}{where}"
+        msg = f"{path} has no column {', '.join(missing)}: found {listed(header)}{where}"
         raise DataError(msg)
     try:
         table = _read(path, columns=wanted, kinds={**dict.fromkeys(numeric, "float64"), **dict.fromkeys(text, "str")})
@@ -173,6 +173,7 @@ def _refuse_bad_cells(path: Path, table: pd.DataFrame, numeric: Sequence[str]) -
             raise DataError(msg)
 
 
-def _listed(names: Sequence[str], most: int = 12) -> str:
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Return names for a message, not more of them than one can take in."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -11,8 +11,10 @@ and ``state`` are one-hot over fixed lists, ``proto`` over its seven commonest v
 """
 
 import os
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
@@ -83,7 +85,8 @@ _LOGARITHMIC = (
     *("ct_src_ltm", "ct_srv_dst", "is_sm_ips_ports"),
 )
 NUMERIC = (*_SECONDS, *_MILLISECONDS, *_AS_IS, *_LOGARITHMIC)
-TEXT = ("proto", "service", "state", "attack_cat")
+_ONE_HOT = ("service", "state", "proto")
+TEXT = (*_ONE_HOT, "attack_cat")
 # Copies of the file leave the category of normal traffic empty or write a dash.
 CATEGORIES = {name: number for number, name in enumerate(CLASS_NAMES)} | dict.fromkeys(("-", ""), 6)
 
@@ -122,7 +125,7 @@ def load_unsw_nb15(
     table = read_columns(path, numeric=NUMERIC, text=TEXT, published=FILE.published)
     labels = class_index(table["attack_cat"].to_numpy(dtype=object), CATEGORIES, path=path, column="attack_cat")
     numbers = _transformed({name: table[name].to_numpy() for name in NUMERIC})
-    texts = {name: table[name].to_numpy(dtype=object).astype(str) for name in ("proto", "service", "state")}
+    texts = {name: table[name].to_numpy(dtype=object).astype(str) for name in _ONE_HOT}
 
     groups = content_groups([*numbers.T, texts["service"], texts["state"]])
     rng = randomness.generator(seed, "data", "unsw-nb15")
@@ -145,12 +148,7 @@ def load_unsw_nb15(
 
     training = np.concatenate([train for train, _ in splits[:num_seen]])
     protocols = _commonest(texts["proto"][training], NUM_PROTOCOLS)
-    columns = [numbers]
-    names = list(NUMERIC)
-    for name, values in (("service", SERVICES), ("state", STATES), ("proto", protocols)):
-        columns.append(_one_hot(texts[name], values))
-        names.extend(f"{name}={value}" for value in (*values, OTHER))
-    x = np.concatenate(columns, axis=1)
+    x = _joined(numbers, texts, protocols)
     parts = [
         Part(x_train=x[train], y_train=labels[train], x_test=x[test], y_test=labels[test]) for train, test in splits
     ]
@@ -158,11 +156,44 @@ def load_unsw_nb15(
     return InMemorySource(
         name="unsw-nb15",
         class_names=CLASS_NAMES,
-        feature_names=tuple(names),
+        feature_names=_feature_names(protocols),
         num_seen=num_seen,
         parts=scaled,
         scaler=scaler,
     )
+
+
+def features(table: pd.DataFrame, protocols: Sequence[str]) -> NDArray[np.float64]:
+    """Return the features of flows before scaling, ``(n, d)``.
+
+    Parameters
+    ----------
+    table
+        The columns ``NUMERIC``, ``proto``, ``service`` and ``state`` as the file has them.
+    protocols
+        The commonest protocols among the training rows; see ``protocols_of``.
+    """
+    texts = {name: table[name].to_numpy(dtype=object).astype(str) for name in _ONE_HOT}
+    return _joined(_transformed({name: table[name].to_numpy() for name in NUMERIC}), texts, protocols)
+
+
+def protocols_of(feature_names: Sequence[str]) -> tuple[str, ...]:
+    """Return the protocols that have a feature of their own."""
+    found = [name.removeprefix("proto=") for name in feature_names if name.startswith("proto=")]
+    return tuple(found[:-1])  # the last one stands for all others
+
+
+def _known(protocols: Sequence[str]) -> dict[str, Sequence[str]]:
+    return {"service": SERVICES, "state": STATES, "proto": protocols}
+
+
+def _feature_names(protocols: Sequence[str]) -> tuple[str, ...]:
+    one_hot = [f"{name}={value}" for name, values in _known(protocols).items() for value in (*values, OTHER)]
+    return (*NUMERIC, *one_hot)
+
+
+def _joined(numbers: Array, texts: Mapping[str, Array], protocols: Sequence[str]) -> NDArray[np.float64]:
+    return np.concatenate([numbers, *(_one_hot(texts[n], values) for n, values in _known(protocols).items())], axis=1)
 
 
 def _transformed(columns: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -179,7 +210,7 @@ def _commonest(values: Array, number: int) -> tuple[str, ...]:
     return tuple(str(found[i]) for i in np.lexsort((found, -count))[:number])
 
 
-def _one_hot(values: Array, known: tuple[str, ...]) -> NDArray[np.float64]:
+def _one_hot(values: Array, known: Sequence[str]) -> NDArray[np.float64]:
     columns = [values == name for name in known]
     columns.append(~np.any(columns, axis=0))
     return np.stack(columns, axis=1).astype(np.float64)

@@ -20,6 +20,7 @@ ADAPTERS = {
     "eafl_flower.clients",
     "eafl_flower.engines",
     "eafl_flower.models",
+    "eafl_flower.prediction",
     "eafl_flower.results.report",
     "eafl_flower.server_app",
     "eafl_flower.strategies",
