@@ -103,7 +103,7 @@ def chosen(scope: Scope, store: Store) -> dict[str, Settings]:
     for method, points in GRIDS.items():
         results = [store[_cell(f"{method} {_told(p)}", TUNING_SEED, p, churn=False, scope=scope)] for p in points]
         times = [time_to(target, result["curve"], COLUMN) for result in results]
-        order = [(t is None, t if t is not None else -r[SCORE], i) for i, (t, r) in enumerate(zip(times, results))]
+        order = [(t is None, t if t is not None else -r[SCORE], i) for i, (t, r) in enumerate(zip(times, results, strict=True))]
         found[method] = points[min(order)[2]]
     return found
 
