@@ -191,6 +191,7 @@ def build_strategy(config: RunConfig, **options: Any) -> AsynchronousStrategy:
         "seed": config.seed,
         "concurrency": (s.cohort if s.mode == "sync" else 0) or s.concurrency,
         "codec": build_codec(config),
+        "remembered_clients": config.codec.remembered_clients,
         "network": build_network(config),
         "on_job_times": config.churn.on_job_times,
         "off_job_times": config.churn.off_job_times,

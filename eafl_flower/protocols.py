@@ -6,7 +6,7 @@ Operations take the state first and return the new one; ``apply`` and ``encode``
 they are given (large arrays are updated in place), so the old value must not be used again.
 """
 
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,24 @@ class Codec(Protocol[S]):
 
     def decode(self, state: S, payload: bytes) -> tuple[Arrays, S]:
         """Decode ``payload``; raises ``CodecError`` for anything that ``encode`` cannot have made."""
+
+
+@runtime_checkable
+class DifferenceCodec(Codec[S], Protocol[S]):
+    """A codec for small differences, never for whole arrays.
+
+    Up it codes updates, as any codec. What one ``decode`` leaves in the receiver's state may matter to the next
+    one, so the receiver keeps that state for each client, and ``acknowledged`` names the payload it stems from:
+    0 once the receiver has forgotten it. A payload that builds on anything else raises ``CodecError``. Down,
+    a client that holds arrays already is sent what has changed since, another one is sent them whole.
+    """
+
+    @property
+    def downlink(self) -> Codec[Any]:
+        """Codes, on the way down, the difference between the server's arrays and what this client holds.
+
+        Its states remember nothing: each payload stands for itself, and tells the counter of its job.
+        """
 
 
 @runtime_checkable

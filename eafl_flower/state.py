@@ -3,7 +3,8 @@
 ``flatten`` and ``restore`` know frozen dataclasses, tuples, dictionaries with string or integer keys,
 numpy arrays, numbers, strings, booleans and None. ``restore`` is driven by the flat values alone for
 tuples and dictionaries, and by the template's type for dataclasses, so a template is any value of
-the same classes (for example ``codec.init(layout)``).
+the same classes (for example ``codec.init(layout)``). A key that a template's dictionary does not have is
+restored like the first it has.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,12 @@ def flatten(value: Any) -> tuple[dict[str, Array], Tree]:
     """
     arrays: dict[str, Array] = {}
     return arrays, _flatten(value, "", arrays)
+
+
+def changed_fields(state: Any, fresh: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that hold something else than those of ``fresh``: all there is to store."""
+    values = {f.name: getattr(state, f.name) for f in fields(state)}
+    return {name: value for name, value in values.items() if value is not getattr(fresh, name)}
 
 
 def _flatten(value: Any, path: str, arrays: dict[str, Array]) -> Tree:
@@ -84,8 +91,9 @@ def _restore(template: Any, arrays: Mapping[str, Array], tree: Tree, path: str) 
                 for i, sub in enumerate(tree["items"])
             ]
             return list(items) if isinstance(template, list) else tuple(items)
-        value = next(iter(template.values()), None) if isinstance(template, Mapping) else None
-        return {k: _restore(value, arrays, sub, f"{path}/{k}") for k, sub in tree["pairs"]}
+        known = template if isinstance(template, Mapping) else {}
+        value = next(iter(known.values()), None)
+        return {k: _restore(known.get(k, value), arrays, sub, f"{path}/{k}") for k, sub in tree["pairs"]}
     except (KeyError, TypeError) as error:
         msg = f"stored state is damaged at {path or '/'}: {error!r}"
         raise CheckpointError(msg) from error

@@ -5,35 +5,43 @@ The server side is ``eafl_flower.strategies.Compressed`` (around any round-based
 """
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.aggregation.difference import difference
+from eafl_flower.codecs.differences import decode_onto, whole_codec
 from eafl_flower.codecs.framing import layout_to_text
-from eafl_flower.engines.flower_internals import trusted_record
+from eafl_flower.engines.flower_internals import copy_record, trusted_record
 from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, UpdateRefusedError
-from eafl_flower.protocols import Codec
+from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.rng import generator
-from eafl_flower.state import flatten, restore
+from eafl_flower.state import changed_fields, flatten, restore
 from eafl_flower.strategies.records import (
     ARRAYS,
     CODED,
+    ONTO,
     REFUSED,
+    STATE_LOST,
+    TERMS,
     JobTerms,
     array_record,
     arrays_of,
     coded_parts,
     config_record,
+    difference_parts,
     single_array_record,
     terms_of,
 )
 from eafl_flower.types import Arrays, layout_of
 
 STATE = "codec"
+HELD, COUNTER = "codec.held", "counter"  # the arrays of a job, and its number in the record "codec"
+
+_NO_TERMS = 'a coded train message came without the record "eafl": the server needs the same eafl-flower version'
 
 
 def compression_mod(codec: Codec[Any]) -> Mod:
@@ -45,29 +53,41 @@ def compression_mod(codec: Codec[Any]) -> Mod:
     not finite, or not like what the client was given) is not sent: the reply says why in its place, and the
     server counts it as refused. A message that is not coded passes through untouched.
 
+    With a ``DifferenceCodec`` the arrays that each job was decoded to are kept in ``context.state["codec.held"]``,
+    and what comes next is the difference to them. A client that does not hold what a job builds on says so instead
+    of training, and gets whole arrays then.
+
     Parameters
     ----------
     codec
         The same codec, with the same settings, as the server's.
     """
+    whole = whole_codec(codec)
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         if not message.has_content() or CODED not in message.content:
             return call_next(message, context)
-        payload, layout, keys = coded_parts(config_record(message.content, CODED))
-        base, _ = codec.decode(codec.init(layout), payload)
-        del message.content[CODED]
-        message.content[ARRAYS] = array_record(keys, base)
+        coded = config_record(message.content, CODED) or ConfigRecord()
         terms = terms_of(message.content)
+        try:
+            keys, base = _onto(codec, context, coded, terms) if ONTO in coded else _whole(whole, coded)
+        except _NotHeldError as error:
+            reason = ConfigRecord({REFUSED: str(error)})
+            return Message(RecordDict({CODED: reason, TERMS: ConfigRecord({STATE_LOST: True})}), reply_to=message)
+        record = array_record(keys, base)
+        del message.content[CODED]
+        message.content[ARRAYS] = record
+        held = copy_record(record)
         reply = call_next(message, context)
         if message.metadata.message_type != MessageType.TRAIN or not reply.has_content():
             return reply
         if terms is None:
-            msg = 'a coded train message came without the record "eafl": the server needs the same eafl-flower version'
-            raise ProtocolError(msg)
+            raise ProtocolError(_NO_TERMS)
         new = arrays_of(single_array_record(reply.content, "the client's reply"))
         try:
             reply.content[CODED] = _encode(codec, context, terms, _difference(new, base))
+            if isinstance(codec, DifferenceCodec):
+                _hold(context, held, terms)
         except (CodecError, UpdateRefusedError) as error:
             reply.content[CODED] = ConfigRecord({REFUSED: str(error)})
         for name in [name for name, record in reply.content.items() if isinstance(record, ArrayRecord)]:
@@ -75,6 +95,37 @@ def compression_mod(codec: Codec[Any]) -> Mod:
         return reply
 
     return mod
+
+
+class _NotHeldError(Exception):
+    """The client does not hold the arrays that those of a job build on."""
+
+
+def _whole(codec: Codec[Any], coded: ConfigRecord) -> tuple[list[str], Arrays]:
+    payload, layout, keys = coded_parts(coded)
+    arrays, _ = codec.decode(codec.init(layout), payload)
+    return keys, arrays
+
+
+def _onto(codec: Codec[Any], context: Context, coded: ConfigRecord, terms: JobTerms | None) -> tuple[list[str], Arrays]:
+    """Return keys and arrays of a job that came as the difference to what a state of this client holds."""
+    payload, onto = difference_parts(coded)
+    if not isinstance(codec, DifferenceCodec):
+        msg = f"the server sends differences, {codec} knows only whole arrays: both sides must use the same codec"
+        raise ProtocolError(msg)
+    if terms is None:
+        raise ProtocolError(_NO_TERMS)
+    record, state = context.state.get(HELD), config_record(context.state, STATE)
+    if not isinstance(record, ArrayRecord) or state is None or state.get(COUNTER) != onto:
+        msg = f"the arrays of job {onto}, which those of job {terms.counter} build on, are not held any more"
+        raise _NotHeldError(msg)
+    return list(record), decode_onto(codec, arrays_of(record), payload, counter=terms.counter)
+
+
+def _hold(context: Context, arrays: ArrayRecord, terms: JobTerms) -> None:
+    """Keep the arrays of a job, for the next ones to build on; they belong to what the codec keeps of it."""
+    context.state[HELD] = arrays
+    context.state[STATE] = trusted_record(ConfigRecord, {**context.state[STATE], COUNTER: terms.counter})
 
 
 def _difference(new: Arrays, base: Arrays) -> Arrays:
@@ -119,8 +170,7 @@ def _load(context: Context, fresh: Any, text: str) -> Any:
 
 def _store(context: Context, fresh: Any, state: Any, layout: str) -> None:
     """Store in the context what has changed since the state was ``fresh``."""
-    values = {f.name: getattr(state, f.name) for f in fields(state)}
-    arrays, tree = flatten({name: value for name, value in values.items() if value is not getattr(fresh, name)})
+    arrays, tree = flatten(changed_fields(state, fresh))
     names = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
     record = {"layout": layout, "tree": json.dumps(tree), "arrays": json.dumps(names)}
     data = [array.tobytes() for array in arrays.values()]

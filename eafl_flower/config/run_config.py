@@ -96,6 +96,7 @@ class CodecSettings:
     tuples: Annotated[int, Range(0, 65535)] = 0  # of lqgcm, an upload; 0: a fifth of the blocks of 256, at least 18
     downlink_tuples: Annotated[int, Range(0, 65535)] = 0  # 0: 11 a block
     prediction: bool = True  # of lqgcm: from the client's last upload
+    remembered_clients: Count = 0  # whom differences are sent to; 0: as many as fit into 256 MiB
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,11 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from eafl_flower.aggregation.difference import moved
-from eafl_flower.errors import CodecError, ProtocolError, UpdateRefusedError
-from eafl_flower.protocols import Codec
+from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
+from eafl_flower.errors import CodecError, ConfigError, ProtocolError, UpdateRefusedError
+from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.rng import generator
+from eafl_flower.strategies.client_streams import ClientStreams
 from eafl_flower.strategies.records import (
     ARRAYS,
     CODED,
@@ -25,18 +27,29 @@ from eafl_flower.strategies.records import (
     arrays_of,
     coded_record,
     config_record,
+    difference_record,
     terms_record,
 )
-from eafl_flower.types import Arrays, layout_of
+from eafl_flower.strategies.replies import words_of
+from eafl_flower.types import Arrays, Layout, layout_of
 
 
-@dataclass
-class _Node:
-    """What one node was sent in this round, and the rounds whose uploads were used."""
+@dataclass(frozen=True)
+class _Sent:
+    """What one node was sent in this round to train on."""
 
     keys: list[str]
     base: Arrays
-    acknowledged: int
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The arrays of one record of the wrapped strategy, and them coded."""
+
+    record: ArrayRecord
+    arrays: Arrays
+    coded: ConfigRecord
+    decoded: Arrays
 
 
 class Compressed(Strategy):
@@ -46,6 +59,9 @@ class Compressed(Strategy):
     The wrapped strategy sees the full arrays of each client: what the client decoded plus its decoded
     difference. A reply that cannot be decoded is refused: the wrapped strategy does not see it. Arrays travel
     in the dtypes they had first (FedAdam makes float64 of float32). Our own strategies take ``codec=`` instead.
+
+    With a ``DifferenceCodec`` a node whose last reply was used is sent what has changed since, any other node, and
+    whoever evaluates, whole arrays.
 
     Parameters
     ----------
@@ -57,6 +73,8 @@ class Compressed(Strategy):
         Seed of codecs that draw random numbers.
     run
         Names the run to the clients.
+    remembered_clients
+        Nodes of which the server remembers what they hold, see ``RunOptions``.
 
     Attributes
     ----------
@@ -72,14 +90,24 @@ class Compressed(Strategy):
     >>> strategy = Compressed(FedAvg(fraction_train=0.5), Int8Codec())
     """
 
-    def __init__(self, strategy: Strategy, codec: Codec[Any], *, seed: int = 0, run: str = "run") -> None:
+    def __init__(
+        self, strategy: Strategy, codec: Codec[Any], *, seed: int = 0, run: str = "run", remembered_clients: int = 0
+    ) -> None:
         if type(strategy).start is not Strategy.start:
             msg = f"{type(strategy).__name__} has a start() of its own, Compressed cannot stand around it"
             raise TypeError(f"{msg}: use its codec= argument, if it has one")
+        if remembered_clients < 0:
+            raise ConfigError(f"remembered_clients = {remembered_clients}: expected a number of at least 0")
         self.strategy, self.codec, self.seed, self._run = strategy, codec, seed, run
         self.uplink_bytes = self.downlink_bytes = self.refused = 0
+        self._remembered = remembered_clients
+        self._whole = whole_codec(codec)
         self._dtypes: dict[str, np.dtype[Any]] = {}
-        self._nodes: dict[int, _Node] = {}
+        self._sent: dict[int, _Sent] = {}
+        self._acknowledged: dict[int, int] = {}  # node -> round of its last upload that was used
+        self._streams: ClientStreams | None = None
+        self._model: tuple[list[str], Layout] | None = None
+        self._last_round = 0
 
     def summary(self) -> None:
         """Log the settings of the wrapped strategy."""
@@ -89,7 +117,13 @@ class Compressed(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Configure as the wrapped strategy does, and code what it sends."""
-        return self._code(self.strategy.configure_train(server_round, arrays, config, grid), server_round)
+        if server_round <= self._last_round:  # another start
+            self._streams, self._model, self._acknowledged = None, None, {}
+        self._last_round = server_round
+        for node in self._sent:
+            self._lose(node)
+        self._sent = {}
+        return self._code(self.strategy.configure_train(server_round, arrays, config, grid), server_round, trains=True)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -101,6 +135,7 @@ class Compressed(Strategy):
                 decoded.append(self._decode(reply, server_round))
             except (CodecError, ProtocolError, UpdateRefusedError) as error:
                 self.refused += 1
+                self._lose(reply.metadata.src_node_id)
                 log(WARNING, "refused in round %d: %s", server_round, error)
         return self.strategy.aggregate_train(server_round, decoded)
 
@@ -108,15 +143,16 @@ class Compressed(Strategy):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Configure as the wrapped strategy does, and code what it sends."""
-        return self._code(self.strategy.configure_evaluate(server_round, arrays, config, grid), server_round)
+        messages = self.strategy.configure_evaluate(server_round, arrays, config, grid)
+        return self._code(messages, server_round, trains=False)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Let the wrapped strategy aggregate."""
         return self.strategy.aggregate_evaluate(server_round, replies)
 
-    def _code(self, messages: Iterable[Message], server_round: int) -> list[Message]:
+    def _code(self, messages: Iterable[Message], server_round: int, *, trains: bool) -> list[Message]:
         """Replace the arrays of each message; messages often share one record, which is coded once."""
-        coded: dict[int, tuple[ArrayRecord, ConfigRecord, Arrays]] = {}
+        coded: dict[int, _Whole] = {}
         messages = list(messages)
         for message in messages:
             records = message.content.array_records
@@ -125,59 +161,98 @@ class Compressed(Strategy):
                 raise ProtocolError(msg)
             name, record = next(iter(records.items()))
             if id(record) not in coded:
-                arrays = self._as_at_first(record)
-                start = self.codec.init(layout_of(arrays))
-                rng = generator(self.seed, "downlink", server_round, len(coded))
-                payload = self.codec.encode(start, arrays, rng)[0].payload
-                decoded, _ = self.codec.decode(self.codec.init(layout_of(arrays)), payload)
-                coded[id(record)] = record, coded_record(payload, layout_of(arrays), list(record)), decoded
-            _, coded_arrays, base = coded[id(record)]
-            self.downlink_bytes += len(coded_arrays["payload"])  # type: ignore[arg-type]
-            node = message.metadata.dst_node_id
-            before = self._nodes.get(node)
-            acknowledged = before.acknowledged if before else 0
+                coded[id(record)] = self._coded_whole(
+                    record, generator(self.seed, "downlink", server_round, len(coded))
+                )
+            whole, node = coded[id(record)], message.metadata.dst_node_id
+            streams = self._streams_for(whole)
+            load = self._acknowledged.get(node, 0) if streams is None else streams.of(node).counter
+            known = load if streams is None else streams.of(node).acknowledged
             terms = JobTerms(
                 run=self._run,
                 seed=self.seed,
                 client=node % (1 << 63),
                 counter=server_round,
-                load=acknowledged,
-                acknowledged=acknowledged,
-                durable=acknowledged,
+                load=load,
+                acknowledged=known,
+                durable=load,
             )
+            sent, base = self._begin(streams, terms, whole, node) if trains else (whole.coded, whole.decoded)
+            self.downlink_bytes += len(sent["payload"])  # type: ignore[arg-type]
             others = {key: value for key, value in message.content.items() if key != name}
-            message.content = RecordDict({**others, CODED: coded_arrays, TERMS: terms_record(terms)})
-            self._nodes[node] = _Node(list(record), base, acknowledged)
+            message.content = RecordDict({**others, CODED: sent, TERMS: terms_record(terms)})
+            if trains:
+                self._sent[node] = _Sent(list(record), base)
         return messages
+
+    def _begin(
+        self, streams: ClientStreams | None, terms: JobTerms, whole: _Whole, node: int
+    ) -> tuple[ConfigRecord, Arrays]:
+        """Return what a node is sent to train on, and what it decodes that to."""
+        if streams is None:
+            return whole.coded, whole.decoded
+        assert isinstance(self.codec, DifferenceCodec)
+        stream = streams.begin(node, terms.load)
+        if not stream.counter:
+            return whole.coded, whole.decoded
+        rng = generator(self.seed, "downlink", terms.client, terms.counter)
+        payload = encode_onto(self.codec, stream.arrays, whole.arrays, counter=terms.counter, rng=rng)
+        base = decode_onto(self.codec, stream.arrays, payload, counter=terms.counter)
+        return difference_record(payload, terms.load), base
+
+    def _coded_whole(self, record: ArrayRecord, rng: np.random.Generator) -> _Whole:
+        arrays = self._as_at_first(record)
+        layout = layout_of(arrays)
+        payload = self._whole.encode(self._whole.init(layout), arrays, rng)[0].payload
+        decoded, _ = self._whole.decode(self._whole.init(layout), payload)
+        return _Whole(record, arrays, coded_record(payload, layout, list(record)), decoded)
+
+    def _streams_for(self, whole: _Whole) -> ClientStreams | None:
+        """Return what nodes hold of such arrays; None where the codec does not build on it."""
+        model = list(whole.record), layout_of(whole.arrays)
+        if isinstance(self.codec, DifferenceCodec) and model != self._model:
+            self._streams, self._model = ClientStreams(self.codec, model[1], self._remembered), model
+        return self._streams
 
     def _decode(self, reply: Message, server_round: int) -> Message:
         """Return the reply with the client's full arrays in place of the payload."""
-        node = self._nodes.get(reply.metadata.src_node_id)
-        if not reply.has_content() or node is None or CODED not in reply.content:
+        node = reply.metadata.src_node_id
+        sent = self._sent.get(node)
+        if not reply.has_content() or sent is None or CODED not in reply.content:
             return reply
-        whose = f"the reply of node {reply.metadata.src_node_id}"
+        whose = f"the reply of node {node}"
         coded = config_record(reply.content, CODED)
         if coded is not None and isinstance(reason := coded.get(REFUSED), str):
-            msg = f"node {reply.metadata.src_node_id} has no update to send: {reason}"
+            msg = f"node {node} has no update to send: {words_of(reason)}"
             raise UpdateRefusedError(msg)
         payload = coded.get("payload") if coded is not None else None
         if not isinstance(payload, bytes):
             msg = f'{whose} has a record "{CODED}" without payload bytes'
             raise ProtocolError(msg)
         self.uplink_bytes += len(payload)
+        start = self.codec.init(layout_of(sent.base)) if self._streams is None else self._streams.of(node).decoder
         try:
-            delta, state = self.codec.decode(self.codec.init(layout_of(node.base)), payload)
+            delta, state = self.codec.decode(start, payload)
         except CodecError as error:
             msg = f"{whose} cannot be decoded: {error}"
             raise CodecError(msg) from error
         if state.counter != server_round:
             msg = f"{whose} holds the payload of round {state.counter}"
             raise ProtocolError(msg)
-        node.acknowledged = server_round
+        self._acknowledged[node] = server_round
+        if self._streams is not None:
+            self._streams.merge(node, server_round, state)
+            self._streams.end(node, state=server_round, arrays=sent.base)
+        del self._sent[node]
         others = {key: value for key, value in reply.content.items() if key != CODED}
-        arrays = array_record(node.keys, moved(node.base, delta))
+        arrays = array_record(sent.keys, moved(sent.base, delta))
         reply.content = RecordDict({ARRAYS: arrays, **others})
         return reply
+
+    def _lose(self, node: int) -> None:
+        """Forget what a node holds whose last reply was not used: nobody knows whether it holds what it was sent."""
+        if self._streams is not None:
+            self._streams.end(node, state=0)
 
     def _as_at_first(self, record: ArrayRecord) -> Arrays:
         """Return the arrays of ``record`` in the dtypes that arrays of these names had first."""

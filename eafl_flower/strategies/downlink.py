@@ -1,4 +1,9 @@
-"""The arrays on their way down: coded once per version, kept while a job that started from them is open."""
+"""The arrays on their way down: what each job starts from, coded.
+
+Whole arrays are coded once per version and shared by the jobs that start from them. With a ``DifferenceCodec``
+they are sent as they are, and only to clients that hold none; all others get a payload of their own, the
+difference to what they hold.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,18 +13,19 @@ from typing import Any
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
-from eafl_flower.protocols import Codec
+from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
+from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.rng import generator
-from eafl_flower.strategies.records import ARRAYS, CODED, array_record, coded_record
+from eafl_flower.strategies.records import ARRAYS, CODED, array_record, coded_record, difference_record
 from eafl_flower.strategies.wire_size import framed_bytes
-from eafl_flower.types import Arrays, layout_of
+from eafl_flower.types import Arrays, Layout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Base:
-    """What the clients of one version start from.
+    """What the client of a job starts from.
 
-    ``arrays`` are what a client holds after decoding; ``payload_bytes`` is what the energy model charges
+    ``arrays`` are what it holds after decoding; ``payload_bytes`` is what the energy model charges
     and ``framed_bytes`` the same with Flower's framing.
     """
 
@@ -36,39 +42,45 @@ class Base:
 
 
 class Downlink:
-    """Makes the base of each version, once, and forgets it with its last open job."""
+    """Makes what jobs start from, and forgets whole arrays with the last open job that started from them."""
 
-    def __init__(self, codec: Codec[Any] | None, keys: list[str], seed: int) -> None:
-        self._codec, self._keys, self._seed = codec, keys, seed
+    def __init__(self, codec: Codec[Any] | None, keys: list[str], layout: Layout, seed: int) -> None:
+        self._keys, self._layout, self._seed = keys, layout, seed
+        self._codec = codec
+        self._differences = codec if isinstance(codec, DifferenceCodec) else None
+        self._whole = None if codec is None else whole_codec(codec)
         self._bases: dict[int, Base] = {}
         self._users: dict[int, int] = {}
         self._newest = -1
 
+    # Differences: each belongs to one job.
+
+    def encode_onto(self, held: Arrays, arrays: Arrays, *, client: int, counter: int, load: int) -> Base:
+        """Return the base of one job, made from ``arrays`` for a client whose state ``load`` holds ``held``."""
+        assert self._differences is not None
+        rng = generator(self._seed, "downlink", client, counter)
+        payload = encode_onto(self._differences, held, arrays, counter=counter, rng=rng)
+        return self.decode_onto(held, payload, counter=counter, load=load)
+
+    def decode_onto(self, held: Arrays, payload: bytes, *, counter: int, load: int) -> Base:
+        """Return the base of one job from its payload."""
+        assert self._differences is not None
+        arrays = decode_onto(self._differences, held, payload, counter=counter)
+        return _coded_base(arrays, payload, difference_record(payload, load))
+
+    # Whole arrays: they belong to a version.
+
     def encode(self, version: int, arrays: Arrays) -> Base:
-        """Return the base made of ``arrays``; it is not remembered."""
-        if self._codec is None:
-            copies = tuple(np.array(a) for a in arrays)
-            return self._base(copies, None)
+        """Return the base made of the whole ``arrays``; it is not remembered."""
+        if self._whole is None:
+            return self._plain_base(tuple(np.array(a) for a in arrays))
         rng = generator(self._seed, "downlink", version)
-        encoded, _ = self._codec.encode(self._codec.init(layout_of(arrays)), arrays, rng)
-        return self.decode(encoded.payload, arrays)
+        encoded, _ = self._whole.encode(self._whole.init(self._layout), arrays, rng)
+        return self._decode(encoded.payload)
 
-    def decode(self, payload: bytes, like: Arrays) -> Base:
-        """Return the base that ``payload`` decodes to; ``like`` gives the layout."""
-        assert self._codec is not None
-        decoded, _ = self._codec.decode(self._codec.init(layout_of(like)), payload)
-        return self._base(decoded, payload)
-
-    def _base(self, arrays: Arrays, payload: bytes | None) -> Base:
-        record: ArrayRecord | ConfigRecord
-        if payload is None:
-            record = array_record(self._keys, arrays)
-            size = sum(a.nbytes for a in arrays)
-        else:
-            record = coded_record(payload, layout_of(arrays), self._keys)
-            size = len(payload)
-        framed = framed_bytes(RecordDict({ARRAYS: record}))
-        return Base(arrays=arrays, payload=payload, record=record, payload_bytes=size, framed_bytes=framed)
+    def uncoded(self, base: Base) -> Base:
+        """Return the same base for a plain client, which knows no codec."""
+        return base if base.payload is None else self._plain_base(base.arrays)
 
     def take(self, version: int, arrays: Arrays) -> Base:
         """Return the base of ``version`` (made from ``arrays`` the first time) for one more job."""
@@ -82,7 +94,7 @@ class Downlink:
         return base
 
     def release(self, version: int) -> None:
-        """One job of ``version`` has ended. The newest base stays for the next dispatch."""
+        """One job that took ``version`` has ended. The newest base stays for the next dispatch."""
         self._users[version] -= 1
         if version != self._newest:
             self._drop_if_idle(version)
@@ -94,7 +106,29 @@ class Downlink:
     def __getitem__(self, version: int) -> Base:
         return self._bases[version]
 
-    def snapshot(self) -> dict[int, tuple[np.ndarray[Any, Any], ...]]:
+    def _decode(self, payload: bytes) -> Base:
+        assert self._whole is not None
+        decoded, _ = self._whole.decode(self._whole.init(self._layout), payload)
+        return _coded_base(decoded, payload, coded_record(payload, self._layout, self._keys))
+
+    def _plain_base(self, arrays: Arrays) -> Base:
+        record, size = array_record(self._keys, arrays), sum(a.nbytes for a in arrays)
+        framed = framed_bytes(RecordDict({ARRAYS: record}))
+        return Base(arrays=arrays, payload=None, record=record, payload_bytes=size, framed_bytes=framed)
+
+    # Sizes and checkpoints.
+
+    def typical_bytes(self, arrays: Arrays) -> tuple[int, int]:
+        """Return the payload sizes of a job that is not its client's first, down and up; ``arrays`` give the values."""
+        codec = self._codec
+        if codec is None:
+            return (sum(a.nbytes for a in arrays),) * 2
+        ways = (self._differences.downlink if self._differences else codec), codec
+        rng = generator(self._seed, "sizes")
+        down, up = (len(way.encode(way.init(self._layout), arrays, rng)[0].payload) for way in ways)
+        return down, up
+
+    def snapshot(self) -> dict[int, Arrays]:
         """Return, per version in flight, the payload as bytes or the arrays: what a checkpoint needs."""
         return {
             version: base.arrays if base.payload is None else (np.frombuffer(base.payload, np.uint8),)
@@ -102,10 +136,15 @@ class Downlink:
             if self._users[version]
         }
 
-    def restore(self, stored: dict[int, Arrays], open_jobs: Sequence[int], like: Arrays) -> None:
-        """Rebuild the bases from ``snapshot``; ``open_jobs`` are the versions that open jobs started from."""
+    def restore(self, stored: dict[int, Arrays], open_jobs: Sequence[int]) -> None:
+        """Rebuild the bases from ``snapshot``; ``open_jobs`` are the versions that open jobs took."""
         users = Counter(open_jobs)
         for version, arrays in stored.items():
-            base = self._base(arrays, None) if self._codec is None else self.decode(arrays[0].tobytes(), like)
+            base = self._plain_base(arrays) if self._whole is None else self._decode(arrays[0].tobytes())
             self._bases[version], self._users[version] = base, users[version]
             self._newest = max(self._newest, version)
+
+
+def _coded_base(arrays: Arrays, payload: bytes, record: ConfigRecord) -> Base:
+    framed = framed_bytes(RecordDict({CODED: record}))
+    return Base(arrays=arrays, payload=payload, record=record, payload_bytes=len(payload), framed_bytes=framed)

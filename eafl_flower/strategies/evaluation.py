@@ -9,7 +9,7 @@ from flwr.common.logger import log
 
 from eafl_flower.errors import ProtocolError
 from eafl_flower.strategies.mailbox import Interrupted
-from eafl_flower.strategies.open_jobs import OpenJobs
+from eafl_flower.strategies.open_jobs import OpenJobs, framed_with
 from eafl_flower.strategies.records import (
     NUM_EXAMPLES,
     single_metric_record,
@@ -33,8 +33,11 @@ def evaluate_on_clients(
     """
     base = jobs.downlink.encode(version, served)
     asked: list[tuple[int, str]] = []
+    sent: dict[int, tuple[int, int]] = {}  # payload and framed bytes
     for client in clients:
-        content = jobs.content(jobs.terms(client, 0, int(jobs.table.state[client])), base, config, version)
+        theirs, terms = jobs.for_client(client, base), jobs.terms(client, 0, int(jobs.table.state[client]), 0)
+        content = jobs.content(terms, theirs, config, version)
+        sent[client] = theirs.payload_bytes, framed_with(theirs, content)
         asked.append((client, jobs.mail.push(jobs.members[client].node_id, content, MessageType.EVALUATE, version)))
     replies: list[tuple[int, Message | None]] = []
     timeout_s = jobs.mail.timeout_s
@@ -50,12 +53,8 @@ def evaluate_on_clients(
         if reply is None or reply.has_error():
             log(WARNING, "evaluation on client %d failed: %s", client, reason_of(reply))
             continue
-        jobs.ledger.book(
-            client,
-            "evaluate",
-            payload_bytes=jobs.payload_bytes(client, base),
-            framed_bytes=base.framed_bytes + framed_bytes(reply.content),
-        )
+        payload, framed = sent[client]
+        jobs.ledger.book(client, "evaluate", payload_bytes=payload, framed_bytes=framed + framed_bytes(reply.content))
         try:
             scores.append(scores_of(single_metric_record(reply.content, f"the evaluation of client {client}")))
         except ProtocolError as error:

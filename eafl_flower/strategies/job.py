@@ -6,25 +6,38 @@ import numpy as np
 from flwr.app import Message
 from numpy.typing import NDArray
 
-from eafl_flower.simulation.price import JobPrice
+from eafl_flower.simulation.price import JobPrice, StartPrice, UploadPrice
 
 
 @dataclass(kw_only=True, slots=True)
 class Job:
     """One dispatch to one client.
 
-    ``load`` is the counter of the client state it starts from. ``ends_s`` is when its client vanishes
-    or its deadline passes, infinite if neither happens. ``uplink_*`` are known once the reply is in.
+    ``load`` is the counter of the client state it starts from, ``onto`` the same if its arrays are sent as the
+    difference to what that state holds, 0 if they are sent whole. ``ends_s`` is when its client vanishes or its
+    deadline passes, infinite if neither happens. ``uplink_*`` are known once the reply is in.
     """
 
     client: int
     counter: int
     load: int
+    onto: int = 0
     base_version: int
     price: JobPrice
     ends_s: float
+    downlink_bytes: int = 0
+    downlink_framed_bytes: int = 0
     uplink_bytes: int = 0
     uplink_framed_bytes: int = 0
+
+
+_NO_PRICE = JobPrice(
+    dispatched_s=0.0,
+    start=StartPrice(download_s=0.0, compute_s=0.0, download_energy_j=0.0, compute_energy_j=0.0),
+    upload=UploadPrice(upload_s=0.0, energy_j=0.0),
+)
+# What the elements of a stored tuple look like: one of them tells the classes to restore.
+ANY_JOB = Job(client=0, counter=0, load=0, base_version=0, price=_NO_PRICE, ends_s=0.0)
 
 
 @dataclass(slots=True)
@@ -39,8 +52,8 @@ class InFlight:
 class ClientTable:
     """One row per client number.
 
-    ``counter`` counts dispatches, ``state`` is the counter of the last job whose result the client holds,
-    ``acknowledged`` that of its last merged upload, ``durable`` the state named by the newest
+    ``counter`` counts dispatches, ``state`` is the counter of the last job whose result the client holds (0: none,
+    or it has lost it), ``acknowledged`` that of its last merged upload, ``durable`` the state named by the newest
     checkpoint, ``failures`` its errors in a row.
     """
 

@@ -4,20 +4,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+import numpy as np
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from numpy.typing import NDArray
 
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_internals import copy_record, trusted_record
+from eafl_flower.protocols import DifferenceCodec
 from eafl_flower.rng import generator
 from eafl_flower.simulation.price import JobPrice
+from eafl_flower.strategies.client_streams import ClientStreams, StoredStreams
 from eafl_flower.strategies.downlink import Base, Downlink
-from eafl_flower.strategies.job import ClientTable, IdleClients, InFlight, Job
+from eafl_flower.strategies.job import ANY_JOB, ClientTable, IdleClients, InFlight, Job
 from eafl_flower.strategies.mailbox import Mailbox
 from eafl_flower.strategies.plan import Plan
-from eafl_flower.strategies.records import ARRAYS, CONFIG, TERMS, JobTerms, array_record, terms_record
-from eafl_flower.strategies.replies import sizes_of
+from eafl_flower.strategies.records import CONFIG, TERMS, JobTerms, terms_record
+from eafl_flower.strategies.replies import is_out_of_step, sizes_of
 from eafl_flower.strategies.roster import Member
-from eafl_flower.types import Arrays, Work
+from eafl_flower.strategies.wire_size import record_bytes
+from eafl_flower.types import Arrays, Layout, Work
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +33,7 @@ class Spent:
     uplink_bytes: int
     uplink_framed_bytes: int
     downlink_bytes: int
+    downlink_framed_bytes: int
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of an event."""
@@ -36,7 +42,22 @@ class Spent:
             "uplink_bytes": self.uplink_bytes,
             "uplink_framed_bytes": self.uplink_framed_bytes,
             "downlink_bytes": self.downlink_bytes,
+            "downlink_framed_bytes": self.downlink_framed_bytes,
         }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredJobs:
+    """The open jobs of a checkpoint.
+
+    They are sent again by a run that resumes: the whole arrays of the ``versions`` they started from, or the very
+    payload that was the difference to what the client's stream holds.
+    """
+
+    jobs: tuple[Job, ...]
+    versions: dict[int, Arrays]
+    payloads: dict[int, NDArray[np.uint8]]
+    streams: StoredStreams
 
 
 class OpenJobs:
@@ -50,14 +71,19 @@ class OpenJobs:
         Clients that may get a job.
     ledger
         What ended jobs have spent.
+    streams
+        What each client holds, where the codec builds on it.
     wires
         Message and reply of each job that was sent.
     """
 
-    def __init__(self, plan: Plan, mail: Mailbox, keys: list[str], raw_bytes: int) -> None:
-        self._options, self._train_config = plan.options, plan.train_config
-        self.mail, self.keys, self.raw_bytes = mail, keys, raw_bytes
-        self.downlink = Downlink(self._options.codec, keys, self._options.seed)
+    def __init__(self, plan: Plan, mail: Mailbox, keys: list[str], layout: Layout) -> None:
+        self._options, self._train_config = options, _ = plan.options, plan.train_config
+        self.mail, codec = mail, options.codec
+        self.downlink = Downlink(codec, keys, layout, options.seed)
+        self.streams: ClientStreams | None = None
+        if isinstance(codec, DifferenceCodec):
+            self.streams = ClientStreams(codec, layout, options.remembered_clients)
         self.members: dict[int, Member] = {}
         self.table = ClientTable.of_size(0)
         self.idle = IdleClients()
@@ -65,6 +91,8 @@ class OpenJobs:
         self.wires: dict[int, InFlight] = {}
         self.num_selections = 0
         self._jobs: dict[int, Job] = {}
+        self._bases: dict[int, Base] = {}
+        self._unsent: dict[int, RecordDict] = {}
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -79,9 +107,42 @@ class OpenJobs:
         """Return the job of ``client``, if it has one."""
         return self._jobs.get(client)
 
-    def restore(self, jobs: tuple[Job, ...]) -> None:
+    def base_of(self, job: Job) -> Base:
+        """Return what the client of an open job starts from."""
+        return self._bases[job.client]
+
+    def decoder_of(self, job: Job) -> Any:
+        """Return the state that the update of an open job is decoded with; None: a fresh one."""
+        return None if self.streams is None else self.streams.of(job.client).decoder
+
+    def snapshot(self) -> StoredJobs:
+        """Return the open jobs, and what is needed to send exactly the same again."""
+        payloads = {job.client: self._bases[job.client].payload or b"" for job in self if job.onto}
+        return StoredJobs(
+            jobs=tuple(self),
+            versions=self.downlink.snapshot(),
+            payloads={client: np.frombuffer(payload, np.uint8) for client, payload in payloads.items()},
+            streams=StoredStreams() if self.streams is None else self.streams.snapshot(),
+        )
+
+    def template(self) -> StoredJobs:
+        """Return a value that tells the classes of a snapshot's."""
+        streams = StoredStreams() if self.streams is None else self.streams.template()
+        return StoredJobs(jobs=(ANY_JOB,), versions={}, payloads={}, streams=streams)
+
+    def restore(self, stored: StoredJobs) -> None:
         """Take up the jobs of a checkpoint; they are not sent yet."""
-        self._jobs = {job.client: job for job in jobs}
+        self._jobs = {job.client: job for job in stored.jobs}
+        self.downlink.restore(stored.versions, [job.base_version for job in self if not job.onto])
+        if self.streams is not None:
+            self.streams.restore(stored.streams)
+        for job in self:
+            if self.streams is not None and job.onto:
+                held, payload = self.streams.of(job.client).arrays, stored.payloads[job.client].tobytes()
+                base = self.downlink.decode_onto(held, payload, counter=job.counter, load=job.load)
+            else:
+                base = self.for_client(job.client, self.downlink[job.base_version])
+            self._bases[job.client] = base
 
     def draw_idle(self) -> int:
         """Choose an idle client at random, by the seed and the number of choices made."""
@@ -93,39 +154,52 @@ class OpenJobs:
         """Make the next job of ``client``, from ``arrays``; it is not sent yet."""
         table = self.table
         table.counter[client] += 1
-        base = self.downlink.take(version, arrays)
+        counter, load = int(table.counter[client]), int(table.state[client])
+        base, onto = self._make_base(client, counter, load, version, arrays)
+        content = self.content(self._terms_of(client, counter, load), base, self._train_config, version)
         work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=self._options.local_epochs)
-        start = self._options.network.start(client, work, self.payload_bytes(client, base))
+        start = self._options.network.start(client, work, base.payload_bytes)
         job = Job(
             client=client,
-            counter=int(table.counter[client]),
-            load=int(table.state[client]),
+            counter=counter,
+            load=load,
+            onto=onto,
             base_version=version,
             price=JobPrice(dispatched_s=now_s, start=start),
             ends_s=ends_s,
+            downlink_bytes=base.payload_bytes,
+            downlink_framed_bytes=framed_with(base, content),
         )
-        self._jobs[client] = job
+        self._jobs[client], self._bases[client], self._unsent[client] = job, base, content
         return job
+
+    def _make_base(self, client: int, counter: int, load: int, version: int, arrays: Arrays) -> tuple[Base, int]:
+        """Return what the next job of ``client`` starts from, and the state of it that this builds on (or 0)."""
+        if self.streams is not None and not self._is_plain(client):
+            stream = self.streams.begin(client, load)
+            if stream.counter:
+                base = self.downlink.encode_onto(stream.arrays, arrays, client=client, counter=counter, load=load)
+                return base, load
+        return self.for_client(client, self.downlink.take(version, arrays)), 0
 
     def send(self, job: Job) -> bool:
         """Push the message of ``job``; return False if its node is not there."""
-        base, terms = self.downlink[job.base_version], self.terms(job.client, job.counter, job.load)
-        content = self.content(terms, base, self._train_config, job.base_version)
+        content = self._unsent.pop(job.client, None)
+        if content is None:  # sent again
+            terms = self._terms_of(job.client, job.counter, job.load)
+            content = self.content(terms, self._bases[job.client], self._train_config, job.base_version)
         node_id = self.members[job.client].node_id
         message_id = self.mail.push(node_id, content, MessageType.TRAIN, job.base_version)
         self.wires[job.client] = InFlight(message_id)
         return bool(message_id)
 
     def content(self, terms: JobTerms, base: Base, config: ConfigRecord, version: int) -> RecordDict:
-        """Return arrays, configuration and terms of a message; a plain client gets plain arrays."""
-        arrays: tuple[str, ArrayRecord | ConfigRecord] = (base.name, base.record)
-        if base.payload is not None and self._is_plain(terms.client):
-            arrays = ARRAYS, array_record(self.keys, base.arrays)
+        """Return arrays, configuration and terms of a message."""
         config = copy_record(config)
         config["server-round"] = version
-        return trusted_record(RecordDict, dict([arrays, (CONFIG, config), (TERMS, terms_record(terms))]))
+        return trusted_record(RecordDict, {base.name: base.record, CONFIG: config, TERMS: terms_record(terms)})
 
-    def terms(self, client: int, counter: int, load: int) -> JobTerms:
+    def terms(self, client: int, counter: int, load: int, acknowledged: int) -> JobTerms:
         """Return the terms of a message."""
         return JobTerms(
             run=self._options.run_name,
@@ -133,13 +207,19 @@ class OpenJobs:
             client=client,
             counter=counter,
             load=load,
-            acknowledged=int(self.table.acknowledged[client]),
+            acknowledged=acknowledged,
             durable=int(self.table.durable[client]) if self._options.checkpoint_every else load,
         )
 
-    def payload_bytes(self, client: int, base: Base) -> int:
-        """Return what the energy model charges for sending ``base`` to ``client``."""
-        return self.raw_bytes if self._is_plain(client) else base.payload_bytes
+    def _terms_of(self, client: int, counter: int, load: int) -> JobTerms:
+        """Return the terms of a job; where decoding builds on earlier uploads, what is remembered is acknowledged."""
+        streams = self.streams
+        known = self.table.acknowledged[client] if streams is None else streams.of(client).acknowledged
+        return self.terms(client, counter, load, int(known))
+
+    def for_client(self, client: int, base: Base) -> Base:
+        """Return ``base`` as ``client`` gets it: a plain client gets plain arrays."""
+        return self.downlink.uncoded(base) if self._is_plain(client) else base
 
     def _is_plain(self, client: int) -> bool:
         member = self.members.get(client)  # a client of a checkpoint may be gone
@@ -156,11 +236,24 @@ class OpenJobs:
         """Note that the reply of ``job`` is in: its sizes are known, the client holds the state it made."""
         job.uplink_bytes, job.uplink_framed_bytes = sizes_of(reply.content)
         self.table.state[job.client] = job.counter
+        if is_out_of_step(job, reply.content):
+            self.forget(job)
+
+    def forget(self, job: Job) -> None:
+        """Let the client of ``job``, who does not hold what it was thought to, start afresh from whole arrays."""
+        self.table.state[job.client] = 0
+        if self.streams is not None:
+            self.streams.forget(job.client)
+
+    def merged(self, job: Job, decoder: Any) -> None:
+        """Note that the update of ``job`` was merged; its payload left ``decoder``, None if it had no payload."""
+        self.table.acknowledged[job.client] = job.counter
+        if self.streams is not None and decoder is not None:
+            self.streams.merge(job.client, job.counter, decoder)
 
     def close(self, job: Job, until_s: float) -> Spent:
         """End ``job``: book what it spent until then, forget its message."""
         charge = self._options.network.energy_until(job.price, until_s)
-        base = self.downlink[job.base_version]
         start, upload = job.price.start, job.price.upload
         down = _share(charge.download_s, start.download_s)
         up = 0.0 if upload is None else _share(charge.upload_s, upload.upload_s)
@@ -168,7 +261,8 @@ class OpenJobs:
             energy_j=charge.energy_j,
             uplink_bytes=int(up * job.uplink_bytes),
             uplink_framed_bytes=int(up * job.uplink_framed_bytes),
-            downlink_bytes=int(down * self.payload_bytes(job.client, base)),
+            downlink_bytes=int(down * job.downlink_bytes),
+            downlink_framed_bytes=int(down * job.downlink_framed_bytes),
         )
         book = self.ledger.book
         book(
@@ -177,7 +271,7 @@ class OpenJobs:
             energy_j=charge.download_energy_j,
             time_s=charge.download_s,
             payload_bytes=spent.downlink_bytes,
-            framed_bytes=int(down * base.framed_bytes),
+            framed_bytes=spent.downlink_framed_bytes,
         )
         book(job.client, "compute", energy_j=charge.compute_energy_j, time_s=charge.compute_s)
         book(
@@ -188,16 +282,30 @@ class OpenJobs:
             payload_bytes=spent.uplink_bytes,
             framed_bytes=spent.uplink_framed_bytes,
         )
+        self._forget_base(job)
         del self._jobs[job.client]
         self.wires.pop(job.client, None)
-        self.downlink.release(job.base_version)
+        self._unsent.pop(job.client, None)
         return spent
+
+    def _forget_base(self, job: Job) -> None:
+        base = self._bases.pop(job.client)
+        if not job.onto:
+            self.downlink.release(job.base_version)
+        if self.streams is not None:
+            state = int(self.table.state[job.client])
+            self.streams.end(job.client, state=state, arrays=base.arrays if state == job.counter else None)
 
     def mark_durable(self) -> None:
         """From now on the states named here are those a checkpoint holds."""
         self.table.durable[:] = self.table.state
         for job in self:
             self.table.durable[job.client] = job.load
+
+
+def framed_with(base: Base, content: RecordDict) -> int:
+    """Return the framed size of a message that carries ``base``, whose own size is known [byte]."""
+    return base.framed_bytes + sum(record_bytes(record) for name, record in content.items() if name != base.name)
 
 
 def _share(part: float, whole: float) -> float:

@@ -32,6 +32,9 @@ class RunOptions:
     codec
         How arrays are coded in both directions; the ClientApp needs ``compression_mod`` with the same
         codec. None sends Flower's plain arrays.
+    remembered_clients
+        Clients without a job of whom the server remembers what they hold, where the codec sends only differences
+        to it; the others are sent whole arrays again. 0: as many as fit into 256 MiB.
     network
         Prices a job: seconds and joules.
     churn
@@ -80,6 +83,7 @@ class RunOptions:
     seed: int = 0
     concurrency: int = 0
     codec: Codec[Any] | None = None
+    remembered_clients: int = 0
     network: Network = field(default_factory=lambda: ConstantRateNetwork(link=DEFAULT_LINK, energy=CMOSRadioEnergy()))
     churn: Churn = field(default_factory=AlwaysOn)
     on_job_times: float = 0.0
@@ -107,6 +111,7 @@ class RunOptions:
             f"{name} = {getattr(self, name)!r}: expected a number of at least {least:g}"
             for name, least in (
                 ("concurrency", 0),
+                ("remembered_clients", 0),
                 ("on_job_times", 0),
                 ("off_job_times", 0),
                 ("local_epochs", 1),

@@ -4,8 +4,9 @@
 record          kind          holds
 ==============  ============  ================================================================
 ``arrays``      ArrayRecord   model arrays, when no codec is in use
-``eafl.arrays`` ConfigRecord  the same arrays coded: ``payload``, and on the way down ``layout``, ``keys``;
-                              or ``refused``, why the client has nothing to send
+``eafl.arrays`` ConfigRecord  the same arrays coded: ``payload``, and on the way down either ``layout`` and
+                              ``keys`` or, of a difference, ``onto``: the number of the client state that holds
+                              what it is the difference to; or ``refused``, why the client has nothing to send
 ``config``      ConfigRecord  the user's configuration and ``server-round``
 ``eafl``        ConfigRecord  the terms of the job (``JobTerms``); in a reply ``state-lost``, if it was
 ``metrics``     MetricRecord  ``num-examples`` and whatever the client reports
@@ -38,6 +39,7 @@ ROSTER = "roster"
 NUM_EXAMPLES = "num-examples"
 STATE_LOST = "state-lost"
 REFUSED = "refused"
+ONTO = "onto"
 
 MAX_KEY_LENGTH = 4096
 MAX_DIMENSIONS = 64  # of a numpy array
@@ -161,6 +163,26 @@ def arrays_of(record: ArrayRecord) -> Arrays:
 def coded_record(payload: bytes, layout: Layout, keys: Sequence[str]) -> ConfigRecord:
     """Return coded arrays as they travel to a client: payload, layout and keys."""
     return ConfigRecord({"payload": payload, "layout": layout_to_text(layout), "keys": list(keys)})
+
+
+def difference_record(payload: bytes, onto: int) -> ConfigRecord:
+    """Return the coded difference to what client state ``onto`` holds: that client knows layout and keys."""
+    return trusted_record(ConfigRecord, {"payload": payload, ONTO: onto})
+
+
+def difference_parts(record: ConfigRecord) -> tuple[bytes, int]:
+    """Return payload and ``onto`` of a coded difference.
+
+    Raises
+    ------
+    ProtocolError
+        If the record does not hold them.
+    """
+    payload, onto = record.get("payload"), record.get(ONTO)
+    if not (isinstance(payload, bytes) and type(onto) is int and onto > 0):
+        msg = f'record "{CODED}" needs payload (bytes) and {ONTO} (from 1), got {sorted(record)}, {ONTO} = {onto!r}'
+        raise ProtocolError(msg)
+    return payload, onto
 
 
 def coded_parts(record: ConfigRecord | None) -> tuple[bytes, Layout, list[str]]:

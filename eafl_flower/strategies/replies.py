@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,20 @@ def state_was_lost(content: RecordDict) -> bool:
     return record is not None and record.get(STATE_LOST) is True
 
 
+def is_out_of_step(job: Job, content: RecordDict) -> bool:
+    """Whether the client could not decode its arrays, because it does not hold what they build on."""
+    return job.onto > 0 and state_was_lost(content)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What a reply holds; ``decoder`` is the state its payload leaves, None if there was none."""
+
+    update: Update
+    metrics: dict[str, float]
+    decoder: Any
+
+
 class UpdateReader:
     """Turns replies into updates.
 
@@ -72,8 +87,8 @@ class UpdateReader:
         self._keys, self._codec = keys, codec
         self._start = None if codec is None else codec.init(layout)
 
-    def read(self, job: Job, content: RecordDict, base: Arrays) -> tuple[Update, dict[str, float]]:
-        """Return the update in the reply to ``job``, which started from ``base``, and its metrics.
+    def read(self, job: Job, content: RecordDict, base: Arrays, decoder: Any = None) -> Reading:
+        """Read the reply to ``job``, which started from ``base``, with the state ``decoder`` (None: a fresh one).
 
         Raises
         ------
@@ -81,21 +96,22 @@ class UpdateReader:
             If it is not a reply to such a job.
         """
         whose = f"the reply of client {job.client}"
-        record = single_metric_record(content, whose)
         coded = config_record(content, CODED)
+        if coded is not None and self._codec is not None and isinstance(reason := coded.get(REFUSED), str):
+            msg = f"client {job.client} has no update to send: {words_of(reason)}"
+            raise UpdateRefusedError(msg)
+        record = single_metric_record(content, whose)
         if coded is not None and self._codec is not None:
-            if isinstance(reason := coded.get(REFUSED), str):
-                msg = f"client {job.client} has no update to send: {words_of(reason)}"
-                raise UpdateRefusedError(msg)
             payload = coded.get("payload")
             if not isinstance(payload, bytes):
                 msg = f'{whose} has a record "{CODED}" without payload bytes'
                 raise ProtocolError(msg)
-            delta, state = self._codec.decode(self._start, payload)
+            delta, state = self._codec.decode(self._start if decoder is None else decoder, payload)
             if state.counter != job.counter:
                 msg = f"{whose} to job {job.counter} holds the payload of job {state.counter}"
                 raise ProtocolError(msg)
         else:
+            state = None
             arrays = single_array_record(content, whose)
             if list(arrays) != self._keys:
                 msg = f"{whose} has arrays {list(arrays)[:8]}, expected {self._keys[:8]} ({len(self._keys)} in all)"
@@ -106,7 +122,7 @@ class UpdateReader:
         update = Update(
             client=job.client, delta=delta, base_version=job.base_version, num_examples=num_examples, base=base
         )
-        return update, metrics
+        return Reading(update=update, metrics=metrics, decoder=state)
 
 
 def scores_of(record: Mapping[str, Any]) -> dict[str, float]:

@@ -25,10 +25,10 @@ from eafl_flower.strategies.mailbox import Interrupted, Mailbox
 from eafl_flower.strategies.open_jobs import OpenJobs, Spent
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import array_record, arrays_of
-from eafl_flower.strategies.replies import UpdateReader, reason_of, scores_of, state_was_lost
+from eafl_flower.strategies.replies import UpdateReader, is_out_of_step, reason_of, scores_of, state_was_lost
 from eafl_flower.strategies.roster import MOST_CLIENTS, Roster, take_roster
 from eafl_flower.strategies.signals import interrupts
-from eafl_flower.strategies.snapshot import ANY_JOB, ANY_UPDATE, Scores, Snapshot
+from eafl_flower.strategies.snapshot import ANY_UPDATE, Scores, Snapshot
 from eafl_flower.strategies.tally import Tally
 from eafl_flower.types import Arrays, Update, digest, layout_of
 
@@ -48,7 +48,7 @@ class FederatedRun:
         self.layout = layout_of(self.initial)
         self.raw_bytes = sum(a.nbytes for a in self.initial)
         self.mail = Mailbox(plan.grid, plan.timeout_s)
-        self.jobs = OpenJobs(plan, self.mail, self.keys, self.raw_bytes)
+        self.jobs = OpenJobs(plan, self.mail, self.keys, self.layout)
         self.reader = UpdateReader(self.keys, self.layout, self.options.codec)
         self.pending: list[Update] = []
         self.tally = Tally()
@@ -198,7 +198,6 @@ class FederatedRun:
             records.update({merge: MetricRecord(dict(values)) for merge, values in scores.items()})
         self.num_events, self.settled, self.stop_reason = stored.num_events, stored.settled, stored.stop_reason
         self._began_s = time.monotonic() - stored.wall_s
-        jobs.downlink.restore(stored.bases, [job.base_version for job in stored.jobs], self.initial)
         jobs.restore(stored.jobs)
         self.restore_clock(stored)
 
@@ -210,11 +209,10 @@ class FederatedRun:
             tally=self.tally,
             table=self.jobs.table,
             ledger=self.jobs.ledger,
-            jobs=(ANY_JOB,) if template else tuple(self.jobs),
+            jobs=self.jobs.template() if template else self.jobs.snapshot(),
             queue=self.queue_snapshot(),
             idle=tuple(self.jobs.idle.clients),
             pending=(ANY_UPDATE,) if template else tuple(self.pending),
-            bases=self.jobs.downlink.snapshot(),
             client_scores=self.client_scores,
             server_scores=self.server_scores,
             num_selections=self.jobs.num_selections,
@@ -261,27 +259,27 @@ class FederatedRun:
 
     def merge(self, job: Job, reply: Message) -> bool:
         """Take in the arrived reply of ``job`` and end it; False if it is refused."""
-        table, base = self.jobs.table, self.jobs.downlink[job.base_version]
-        before = self.version
+        jobs, before = self.jobs, self.version
         try:
-            update, metrics = self.reader.read(job, reply.content, base.arrays)
+            read = self.reader.read(job, reply.content, jobs.base_of(job).arrays, jobs.decoder_of(job))
+            update = read.update
             if self.plan.barrier:
                 accept(self.aggregator.arrays(self.state), update, version=before)
             else:
                 self.state = self.aggregator.apply(self.state, update)
         except (ProtocolError, CodecError, UpdateRefusedError) as error:
-            self._refuse(job, str(error))
+            self._refuse(job, reply, str(error))
             return False
         if self.plan.barrier:
             self.pending.append(replace(update, base=None))
-        if self.jobs.members[job.client].plain:
-            table.num_examples[job.client] = update.num_examples
-        table.acknowledged[job.client] = job.counter
-        table.failures[job.client] = 0
+        if jobs.members[job.client].plain:
+            jobs.table.num_examples[job.client] = update.num_examples
+        jobs.merged(job, read.decoder)
+        jobs.table.failures[job.client] = 0
         self.tally.failures_in_row = self.tally.fruitless_in_row = 0
         self.tally.updates += 1
-        spent = self.jobs.close(job, self.charged_until_s(job, "merge"))
-        self.result.train_metrics_clientapp[before + 1] = MetricRecord(dict(metrics))
+        spent = jobs.close(job, self.charged_until_s(job, "merge"))
+        self.result.train_metrics_clientapp[before + 1] = MetricRecord(dict(read.metrics))
         self.emit(
             "merge",
             merge=before + 1,
@@ -293,7 +291,7 @@ class FederatedRun:
             num_examples=update.num_examples,
             raw_bytes=self.raw_bytes,
             **spent.fields(),
-            metrics=dict(metrics),
+            metrics=dict(read.metrics),
         )
         return True
 
@@ -303,10 +301,17 @@ class FederatedRun:
         if updates:
             self.state = self.aggregator.apply(self.state, combine(updates))
 
-    def _refuse(self, job: Job, reason: str) -> None:
-        """End ``job`` without its update; its client goes on from the state before it, for both are of one kind."""
-        self.jobs.table.state[job.client] = job.load
+    def _refuse(self, job: Job, reply: Message, reason: str) -> None:
+        """End ``job`` without its update; its client goes on from the state before it, for both are of one kind.
+
+        A client that lost what its arrays build on did nothing wrong: it gets whole arrays at once.
+        """
         self.tally.refused += 1
+        if is_out_of_step(job, reply.content):
+            self.jobs.forget(job)
+            self.end(job, "refused", reason=reason)
+            return
+        self.jobs.table.state[job.client] = job.load
         self.end(job, "refused", reason=reason)
         self._count_failure(job.client, reason)
 
@@ -348,8 +353,9 @@ class FederatedRun:
             raise RunFailedError(msg)
 
     def pause_s(self, client: int) -> float:
-        """Pause of a client after its last failure [s]."""
-        return float(self.options.backoff_s * 2.0 ** min(int(self.jobs.table.failures[client]) - 1, 20))
+        """Pause of a client after its last failure, if it has failed since its last merged update [s]."""
+        failures = int(self.jobs.table.failures[client])
+        return float(self.options.backoff_s * 2.0 ** min(failures - 1, 20)) if failures else 0.0
 
     def _where(self, job: Job) -> dict[str, Any]:
         return {"time_s": self.now_s(), "client": job.client, "counter": job.counter}

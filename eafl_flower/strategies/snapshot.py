@@ -6,10 +6,10 @@ from typing import Any
 
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.errors import CheckpointError
-from eafl_flower.simulation.price import JobPrice, StartPrice, UploadPrice
-from eafl_flower.strategies.job import ClientTable, Job
+from eafl_flower.strategies.job import ClientTable
+from eafl_flower.strategies.open_jobs import StoredJobs
 from eafl_flower.strategies.tally import Tally
-from eafl_flower.types import Arrays, Update
+from eafl_flower.types import Update
 
 Scores = dict[str, float]
 
@@ -28,11 +28,10 @@ class Snapshot:
     tally: Tally
     table: ClientTable
     ledger: Ledger
-    jobs: tuple[Job, ...]
+    jobs: StoredJobs
     queue: tuple[Any, ...]
     idle: tuple[int, ...]
     pending: tuple[Update, ...]
-    bases: dict[int, Arrays]
     client_scores: dict[int, Scores]
     server_scores: dict[int, Scores]
     num_selections: int
@@ -51,11 +50,5 @@ class Snapshot:
             raise CheckpointError(msg)
 
 
-_NO_PRICE = JobPrice(
-    dispatched_s=0.0,
-    start=StartPrice(download_s=0.0, compute_s=0.0, download_energy_j=0.0, compute_energy_j=0.0),
-    upload=UploadPrice(upload_s=0.0, energy_j=0.0),
-)
 # What the elements of a stored tuple look like: one of them tells the classes to restore.
-ANY_JOB = Job(client=0, counter=0, load=0, base_version=0, price=_NO_PRICE, ends_s=0.0)
 ANY_UPDATE = Update(client=0, delta=(), base_version=0, num_examples=0)

@@ -48,7 +48,7 @@ class VirtualRun(FederatedRun):
         self.queue = EventQueue.restore(stored.queue)
         for client in stored.idle:
             self.jobs.idle.add(client)
-        needed = {*stored.idle, *(job.client for job in stored.jobs)}
+        needed = {*stored.idle, *(job.client for job in stored.jobs.jobs)}
         if missing := sorted(needed - self.jobs.members.keys()):
             msg = f"clients {missing} of the checkpoint are not in the federation: start their nodes, then resume"
             raise CheckpointError(msg)
@@ -83,11 +83,11 @@ class VirtualRun(FederatedRun):
         options = self.options
         if not options.on_job_times:
             return options.churn
-        size = self.jobs.downlink.encode(0, self.initial).payload_bytes
+        down_bytes, up_bytes = self.jobs.downlink.typical_bytes(self.initial)
         times = []
         for client in self.trainers:
             work = Work(num_examples=max(1, self.jobs.members[client].num_examples), epochs=options.local_epochs)
-            start, upload = options.network.start(client, work, size), options.network.upload(client, size)
+            start, upload = options.network.start(client, work, down_bytes), options.network.upload(client, up_bytes)
             times.append(start.download_s + start.compute_s + upload.upload_s)
         job_s = median(times)
         return OnOff(

@@ -26,10 +26,11 @@ def framed_bytes(content: RecordDict) -> int:
 
     Message headers are not counted; equal arrays, which Flower sends once, count as often as they occur.
     """
-    return sum(_record_bytes(record) for record in content.values())
+    return sum(record_bytes(record) for record in content.values())
 
 
-def _record_bytes(record: Any) -> int:
+def record_bytes(record: Any) -> int:
+    """Return the size of one record and all that belongs to it, in bytes."""
     if isinstance(record, ArrayRecord):
         keys = sum(_json_bytes(key) + SHA_BYTES + 6 for key in record)  # {"key": "...", "key": "..."}
         own = _with_header("ArrayRecord", len(record), max(2, keys))
