@@ -64,6 +64,10 @@ def build_source(config: RunConfig) -> "InMemorySource":
         from eafl_flower.data.unsw_nb15 import load_unsw_nb15
 
         return load_unsw_nb15(**shared)
+    if data.name == "iot-devices":
+        from eafl_flower.data.iot_devices import load_iot_devices
+
+        return load_iot_devices(**shared)
     from eafl_flower.data.digits import load_digits
 
     return load_digits(dirichlet_alpha=data.dirichlet_alpha, **counts)

@@ -34,7 +34,7 @@ from eafl_flower.config.settings import (
 class DataSettings:
     """Who holds which rows."""
 
-    name: Literal["idm", "ngsim-us101", "geolife", "ton-weather", "unsw-nb15", "digits"] = "idm"
+    name: Literal["idm", "ngsim-us101", "geolife", "ton-weather", "unsw-nb15", "iot-devices", "digits"] = "idm"
     dir: str = ""  # empty: the environment variable EAFL_DATA_DIR
     clients: Count = 60  # the unseen ones included; 0: as many as the data set has, or 20
     unseen: Annotated[int, Range(-1)] = 12  # -1: a fifth of the clients

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from eafl_flower.data.partition import UNSEEN_TRAIN_SHARE
 from eafl_flower.errors import ConfigError
 
 Partition = Literal["dirichlet", "contiguous"]
@@ -119,6 +120,7 @@ def paired_partition(
     *,
     partition: Partition,
     clients: int,
+    unseen: int,
     alpha: float,
     rng: np.random.Generator,
     min_train: int,
@@ -127,7 +129,7 @@ def paired_partition(
     """Share training rows and held out rows, so that a client owns the same part of each class on both sides.
 
     Within a class the rows keep the order of the file, and a client owns one stretch of them: in a
-    recording, a time of its own.
+    recording, a time of its own. The last ``unseen`` clients train on as many rows as are a quarter of their own.
 
     Parameters
     ----------
@@ -135,13 +137,15 @@ def paired_partition(
         Class of each row, ``(n,)`` and ``(m,)``, in the order of the file.
     partition, clients, alpha
         As in ``partition_rows``.
+    unseen
+        How many of the clients never train with the others.
     min_train, min_test
         Fewest rows a client may have on each side.
 
     Returns
     -------
     tuple
-        Training rows and held out rows of each client, ascending.
+        Training rows and held out rows of each client, ascending; an unseen client's training rows in random order.
 
     Raises
     ------
@@ -159,7 +163,11 @@ def paired_partition(
             train = _stretches(train_labels, shares)
         test = _stretches(test_labels, shares)
         if min(map(len, train)) >= min_train and min(map(len, test)) >= min_test:
-            return tuple(zip(train, test, strict=True))
+            fewer = [
+                rows if client < clients - unseen else _quarter(rows, len(rows) + len(test[client]), rng)
+                for client, rows in enumerate(train)
+            ]
+            return tuple(zip(fewer, test, strict=True))
     wanted = f"{min_train} of {len(train_labels)} training rows or {min_test} of {len(test_labels)} held out rows"
     if partition == "contiguous":
         msg = (
@@ -179,6 +187,10 @@ def _stretches(labels: NDArray[np.int64], shares: NDArray[np.number]) -> Owned:
         share = np.ones(len(share)) if share.sum() == 0 else share
         owner[members] = _dealt(np.ones(len(members), dtype=np.int64), share / share.sum())
     return _rows_of(owner, shares.shape[1])
+
+
+def _quarter(rows: NDArray[np.int64], of: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    return rng.permutation(rows)[: max(round(of * UNSEEN_TRAIN_SHARE), 1)]
 
 
 def _dealt(size: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ from eafl_flower.types import Array, Rows
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scaler:
-    r"""Column-wise :math:`z = (x - \mu) / \sigma`, cut to :math:`\pm` ``limit``.
+    r"""Column-wise :math:`z = (x - \mu) / \sigma`, cut to :math:`\pm` ``limit``; 0 where :math:`\sigma` is 0.
 
     The cut keeps a value that no training row came near (a flag seen once in a thousand rows, a
     transfer a thousand times longer) from deciding a small network's output alone.
@@ -25,16 +25,19 @@ class Scaler:
 
     @classmethod
     def fit(cls, rows: Array) -> Self:
-        """Fit on rows ``(n, d)``; a constant column keeps the scale 1."""
+        """Fit on rows ``(n, d)``; a constant column gets the scale 0, for nothing can be learnt from it."""
         spread = rows.std(axis=0, dtype=np.float64)
         mean = rows.mean(axis=0, dtype=np.float64)
         # Rounding gives a constant column a spread of some 1e-16 of its value, which is no spread.
         constant = spread <= 1e-9 * np.maximum(np.abs(mean), 1.0)
-        return cls(mean=mean, scale=np.where(constant, 1.0, spread))
+        return cls(mean=mean, scale=np.where(constant, 0.0, spread))
 
     def apply(self, rows: Array) -> NDArray[np.float32]:
         """Return scaled rows ``(n, d)`` as float32."""
-        return np.clip((rows - self.mean) / self.scale, -self.limit, self.limit).astype(np.float32)
+        varies = self.scale > 0
+        scores = (rows - self.mean) / np.where(varies, self.scale, 1.0)
+        # What was constant in training would reach weights that never learnt to deal with it.
+        return np.where(varies, np.clip(scores, -self.limit, self.limit), 0.0).astype(np.float32)
 
 
 def scaled_rows(parts: Sequence[Part], num_seen: int) -> tuple[tuple[Rows, ...], Scaler]:

@@ -21,7 +21,7 @@ from eafl_flower import rng as randomness
 from eafl_flower.data.files import DataFile, find, read_columns
 from eafl_flower.data.labels import class_index
 from eafl_flower.data.owners import Partition, paired_partition
-from eafl_flower.data.partition import UNSEEN_TRAIN_SHARE, Part, client_counts, last_share_of_runs
+from eafl_flower.data.partition import Part, client_counts, last_share_of_runs
 from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 
@@ -74,24 +74,22 @@ def load_ton_weather(
     x = table[list(FEATURE_NAMES)].to_numpy(dtype=np.float64)
     held_out = last_share_of_runs(y, share=TEST_SHARE)
     before, after = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    rng = randomness.generator(seed, "data", "ton-weather")
     owned = paired_partition(
         y[before],
         y[after],
         partition=partition,
         clients=clients,
+        unseen=unseen,
         alpha=dirichlet_alpha,
-        rng=rng,
+        rng=randomness.generator(seed, "data", "ton-weather"),
         min_train=MIN_TRAIN,
         min_test=MIN_TEST,
     )
-    num_seen = clients - unseen
     parts = []
-    for client, (train, test) in enumerate(owned):
-        if client >= num_seen:
-            train = rng.permutation(train)[: round((len(train) + len(test)) * UNSEEN_TRAIN_SHARE)]
+    for train, test in owned:
         train, test = before[train], after[test]
         parts.append(Part(x_train=x[train], y_train=y[train], x_test=x[test], y_test=y[test]))
+    num_seen = clients - unseen
     scaled, scaler = scaled_rows(parts, num_seen)
     return InMemorySource(
         name="ton-weather",

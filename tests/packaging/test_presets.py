@@ -11,7 +11,7 @@ from eafl_flower.config.files import read_toml
 
 CHECKOUT = Path(__file__).parents[2]
 PRESETS = sorted((CHECKOUT / "strategies").glob("*.toml"))
-RECORDED = ["geolife", "ngsim", "ton-weather", "unsw"]
+RECORDED = ["geolife", "iot-devices", "ngsim", "ton-weather", "unsw"]
 EXPECTED = ["async-v2x", "emam", "emam-paper", "fedasync", "fedavg", "fedbuff", "sync-batch", *RECORDED]
 
 
