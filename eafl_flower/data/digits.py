@@ -10,12 +10,14 @@ import numpy as np
 from eafl_flower import rng as randomness
 from eafl_flower.data.owners import dirichlet_partition
 from eafl_flower.data.partition import client_counts, unseen_part
+from eafl_flower.data.scaling import Scaler
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import ConfigError
 from eafl_flower.types import Rows
 
 NUM_TEST = 360
 MIN_ROWS = 2
+LARGEST_PIXEL = 16.0
 
 
 def load_digits(*, clients: int = 100, unseen: int = 0, dirichlet_alpha: float = 0.3, seed: int = 1) -> InMemorySource:
@@ -42,7 +44,8 @@ def load_digits(*, clients: int = 100, unseen: int = 0, dirichlet_alpha: float =
         msg = "data.name = 'digits' needs scikit-learn: pip install scikit-learn"
         raise ConfigError(msg) from error
     images, digits = datasets.load_digits(return_X_y=True)
-    x = (images / 16.0).astype(np.float32)
+    scaler = Scaler(mean=np.zeros(images.shape[1]), scale=np.full(images.shape[1], LARGEST_PIXEL))
+    x = scaler.apply(images)
     y = digits.astype(np.int64)
 
     rng = randomness.generator(seed, "data", "digits")
@@ -65,4 +68,5 @@ def load_digits(*, clients: int = 100, unseen: int = 0, dirichlet_alpha: float =
         feature_names=tuple(f"pixel_{row}_{column}" for row in range(8) for column in range(8)),
         num_seen=num_seen,
         parts=tuple(parts),
+        scaler=scaler,
     )

@@ -14,9 +14,11 @@ in the training file, and most of those are not in the test file: the scaler mak
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
@@ -94,9 +96,9 @@ def load_iot_devices(
         )
         raise DataError(msg)
     path = find(TRAIN_FILE, data_dir)
-    features = tuple(name for name in read_header(path) if name != LABEL)
-    x, y = _read(path, features)
-    x_test, y_test = _read(find(TEST_FILE, data_dir), features)
+    names = tuple(name for name in read_header(path) if name != LABEL)
+    x, y = _read(path, names)
+    x_test, y_test = _read(find(TEST_FILE, data_dir), names)
     scored = y_test != CLASS_NAMES.index(NOT_SCORED)
     x_test, y_test = x_test[scored], y_test[scored]
 
@@ -122,14 +124,20 @@ def load_iot_devices(
     return InMemorySource(
         name="iot-devices",
         class_names=CLASS_NAMES,
-        feature_names=features,
+        feature_names=names,
         num_seen=clients - unseen,
         parts=scaled,
         scaler=scaler,
     )
 
 
-def _read(path: Path, features: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    table = read_columns(path, numeric=features, text=(LABEL,), published=PUBLISHED)
+def features(table: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
+    """Return the features of sessions before scaling, ``(n, d)``, from the columns of the same names."""
+    values: NDArray[np.float64] = table[list(names)].to_numpy(dtype=np.float64)
+    return np.log1p(np.maximum(values, 0.0))
+
+
+def _read(path: Path, names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    table = read_columns(path, numeric=names, text=(LABEL,), published=PUBLISHED)
     y = class_index(table[LABEL].to_numpy(dtype=object), CLASS_NAMES, path=path, column=LABEL)
-    return np.log1p(np.maximum(table[list(features)].to_numpy(dtype=np.float64), 0.0)), y
+    return features(table, names), y

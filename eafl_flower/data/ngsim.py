@@ -42,6 +42,8 @@ WRONG_FEET_M = 0.3084
 
 _METRIC = ("v_Vel(m)", "Space_Headway(m)")
 _FEET = ("v_Vel", "Space_Headway")
+# Columns of a table that can be read: one of these sets.
+SPELLINGS = tuple(("Vehicle_ID", "Global_Time", *names) for names in (_METRIC, _FEET))
 _LOCATION = "us-101"
 _FRAME_MS = 1000 // car_following.FRAMES_PER_S
 _GAP_ROWS = car_following.GAP_FRAMES // car_following.FRAMES_PER_S
@@ -59,7 +61,7 @@ class Track:
 
 def is_ngsim(header: Sequence[str]) -> bool:
     """Whether a table with these columns can be read by ``read_tracks``."""
-    return {"Vehicle_ID", "Global_Time"} <= set(header) and (set(_METRIC) <= set(header) or set(_FEET) <= set(header))
+    return any(set(columns) <= set(header) for columns in SPELLINGS)
 
 
 def read_tracks(path: Path) -> list[Track]:

@@ -1,0 +1,123 @@
+"""Recordings of a vehicle, a user or a network as features, made by the code that made the training rows.
+
+Nothing is held out here and nothing is left out but rows of which the past is unknown: the first seconds of a drive.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eafl_flower.data import car_following, geolife, iot_devices, ngsim, trips, unsw_nb15
+from eafl_flower.data.files import read_columns, read_header
+from eafl_flower.data.partition import content_groups
+from eafl_flower.data.times import unix_seconds
+from eafl_flower.errors import DataError
+
+DRIVE = ("speed_m_s", "headway_m")
+
+# The features (n, d) before scaling and the rows of the file, counted from 0, that they are of (n,).
+Found = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A data set's own kind of file.
+
+    Parameters
+    ----------
+    columns
+        What such a file must have, one of several sets; with none it has columns called as the features.
+    read
+        Makes features of a file; told their names, for those that depend on the training rows.
+    alone
+        Whether some features are called as columns of the recording but hold something else, a logarithm for example:
+        then a file of features could be taken for one of the other kind, and is refused.
+    words
+        Class of each word of a label column, if there are more words than classes.
+    """
+
+    columns: tuple[tuple[str, ...], ...] = ()
+    read: Callable[[Path, tuple[str, ...]], Found]
+    alone: bool = False
+    words: Mapping[str, int] | None = None
+
+    def is_one(self, header: Sequence[str], feature_names: Sequence[str]) -> bool:
+        """Whether a file with these columns is such a recording."""
+        return any(set(columns) <= set(header) for columns in self.columns or (feature_names,))
+
+
+def _ngsim(path: Path, feature_names: tuple[str, ...]) -> Found:
+    """Classify every frame of each vehicle that has 3 s of past."""
+    return _frames(path, ngsim.read_tracks(path) if ngsim.is_ngsim(read_header(path)) else [_drive(path)])
+
+
+def _idm(path: Path, feature_names: tuple[str, ...]) -> Found:
+    return _frames(path, [_drive(path)])
+
+
+def _drive(path: Path) -> ngsim.Track:
+    """Read what a vehicle's own sensors tell ten times a second: the whole file is one drive."""
+    table = read_columns(path, numeric=DRIVE)
+    speed_m_s, headway_m = (table[name].to_numpy() for name in DRIVE)
+    return ngsim.Track(vehicle=0, rows=np.arange(len(table)), speed_m_s=speed_m_s, headway_m=headway_m)
+
+
+def _frames(path: Path, tracks: Sequence[ngsim.Track]) -> Found:
+    tracks = [track for track in tracks if len(track.rows) > car_following.PAST_FRAMES]
+    if not tracks:
+        msg = f"{path}: no vehicle is recorded for more than 3 s at 10 Hz without a gap, and a row looks 3 s back"
+        raise DataError(msg)
+    frames = [np.arange(car_following.PAST_FRAMES, len(track.rows)) for track in tracks]
+    x = [car_following.features(t.speed_m_s, t.headway_m, f) for t, f in zip(tracks, frames, strict=True)]
+    rows = np.concatenate([track.rows[f] for track, f in zip(tracks, frames, strict=True)])
+    order = np.argsort(rows, kind="stable")
+    return np.concatenate(x)[order], rows[order]
+
+
+def _unsw_nb15(path: Path, feature_names: tuple[str, ...]) -> Found:
+    table = read_columns(path, numeric=unsw_nb15.NUMERIC, text=("proto", "service", "state"))
+    x = unsw_nb15.features(table, unsw_nb15.protocols_of(feature_names))
+    return x, np.arange(len(x))
+
+
+def _iot_devices(path: Path, feature_names: tuple[str, ...]) -> Found:
+    table = read_columns(path, numeric=feature_names)
+    return iot_devices.features(table, feature_names), np.arange(len(table))
+
+
+def _geolife(path: Path, feature_names: tuple[str, ...]) -> Found:
+    """Classify each window of 30 points of a trip; its row is that of the last point."""
+    trip_columns = [name for name in ("user", "trajectory", "segment") if name in read_header(path)]
+    table = read_columns(path, numeric=("latitude", "longitude"), text=("date_time", *trip_columns))
+    time_s = unix_seconds(table["date_time"].to_numpy(dtype=object), path=path, column="date_time")
+    trip = content_groups([table[name].to_numpy() for name in trip_columns] or [np.zeros(len(table))])
+    order = np.lexsort((time_s, trip))
+    first = trips.window_starts(trip[order], time_s[order])
+    if len(first) == 0:
+        limits = trips.THRESHOLDS
+        msg = (
+            f"{path}: no trip has {limits.window_points} consecutive points in {limits.shortest_s:.0f} to "
+            f"{limits.longest_s:.0f} s, which is what a row looks at"
+        )
+        raise DataError(msg)
+    points = order[first[:, None] + np.arange(trips.THRESHOLDS.window_points)]  # (windows, points)
+    latitude, longitude = table["latitude"].to_numpy(), table["longitude"].to_numpy()
+    return trips.motion_features(latitude[points], longitude[points], time_s[points]), points[:, -1]
+
+
+# A data set that is not here is read as its features: they are the columns of its files.
+RECORDINGS: Mapping[str, Recording] = {
+    "idm": Recording(columns=(DRIVE,), read=_idm),
+    "ngsim-us101": Recording(columns=(DRIVE, *ngsim.SPELLINGS), read=_ngsim),
+    "unsw-nb15": Recording(
+        columns=((*unsw_nb15.NUMERIC, "proto", "service", "state"),),
+        read=_unsw_nb15,
+        alone=True,
+        words=unsw_nb15.CATEGORIES,
+    ),
+    "iot-devices": Recording(read=_iot_devices, alone=True),
+    "geolife": Recording(columns=(("latitude", "longitude", "date_time"),), read=_geolife, words=geolife.MODES),
+}
