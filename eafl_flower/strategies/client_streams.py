@@ -105,9 +105,9 @@ class ClientStreams:
                 self._has_warned = True
                 log(
                     WARNING,
-                    "more than %d clients: those unheard of for longest are sent whole arrays again (client %d is the "
-                    "first); remembered_clients = %d would remember more, %d bytes each",
-                    *(self.most, forgotten, 2 * self.most, 2 * sum(a.nbytes for a in stream.arrays)),
+                    "more than %d clients: those unheard of for longest are sent whole arrays again, first client %d; "
+                    "remembered_clients sets how many are remembered, at %d bytes each",
+                    *(self.most, forgotten, 2 * sum(a.nbytes for a in stream.arrays)),
                 )
 
     def forget(self, client: int) -> None:
