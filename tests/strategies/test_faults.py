@@ -9,14 +9,14 @@ from flwr.clientapp import ClientApp
 from toy_federation import arrays_of_run, initial, run_toy, same_for_all, step_of, toy_app
 
 from eafl_flower.clients import numpy_client_app
-from eafl_flower.codecs import Float32Codec, Int8Codec
+from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.results.invariants import check_events
 from eafl_flower.rng import generator
 from eafl_flower.strategies import EMAM, AsyncEMAM
 
-CODECS = [None, Float32Codec(), Int8Codec(block_size=4)]
+CODECS = [None, Float32Codec(), Int8Codec(block_size=4), LQGCMCodec(tuples=2, downlink_tuples=2)]
 
 
 def only(client, result):

@@ -11,7 +11,7 @@ from toy_federation import Recorder, network, run_toy, toy_app
 
 from eafl_flower.aggregation.reference import FedBuff
 from eafl_flower.build import build_client_app, build_source
-from eafl_flower.codecs import Int8Codec
+from eafl_flower.codecs import Int8Codec, LQGCMCodec
 from eafl_flower.config import RunConfig
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import CheckpointError
@@ -22,6 +22,7 @@ from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy, StopRu
 from eafl_flower.strategies.snapshot import Snapshot
 
 CODEC = Int8Codec(block_size=4)
+DIFFERENCES = LQGCMCodec(tuples=2, downlink_tuples=1)
 
 
 class Killed(BaseException):
@@ -47,7 +48,7 @@ def everything(tmp_path, **options):
 
 
 def go(tmp_path, merges, recorder, **options):
-    app = toy_app(codec=CODEC, train=sometimes_broken, state_dir=tmp_path / "state")
+    app = toy_app(codec=options.get("codec", CODEC), train=sometimes_broken, state_dir=tmp_path / "state")
     return run_toy(6, merges, app=app, recorder=recorder, **everything(tmp_path, **options))[0]
 
 
@@ -59,15 +60,21 @@ METHODS = {
         "concurrency": 5,
     },
     "plain arrays": {"codec": None},
+    "differences": {"codec": DIFFERENCES},
+    "differences, few remembered": {"codec": DIFFERENCES, "remembered_clients": 1},
+    "differences with a barrier": {"codec": DIFFERENCES, "strategy": EMAM, "concurrency": 3},
 }
+
+
+FAST = ("asynchronous", "barrier", "differences", "differences, few remembered")
 
 
 @pytest.mark.parametrize(
     ("method", "num_random"),
-    [("asynchronous", 0), ("barrier", 0), *(pytest.param(m, 12, marks=pytest.mark.slow) for m in METHODS)],
+    [*((m, 0) for m in FAST), *(pytest.param(m, 12, marks=pytest.mark.slow) for m in METHODS)],
 )
 def test_a_run_killed_at_any_event_and_resumed_equals_one_that_was_not(tmp_path, method, num_random):
-    options, merges = METHODS[method], 60 if method in ("asynchronous", "plain arrays") else 22
+    options, merges = METHODS[method], 22 if "barrier" in method or method == "buffered" else 60
     undisturbed = Recorder()
     expected = go(tmp_path / "undisturbed", merges, undisturbed, **options)
     kinds = {e["event"] for e in undisturbed.events}
@@ -200,8 +207,9 @@ PRIVATE = {
 }
 
 
-def test_private_heads_churn_and_int8_survive_a_kill(tmp_path):
-    config = RunConfig.from_flat(PRIVATE)
+@pytest.mark.parametrize("codec", ["int8", "lqgcm"])
+def test_private_heads_churn_and_the_codecs_memory_survive_a_kill(tmp_path, codec):
+    config = RunConfig.from_flat({**PRIVATE, "codec.name": codec})
 
     def go(folder, recorder, **options):
         grid = InlineGrid(build_client_app(config, folder / "state"), build_source(config).num_clients)
@@ -219,13 +227,45 @@ def test_private_heads_churn_and_int8_survive_a_kill(tmp_path):
     assert run.client_scores == expected.client_scores  # of the private heads, too
 
 
-def test_a_resumed_run_without_the_clients_states_says_so(tmp_path):
+@pytest.mark.parametrize("codec", [CODEC, DIFFERENCES], ids=str)
+def test_a_resumed_run_without_the_clients_states_says_so(tmp_path, codec):
     recorder = Recorder(stop_at=60, error=Killed)
     with pytest.raises(Killed):
-        go(tmp_path, 60, recorder)
-    app = toy_app(codec=CODEC, train=sometimes_broken)  # no folder: their states died with them
-    run, _ = run_toy(6, 60, app=app, recorder=recorder, resume=True, **everything(tmp_path))
+        go(tmp_path, 60, recorder, codec=codec)
+    app = toy_app(codec=codec, train=sometimes_broken)  # no folder: their states died with them
+    run, _ = run_toy(6, 60, app=app, recorder=recorder, resume=True, **everything(tmp_path, codec=codec))
     assert run.tally.states_lost > 0
+    assert run.version == 60
+
+
+def test_what_is_sent_again_after_a_resume_is_the_very_same_message(tmp_path):
+    """Payload, what it builds on and what is acknowledged, of each job that was open."""
+
+    class Grid(InlineGrid):
+        def __init__(self, *args):
+            super().__init__(*args)
+            self.sent = {}
+
+        def push_messages(self, messages):
+            for message in messages:
+                terms, record = dict(message.content.get("eafl", {})), message.content.get("eafl.arrays")
+                if message.metadata.message_type == "train":
+                    del terms["durable"]  # grows with each checkpoint
+                    self.sent.setdefault((terms["client"], terms["counter"]), []).append((terms, dict(record)))
+            return super().push_messages(messages)
+
+    app = toy_app(codec=DIFFERENCES, state_dir=tmp_path / "state")
+    options = everything(tmp_path, codec=DIFFERENCES)
+    grids = Grid(app, 6), Grid(app, 6)
+    recorder = Recorder(stop_at=60, error=Killed)
+    with pytest.raises(Killed):
+        run_toy(merges=60, grid=grids[0], recorder=recorder, **options)
+    run_toy(merges=60, grid=grids[1], recorder=recorder, resume=True, **options)
+    both = grids[0].sent.keys() & grids[1].sent.keys()
+    assert len(both) >= 4
+    assert any("onto" in grids[0].sent[job][0][1] for job in both)
+    for job in both:
+        assert grids[1].sent[job] == grids[0].sent[job]
 
 
 @pytest.mark.parametrize(
