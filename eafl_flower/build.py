@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable, Mod
@@ -68,6 +69,11 @@ def build_source(config: RunConfig) -> "InMemorySource":
         from eafl_flower.data.iot_devices import load_iot_devices
 
         return load_iot_devices(**shared)
+    if data.name == "csv":
+        from eafl_flower.data.user_csv import load_csv
+
+        shared |= {"label": data.label_column, "client": data.client_column, "time": data.time_column}
+        return load_csv(data.csv, features=data.features, **shared)
     from eafl_flower.data.digits import load_digits
 
     return load_digits(dirichlet_alpha=data.dirichlet_alpha, **counts)
@@ -97,10 +103,20 @@ def build_task(config: RunConfig, source: DataSource) -> Task:
         "device": task.device,
     }
     if task.name == "fractal":
+        from eafl_flower.heads.prior import FeatureRanges
         from eafl_flower.heads.size import parse_sizes
         from eafl_flower.tasks.fractal import FractalTask
 
-        return FractalTask(**training, head_sizes=parse_sizes(task.head_sizes))
+        def ranges() -> FeatureRanges | None:
+            rows = [source.partition(client).x_train for client in range(source.num_seen)]
+            return FeatureRanges.of(np.concatenate(rows)) if rows else None
+
+        return FractalTask(
+            **training,
+            head_sizes=parse_sizes(task.head_sizes),
+            prune_threshold=task.prune_threshold,
+            ranges=ranges,
+        )
     from eafl_flower.tasks.tabular import TabularTask
 
     return TabularTask(**training, hidden=task.hidden)

@@ -6,7 +6,7 @@ Nothing heavy is imported before a command needs it, so that ``eafl --help`` ans
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from enum import StrEnum
 from pathlib import Path
@@ -62,6 +62,13 @@ Beside = Annotated[
         "--baselines", help="What stands beside the accuracies (all if nothing is given).", show_default=False
     ),
 ]
+Csv = Annotated[Path | None, typer.Option("--csv", help="A CSV file of your own, plain or .gz.", show_default=False)]
+Label = Annotated[str, typer.Option("--label", help="Its column with the class.", show_default=False)]
+Client = Annotated[str, typer.Option("--client", help="Its column that says whose a row is.", show_default=False)]
+Time = Annotated[str, typer.Option("--time", help="Its column with the time.", show_default=False)]
+Features = Annotated[
+    str, typer.Option("--features", metavar="A,B,...", help="Its features.", show_default="all columns of numbers")
+]
 
 
 @app.command()
@@ -79,12 +86,18 @@ def run(
         str | None, typer.Option(help="Ray cluster to use, instead of this machine.", show_default=False)
     ] = None,
     baselines: Beside = None,
+    csv: Csv = None,
+    label: Label = "",
+    client: Client = "",
+    time: Time = "",
+    features: Features = "",
     directory: Annotated[Path | None, typer.Option(hidden=True)] = None,
     debug: Debug = False,
 ) -> None:
     """Run one experiment.
 
-    PRESET is the name of a preset or the path of a TOML file; --config changes it, then --set.
+    PRESET is the name of a preset or the path of a TOML file; --config changes it, then --set. With --csv its data
+    are a file of your own, with all clients that the file has (or 20 that share the rows), a fifth of them unseen.
     """
     from eafl_flower.results.run_directory import RunDirectory
 
@@ -96,7 +109,16 @@ def run(
     else:
         if baselines is None and not _anything_given(ctx):
             baselines = Baselines.ALL
-        config = _config(preset, configs, settings, engine=engine, seed=seed, out=out, baselines=baselines)
+        config = _config(
+            preset,
+            configs,
+            settings,
+            engine=engine,
+            seed=seed,
+            out=out,
+            baselines=baselines,
+            own=_own_data(csv, label=label, client=client, time=time, features=features),
+        )
         if directory is not None:
             run_dir = RunDirectory.create_at(directory)
         else:
@@ -400,17 +422,36 @@ def _config(
     seed: int | None,
     out: Path | None,
     baselines: Baselines | None,
+    own: Mapping[str, str | int] | None = None,
 ) -> "RunConfig":
     from eafl_flower.config import RunConfig, parse_overrides
     from eafl_flower.config.files import read_toml
 
     config = RunConfig.from_toml(preset)
+    own = dict(own or {})
     for path in configs or ():
         flat, source = read_toml(path)
         config = config.replace(flat, source=source)
+        own = {key: value for key, value in own.items() if key not in flat}
     options = {"engine.name": engine, "results.dir": out, "results.baselines": baselines}
-    flat = parse_overrides(settings or ()) | {key: str(value) for key, value in options.items() if value is not None}
+    flat = (
+        own | parse_overrides(settings or ()) | {key: str(value) for key, value in options.items() if value is not None}
+    )
     return config.replace(flat | ({} if seed is None else {"seed": seed}), source="the command line")
+
+
+def _own_data(csv: Path | None, *, label: str, client: str, time: str, features: str) -> dict[str, str | int]:
+    columns = {
+        "data.label-column": label,
+        "data.client-column": client,
+        "data.time-column": time,
+        "data.features": features,
+    }
+    given: dict[str, str | int] = {key: value for key, value in columns.items() if value}
+    if csv is None:
+        return given
+    # Workers may run in another folder.
+    return {"data.name": "csv", "data.csv": str(csv.absolute()), "data.clients": 0, "data.unseen": -1, **given}
 
 
 def _stored_config(run_dir: "RunDirectory") -> "RunConfig":
@@ -426,6 +467,7 @@ def _anything_given(ctx: typer.Context) -> bool:
 def _refuse_beside_resume(ctx: typer.Context) -> None:
     for name, flag in (
         ("preset", "PRESET"), ("settings", "--set"), ("configs", "--config"), ("seed", "--seed"), ("out", "--out"),
+        ("csv", "--csv"), ("label", "--label"), ("client", "--client"), ("time", "--time"), ("features", "--features"),
     ):  # fmt: skip
         if is_given(ctx, name):
             msg = f"{flag} does not go with --resume: a run goes on with the settings it was started with"

@@ -18,7 +18,7 @@ class Clash:
 
 def clashes(values: Mapping[str, Any]) -> list[Clash]:
     """Return every contradiction between the settings in ``values``, a complete mapping from key to value."""
-    return [clash for rule in (_name, _clients, _strategy, _task, _stop, _simulation) for clash in rule(values)]
+    return [clash for rule in (_name, _clients, _csv, _strategy, _task, _stop, _simulation) for clash in rule(values)]
 
 
 def _name(values: Mapping[str, Any]) -> list[Clash]:
@@ -38,6 +38,18 @@ def _clients(values: Mapping[str, Any]) -> list[Clash]:
         if unseen < clients < unseen + values[key]:
             text = f"expected at most the {clients - unseen} clients that train (data.clients - data.unseen)"
             found.append(Clash((key, "data.clients", "data.unseen"), text))
+    return found
+
+
+def _csv(values: Mapping[str, Any]) -> list[Clash]:
+    needed, optional = ("data.csv", "data.label-column"), ("data.client-column", "data.time-column", "data.features")
+    if values["data.name"] != "csv":
+        given = [key for key in (*needed, *optional) if values[key]]
+        return [Clash((key, "data.name"), 'belongs to data.name = "csv"') for key in given]
+    found = [Clash((key, "data.name"), 'data.name = "csv" needs it') for key in needed if not values[key]]
+    named = [values[key] for key in ("data.label-column", *optional[:2]) if values[key]] + list(values["data.features"])
+    if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
+        found.append(Clash(("data.features", "data.label-column"), f"{', '.join(twice)} is named for two uses"))
     return found
 
 

@@ -34,13 +34,18 @@ from eafl_flower.config.settings import (
 class DataSettings:
     """Who holds which rows."""
 
-    name: Literal["idm", "ngsim-us101", "geolife", "ton-weather", "unsw-nb15", "iot-devices", "digits"] = "idm"
+    name: Literal["idm", "ngsim-us101", "geolife", "ton-weather", "unsw-nb15", "iot-devices", "digits", "csv"] = "idm"
     dir: str = ""  # empty: the environment variable EAFL_DATA_DIR
     clients: Count = 60  # the unseen ones included; 0: as many as the data set has, or 20
     unseen: Annotated[int, Range(-1)] = 12  # -1: a fifth of the clients
     rows_per_client: Annotated[int, Range(16)] = 64  # of the generated traffic only
     partition: Literal["dirichlet", "contiguous"] = "dirichlet"  # of data sets without clients of their own
     dirichlet_alpha: Positive = 0.3
+    csv: str = ""  # of data.name = "csv": the file, here or in the data folder
+    label_column: str = ""
+    client_column: str = ""  # empty: clients share the rows
+    time_column: str = ""  # its last quarter is held out; empty: a random quarter
+    features: tuple[str, ...] = ()  # empty: every column of numbers that is left
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,7 @@ class TaskSettings:
     name: Literal["tabular", "softmax", "fractal"] = "tabular"
     hidden: tuple[CountFromOne, ...] = (32, 32)  # of "tabular"
     head_sizes: str = ""  # of "fractal": depth x width, as in "1x16,3x24", to the clients in turn; empty: by their data
+    prune_threshold: Share = 0.0  # of "fractal": least variation of a subtree of a private head; 0: nothing is pruned
     head: Literal["private", "federated"] = "private"
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: Positive = 0.1

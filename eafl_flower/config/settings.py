@@ -1,7 +1,7 @@
 """One setting: its key, its type with the allowed range, and how it is read and written.
 
 A setting is a field of a frozen dataclass, and the field's annotation says everything: ``int``, ``float``,
-``bool``, ``str``, a ``Literal`` of strings, a tuple of numbers (written ``"4,8,16"``), each with an optional
+``bool``, ``str``, a ``Literal`` of strings, a tuple of numbers or texts (written ``"4,8,16"``), each with an optional
 ``Range`` in ``Annotated``.
 """
 
@@ -66,8 +66,9 @@ class Setting:
             return f"{', '.join(others)} or {last}" if others else last
         one = {bool: "true or false", int: "an integer", float: "a number", str: "text"}[self.kind]
         many = {int: "integers", float: "numbers"}.get(self.kind, one)
+        example = "a,b" if self.kind is str else "4,8,16"
         return f"{many if self.is_list else one}{f' {self.range}' if self.range else ''}" + (
-            ' separated by commas, as in "4,8,16"' if self.is_list else ""
+            f' separated by commas, as in "{example}"' if self.is_list else ""
         )
 
     def read(self, value: object) -> Any:
@@ -106,12 +107,14 @@ class Setting:
     def write(self, value: Any) -> Value:
         """Return the value of the field as TOML and Flower's run configuration hold it."""
         if self.is_list:
-            return ",".join(str(number).removesuffix(".0") for number in value)
+            return ",".join(v if isinstance(v, str) else str(v).removesuffix(".0") for v in value)
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         return value  # type: ignore[no-any-return]  # a scalar of a checked tree
 
-    def _number(self, text: str) -> int | float:
+    def _number(self, text: str) -> int | float | str:
+        if self.kind is str:
+            return text
         try:
             number: int | float = self.kind(text)
         except ValueError as error:

@@ -121,6 +121,31 @@ def read_text(path: Path) -> pd.DataFrame:
     return _read(path, columns=header, kinds=dict.fromkeys(header, "str"))
 
 
+def read_table(path: Path, *, text: Sequence[str], others: Sequence[str]) -> pd.DataFrame:
+    """Read columns of a file that we do not know, strings without surrounding blanks.
+
+    Parameters
+    ----------
+    path
+        The file, CSV, plain or gzip.
+    text, others
+        Columns to read as strings, and as what they hold: numbers if every cell is one, else strings.
+
+    Raises
+    ------
+    DataError
+        If the file is empty, truncated or not CSV, or has no rows.
+    """
+    table = _read(path, columns=[*text, *others], kinds=dict.fromkeys(text, "str"))
+    if len(table) == 0:
+        msg = f"{path} has a header but no rows"
+        raise DataError(msg)
+    for name in table.columns:
+        if table[name].dtype.kind not in "iufb":
+            table[name] = table[name].astype("str").str.strip()
+    return table
+
+
 def _read(
     path: Path,
     *,

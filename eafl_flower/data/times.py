@@ -28,3 +28,30 @@ def unix_seconds(texts: Array, *, path: object, column: str, form: str = DATE_TI
         )
         raise DataError(msg)
     return times.to_numpy().astype("datetime64[s]").astype(np.int64)
+
+
+def sortable_times(cells: Array, *, path: object, column: str) -> NDArray[np.float64]:
+    """Return times of any unit as numbers, ``(n,)``: numbers as they are, dates in ISO 8601 as seconds since 1970.
+
+    Raises
+    ------
+    DataError
+        If a cell is neither, or numbers and dates are mixed; names the line.
+    """
+    numbers = pd.to_numeric(pd.Series(cells, dtype="str"), errors="coerce").to_numpy(dtype=np.float64)
+    if np.isfinite(numbers).all():
+        return numbers
+    dates = pd.to_datetime(pd.Series(cells, dtype="str"), format="ISO8601", utc=True, errors="coerce")
+    bad = np.flatnonzero(dates.isna().to_numpy())
+    if len(bad):
+        if np.isfinite(numbers).sum() > len(numbers) - len(bad):
+            bad = np.flatnonzero(~np.isfinite(numbers))
+        shown = repr(str(cells[bad[0]])) if str(cells[bad[0]]) else "an empty cell"
+        # The header is line 1 of the file.
+        msg = (
+            f"{path}, line {bad[0] + 2}, column {column}: expected a number or a time as in 2008-05-21 14:30:00, "
+            f"found {shown}"
+        )
+        raise DataError(msg)
+    seconds: NDArray[np.float64] = dates.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6
+    return seconds

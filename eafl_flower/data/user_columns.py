@@ -1,0 +1,134 @@
+"""Columns of a CSV file of one's own as features: what is refused, and how texts become numbers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from eafl_flower.data.files import listed, read_header
+from eafl_flower.errors import DataError
+from eafl_flower.types import Array
+
+MAX_WORDS = 200
+COMMON_WORDS = 20
+OTHER = "other"
+# Numbers that programs write where they know nothing.
+_SIGNS = (-99, -777, -999, -9999, -99999, 999, 9999, 9999.99, 99999, 999999, 2147483647, -2147483648)
+# Such a number is taken for a sign if it is this many times the others' range away from them.
+_FAR = 5.0
+_LEAVE_OUT = "leave out the row or the column (name the others as features)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Names of a file's columns; an empty ``client`` or ``time``: none, empty ``features``: all numbers left."""
+
+    label: str
+    client: str = ""
+    time: str = ""
+    features: tuple[str, ...] = ()
+
+
+def candidates(path: Path, columns: Columns) -> tuple[str, ...]:
+    """Return the names of the columns that may be features: those named, or all that have no other use.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or has two uses.
+    """
+    header = read_header(path)
+    special = [name for name in (columns.label, columns.client, columns.time) if name]
+    named = [*special, *columns.features]
+    if missing := [name for name in named if name not in header]:
+        msg = f"{path} has no column {', '.join(missing)}: found {listed(header)}"
+        raise DataError(msg)
+    if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
+        msg = f"{path}: column {', '.join(twice)} is named for two uses; features, label, client and time must differ"
+        raise DataError(msg)
+    return columns.features or tuple(name for name in header if name not in special)
+
+
+def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> dict[str, Array]:
+    """Return the columns of a table by name, numbers and, if ``texts``, words, ``(n,)`` each; else words are left out.
+
+    Raises
+    ------
+    DataError
+        If a cell is empty, not a number among numbers, or a sign for "unknown"; if a text has too many values; if
+        nothing is left.
+    """
+    found: dict[str, Array] = {}
+    for name in map(str, table.columns):
+        column = table[name]
+        if column.dtype.kind in "iufb":
+            found[name] = column.to_numpy(dtype=np.float64)
+            _refuse_signs(path, name, found[name])
+            continue
+        cells = column.to_numpy(dtype=object).astype(str)
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+        if np.isfinite(numbers).mean() > 0.5:
+            _refuse_cell(path, name, cells, numbers)
+        if texts:
+            found[name] = _words(path, name, cells)
+    if not found:
+        msg = f"{path} has no column of numbers beside label, client and time; name columns of text as features"
+        raise DataError(msg)
+    return found
+
+
+def one_hot(features: dict[str, Array], training: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return the names and columns ``(n, d)`` of features, texts as one column for each of their common values.
+
+    The values are the commonest of the training rows, at most 20; one more column is for the others.
+    """
+    names: list[str] = []
+    columns: list[NDArray[np.float64]] = []
+    for name, values in features.items():
+        if values.dtype.kind == "f":
+            names.append(name)
+            columns.append(values)
+            continue
+        found, count = np.unique(values[training], return_counts=True)
+        common = found[np.lexsort((found, -count))[:COMMON_WORDS]]
+        names.extend(f"{name}={word}" for word in (*common, OTHER))
+        columns.extend((values == word).astype(np.float64) for word in common)
+        columns.append((~np.isin(values, common)).astype(np.float64))
+    return tuple(names), np.stack(columns, axis=1)
+
+
+def _words(path: Path, name: str, words: Array) -> Array:
+    if (different := len(np.unique(words))) > MAX_WORDS:
+        msg = (
+            f"{path}, column {name}: {different:,} different texts, at most {MAX_WORDS} can be a feature; leave it out "
+            "or turn it into numbers"
+        )
+        raise DataError(msg)
+    return words
+
+
+def _refuse_cell(path: Path, name: str, cells: Array, numbers: NDArray[np.float64]) -> None:
+    bad = int(np.flatnonzero(~np.isfinite(numbers))[0])
+    shown = repr(str(cells[bad])) if str(cells[bad]) else "an empty cell"
+    # The header is line 1 of the file.
+    msg = f"{path}, line {bad + 2}, column {name}: expected a number, found {shown}; fill it, or {_LEAVE_OUT}"
+    raise DataError(msg)
+
+
+def _refuse_signs(path: Path, name: str, values: NDArray[np.float64]) -> None:
+    if not np.isfinite(values).all():
+        _refuse_cell(path, name, values.astype(str), values)
+    for sign in (float(values.min()), float(values.max())):
+        places = np.flatnonzero(values == sign)
+        rest = values[values != sign]
+        if sign not in _SIGNS or len(places) == 1 or len(rest) == 0:
+            continue
+        if np.abs(rest - sign).min() > _FAR * np.ptp(rest) > 0:
+            msg = (
+                f"{path}, line {places[0] + 2}, column {name}: {sign:.15g} stands in {len(places):,} rows, far from "
+                f"the other values ({rest.min():g} to {rest.max():g}), and seems to mean 'unknown'; write a number "
+                f"that can be compared with the others, or {_LEAVE_OUT}"
+            )
+            raise DataError(msg)
