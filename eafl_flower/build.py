@@ -25,7 +25,7 @@ from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.compression import compression_mod
 from eafl_flower.clients.durable_state import durable_state_mod
 from eafl_flower.clients.numpy_client import Workload, federated_client_fn
-from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
+from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec, PublishedLQGCMCodec, read_codebook
 from eafl_flower.config import RunConfig
 from eafl_flower.energy.model import CMOSRadioEnergy
 from eafl_flower.protocols import Aggregator, Codec, DataSource, Task
@@ -142,8 +142,13 @@ def build_codec(config: RunConfig) -> Codec[Any] | None:
         "float32": Float32Codec,
         "int8": lambda: Int8Codec(block_size=codec.block_size),
         "lqgcm": lambda: LQGCMCodec(
-            tuples=codec.tuples, downlink_tuples=codec.downlink_tuples, prediction=codec.prediction
+            tuples=codec.tuples,
+            downlink_tuples=codec.downlink_tuples,
+            prediction=codec.prediction,
+            mode=codec.mode,
+            codebook=read_codebook(codec.codebook) if codec.codebook else None,
         ),
+        "lqgcm-published": lambda: PublishedLQGCMCodec(l1_clip=codec.l1_clip),
     }
     return codecs[codec.name]()
 

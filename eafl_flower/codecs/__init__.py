@@ -3,18 +3,27 @@
 from eafl_flower.codecs.float32 import Float32Codec, Float32State
 from eafl_flower.codecs.framing import frame, layout_from_text, layout_hash, layout_to_text, unframe
 from eafl_flower.codecs.int8 import Int8Codec, Int8State
-from eafl_flower.codecs.lqgcm import LQGCMCodec, LQGCMState
+from eafl_flower.codecs.lqgcm import LQGCMCodec, LQGCMState, keyed_for
+from eafl_flower.codecs.lqgcm_codebook import Codebook, fit_codebook, read_codebook, write_codebook
+from eafl_flower.codecs.lqgcm_published import PublishedLQGCMCodec, PublishedState
 
 __all__ = [
+    "Codebook",
     "Float32Codec",
     "Float32State",
     "Int8Codec",
     "Int8State",
     "LQGCMCodec",
     "LQGCMState",
+    "PublishedLQGCMCodec",
+    "PublishedState",
+    "fit_codebook",
     "frame",
+    "keyed_for",
     "layout_from_text",
     "layout_hash",
     "layout_to_text",
+    "read_codebook",
     "unframe",
+    "write_codebook",
 ]

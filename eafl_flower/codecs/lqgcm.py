@@ -15,19 +15,23 @@ its source.
 """
 
 import math
+import zlib
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eafl_flower.codecs.framing import layout_hash
 from eafl_flower.codecs.literal import check_fit
-from eafl_flower.codecs.lqgcm_frame import MAX_GAIN, MAX_TUPLES, Header, pack, unpack
-from eafl_flower.codecs.lqgcm_pursuit import pursue, scale_for
-from eafl_flower.codecs.lqgcm_tuples import BLOCK, PICKED, Tuples, signs_and_positions, words_of
+from eafl_flower.codecs.lqgcm_codebook import Codebook
+from eafl_flower.codecs.lqgcm_dither import Dithered, session_key
+from eafl_flower.codecs.lqgcm_frame import MAX_GAIN, MAX_TUPLES, MODES, Header, pack, unpack
+from eafl_flower.codecs.lqgcm_pursuit import SignSparse
+from eafl_flower.codecs.lqgcm_shapes import Shapes
+from eafl_flower.codecs.lqgcm_tuples import BLOCK, PICKED, Atoms, Tuples, Vector
 from eafl_flower.codecs.pooling import Pool, pool_of
 from eafl_flower.errors import CodecError, ConfigError
+from eafl_flower.protocols import Codec
 from eafl_flower.types import Arrays, Encoded, Layout
 
 TUPLE_BITS: Final = 88
@@ -36,8 +40,6 @@ DOWNLINK_TUPLES_PER_BLOCK: Final = 11.0
 
 _MOST_PER_BLOCK: Final = -(-BLOCK // PICKED)  # so many name each value once
 _LARGEST: Final = np.finfo(np.float32).max
-
-Vector = NDArray[np.float32]
 
 
 def _nothing() -> Vector:
@@ -70,7 +72,8 @@ class LQGCMCodec:
 
     * it is ``pending_counter``: the pending reconstruction becomes the history;
     * it is ``reference``: the pending payload was lost, the history stays;
-    * neither: the receiver forgot this stream, or knows another one; the history is dropped (reset).
+    * neither: the receiver forgot this stream, or knows another one; the history is dropped (reset), as is one
+      that is damaged.
 
     A payload with counter 0 stands outside of any stream: it is coded without a prediction and remembered by
     nobody. A receiver refuses a payload that predicts from a reconstruction it does not hold.
@@ -90,17 +93,28 @@ class LQGCMCodec:
         Whether to remember and predict.
     downlink_tuples
         Tuples of a payload of ``downlink``; 0: 11 a block, 12 % of a float32 model.
+    mode
+        What tuples stand for: "sign" (``lqgcm_pursuit``), "rvq" or "literal" (``lqgcm_shapes``, with a
+        codebook) or "dithered" (``lqgcm_dither``, with a key from ``keyed``). The way down is "sign" always.
+    codebook
+        Of the modes that need one.
+    session_key, client
+        Of the dithered mode; set by ``keyed``.
 
     Raises
     ------
     ConfigError
-        If a number is out of range.
+        If a number is out of range, or the codebook is not one for the mode.
     """
 
     tuples: int = 0
     tuples_per_block: float = 0.2
     prediction: bool = True
     downlink_tuples: int = 0
+    mode: Literal["sign", "rvq", "literal", "dithered"] = "sign"
+    codebook: Codebook | None = None
+    session_key: bytes = field(default=b"", repr=False)
+    client: int = 0
 
     def __post_init__(self) -> None:
         for name in ("tuples", "downlink_tuples"):
@@ -110,11 +124,25 @@ class LQGCMCodec:
         if not 0 < self.tuples_per_block < math.inf:
             msg = f"tuples_per_block = {self.tuples_per_block}: expected a positive number"
             raise ConfigError(msg)
+        if self.mode not in MODES:
+            msg = f'codec.mode = "{self.mode}": expected one of {", ".join(MODES)}'
+            raise ConfigError(msg)
+        if (self.mode if self.mode in ("rvq", "literal") else None) != (self.codebook and self.codebook.mode):
+            has = f'one for "{self.codebook.mode}"' if self.codebook else "none"
+            msg = f'codec.codebook: got {has} with codec.mode = "{self.mode}"; only "rvq" and "literal" have theirs'
+            raise ConfigError(msg)
 
     @property
     def downlink(self) -> "LQGCMCodec":
         """The codec of the way down: of the difference between the server's arrays and the client's."""
         return LQGCMCodec(tuples=self.downlink_tuples, tuples_per_block=DOWNLINK_TUPLES_PER_BLOCK, prediction=False)
+
+    def keyed(self, session_key: bytes, client: int) -> "LQGCMCodec":
+        """Return the codec of one client's uploads, with the secret that both sides share in the dithered mode.
+
+        Both sides must call it, see ``keyed_for``; other modes do not use the key.
+        """
+        return replace(self, session_key=session_key, client=client)
 
     def init(self, layout: Layout) -> LQGCMState:
         """Return the state of a stream of arrays with this layout.
@@ -139,13 +167,12 @@ class LQGCMCodec:
         Raises
         ------
         CodecError
-            If they do not fit the layout, are not finite, or the history belongs to another layout.
+            If they do not fit the layout or are not finite.
         """
         pool = pool_of(state.layout, BLOCK)
         check_fit(arrays, state.layout)
         values = pool.gather(arrays)
-        peak = _peak(values)
-        if not math.isfinite(peak):
+        if not math.isfinite(_peak(values)):
             raise pool.refusal(arrays)
         remembers = self.prediction and state.counter > 0
         if remembers:
@@ -153,25 +180,19 @@ class LQGCMCodec:
         history = state.history if remembers else _nothing()
         predictor_gain = _predictor_gain(values[: pool.num_values], history)
         predicted = _predicted(history, predictor_gain, pool)
-        residual = values
-        if history.size:
-            with np.errstate(over="ignore"):
-                residual = np.clip(values - predicted, -_LARGEST, _LARGEST)
-            peak = _peak(residual)
-        scale = scale_for(peak) if peak else 1.0
-        tuples = pursue(
-            residual if history.size else values.copy(),
-            num_values=pool.num_values,
-            num_tuples=self.num_tuples(state.layout),
-            scale=scale,
-        )
-        decoded = _add(predicted, tuples, scale)
+        with np.errstate(over="ignore"):
+            residual = np.clip(values - predicted, -_LARGEST, _LARGEST)
+        peak, atoms = _peak(residual), self._atoms(state.counter)
+        scale = atoms.scale_for(peak) if peak else 1.0
+        budget = self.num_tuples(state.layout)
+        tuples = atoms.pursue(residual, num_values=pool.num_values, num_tuples=budget, scale=scale)
+        decoded = _add(predicted, tuples, atoms, scale)
         payload = pack(
             Header(
-                mode=0,
+                mode=MODES.index(self.mode),
                 reference=state.reference if remembers else 0,
                 counter=state.counter,
-                layout_hash=layout_hash(state.layout),
+                layout_hash=self._hash(state.layout),
                 scale=scale,
                 predictor_gain=predictor_gain,
             ),
@@ -194,8 +215,8 @@ class LQGCMCodec:
         pool = pool_of(state.layout, BLOCK)
         header, tuples, literals = unpack(
             payload,
-            mode=0,
-            layout_hash=layout_hash(state.layout),
+            mode=MODES.index(self.mode),
+            layout_hash=self._hash(state.layout),
             max_tuples=_most_tuples(pool.num_blocks),
             literal_bytes=pool.literal_bytes,
         )
@@ -207,11 +228,31 @@ class LQGCMCodec:
             )
             raise CodecError(msg)
         history = state.history if header.reference else _nothing()
-        decoded = _add(_predicted(history, header.predictor_gain, pool), tuples, header.scale)
+        atoms = self._atoms(header.counter)
+        decoded = _add(_predicted(history, header.predictor_gain, pool), tuples, atoms, header.scale)
         arrays = pool.scatter(decoded, literals, 0)
         if self.prediction and header.counter:
             state = replace(state, history=decoded[: pool.num_values].copy(), reference=header.counter)
         return arrays, replace(state, counter=header.counter)
+
+    def _atoms(self, counter: int) -> Atoms:
+        if self.mode == "dithered":
+            return Dithered(self.session_key, self.client, counter)
+        return Shapes(self.codebook) if self.codebook else SignSparse()
+
+    def _hash(self, layout: Layout) -> int:
+        return zlib.crc32(self.codebook.sha256.encode(), layout_hash(layout)) if self.codebook else layout_hash(layout)
+
+
+def keyed_for(codec: Codec[Any], *, seed: int, client: int) -> Codec[Any]:
+    """Return ``codec`` for the uploads of one client: with the key of a simulation if it needs one.
+
+    The key is a function of the run's seed and the client, which both sides know from the terms of a job. A
+    deployment that wants a secret calls ``LQGCMCodec.keyed`` with 32 random bytes of its own.
+    """
+    if isinstance(codec, LQGCMCodec) and codec.mode == "dithered" and not codec.session_key:
+        return codec.keyed(session_key(seed, client), client)
+    return codec
 
 
 def _most_tuples(num_blocks: int) -> int:
@@ -219,18 +260,15 @@ def _most_tuples(num_blocks: int) -> int:
 
 
 def _settled(state: LQGCMState, pool: Pool) -> LQGCMState:
-    """Return the state in which the history is what the receiver holds."""
+    """Return the state whose history is what the receiver holds; none if that is not here, or damaged."""
     if state.acknowledged == state.pending_counter > 0:
         state = replace(state, history=state.pending, reference=state.pending_counter)
-    elif state.acknowledged != state.reference:
-        state = replace(state, history=_nothing(), reference=0)
-    if state.history.size != (pool.num_values if state.reference else 0) or state.reference > state.counter:
-        msg = (
-            f"the state of payload {state.counter} holds {state.history.size} values of payload {state.reference}, "
-            f"its layout has {pool.num_values}"
-        )
-        raise CodecError(msg)
-    return state
+    usable = (
+        state.acknowledged == state.reference < state.counter
+        and state.history.size == (pool.num_values if state.reference else 0)
+        and bool(np.isfinite(state.history).all())
+    )
+    return state if usable else replace(state, history=_nothing(), reference=0)
 
 
 def _predictor_gain(values: Vector, history: Vector) -> float:
@@ -254,20 +292,17 @@ def _predicted(history: Vector, gain: float, pool: Pool) -> Vector:
     return predicted
 
 
-def _add(predicted: Vector, tuples: Tuples, scale: float) -> Vector:
-    """Add tuples to the prediction, in place, one after the other; what overflows stays at the largest float32."""
-    positions, negative = signs_and_positions(words_of(tuples))
+def _add(predicted: Vector, tuples: Tuples, atoms: Atoms, scale: float) -> Vector:
+    """Add tuples to the prediction, in place; what overflows stays at the largest float32."""
     if tuples.size and int(tuples["block"].max()) * BLOCK >= predicted.size:
         msg = f"a tuple of the payload names block {tuples['block'].max()} of {predicted.size // BLOCK}"
         raise CodecError(msg)
-    with np.errstate(over="ignore"):
-        amounts = (tuples["gain"].astype(np.float64) * scale).astype(np.float32)
-    if not (np.isfinite(amounts).all() and (amounts > 0).all()):
-        msg = "the gain of a tuple of the payload is not a positive float32"
+    gains = tuples["gain"].astype(np.float64)
+    if not ((gains > 0) & (gains < np.inf)).all():
+        msg = "the gain of a tuple of the payload is not a positive number"
         raise CodecError(msg)
-    places = tuples["block"][:, None].astype(np.int64) * BLOCK + positions
     with np.errstate(over="ignore"):
-        np.add.at(predicted, places, np.where(negative, -amounts[:, None], amounts[:, None]))
+        atoms.add(predicted, tuples, gains * scale)
     return np.clip(predicted, -_LARGEST, _LARGEST, out=predicted)
 
 

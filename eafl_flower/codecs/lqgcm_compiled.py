@@ -38,7 +38,7 @@ def _search(row: Array, width: int, best: Array) -> float:
 _compiled_search: Any = numba.njit(inline="always")(_search)
 
 
-def _pursuit(
+def _loop(
     residual: Array,
     num_values: int,
     scale: float,
@@ -93,8 +93,8 @@ def _table(dtype: Any, ndim: int) -> Any:
     return numba.types.Array(numba.from_dtype(np.dtype(dtype)), ndim, "C")
 
 
-pursuit = compile_loop(
-    _pursuit,
+loop = compile_loop(
+    _loop,
     (
         _table(np.float32, 2),
         numba.int64,

@@ -20,64 +20,86 @@ Mallat and Zhang, "Matching pursuits with time-frequency dictionaries", IEEE Tra
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.codecs.lqgcm_tuples import BLOCK, PICKED, Tuples, make_tuples, sign_words
+from eafl_flower.codecs.lqgcm_tuples import (
+    BLOCK,
+    PICKED,
+    Tuples,
+    Vector,
+    make_tuples,
+    positions_and_signs,
+    sign_words,
+    words_of,
+)
+from eafl_flower.errors import CodecError
 
-Pursuit = Callable[..., int]
+Loop = Callable[..., int]
 
-MAX_GAIN = 32752.0  # the largest float16 below 2**15: times any scale still a float32
+MAX_GAIN: Final = 32752.0  # in units of the scale: the largest float16 below 2**15
 
 
 def scale_for(peak: float) -> float:
-    """Return the power of two in which gains up to ``peak`` lie in the upper half of float16's range."""
+    """Return the power of two in which gains up to ``peak`` lie in the upper half of float16's range.
+
+    Any gain in this unit is a float32 if ``peak`` is one.
+    """
     return math.ldexp(1.0, max(math.frexp(peak)[1] - 15, -149))  # 2**-149 is the smallest float32
 
 
-def pursue(
-    residual: NDArray[np.float32], *, num_values: int, num_tuples: int, scale: float, step: Pursuit | None = None
-) -> Tuples:
-    """Return at most ``num_tuples`` sign-sparse tuples that code ``residual``; fewer if nothing is left of it.
+@dataclass(frozen=True)
+class SignSparse:
+    """Five positions with signs; see ``Atoms`` for the methods.
 
-    Parameters
-    ----------
-    residual
-        `(num_blocks * 256,)`, finite; what the tuples leave out of it is written back.
-    num_values
-        How many of them count; the rest is padding and zero.
-    num_tuples
-        The budget.
-    scale
-        Unit of the gains, from ``scale_for``.
-    step
-        The loop: compiled where numba is installed, else the numpy form, which gives the same tuples.
+    ``loop`` makes the tuples: by default compiled where numba is installed, else the numpy form, which gives
+    the same ones.
     """
-    blocks = np.empty(num_tuples, np.uint32)
-    positions = np.empty((num_tuples, PICKED), np.int64)
-    negative = np.empty((num_tuples, PICKED), np.bool_)
-    gains = np.empty(num_tuples, np.float64)
-    count = 0
-    if num_values and num_tuples:
-        run = step or compiled_pursuit() or numpy_pursuit
-        count = run(residual.reshape(-1, BLOCK), num_values, scale, blocks, positions, negative, gains)
-    return make_tuples(blocks[:count], sign_words(positions[:count], negative[:count]), gains[:count])
+
+    loop: Loop | None = None
+
+    def scale_for(self, peak: float) -> float:
+        """Return the unit; a gain is a mean of magnitudes."""
+        return scale_for(peak)
+
+    def pursue(self, residual: Vector, *, num_values: int, num_tuples: int, scale: float) -> Tuples:
+        """Choose tuples greedily, fewer than ``num_tuples`` if nothing is left to code."""
+        blocks = np.empty(num_tuples, np.uint32)
+        positions = np.empty((num_tuples, PICKED), np.int64)
+        negative = np.empty((num_tuples, PICKED), np.bool_)
+        gains = np.empty(num_tuples, np.float64)
+        count = 0
+        if num_values and num_tuples:
+            loop = self.loop or compiled_loop() or numpy_loop
+            count = loop(residual.reshape(-1, BLOCK), num_values, scale, blocks, positions, negative, gains)
+        return make_tuples(blocks[:count], sign_words(positions[:count], negative[:count]), gains[:count])
+
+    def add(self, vector: Vector, tuples: Tuples, amounts: NDArray[np.float64]) -> None:
+        """Add values one after the other, in the order of the tuples."""
+        positions, negative = positions_and_signs(words_of(tuples))
+        if not (amounts <= np.finfo(np.float32).max).all():
+            msg = f"a tuple of the payload has gain {amounts.max()}, beyond the range of float32"
+            raise CodecError(msg)
+        places = tuples["block"][:, None].astype(np.int64) * BLOCK + positions
+        signed = np.where(negative, -amounts[:, None], amounts[:, None]).astype(np.float32)
+        np.add.at(vector, places.reshape(-1), signed.reshape(-1))
 
 
 @cache
-def compiled_pursuit() -> Pursuit | None:
+def compiled_loop() -> Loop | None:
     """Return the compiled loop, None where numba is not installed."""
     try:
-        from eafl_flower.codecs.lqgcm_compiled import pursuit
+        from eafl_flower.codecs.lqgcm_compiled import loop
     except ImportError:
         return None
-    return pursuit
+    return loop
 
 
-def numpy_pursuit(
+def numpy_loop(
     residual: NDArray[np.float32],
     num_values: int,
     scale: float,

@@ -18,7 +18,7 @@ class Clash:
 
 def clashes(values: Mapping[str, Any]) -> list[Clash]:
     """Return every contradiction between the settings in ``values``, a complete mapping from key to value."""
-    return [clash for rule in (_name, _clients, _csv, _strategy, _task, _stop, _simulation) for clash in rule(values)]
+    return [clash for rule in (_name, _clients, _csv, _strategy, _task, _codec, _stop, _simulation) for clash in rule(values)]
 
 
 def _name(values: Mapping[str, Any]) -> list[Clash]:
@@ -89,6 +89,14 @@ def _task(values: Mapping[str, Any]) -> list[Clash]:
         if len(sizes) > 1 and values["task.head"] == "federated":
             found.append(Clash(("task.head-sizes", "task.head"), "a federated head has one size for all clients"))
     return found
+
+
+def _codec(values: Mapping[str, Any]) -> list[Clash]:
+    mode, codebook = values["codec.mode"], values["codec.codebook"]
+    if values["codec.name"] != "lqgcm" or (mode in ("rvq", "literal")) == bool(codebook):
+        return []
+    text = f'codec.mode = "{mode}" has none' if codebook else f'codec.mode = "{mode}" needs the file of one'
+    return [Clash(("codec.codebook", "codec.mode"), text)]
 
 
 def _stop(values: Mapping[str, Any]) -> list[Clash]:

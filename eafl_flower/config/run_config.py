@@ -97,11 +97,14 @@ class StrategySettings:
 class CodecSettings:
     """How arrays become payloads."""
 
-    name: Literal["none", "float32", "int8", "lqgcm"] = "int8"
+    name: Literal["none", "float32", "int8", "lqgcm", "lqgcm-published"] = "int8"
     block_size: Annotated[int, Range(1, 65535)] = 256  # values that share a scale, of int8
     tuples: Annotated[int, Range(0, 65535)] = 0  # of lqgcm, an upload; 0: a fifth of the blocks of 256, at least 18
     downlink_tuples: Annotated[int, Range(0, 65535)] = 0  # 0: 11 a block
     prediction: bool = True  # of lqgcm: from the client's last upload
+    mode: Literal["sign", "rvq", "literal", "dithered"] = "sign"  # of lqgcm's tuples
+    codebook: str = ""  # file of the modes rvq and literal
+    l1_clip: NotNegative = 0.0  # of lqgcm-published, whose source has 1; 0: none
     remembered_clients: Count = 0  # whom differences are sent to; 0: as many as fit into 256 MiB
 
 
