@@ -91,8 +91,8 @@ def read_windows(path: Path) -> Windows:
     latitude, longitude = table["latitude"].to_numpy(), table["longitude"].to_numpy()
     segment = table["segment"].to_numpy().astype(np.int64)
 
-    on_globe = np.flatnonzero((np.abs(latitude) <= 90) & (np.abs(longitude) <= 180))
-    order = on_globe[np.lexsort((time_s[on_globe], segment[on_globe], user[on_globe]))]
+    kept = np.flatnonzero(on_globe(latitude, longitude))
+    order = kept[np.lexsort((time_s[kept], segment[kept], user[kept]))]
     user, segment, mode, time_s = user[order], segment[order], mode[order], time_s[order]
     latitude, longitude = latitude[order], longitude[order]
     shared = _of_an_earlier_user(user, time_s, latitude, longitude)
@@ -117,6 +117,11 @@ def read_windows(path: Path) -> Windows:
         x=motion_features(latitude[points], longitude[points], time_s[points]),
         y=mode[first],
     )
+
+
+def on_globe(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether points are places at all: one of the original lies at latitude 400."""
+    return (np.abs(latitude_deg) <= 90) & (np.abs(longitude_deg) <= 180)
 
 
 def load_geolife(

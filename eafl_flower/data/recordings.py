@@ -90,11 +90,14 @@ def _iot_devices(path: Path, feature_names: tuple[str, ...]) -> Found:
 
 def _geolife(path: Path, feature_names: tuple[str, ...]) -> Found:
     """Classify each window of 30 points of a trip; its row is that of the last point."""
-    trip_columns = [name for name in ("user", "trajectory", "segment") if name in read_header(path)]
+    header = read_header(path)
+    trip_columns = [name for name in ("user", "segment" if "segment" in header else "trajectory") if name in header]
     table = read_columns(path, numeric=("latitude", "longitude"), text=("date_time", *trip_columns))
     time_s = unix_seconds(table["date_time"].to_numpy(dtype=object), path=path, column="date_time")
     trip = content_groups([table[name].to_numpy() for name in trip_columns] or [np.zeros(len(table))])
+    latitude, longitude = table["latitude"].to_numpy(), table["longitude"].to_numpy()
     order = np.lexsort((time_s, trip))
+    order = order[geolife.on_globe(latitude[order], longitude[order])]
     first = trips.window_starts(trip[order], time_s[order])
     if len(first) == 0:
         limits = trips.THRESHOLDS
@@ -104,7 +107,6 @@ def _geolife(path: Path, feature_names: tuple[str, ...]) -> Found:
         )
         raise DataError(msg)
     points = order[first[:, None] + np.arange(trips.THRESHOLDS.window_points)]  # (windows, points)
-    latitude, longitude = table["latitude"].to_numpy(), table["longitude"].to_numpy()
     return trips.motion_features(latitude[points], longitude[points], time_s[points]), points[:, -1]
 
 

@@ -1,0 +1,163 @@
+import gzip
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from eafl_flower.data import car_following, geolife, iot_devices, trips
+from eafl_flower.data.digits import load_digits
+from eafl_flower.data.files import find, read_text
+from eafl_flower.data.geolife import load_geolife
+from eafl_flower.data.input_rows import read_input_rows
+from eafl_flower.data.iot_devices import load_iot_devices
+from eafl_flower.data.ngsim import FILE, load_ngsim_us101, read_tracks
+from eafl_flower.data.unsw_nb15 import FILE as UNSW_FILE
+from eafl_flower.data.unsw_nb15 import load_unsw_nb15
+from eafl_flower.errors import DataError
+
+
+def read(path, source, **options):
+    names = {"feature_names": source.feature_names, "class_names": source.class_names}
+    return read_input_rows(path, data=source.name, **names, **options)
+
+
+def write(path, header, rows):
+    path.write_text("\n".join([",".join(header), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return path
+
+
+def assert_holds_all_rows(found, source, *, client):
+    """The rows of a client are among those of the file the source was loaded from, with their class."""
+    x = source.scaler.apply(found.x)
+    labels = {}
+    for row, label in zip(x, found.labels, strict=True):
+        labels.setdefault(row.tobytes(), set()).add(int(label))
+    part = source.partition(client)
+    for row, label in zip(np.concatenate([part.x_train, part.x_test]), [*part.y_train, *part.y_test], strict=True):
+        assert label in labels[row.tobytes()]
+
+
+class ToyTable:
+    name = "toy"
+    feature_names = ("a", "b")
+    class_names = ("no", "yes")
+
+
+def test_features_are_found_by_name_in_any_order_beside_other_columns(tmp_path):
+    path = write(tmp_path / "x.csv", ("b", "note", "y", "a"), [(1, "x", "yes", 2), (3, "", "no", 4)])
+    found = read(path, ToyTable, label="y")
+    assert found.x.tolist() == [[2, 1], [4, 3]]
+    assert (found.numbers.tolist(), found.labels.tolist()) == ([1, 2], [1, 0])
+    assert read(path, ToyTable).labels is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "has a header but no rows"),
+        ([(1, "x", "no")], r"line 2, column b: expected a number, found 'x'"),
+        ([(1, 2, "no"), (1, 2, "maybe")], r"line 3, column y: 'maybe' is none of no, yes"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_refused_with_their_place(tmp_path, rows, message):
+    with pytest.raises(DataError, match=message):
+        read(write(tmp_path / "x.csv", ("a", "b", "y"), rows), ToyTable, label="y")
+
+
+def test_a_logarithm_is_not_taken_for_what_it_is_the_logarithm_of(tmp_path):
+    class Flows(ToyTable):
+        name = "unsw-nb15"
+        feature_names = ("dur", "proto=tcp", "proto=other")
+
+    path = write(tmp_path / "x.csv", Flows.feature_names, [(1, 0, 1)])
+    with pytest.raises(DataError, match=r"has no column tcprtt, synack, .*: expected dur, tcprtt"):
+        read(path, Flows)
+
+
+def test_sessions_are_read_as_the_publisher_has_them(tmp_path):
+    class Sessions(ToyTable):
+        name = "iot-devices"
+
+    found = read(write(tmp_path / "x.csv", ("a", "b"), [(0, np.e - 1)]), Sessions)
+    np.testing.assert_allclose(found.x, [[0, 1]])
+
+
+def points(trip, start_s, step_s=2):
+    return [
+        (f"2008-05-21 14:{(start_s + step_s * i) // 60:02d}:{(start_s + step_s * i) % 60:02d}", 40, 116 + i / 1e4, trip)
+        for i in range(trips.THRESHOLDS.window_points)
+    ]
+
+
+def test_a_window_is_classified_at_its_last_point(tmp_path):
+    class Trips(ToyTable):
+        name = "geolife"
+        feature_names = trips.FEATURE_NAMES
+        class_names = geolife.CLASS_NAMES
+
+    header = ("date_time", "latitude", "longitude", "trajectory")
+    first, second = points("x", 0), points("y", 30)
+    mixed = [row for pair in zip(first, second, strict=True) for row in pair]
+    found = read(write(tmp_path / "x.csv", header, mixed), Trips)
+    assert found.numbers.tolist() == [59, 60]
+    np.testing.assert_allclose(found.x[0], found.x[1])
+    labelled = [(*row, mode) for row, mode in zip(first, ["walk"] * 29 + ["taxi"], strict=True)]
+    found = read(write(tmp_path / "x.csv", (*header, "mode"), labelled), Trips, label="mode")
+    assert found.labels.tolist() == [geolife.MODES["taxi"]]
+    with pytest.raises(DataError, match="no trip has 30 consecutive points in 20 to 600 s"):
+        read(write(tmp_path / "x.csv", header, first[:29]), Trips)
+
+
+def test_digits_have_pixels_as_the_images_have_them(tmp_path):
+    datasets = pytest.importorskip("sklearn.datasets")
+    images, digits = datasets.load_digits(return_X_y=True)
+    source = load_digits(clients=5)
+    rows = [(*image, digit) for image, digit in zip(images, digits, strict=True)]
+    found = read(write(tmp_path / "x.csv", (*source.feature_names, "digit"), rows), source, label="digit")
+    assert_holds_all_rows(found, source, client=2)
+
+
+def test_recorded_flows_become_the_rows_the_model_was_trained_on(real_data):
+    source = load_unsw_nb15(data_dir=real_data)
+    found = read(find(UNSW_FILE, real_data), source, label="attack_cat")
+    for client in (0, source.num_clients - 1):
+        assert_holds_all_rows(found, source, client=client)
+
+
+def test_recorded_sessions_become_the_rows_the_model_is_scored_on(real_data):
+    source = load_iot_devices(data_dir=real_data)
+    found = read(find(iot_devices.TEST_FILE, real_data), source, label=iot_devices.LABEL)
+    part = source.partition(0)
+    known = {row.tobytes() for row in source.scaler.apply(found.x)}
+    assert {row.tobytes() for row in part.x_test} <= known
+
+
+def test_a_recorded_drive_becomes_the_rows_the_model_was_trained_on(real_data, tmp_path):
+    source = load_ngsim_us101(data_dir=real_data, clients=40, unseen=8)
+    path = find(FILE, real_data)
+    part = source.partition(3)
+    for track in read_tracks(path):
+        frames = car_following.row_frames(len(track.rows))
+        x = source.scaler.apply(car_following.features(track.speed_m_s, track.headway_m, frames))
+        if np.array_equal(x[-len(part.x_test) :], part.x_test):
+            break
+    else:
+        pytest.fail("the file has no drive of this client")
+    own = tmp_path / "own.csv"
+    read_text(path).iloc[track.rows].to_csv(own, index=False)
+    found = read(own, source)
+    assert found.numbers.tolist() == list(range(31, len(track.rows) + 1))
+    np.testing.assert_array_equal(source.scaler.apply(found.x[frames - 30]), x)
+
+
+def test_recorded_trips_become_the_windows_the_model_was_trained_on(real_data, tmp_path):
+    path = tmp_path / "first_users.csv"
+    with gzip.open(find(geolife.FILE, real_data), "rt") as file:
+        path.write_text("".join(islice(file, 60_000)))
+    source = load_geolife(data_dir=path)
+    found = read(path, source)
+    assert len(found.numbers) == len(np.unique(found.numbers))
+    known = {row.tobytes() for row in source.scaler.apply(found.x)}
+    for client in range(source.num_clients):
+        part = source.partition(client)
+        assert {row.tobytes() for row in np.concatenate([part.x_train, part.x_test])} <= known
