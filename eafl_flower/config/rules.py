@@ -18,7 +18,8 @@ class Clash:
 
 def clashes(values: Mapping[str, Any]) -> list[Clash]:
     """Return every contradiction between the settings in ``values``, a complete mapping from key to value."""
-    return [clash for rule in (_name, _clients, _csv, _strategy, _task, _codec, _stop, _simulation) for clash in rule(values)]
+    rules = (_name, _clients, _csv, _strategy, _task, _codec, _stop, _simulation)
+    return [clash for rule in rules for clash in rule(values)]
 
 
 def _name(values: Mapping[str, Any]) -> list[Clash]:
