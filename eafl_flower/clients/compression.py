@@ -15,6 +15,7 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 from eafl_flower.aggregation.difference import difference
 from eafl_flower.codecs.differences import decode_onto, whole_codec
 from eafl_flower.codecs.framing import layout_to_text
+from eafl_flower.codecs.lqgcm import keyed_for
 from eafl_flower.engines.flower_internals import copy_record, trusted_record
 from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
@@ -140,14 +141,14 @@ def _difference(new: Arrays, base: Arrays) -> Arrays:
 
 
 def _encode(codec: Codec[Any], context: Context, terms: JobTerms, delta: Arrays) -> ConfigRecord:
-    layout = layout_of(delta)
+    layout, codec = layout_of(delta), keyed_for(codec, seed=terms.seed, client=terms.client)
     text, fresh = layout_to_text(layout), codec.init(layout)
     # a client that starts afresh has nothing to make up for
     state = _load(context, fresh, text) if terms.load else fresh
     state = replace(state, counter=terms.counter, acknowledged=terms.acknowledged)
     encoded, state = codec.encode(state, delta, generator(terms.seed, "codec", terms.client, terms.counter))
     _store(context, fresh, state, text)
-    return trusted_record(ConfigRecord, {"payload": encoded.payload, "error": float(encoded.error)})
+    return trusted_record(ConfigRecord, {"payload": encoded.payload})
 
 
 def _load(context: Context, fresh: Any, text: str) -> Any:

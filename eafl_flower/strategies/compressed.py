@@ -13,6 +13,7 @@ from flwr.serverapp.strategy import Strategy
 
 from eafl_flower.aggregation.difference import moved
 from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
+from eafl_flower.codecs.lqgcm import keyed_for
 from eafl_flower.errors import CodecError, ConfigError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.rng import generator
@@ -171,7 +172,7 @@ class Compressed(Strategy):
             terms = JobTerms(
                 run=self._run,
                 seed=self.seed,
-                client=node % (1 << 63),
+                client=_client_of(node),
                 counter=server_round,
                 load=load,
                 acknowledged=known,
@@ -230,9 +231,10 @@ class Compressed(Strategy):
             msg = f'{whose} has a record "{CODED}" without payload bytes'
             raise ProtocolError(msg)
         self.uplink_bytes += len(payload)
-        start = self.codec.init(layout_of(sent.base)) if self._streams is None else self._streams.of(node).decoder
+        codec = keyed_for(self.codec, seed=self.seed, client=_client_of(node))
+        start = codec.init(layout_of(sent.base)) if self._streams is None else self._streams.of(node).decoder
         try:
-            delta, state = self.codec.decode(start, payload)
+            delta, state = codec.decode(start, payload)
         except CodecError as error:
             msg = f"{whose} cannot be decoded: {error}"
             raise CodecError(msg) from error
@@ -261,3 +263,7 @@ class Compressed(Strategy):
             dtype = self._dtypes.setdefault(key, array.dtype)
             arrays.append(array.astype(dtype, copy=False) if np.can_cast(array.dtype, dtype, "same_kind") else array)
         return tuple(arrays)
+
+
+def _client_of(node: int) -> int:
+    return node % (1 << 63)  # Flower's records hold numbers up to there

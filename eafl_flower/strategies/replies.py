@@ -11,6 +11,7 @@ from flwr.app import Array as FlowerArray
 from flwr.app import ArrayRecord, Message, RecordDict
 
 from eafl_flower.aggregation.difference import difference
+from eafl_flower.codecs.lqgcm import keyed_for
 from eafl_flower.errors import ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec
 from eafl_flower.strategies.job import Job
@@ -81,10 +82,12 @@ class UpdateReader:
         Names and layout of the arrays of the model.
     codec
         The codec of the run, None for plain arrays.
+    seed
+        Seed of the run.
     """
 
-    def __init__(self, keys: list[str], layout: Layout, codec: Codec[Any] | None) -> None:
-        self._keys, self._codec = keys, codec
+    def __init__(self, keys: list[str], layout: Layout, codec: Codec[Any] | None, seed: int = 0) -> None:
+        self._keys, self._codec, self._seed = keys, codec, seed
         self._start = None if codec is None else codec.init(layout)
 
     def read(self, job: Job, content: RecordDict, base: Arrays, decoder: Any = None) -> Reading:
@@ -106,7 +109,8 @@ class UpdateReader:
             if not isinstance(payload, bytes):
                 msg = f'{whose} has a record "{CODED}" without payload bytes'
                 raise ProtocolError(msg)
-            delta, state = self._codec.decode(self._start if decoder is None else decoder, payload)
+            codec = keyed_for(self._codec, seed=self._seed, client=job.client)
+            delta, state = codec.decode(self._start if decoder is None else decoder, payload)
             if state.counter != job.counter:
                 msg = f"{whose} to job {job.counter} holds the payload of job {state.counter}"
                 raise ProtocolError(msg)

@@ -49,7 +49,7 @@ class FederatedRun:
         self.raw_bytes = sum(a.nbytes for a in self.initial)
         self.mail = Mailbox(plan.grid, plan.timeout_s)
         self.jobs = OpenJobs(plan, self.mail, self.keys, self.layout)
-        self.reader = UpdateReader(self.keys, self.layout, self.options.codec)
+        self.reader = UpdateReader(self.keys, self.layout, self.options.codec, self.options.seed)
         self.pending: list[Update] = []
         self.tally = Tally()
         self.result = Result(arrays=plan.initial_arrays)

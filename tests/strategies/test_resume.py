@@ -66,7 +66,7 @@ METHODS = {
 }
 
 
-FAST = ("asynchronous", "barrier", "differences", "differences, few remembered")
+FAST = ("asynchronous", "barrier", "differences")
 
 
 @pytest.mark.parametrize(
