@@ -7,7 +7,10 @@ matrix :math:`d \times d_{in}` and two vectors of a layer norm, each inner node 
 .. math:: P(d_{in}, d, D) = 2^D (d\,d_{in} + 2d) + (2^D - 1)\, 2d^2
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from eafl_flower.types import Array
 
 BACKBONE_WIDTH = 32  # inputs of every head
 BACKBONE_DEPTH = 2
@@ -53,6 +56,20 @@ class HeadSize:
             return HeadSize(self.depth - 1, self.width)
         narrower = (self.width - 1) // WIDTH_STEP * WIDTH_STEP
         return HeadSize(0, narrower) if narrower >= NARROWEST else None
+
+
+def size_of(head: Sequence[Array]) -> tuple[int, int, int]:
+    """Return depth, width and number of values of a head's arrays, as a client keeps them.
+
+    The values are the parameters and, where subtrees were pruned, their constants. The arrays are the tree, weight
+    and bias of the classifier, and the record of pruning if there is one, the only array of integers.
+    """
+    *arrays, last = head
+    if last.dtype.kind == "i":
+        depth = last.size.bit_length() - 2
+    else:
+        arrays, depth = list(head), (len(head) // 4).bit_length() - 1  # a complete tree and its classifier: 4 * 2^D + 1
+    return depth, arrays[-2].shape[1], sum(array.size for array in arrays)
 
 
 LARGEST = HeadSize(4, 32)

@@ -10,8 +10,8 @@ side in memory, concatenated already, and a level is one batched product. ``grou
 train side by side in one batched product too (the folds of a validation).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -61,6 +61,7 @@ class Trace(NamedTuple):
 class Slots(NamedTuple):
     """Children of all nodes of a level: which are computed, and where each stands among computed and constant ones."""
 
+    nodes: list[int]
     live: list[int]
     source: list[int]
 
@@ -152,6 +153,42 @@ class Fractal:
             else:
                 kept.append(array[:width].copy())
         return tuple(kept)
+
+    def prune(self, arrays: Sequence[Array], constants: Mapping[int, Array]) -> tuple["Fractal", Arrays]:
+        """Return this block with constant vectors in place of the subtrees at some nodes, and its arrays.
+
+        Parameters
+        ----------
+        arrays
+            The block's arrays.
+        constants
+            The vector ``(width,)`` for each node to be replaced; pruned nodes below it go with it.
+        """
+        given = iter(arrays)
+
+        def subtree(node: int, level: int, kept: bool) -> list[Array]:
+            if node in self.pruned:
+                found = [next(given)]
+            elif level == 0:
+                found = [next(given), next(given), next(given)]
+            else:
+                inside = kept and node not in constants
+                children = subtree(2 * node, level - 1, inside) + subtree(2 * node + 1, level - 1, inside)
+                found = [*children, next(given)]
+            if not kept:
+                return []
+            return [constants[node].astype(np.float32)] if node in constants else found
+
+        tree = subtree(1, self.depth, True)
+        gone = {*self.pruned, *constants}
+        topmost = tuple(sorted(n for n in gone if not any(n >> k in gone for k in range(1, n.bit_length()))))
+        return replace(self, pruned=topmost), (*tree, *given)
+
+    def children_outputs(self, trace: Trace) -> Iterator[tuple[list[int], Any]]:
+        """Yield, level by level, living nodes (not the root) and their outputs ``(nodes, width, rows)``."""
+        for slots, (pairs, _) in zip(self._slots, trace.merged, strict=True):
+            outputs = pairs.reshape(len(slots.nodes), self.width, -1)
+            yield [slots.nodes[i] for i in slots.live], outputs[slots.live]
 
     def pack(self, arrays: Sequence[Array], groups: int = 1) -> Array:
         """Return ``arrays`` as one flat vector, ``groups`` copies side by side."""
@@ -295,7 +332,7 @@ class Fractal:
             children = [child for node in nodes for child in (2 * node, 2 * node + 1)]
             live = [i for i, child in enumerate(children) if child not in self.pruned]
             pruned = [i for i, child in enumerate(children) if child in self.pruned]
-            found.append(Slots(live, np.argsort(live + pruned).tolist()))
+            found.append(Slots(children, live, np.argsort(live + pruned).tolist()))
             nodes = [children[i] for i in live]
         return tuple(reversed(found))
 

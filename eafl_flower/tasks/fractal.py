@@ -4,8 +4,8 @@ The backbone is a fractal block of depth 2 and width 32; the head is a fractal b
 a linear classifier. See ``models/fractal.py`` for the blocks and ``heads/`` for the sizes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,15 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.errors import ConfigError, ProtocolError
+from eafl_flower.heads.prior import FeatureRanges, entropy_bits, prior_size
+from eafl_flower.heads.pruning import (
+    WARM_UP_EPOCHS,
+    Record,
+    looked_at,
+    new_record,
+    pruned_nodes,
+    split_record,
+    variation,
+)
 from eafl_flower.heads.size import BACKBONE_DEPTH, BACKBONE_WIDTH, LARGEST, HeadSize
-from eafl_flower.models.fractal import Fractal, Views, cross_entropy
+from eafl_flower.heads.validation import smallest_sufficient
+from eafl_flower.models.fractal import Fractal
+from eafl_flower.rng import generator
 from eafl_flower.tasks.backend import DEVICES, Backend, backend_for
 from eafl_flower.tasks.checks import check_features, check_rows
+from eafl_flower.tasks.head_fit import held_out_losses
+from eafl_flower.tasks.optimizers import Optimizer
 from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.probabilities import probabilities
 from eafl_flower.tasks.tabular import HEADS, OPTIMIZERS
+from eafl_flower.tasks.two_phases import TwoPhases, columns
 from eafl_flower.types import Array, Arrays, Rows
 
+VALIDATION_PASSES = 10
+MAX_VALIDATION_ROWS = 500
 FEDERATED_SIZE = HeadSize(1, 16)
 
 
@@ -41,8 +58,14 @@ class FractalTask:
         ``"private"``: the head stays with the client; ``"federated"``: it travels too, and all clients
         have the same size.
     head_sizes
-        Sizes of the heads, given to the clients in turn. A federated head has one: the first, by default
-        ``1x16``.
+        Sizes of the heads, given to the clients in turn. Without any a private head's size follows from the
+        client's rows, and a federated head is ``1x16``.
+    prune_threshold
+        Subtrees of a private head whose output varies by less than this share of its power are replaced by
+        constants (``heads/pruning.py``); 0: none are.
+    ranges
+        Gives the bins of the entropies when they are first needed; without it they are those of each client's own
+        rows.
     optimizer
         ``"sgd"`` or ``"adamw"``; fresh in every job, one for the backbone and one for the head.
     learning_rate, weight_decay
@@ -67,11 +90,13 @@ class FractalTask:
     num_classes: int
     head: Literal["private", "federated"] = "private"
     head_sizes: tuple[HeadSize, ...] = ()
+    prune_threshold: float = 0.0
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = 0.1
     weight_decay: float = 0.0
     batch_size: int = 16
     device: Literal["cpu", "cuda", "auto"] = "cpu"
+    ranges: Callable[[], FeatureRanges | None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         wrong = [
@@ -83,6 +108,8 @@ class FractalTask:
             wrong.append("sizes must be at least 1")
         if not self.learning_rate > 0 or not self.weight_decay >= 0:
             wrong.append("expected a positive learning rate and weight decay >= 0")
+        if not 0 <= self.prune_threshold <= 1:
+            wrong.append("expected a threshold of pruning from 0 to 1")
         if self.head == "federated" and len(self.head_sizes) > 1:
             wrong.append("a federated head has one size for all clients")
         if wrong:
@@ -111,15 +138,30 @@ class FractalTask:
         return backbone + largest.cut(largest.init(rng), self._initial_head)
 
     def personalise(self, model: Arrays, rows: Rows, rng: np.random.Generator, *, client: int) -> Arrays:
-        """Return the model with the head that ``client`` starts from."""
+        """Return the model with the head that ``client`` starts from: a part of the largest one of ``init``.
+
+        Its size is the next of ``head_sizes``, or what the prior (``heads/prior.py``) and its validation
+        (``heads/validation.py``) on the frozen backbone say. Equal generators give equal heads.
+        """
         if self.head == "federated":
             return model
-        size = self.head_sizes[client % len(self.head_sizes)] if self.head_sizes else FEDERATED_SIZE
-        shared, head = model[: self.num_backbone], model[self.num_backbone :]
-        return shared + self._initial_head.cut(head, self._head_of(size))
+        check_rows(rows.x_train, rows.y_train, num_features=self.num_features, num_classes=self.num_classes)
+        shared, largest = model[: self.num_backbone], model[self.num_backbone :]
+        size = (
+            self.head_sizes[client % len(self.head_sizes)]
+            if self.head_sizes
+            else self._fitting_size(shared, largest, rows, rng)
+        )
+        record = (new_record(size.depth),) if self.prune_threshold else ()
+        return shared + self._initial_head.cut(largest, self._head_of(size)) + record
+
+    def prior_size(self, rows: Rows) -> HeadSize:
+        """Return the size that the entropy of the client's training rows suggests."""
+        ranges = self._ranges or FeatureRanges.of(rows.x_train)
+        return prior_size(float(entropy_bits(rows.x_train, ranges).mean()))
 
     def check_head(self, head: Arrays) -> None:
-        """Raise ``ProtocolError`` unless ``head`` is a private head of this task, of any size."""
+        """Raise ``ProtocolError`` unless ``head`` is a private head of this task, of any size and however pruned."""
         self._structure(head)
 
     def train(
@@ -165,21 +207,27 @@ class FractalTask:
             )
             raise ValueError(msg)
         plan = steps_per_pass(len(x), self.batch_size, epochs=epochs, steps=steps)
-        head = self._structure(arrays[self.num_backbone :])
-        backend = backend_for(self.device)
-        job = _Job(self, backend, head, arrays)
-        inputs = backend.put(np.ascontiguousarray(x.T)[None])
-        targets = backend.put(np.ascontiguousarray(np.eye(self.num_classes, dtype=np.float32)[y].T)[None])
-        loss = 0.0
+        in_phases = self.head == "private" and steps is None and not first_trained
+        backend, (_, record) = backend_for(self.device), split_record(arrays)
+        inputs = columns(backend, x)
+        if in_phases and record is not None and self.prune_threshold:
+            arrays, record = self._pruned(arrays, record, inputs, len(plan))
+        model = self._model(arrays, backend)
+        targets = columns(backend, np.eye(self.num_classes, dtype=np.float32)[y])
         if first_trained:
-            inputs = job.features(inputs)  # a frozen backbone is a fixed function of the rows
+            inputs = model.features(inputs)  # a frozen backbone is a fixed function of the rows
+        below, above = self._optimizer(), self._optimizer()
+        size, loss = self.batch_size, 0.0
         for batches in plan:
-            if first_trained or steps is not None or self.head == "federated":
-                loss = job.run_pass(inputs, targets, rng, batches, backbone=not first_trained, head=True)
+            order = rng.permutation(len(y))[: batches * size]
+            if in_phases:
+                model.train_pass(model.features(inputs), targets, order, size, head=above)
+                loss = model.train_pass(inputs, targets, rng.permutation(len(y)), size, backbone=below)
+            elif first_trained:
+                loss = model.train_pass(inputs, targets, order, size, head=above)
             else:
-                job.run_pass(job.features(inputs), targets, rng, batches, backbone=False, head=True)
-                loss = job.run_pass(inputs, targets, rng, batches, backbone=True, head=False)
-        return job.arrays(), loss
+                loss = model.train_pass(inputs, targets, order, size, together=above)
+        return model.arrays() + (() if record is None else (record,)), loss
 
     def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, float]:
         """Return mean loss and accuracy on the test rows; zeros if there are none."""
@@ -198,9 +246,7 @@ class FractalTask:
         return probabilities(self._logits(arrays, x))
 
     def _logits(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        backend = backend_for(self.device)
-        job = _Job(self, backend, self._structure(arrays[self.num_backbone :]), arrays)
-        logits: NDArray[np.float32] = backend.get(job.logits(backend.put(np.ascontiguousarray(x.T)[None])))[0].T
+        logits: NDArray[np.float32] = self._model(arrays, backend_for(self.device)).logits(x)
         return logits
 
     @cached_property
@@ -210,72 +256,72 @@ class FractalTask:
     def _head_of(self, size: HeadSize) -> Fractal:
         return Fractal(BACKBONE_WIDTH, size.width, size.depth, self.num_classes)
 
+    @cached_property
+    def _ranges(self) -> FeatureRanges | None:
+        return self.ranges() if self.ranges else None
+
+    def _fitting_size(self, shared: Arrays, largest: Arrays, rows: Rows, rng: np.random.Generator) -> HeadSize:
+        backend = backend_for(self.device)
+        used = rng.permutation(len(rows.y_train))[:MAX_VALIDATION_ROWS]
+        x, y = rows.x_train[used], rows.y_train[used]
+        features = backend.get(self._model(shared + largest, backend).features(columns(backend, x)))[0]
+        key = int(rng.integers(2**63))
+
+        def losses_of(size: HeadSize) -> NDArray[np.float64]:
+            head = self._head_of(size)
+            return held_out_losses(
+                head,
+                self._initial_head.cut(largest, head),
+                features,
+                y,
+                generator(key, "folds"),  # the same folds and batches for all sizes
+                backend=backend,
+                optimizer=OPTIMIZERS[self.optimizer](self.learning_rate, self.weight_decay),
+                passes=VALIDATION_PASSES,
+                batch_size=self.batch_size,
+            )
+
+        return smallest_sufficient(self.prior_size(rows), losses_of, len(rows.y_train))
+
     def _structure(self, head: Sequence[Array]) -> Fractal:
-        """Return the structure of a head's arrays."""
-        for depth in range(LARGEST.depth + 1):
-            if len(head) == 4 * 2**depth + 1:
-                width = head[-2].shape[-1] if head[-2].ndim else 0
-                structure = self._head_of(HeadSize(depth, width))
-                if tuple(a.shape for a in head) == structure.shapes:
-                    return structure
-        msg = f"a head of shapes {[a.shape for a in head]} is none of this task ({self.num_classes} classes)"
+        """Return the structure of a head's arrays, without the record of pruning; it follows from them alone."""
+        arrays, record = split_record(head)
+        depth = (len(arrays) // 4).bit_length() - 1 if record is None else record.size.bit_length() - 2
+        width = arrays[-2].shape[1] if len(arrays) > 2 and arrays[-2].ndim == 2 else 0
+        if 0 <= depth <= LARGEST.depth and 1 <= width <= LARGEST.width:
+            pruned = () if record is None else pruned_nodes(record)
+            structure = replace(self._head_of(HeadSize(depth, width)), pruned=pruned)
+            if tuple(a.shape for a in arrays) == structure.shapes and all(a.dtype == np.float32 for a in arrays):
+                return structure
+        msg = (
+            f"the stored head has arrays {[f'{a.dtype} {a.shape}' for a in head]}: expected a tree on "
+            f"{BACKBONE_WIDTH} features with a classifier of {self.num_classes} classes; is it of the same task?"
+        )
         raise ProtocolError(msg)
 
+    def _model(self, arrays: Arrays, backend: Backend) -> TwoPhases:
+        structure = self._structure(arrays[self.num_backbone :])
+        return TwoPhases(self.backbone, structure, split_record(arrays)[0], backend)
 
-class _Job:
-    """Backbone and head in one flat vector on a backend, with gradients and optimisers beside it."""
+    def _optimizer(self) -> Optimizer:
+        return OPTIMIZERS[self.optimizer](self.learning_rate, self.weight_decay)
 
-    def __init__(self, task: FractalTask, backend: Backend, head: Fractal, arrays: Arrays) -> None:
-        self.task, self.backend, self.head, self.backbone = task, backend, head, task.backbone
-        count = len(self.backbone.shapes)
-        flat = np.concatenate([self.backbone.pack(arrays[:count]), head.pack(arrays[count:])])
-        self.flat = backend.put(flat)
-        self.gradient = 0 * self.flat
-        first, last = self.backbone.num_parameters, self.backbone.num_parameters + head.num_parameters
-        self.spans = {(True, False): slice(0, first), (False, True): slice(first, last), (True, True): slice(0, last)}
-        self.split = first
-        self.parameters, self.gradients = self._views(self.flat), self._views(self.gradient)
-        made = OPTIMIZERS[task.optimizer]
-        self.optimizers = {part: made(task.learning_rate, task.weight_decay) for part in self.spans}
-
-    def _views(self, flat: Any) -> tuple[Views, Views]:
-        return self.backbone.views(flat[: self.split]), self.head.views(flat[self.split :])
-
-    def features(self, inputs: Any) -> Any:
-        """Return the backbone's outputs."""
-        return self.backbone.forward(self.backend.functions, self.parameters[0], inputs).outputs
-
-    def logits(self, inputs: Any) -> Any:
-        """Return the model's outputs."""
-        return self.head.forward(self.backend.functions, self.parameters[1], self.features(inputs)).outputs
-
-    def run_pass(
-        self, inputs: Any, targets: Any, rng: np.random.Generator, batches: int, *, backbone: bool, head: bool
-    ) -> float:
-        """Train backbone, head or both for so many batches of shuffled rows; return their mean loss.
-
-        ``inputs`` are the rows, or their features if the backbone does not train.
-        """
-        xp, size = self.backend.functions, self.task.batch_size
-        (below, above), (below_gradients, above_gradients) = self.parameters, self.gradients
-        span, optimizer = self.spans[backbone, head], self.optimizers[backbone, head]
-        trained, gradient = self.flat[span], self.gradient[span]
-        order = self.backend.put(rng.permutation(inputs.shape[-1])[: batches * size])
-        xs, ys = inputs[:, :, order], targets[:, :, order]
-        loss: Any = 0.0
-        for i in range(0, batches * size, size):
-            x = xs[:, :, i : i + size]
-            lower = self.backbone.forward(xp, below, x) if backbone else None
-            upper = self.head.forward(xp, above, x if lower is None else lower.outputs)
-            summed, error = cross_entropy(xp, upper.outputs, ys[:, :, i : i + size])
-            loss = loss + summed
-            error = self.head.backward(xp, above, upper, error, above_gradients if head else None, to_inputs=backbone)
-            if lower is not None:
-                self.backbone.backward(xp, below, lower, error, below_gradients, to_inputs=False)
-            optimizer.step(trained, gradient)
-        return float(loss) / len(order)
-
-    def arrays(self) -> Arrays:
-        """Return the arrays of the complete model."""
-        flat = self.backend.get(self.flat)
-        return self.backbone.unpack(flat[: self.split]) + self.head.unpack(flat[self.split :])
+    def _pruned(self, arrays: Arrays, record: Record, inputs: Any, epochs: int) -> tuple[Arrays, Record]:
+        """Return the model and its record after a look at the subtrees of its head, before ``epochs`` of training."""
+        if record[0] >= WARM_UP_EPOCHS:
+            backend = backend_for(self.device)
+            model = self._model(arrays, backend)
+            scores: dict[int, float] = {}
+            means: dict[int, Array] = {}
+            for nodes, outputs in model.head.children_outputs(model.head_trace(model.features(inputs))):
+                values = backend.get(outputs)
+                scores.update(zip(nodes, variation(values).tolist(), strict=True))
+                means.update(zip(nodes, values.mean(axis=2), strict=True))
+            record, gone = looked_at(record, scores, self.prune_threshold)
+            if gone:
+                head = arrays[self.num_backbone : -1]
+                arrays = arrays[: self.num_backbone] + model.head.prune(head, {node: means[node] for node in gone})[1]
+                arrays += (record,)
+        record = record.copy()
+        record[0] = min(int(record[0]) + epochs, np.iinfo(np.int32).max)
+        return (*arrays[:-1], record), record

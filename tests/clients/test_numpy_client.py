@@ -110,6 +110,7 @@ def test_a_seen_client_is_scored_with_its_own_head(app, workload, initial, share
     assert scores == {
         "num-examples": 12,
         "loss": loss,
+        "head-parameters": 3 * 8 + 3,
         "accuracy-before": accuracy,
         "accuracy-after": workload.task.evaluate(model, rows)[1],
     }
