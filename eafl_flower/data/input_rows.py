@@ -73,9 +73,9 @@ def read_input_rows(
 
 
 def _missing(path: Path, header: Sequence[str], feature_names: Sequence[str], recording: Recording | None) -> str:
-    kinds = [*(recording.columns if recording else ())]
-    if not (recording and recording.alone and kinds):
-        kinds.append(tuple(feature_names))
+    kinds = [*(recording.columns(feature_names) if recording else ())]
+    if not (recording and recording.alone):
+        kinds.append(feature_names)
     nearest = min(kinds, key=lambda columns: len(set(columns) - set(header)))
     missing = [name for name in nearest if name not in header]
     expected = "; or ".join(listed(columns) for columns in kinds)

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.data import car_following, geolife, iot_devices, ngsim, trips, unsw_nb15
-from eafl_flower.data.files import read_columns, read_header
+from eafl_flower.data.files import read_columns, read_header, read_table
 from eafl_flower.data.partition import content_groups
 from eafl_flower.data.times import unix_seconds
+from eafl_flower.data.user_columns import indicators, words_of
 from eafl_flower.errors import DataError
 
 DRIVE = ("speed_m_s", "headway_m")
@@ -29,24 +30,24 @@ class Recording:
     Parameters
     ----------
     columns
-        What such a file must have, one of several sets; with none it has columns called as the features.
+        Given the names of the features, the sets of columns of which such a file must have one.
     read
         Makes features of a file; told their names, for those that depend on the training rows.
     alone
-        Whether some features are called as columns of the recording but hold something else, a logarithm for example:
-        then a file of features could be taken for one of the other kind, and is refused.
+        Whether a file of features is refused. It could be taken for a recording where features are called as columns
+        of one but hold something else, a logarithm for example.
     words
         Class of each word of a label column, if there are more words than classes.
     """
 
-    columns: tuple[tuple[str, ...], ...] = ()
+    columns: Callable[[Sequence[str]], Sequence[Sequence[str]]]
     read: Callable[[Path, tuple[str, ...]], Found]
     alone: bool = False
     words: Mapping[str, int] | None = None
 
     def is_one(self, header: Sequence[str], feature_names: Sequence[str]) -> bool:
         """Whether a file with these columns is such a recording."""
-        return any(set(columns) <= set(header) for columns in self.columns or (feature_names,))
+        return any(set(columns) <= set(header) for columns in self.columns(feature_names))
 
 
 def _ngsim(path: Path, feature_names: tuple[str, ...]) -> Found:
@@ -110,16 +111,35 @@ def _geolife(path: Path, feature_names: tuple[str, ...]) -> Found:
     return trips.motion_features(latitude[points], longitude[points], time_s[points]), points[:, -1]
 
 
+def _csv(path: Path, feature_names: tuple[str, ...]) -> Found:
+    words = words_of(feature_names)
+    numbers = [name for name, known in words.items() if not known]
+    table = read_table(path, text=[name for name in words if name not in numbers], others=numbers)
+    # True and False count as numbers; whatever else is none is refused with its place.
+    strict = [name for name in numbers if table[name].dtype.kind != "b"]
+    table[strict] = read_columns(path, numeric=strict)
+    columns: list[NDArray[np.float64]] = []
+    for name, known in words.items():
+        values = table[name].to_numpy()
+        columns.extend(indicators(values.astype(str), known) if known else [values.astype(np.float64)])
+    return np.stack(columns, axis=1), np.arange(len(table))
+
+
+def _one_of(*columns: Sequence[str]) -> Callable[[Sequence[str]], Sequence[Sequence[str]]]:
+    return lambda feature_names: columns
+
+
 # A data set that is not here is read as its features: they are the columns of its files.
 RECORDINGS: Mapping[str, Recording] = {
-    "idm": Recording(columns=(DRIVE,), read=_idm),
-    "ngsim-us101": Recording(columns=(DRIVE, *ngsim.SPELLINGS), read=_ngsim),
+    "idm": Recording(columns=_one_of(DRIVE), read=_idm),
+    "ngsim-us101": Recording(columns=_one_of(DRIVE, *ngsim.SPELLINGS), read=_ngsim),
     "unsw-nb15": Recording(
-        columns=((*unsw_nb15.NUMERIC, "proto", "service", "state"),),
+        columns=_one_of((*unsw_nb15.NUMERIC, "proto", "service", "state")),
         read=_unsw_nb15,
         alone=True,
         words=unsw_nb15.CATEGORIES,
     ),
-    "iot-devices": Recording(read=_iot_devices, alone=True),
-    "geolife": Recording(columns=(("latitude", "longitude", "date_time"),), read=_geolife, words=geolife.MODES),
+    "iot-devices": Recording(columns=lambda feature_names: (feature_names,), read=_iot_devices, alone=True),
+    "geolife": Recording(columns=_one_of(("latitude", "longitude", "date_time")), read=_geolife, words=geolife.MODES),
+    "csv": Recording(columns=lambda feature_names: (tuple(words_of(feature_names)),), read=_csv, alone=True),
 }

@@ -1,5 +1,6 @@
 """Columns of a CSV file of one's own as features: what is refused, and how texts become numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,9 +95,37 @@ def one_hot(features: dict[str, Array], training: NDArray[np.int64]) -> tuple[tu
         found, count = np.unique(values[training], return_counts=True)
         common = found[np.lexsort((found, -count))[:COMMON_WORDS]]
         names.extend(f"{name}={word}" for word in (*common, OTHER))
-        columns.extend((values == word).astype(np.float64) for word in common)
-        columns.append((~np.isin(values, common)).astype(np.float64))
+        columns.extend(indicators(values, list(common)))
     return tuple(names), np.stack(columns, axis=1)
+
+
+def indicators(values: Array, common: Sequence[str]) -> list[NDArray[np.float64]]:
+    """Return a column of zeros and ones for each common word, and one for the others."""
+    return [
+        *((values == word).astype(np.float64) for word in common),
+        (~np.isin(values, list(common))).astype(np.float64),
+    ]
+
+
+def words_of(feature_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the columns of a file behind features made by ``one_hot``: a text's common words, nothing for numbers.
+
+    Examples
+    --------
+    >>> words_of(["speed", "road=city", "road=rural", "road=other"])
+    {'speed': (), 'road': ('city', 'rural')}
+    """
+    left, found = list(feature_names), dict[str, tuple[str, ...]]()
+    while left:
+        name = left.pop()
+        words: list[str] = []
+        if name.endswith(f"={OTHER}"):  # the last column of a text
+            column = name.removesuffix(f"={OTHER}")
+            while left and left[-1].startswith(f"{column}="):
+                words.append(left.pop().removeprefix(f"{column}="))
+            name = column
+        found[name] = tuple(reversed(words))
+    return dict(reversed(found.items()))
 
 
 def _words(path: Path, name: str, words: Array) -> Array:

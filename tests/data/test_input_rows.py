@@ -1,10 +1,11 @@
+import doctest
 import gzip
 from itertools import islice
 
 import numpy as np
 import pytest
 
-from eafl_flower.data import car_following, geolife, iot_devices, trips
+from eafl_flower.data import car_following, geolife, iot_devices, trips, user_columns
 from eafl_flower.data.digits import load_digits
 from eafl_flower.data.files import find, read_text
 from eafl_flower.data.geolife import load_geolife
@@ -13,7 +14,9 @@ from eafl_flower.data.iot_devices import load_iot_devices
 from eafl_flower.data.ngsim import FILE, load_ngsim_us101, read_tracks
 from eafl_flower.data.unsw_nb15 import FILE as UNSW_FILE
 from eafl_flower.data.unsw_nb15 import load_unsw_nb15
+from eafl_flower.data.user_csv import load_csv
 from eafl_flower.errors import DataError
+from eafl_flower.rng import generator
 
 
 def read(path, source, **options):
@@ -80,6 +83,28 @@ def test_sessions_are_read_as_the_publisher_has_them(tmp_path):
 
     found = read(write(tmp_path / "x.csv", ("a", "b"), [(0, np.e - 1)]), Sessions)
     np.testing.assert_allclose(found.x, [[0, 1]])
+
+
+def test_a_table_of_ones_own_is_read_as_it_was_for_training(tmp_path):
+    rng = generator(1, "table")
+    values = (rng.normal(size=200), rng.choice(["city", "rural", "sea", "other"], 200), rng.random(200) < 0.5)
+    rows = [(*row, "ab"[i % 2]) for i, row in enumerate(zip(*values, strict=True))]
+    path = write(tmp_path / "x.csv", ("speed", "road", "wet", "y"), rows)
+    source = load_csv(path, label="y", features=("speed", "road", "wet"), clients=4, unseen=1)
+    assert_holds_all_rows(read(path, source, label="y"), source, client=1)
+    sparse = write(tmp_path / "z.csv", ("wet", "road", "speed"), [("True", "moon", 1), ("False", "sea", "fast")])
+    with pytest.raises(DataError, match="line 3, column speed: expected a number, found 'fast'"):
+        read(sparse, source)
+    found = read(write(sparse, ("wet", "road", "speed"), [(1, "moon", 2)]), source)
+    by_name = dict(zip(source.feature_names, found.x[0], strict=True))
+    assert (by_name["speed"], by_name["wet"], by_name["road=sea"]) == (2, 1, 0)
+    assert found.x[0].sum() == 4  # and one of the others
+    with pytest.raises(DataError, match="has no column road, wet: expected speed, road, wet"):
+        read(write(tmp_path / "w.csv", ("speed",), [(1,)]), source)
+
+
+def test_the_examples_are_true():
+    assert doctest.testmod(user_columns).failed == 0
 
 
 def points(trip, start_s, step_s=2):
