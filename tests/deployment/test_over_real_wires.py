@@ -8,6 +8,8 @@ from pure_core import replay
 from safetensors.numpy import load_file
 
 from eafl_flower.config import RunConfig
+from eafl_flower.errors import CheckpointError
+from eafl_flower.prediction import predictor_of
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.types import digest
 
@@ -119,6 +121,16 @@ def test_merged_arrays_are_those_of_the_pure_core(federation, tmp_path):
         states = (state_dir(federation, node) / run.path.name / f"client-{node}").glob("state-*.safetensors")
         newest = max(event["counter"] for event in merges if event["client"] == node)
         assert newest in {int(path.stem.removeprefix("state-")) for path in states}
+    assert_heads_are_on_their_nodes_alone(federation, run)
+
+
+def assert_heads_are_on_their_nodes_alone(federation, run):
+    shared = len(run.model())
+    first, second = (predictor_of(run, node, state_dir=state_dir(federation, node)).model[shared:] for node in range(2))
+    assert digest(first) != digest(second)
+    for folder in (None, state_dir(federation, 1)):
+        with pytest.raises(CheckpointError, match=r"no head of client 0: there is no .*client-0"):
+            predictor_of(run, 0, state_dir=folder)
 
 
 def test_nodes_come_in_by_tls_and_with_a_registered_key_only(federation):
