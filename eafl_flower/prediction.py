@@ -184,7 +184,7 @@ def _head(description: ModelDescription, client: int, folder: Path) -> Arrays:
         else:
             msg = (
                 f"no head of client {client}: there is no {path}; heads never leave their client, so run this where "
-                "it keeps its states and name that folder by --state-dir"
+                "it keeps its states and name that folder by --state-dir (without a state-dir it kept them in memory)"
             )
         raise CheckpointError(msg)
     return head

@@ -28,6 +28,8 @@ KINDS = {
     "federated": {"task.head": "federated"},
     "softmax": {"task.name": "softmax", "task.head": "federated"},
     "fractal": {"task.name": "fractal", "task.head": "private", "task.head-sizes": "2x16,1x16"},
+    "sized": {"task.name": "fractal", "task.head": "private", "task.prune-threshold": 0.5},
+    "lqgcm": {"task.head": "private", "codec.name": "lqgcm"},
 }
 
 
