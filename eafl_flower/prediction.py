@@ -128,10 +128,7 @@ def predictor_of(
     elif task.num_shared == len(initial):
         model = shared
     else:
-        own = (
-            run_dir.state_dir if run_dir.state_dir.is_dir() else Path(config.checkpoint.state_dir or run_dir.state_dir)
-        )
-        head = _head(description, client, state_dir or own)
+        head = _head(description, client, state_dir or _state_dir(run_dir, config))
         task.check_head(head)
         model = shared + head
     return Predictor(task=task, model=model, description=description)
