@@ -15,7 +15,12 @@ METHODS = {
     "fedbuff": {"strategy.name": "fedbuff"},
     "fedavg": {"strategy.name": "fedavg", "strategy.mode": "sync"},
 }
-TASKS = ({}, {"task.optimizer": "adamw"}, {"task.name": "softmax", "task.head": "federated"})
+TASKS = (
+    {},
+    {"task.optimizer": "adamw"},
+    {"task.name": "softmax", "task.head": "federated"},
+    {"task.name": "fractal"},
+)
 # What a setting that is not 0 needs beside it to be allowed at all.
 COMPANIONS = {
     "churn.on-job-times": {"churn.off-job-times": 1.0},

@@ -131,6 +131,12 @@ def test_a_mistake_says_what_was_expected(flat: dict[str, Any], message: str):
         ),
         ({"churn.on-job-times": 20.0}, r"churn needs both times; set churn\.off-job-times too"),
         ({"churn.off-job-times": 5.0}, r"churn needs both times; set churn\.on-job-times too"),
+        ({"task.head-sizes": "1x16"}, r'task\.head-sizes = "1x16": only task\.name = "fractal" has heads of different'),
+        ({"task.name": "fractal", "task.head-sizes": "1x16,9x9"}, r'"9x9" is not a depth from 0 to 4 and a width from'),
+        (
+            {"task.name": "fractal", "task.head-sizes": "1x16,2x16", "task.head": "federated"},
+            r'task\.head-sizes = "1x16,2x16": a federated head has one size for all clients',
+        ),
         ({"task.device": "cuda", "engine.name": "ray"}, r"engine\.num-gpus = 0\.0: .* as in engine\.num-gpus = 0\.25"),
     ],
 )

@@ -1,0 +1,57 @@
+"""Which sizes the entropy gives to the clients of real data sets."""
+
+import os
+
+import numpy as np
+import pytest
+
+from eafl_flower.build import build_source, build_task
+from eafl_flower.config import RunConfig
+from eafl_flower.errors import DataError
+from eafl_flower.heads.prior import NUM_BINS, FeatureRanges, entropy_bits
+from eafl_flower.rng import generator
+
+FRACTAL = {"task.name": "fractal", "task.learning-rate": 0.02}
+
+
+def built(**flat):
+    if not os.environ.get("EAFL_DATA_DIR"):
+        pytest.skip("real data: set EAFL_DATA_DIR")
+    config = RunConfig.from_flat({**FRACTAL, **{key.replace("_", "."): value for key, value in flat.items()}})
+    try:
+        source = build_source(config)
+    except DataError as error:
+        pytest.skip(f"real data: {error}")
+    return source, build_task(config, source)
+
+
+def test_geolife_users_have_at_least_three_prior_sizes():
+    source, task = built(data_name="geolife", data_clients=0, data_unseen=0)
+    assert len({task.prior_size(source.partition(client)) for client in range(source.num_clients)}) >= 3
+
+
+def test_entropies_of_real_features_are_within_their_bounds():
+    source, task = built(data_name="geolife", data_clients=0, data_unseen=0)
+    ranges = task.ranges()
+    for client in range(source.num_clients):
+        entropy = entropy_bits(source.partition(client).x_train, ranges)
+        assert np.all((entropy >= 0) & (entropy <= np.log2(NUM_BINS)))
+
+
+def test_the_ranges_come_from_training_rows_of_clients_that_train():
+    config = RunConfig.from_flat({**FRACTAL, "data.clients": 5, "data.unseen": 2})
+    source = build_source(config)
+    expected = FeatureRanges.of(np.concatenate([source.partition(client).x_train for client in range(3)]))
+    ranges = build_task(config, source).ranges()
+    assert np.array_equal(ranges.low, expected.low)
+    assert np.array_equal(ranges.high, expected.high)
+
+
+def test_without_a_table_at_hand_a_client_is_measured_by_its_own_rows():
+    config = RunConfig.from_flat({**FRACTAL, "data.clients": 5, "data.unseen": 2, "data.rows-per-client": 128})
+    rows = build_source(config).partition(4)
+    task = build_task(
+        config, build_source(config).__class__(**vars(build_source(config)) | {"num_seen": 0, "parts": ()})
+    )
+    model = task.init(generator(1, "init"))
+    task.check_head(task.personalise(model, rows, generator(1, "personalise"), client=4)[15:])
