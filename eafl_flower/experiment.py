@@ -174,6 +174,7 @@ def conduct(
         uplink_bytes=run.ledger.total("uplink").payload_bytes,
         downlink_bytes=run.ledger.total("downlink").payload_bytes,
         uplink_framed_bytes=run.ledger.total("uplink").framed_bytes,
+        downlink_framed_bytes=run.ledger.total("downlink").framed_bytes,
         energy_j=spent.energy_j,
         metrics=metrics,
         arrays_sha256=run.arrays_sha256(),

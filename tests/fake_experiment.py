@@ -39,7 +39,7 @@ def run_experiment(config, *, run_dir, observer, engine, resume, ray_address):
         event |= {"counter": counters[client], "base_version": merge - 1 - staleness, "staleness": staleness}
         event |= {"weight": 0.8 * 2 ** (-staleness / 8), "num_examples": 45, "uplink_bytes": raw // 4 + 40}
         event |= {"uplink_framed_bytes": raw // 4 + 200, "downlink_bytes": raw // 4 + 44, "raw_bytes": raw}
-        event |= {"energy_j": joules, "metrics": {"loss": 1 / merge}}
+        event |= {"downlink_framed_bytes": raw // 4 + 250, "energy_j": joules, "metrics": {"loss": 1 / merge}}
         observer.write(event)
         time.sleep(config.job.deadline_s)
         if merge % 37 == 0:
@@ -76,7 +76,7 @@ def run_experiment(config, *, run_dir, observer, engine, resume, ray_address):
     outcome = Outcome(
         merges=merges, lost=lost, virtual_time_s=time_s, wall_s=1.0, uplink_bytes=merges * (raw // 4 + 40),
         downlink_bytes=merges * (raw // 4 + 44), uplink_framed_bytes=merges * (raw // 4 + 200), energy_j=energy_j,
-        metrics=metrics, arrays_sha256=digest(tuple(arrays.values())),
+        downlink_framed_bytes=merges * (raw // 4 + 250), metrics=metrics, arrays_sha256=digest(tuple(arrays.values())),
     )  # fmt: skip
     which = config.results.baselines
     summary = summarize(

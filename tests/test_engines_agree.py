@@ -1,6 +1,7 @@
 """One seed gives the same events, order and arrays on every engine, at any parallelism, whatever happens to workers.
 
-With private heads, churn, slow clients and the default codec.
+With private heads, churn, slow clients and both kinds of codec: whole arrays as int8, and differences on top of
+what went before.
 """
 
 import gc
@@ -23,13 +24,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
 ]
 
-CONFIG = RunConfig.from_flat(
+INT8 = RunConfig.from_flat(
     {
         **{"data.clients": 8, "data.unseen": 2, "data.rows-per-client": 32, "task.hidden": "8,8"},
         **{"strategy.merges": 60, "strategy.concurrency": 4, "clients.slowdown": "1,4", "evaluate.every": 25},
         **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "results.baselines": "none"},
     }
 )
+CONFIGS = {"int8": INT8, "lqgcm": INT8.replace({"codec.name": "lqgcm"})}
 NUM_NODES = 8
 
 
@@ -46,23 +48,29 @@ class Recorder:
         pass
 
 
-def outcome(grid, recorder=None):
+def outcome(config, grid, recorder=None):
     """Everything that must agree: hashes, events without wall times, scores, energy."""
     recorder = recorder or Recorder()
-    run = train(CONFIG, grid, observer=recorder)
+    run = train(config, grid, observer=recorder)
     told = [{k: v for k, v in e.items() if not k.endswith("wall_s")} for e in recorder.events]
     order = order_digest(e for e in told if e["event"] == "merge")
     return run.arrays_sha256(), order, told, run.client_scores, run.ledger.total(), run.tally
 
 
-def app():
-    return build_client_app(CONFIG)
+@pytest.fixture(scope="module", params=CONFIGS)
+def config(request):
+    return CONFIGS[request.param]
 
 
 @pytest.fixture(scope="module")
-def expected():
-    assert build_source(CONFIG).num_clients == NUM_NODES
-    result = outcome(InlineGrid(app(), NUM_NODES))
+def app(config):
+    return lambda: build_client_app(config)
+
+
+@pytest.fixture(scope="module")
+def expected(config, app):
+    assert build_source(config).num_clients == NUM_NODES
+    result = outcome(config, InlineGrid(app(), NUM_NODES))
     assert result[-1].lost > 0
     return result
 
@@ -77,17 +85,17 @@ def own_ray(monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_ray_gives_what_inline_gives(expected, workers):
+def test_ray_gives_what_inline_gives(config, app, expected, workers):
     with RayGrid(app, NUM_NODES, num_cpus=0.5, workers=workers) as grid:
-        assert outcome(grid) == expected
+        assert outcome(config, grid) == expected
 
 
-def test_flowers_own_runtime_gives_what_inline_gives(expected):
+def test_flowers_own_runtime_gives_what_inline_gives(config, app, expected):
     results, server_app = [], ServerApp()
 
     @server_app.main()
     def main(grid, context):
-        results.append(outcome(grid))
+        results.append(outcome(config, grid))
 
     from eafl_flower.engines.flower import run_on_flower
 
@@ -95,7 +103,7 @@ def test_flowers_own_runtime_gives_what_inline_gives(expected):
     assert results == [expected]
 
 
-def test_a_ray_cluster_of_two_nodes_gives_what_inline_gives(expected):
+def test_a_ray_cluster_of_two_nodes_gives_what_inline_gives(config, app, expected):
     import ray
     from ray.cluster_utils import Cluster
 
@@ -103,17 +111,17 @@ def test_a_ray_cluster_of_two_nodes_gives_what_inline_gives(expected):
     cluster.add_node(num_cpus=1)
     try:
         with RayGrid(app, NUM_NODES, address=cluster.address) as grid:
-            assert outcome(grid) == expected
+            assert outcome(config, grid) == expected
             assert len({node["NodeID"] for node in ray.nodes() if node["Alive"]}) == 2
     finally:
         ray.shutdown()
         cluster.shutdown()
 
 
-def test_workers_killed_during_the_run_change_nothing(expected, tmp_path):
+def test_workers_killed_during_the_run_change_nothing(config, expected, tmp_path):
     def leaving_its_pid():
         (tmp_path / str(os.getpid())).touch()
-        return build_client_app(CONFIG)
+        return build_client_app(config)
 
     killed = []
 
@@ -124,6 +132,6 @@ def test_workers_killed_during_the_run_change_nothing(expected, tmp_path):
             killed.append(pid)
 
     with RayGrid(leaving_its_pid, NUM_NODES, num_cpus=0.5, workers=2) as grid:
-        assert outcome(grid, Recorder(kill_one)) == expected
+        assert outcome(config, grid, Recorder(kill_one)) == expected
     assert len(killed) == 2
     assert len(list(tmp_path.iterdir())) > 2  # they were replaced

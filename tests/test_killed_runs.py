@@ -54,12 +54,16 @@ def processes():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_runs_killed_at_twenty_random_merges_end_as_if_nothing_had_happened(tmp_path, processes):
+@pytest.mark.parametrize("codec", ["int8", "lqgcm"])
+def test_runs_killed_at_twenty_random_merges_end_as_if_nothing_had_happened(tmp_path, processes, codec):
+    """With private heads, and with codecs that remember: error feedback, or predictions and what clients hold."""
     import killed_run
+
+    settings = {**SETTINGS, "codec.name": codec}
 
     def start(folder, resume):
         # the same name of the directory in each case: it is the name of the run
-        process = processes.Process(target=killed_run.work, args=(SETTINGS, str(folder), resume))
+        process = processes.Process(target=killed_run.work, args=(settings, str(folder), resume))
         process.start()
         return process
 
@@ -69,7 +73,7 @@ def test_runs_killed_at_twenty_random_merges_end_as_if_nothing_had_happened(tmp_
     assert first.exitcode == 0
     expected, told = summary_of(undisturbed), events_of(undisturbed)
     assert expected["lost"] > 0
-    places = sorted(int(k) for k in generator(7, "kills").choice(range(11, MERGES - 20), 20, replace=False))
+    places = sorted(int(k) for k in generator(7, "kills", codec).choice(range(11, MERGES - 20), 20, replace=False))
     for place in places:
         folder = tmp_path / str(place) / "run"
         process = start(folder, resume=False)

@@ -8,7 +8,8 @@ from eafl_flower.results.observer import Event
 MERGE_FIELDS = frozenset(
     {
         *("merge", "time_s", "wall_s", "client", "counter", "base_version", "staleness", "weight", "num_examples"),
-        *("uplink_bytes", "uplink_framed_bytes", "downlink_bytes", "raw_bytes", "energy_j", "metrics"),
+        *("uplink_bytes", "uplink_framed_bytes", "downlink_bytes", "downlink_framed_bytes"),
+        *("raw_bytes", "energy_j", "metrics"),
     }
 )
 

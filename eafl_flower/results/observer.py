@@ -7,11 +7,12 @@ start        clients (number that train), in_flight, merges_planned, parameters,
 resume       as start, and merge, uploads (merge by default), time_s where the run goes on, and
              events, the number written up to there; the event log cuts itself back to it
 merge        merge, time_s, wall_s, client, counter, base_version, staleness, weight, num_examples,
-             uplink_bytes, uplink_framed_bytes, downlink_bytes, raw_bytes, energy_j, metrics;
-             objective_before, objective_after if EMAM's self-check is on
-lost         time_s, client, counter; energy_j, uplink_bytes, uplink_framed_bytes, downlink_bytes spent until
-             the client vanished
-refused      as lost, and reason (an update that is not finite or does not fit)
+             uplink_bytes, uplink_framed_bytes, downlink_bytes, downlink_framed_bytes, raw_bytes, energy_j,
+             metrics; objective_before, objective_after if EMAM's self-check is on
+lost         time_s, client, counter; energy_j, uplink_bytes, uplink_framed_bytes, downlink_bytes,
+             downlink_framed_bytes spent until the client vanished
+refused      as lost, and reason (an update that is not finite or does not fit, or a client that does not
+             hold what its arrays build on)
 timeout      as lost
 error        as lost, and reason (the client's own words)
 unfinished   as lost: a job that was open when the run ended

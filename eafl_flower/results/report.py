@@ -75,6 +75,7 @@ def _costs(summary: Mapping[str, Any]) -> str:
         ("uplink [bytes]", f"{summary['uplink_bytes']:,}", f"{percent_text(summary['uplink_saved'])} saved"),
         ("uplink, framed [bytes]", f"{summary['uplink_framed_bytes']:,}", ""),
         ("downlink [bytes]", f"{summary['downlink_bytes']:,}", f"{percent_text(summary['downlink_saved'])} saved"),
+        *_both_ways(summary),
         ("energy", energy_text(summary["energy_j"]), ""),
         *([] if on_the_wall(summary) else [("virtual time", time_text(summary["virtual_time_s"]), "")]),
         ("real time", time_text(summary["wall_s"]), ""),
@@ -83,6 +84,15 @@ def _costs(summary: Mapping[str, Any]) -> str:
         ("ended because", summary["stopped"], ""),
     ]
     return page.table((), rows)
+
+
+def _both_ways(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    saved = summary.get("both_ways_saved")
+    if saved is None:
+        return []
+    framed = summary["uplink_framed_bytes"] + summary["downlink_framed_bytes"]
+    text = f"{percent_text(saved)} saved after each client's first job"
+    return [("both ways, framed [bytes]", f"{framed:,}", text)]
 
 
 def _identity(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:

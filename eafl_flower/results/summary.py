@@ -39,6 +39,7 @@ class Outcome:
     uplink_bytes: int
     downlink_bytes: int
     uplink_framed_bytes: int
+    downlink_framed_bytes: int
     energy_j: float
     metrics: Mapping[str, float] = field(default_factory=dict)
     arrays_sha256: str
@@ -72,11 +73,15 @@ def summarize(
     -------
     dict
         ``uplink_saved`` and ``downlink_saved`` are the shares of the merged uploads' (their dispatches')
-        bytes that the codec saved; ``virtual_time_s`` is the time on the run's clock, virtual in simulations and
-        real in deployments; ``order_sha256`` is ``order_digest`` of the merges.
+        bytes that the codec saved, ``uplink_framed_saved`` the same with Flower's framing of what was sent, and
+        ``both_ways_saved`` of both directions together, framing included, without each client's first job: it has
+        to download a model that it does not know yet. ``virtual_time_s`` is the time on the run's clock, virtual
+        in simulations and real in deployments; ``order_sha256`` is ``order_digest`` of the merges.
     """
     merged = [event for event in events if event["event"] == "merge"]
-    raw = sum(event["raw_bytes"] for event in merged)
+    raw = _sum(merged, "raw_bytes")
+    later = [event for event in merged if event["counter"] > 1]
+    framed = _sum(later, "uplink_framed_bytes") + _sum(later, "downlink_framed_bytes")
     given = baselines or {}
     return {
         "name": name,
@@ -95,9 +100,12 @@ def summarize(
         "uplink_bytes": outcome.uplink_bytes,
         "downlink_bytes": outcome.downlink_bytes,
         "uplink_framed_bytes": outcome.uplink_framed_bytes,
+        "downlink_framed_bytes": outcome.downlink_framed_bytes,
         "raw_bytes": raw,
-        "uplink_saved": _saved(raw, sum(event["uplink_bytes"] for event in merged)),
-        "downlink_saved": _saved(raw, sum(event["downlink_bytes"] for event in merged)),
+        "uplink_saved": _saved(raw, _sum(merged, "uplink_bytes")),
+        "uplink_framed_saved": _saved(raw, _sum(merged, "uplink_framed_bytes")),
+        "downlink_saved": _saved(raw, _sum(merged, "downlink_bytes")),
+        "both_ways_saved": _saved(2 * _sum(later, "raw_bytes"), framed),
         "energy_j": outcome.energy_j,
         "accuracy": scores_of(outcome.metrics),
         "baselines": {key: dict(scores) if (scores := given.get(key)) is not None else None for key in BASELINES},
@@ -143,6 +151,10 @@ def versions() -> dict[str, str | None]:
         except PackageNotFoundError:
             found[package] = None
     return found
+
+
+def _sum(events: Iterable[Event], key: str) -> int:
+    return sum(event[key] for event in events)
 
 
 def _saved(raw: int, coded: int) -> float | None:

@@ -76,6 +76,7 @@ def cost_table(summary: Mapping[str, Any]) -> Table:
     for title, text in (
         ("uplink", f"{summary['uplink_bytes']:,} bytes{_saved(summary['uplink_saved'])}"),
         ("downlink", f"{summary['downlink_bytes']:,} bytes{_saved(summary['downlink_saved'])}"),
+        *_both_ways(summary.get("both_ways_saved")),
         ("energy", energy_text(summary["energy_j"])),
         ("time", f"{virtual}{time_text(summary['wall_s'])} real"),
         ("merges", ", ".join(merges)),
@@ -166,6 +167,12 @@ def _mean_sd(values: Sequence[float]) -> str:
     if len(values) < 2:
         return percent_text(values[0] if values else None)
     return f"{100 * fmean(values):.1f} ± {100 * stdev(values):.1f} %"
+
+
+def _both_ways(saved: float | None) -> list[tuple[str, str]]:
+    if saved is None or saved <= 0:
+        return []
+    return [("both ways", f"{percent_text(saved)} saved after each client's first job, framing included")]
 
 
 def _saved(share: float | None) -> str:

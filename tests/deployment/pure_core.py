@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from eafl_flower.build import build_aggregator, build_codec, build_workload
+from eafl_flower.codecs import Float32Codec
 from eafl_flower.config import RunConfig
+from eafl_flower.protocols import DifferenceCodec
 from eafl_flower.rng import generator
 from eafl_flower.threads import one_thread
 from eafl_flower.types import Arrays, Update, layout_of
@@ -24,7 +26,8 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
     """Compute every merged update again from (seed, client, counter) and merge in the order of ``merges``.
 
     A client's head and its codec's state are those its last merged job left: what a lost job has changed is
-    never used.
+    never used. So are the arrays that it holds, where the codec sends only differences to them; the decoder goes
+    on from the client's last merged upload then.
     """
     one_thread()
     workload, codec = build_workload(config), build_codec(config)
@@ -35,18 +38,28 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
     aggregator = build_aggregator(config, in_flight)
     state = aggregator.init(initial[: task.num_shared])
 
-    def sent(version: int, arrays: Arrays) -> Arrays:
-        encoded, _ = codec.encode(codec.init(layout), arrays, generator(seed, "downlink", version))
-        return codec.decode(codec.init(layout), encoded.payload)[0]
+    whole = Float32Codec() if isinstance(codec, DifferenceCodec) else codec
+    served = {0: tuple(a.copy() for a in aggregator.arrays(state))}
+    held: dict[int, Arrays] = {}
+    decoders: dict[int, Any] = {}
 
-    bases = {0: sent(0, aggregator.arrays(state))}
+    def base_of(client: int, counter: int, version: int) -> Arrays:
+        if isinstance(codec, DifferenceCodec) and client in held:
+            down = replace(codec.downlink.init(layout), counter=counter)
+            change = tuple(new - old for new, old in zip(served[version], held[client], strict=True))
+            encoded, _ = codec.downlink.encode(down, change, generator(seed, "downlink", client, counter))
+            decoded, _ = codec.downlink.decode(codec.downlink.init(layout), encoded.payload)
+            return tuple(old + moved for old, moved in zip(held[client], decoded, strict=True))
+        encoded, _ = whole.encode(whole.init(layout), served[version], generator(seed, "downlink", version))
+        return whole.decode(whole.init(layout), encoded.payload)[0]
+
     heads: dict[int, Arrays] = {}
     streams: dict[int, Any] = {}
     newest: dict[int, int] = {}
     losses, uplink_bytes = [], []
     for event in merges:
         client, counter = event["client"], event["counter"]
-        base = bases[event["base_version"]]
+        base = base_of(client, counter, event["base_version"])
         model, loss = task.train(
             base + heads.get(client, initial[task.num_shared :]),
             workload.source.partition(client),
@@ -58,7 +71,9 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
         delta = tuple(n - b for n, b in zip(model, base, strict=False))
         encoded, streams[client] = codec.encode(stream, delta, generator(seed, "codec", client, counter))
         newest[client] = counter
-        decoded, _ = codec.decode(codec.init(layout), encoded.payload)
+        decoded, decoder = codec.decode(decoders.get(client, codec.init(layout)), encoded.payload)
+        if isinstance(codec, DifferenceCodec):
+            held[client], decoders[client] = base, decoder
         update = Update(
             client=client,
             delta=decoded,
@@ -67,7 +82,7 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
             base=base,
         )
         state = aggregator.apply(state, update)
-        bases[state.version] = sent(state.version, aggregator.arrays(state))
+        served[state.version] = tuple(a.copy() for a in aggregator.arrays(state))
         losses.append(loss)
         uplink_bytes.append(len(encoded.payload))
     return Replayed(tuple(a.copy() for a in aggregator.arrays(state)), losses, uplink_bytes)

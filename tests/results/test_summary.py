@@ -6,7 +6,7 @@ from eafl_flower.results.summary import Outcome, order_digest, scores_of, stalen
 
 OUTCOME = Outcome(
     merges=2, lost=1, virtual_time_s=3.5, wall_s=0.1, uplink_bytes=250, downlink_bytes=200, uplink_framed_bytes=300,
-    energy_j=1.5, metrics={"accuracy-before": 0.7, "loss": 1.0}, arrays_sha256="ab",
+    downlink_framed_bytes=260, energy_j=1.5, metrics={"accuracy-before": 0.7, "loss": 1.0}, arrays_sha256="ab",
 )  # fmt: skip
 
 
@@ -14,6 +14,7 @@ def merge(client, counter, staleness=0):
     return {
         "event": "merge", "client": client, "counter": counter, "staleness": staleness,
         "raw_bytes": 400, "uplink_bytes": 100, "downlink_bytes": 200,
+        "uplink_framed_bytes": 120, "downlink_framed_bytes": 260 if counter > 1 else 500,
     }  # fmt: skip
 
 
@@ -36,6 +37,15 @@ def test_the_saved_share_is_that_of_the_merged_uploads():
     assert found["uplink_saved"] == pytest.approx(1 - 200 / 800)
     assert found["downlink_saved"] == pytest.approx(1 - 400 / 800)
     assert found["uplink_bytes"] == 250  # the lost one's bytes are counted all the same
+
+
+def test_what_both_ways_save_is_told_with_framing_and_without_each_clients_first_job():
+    events = [merge(1, 1), merge(0, 1), merge(1, 2), merge(1, 4), merge(0, 2)]
+    found = summarize(OUTCOME, events, name="emam", seed=1, config_sha256="c", engine="inline")
+    assert found["both_ways_saved"] == pytest.approx(1 - (120 + 260) / 800)
+    assert found["uplink_framed_saved"] == pytest.approx(1 - 120 / 400)
+    assert found["downlink_framed_bytes"] == 260
+    assert summary()["both_ways_saved"] is None  # nobody has had a second job
 
 
 def test_baselines_that_were_skipped_are_null():

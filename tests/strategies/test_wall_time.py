@@ -9,11 +9,13 @@ from toy_federation import Recorder, arrays_of_run, examples_of, initial, run_to
 
 from eafl_flower.aggregation.reference import FedBuff
 from eafl_flower.aggregation.staleness import HalfLife
-from eafl_flower.codecs import Int8Codec
+from eafl_flower.codecs import Int8Codec, LQGCMCodec
 from eafl_flower.engines import waiting
 from eafl_flower.errors import RunFailedError
 from eafl_flower.results.invariants import check_events
 from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy, wall_time
+
+DIFFERENCES = LQGCMCodec(tuples=2, downlink_tuples=1)
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +79,9 @@ def test_one_client_at_a_time_gives_the_arrays_of_virtual_time(deploy):
     assert on_the_wall.arrays_sha256() == virtual.arrays_sha256()
 
 
-def test_rounds_of_everybody_give_the_arrays_of_virtual_time(deploy):
+@pytest.mark.parametrize("codec", [Int8Codec(block_size=4), DIFFERENCES], ids=str)
+def test_rounds_of_everybody_give_the_arrays_of_virtual_time(deploy, codec):
     """A barrier sums in the order of clients, whoever was first."""
-    codec = Int8Codec(block_size=4)
     grid = deploy(toy_app(codec=codec), 4, delay=lambda client, number: 0.01 * ((client * 7 + number) % 4))
     on_the_wall, _ = run_deployed(grid, 4, strategy=EMAM, codec=codec)
     virtual, _ = run_toy(4, 4, strategy=EMAM, codec=codec)
@@ -183,6 +185,55 @@ def test_a_node_that_returns_goes_on_from_its_files(deploy, tmp_path):
     jobs = [e["metrics"]["jobs"] for e in recorder.of("merge") if e["client"] == 1]
     assert jobs == sorted(jobs)
     assert jobs[-1] == len(jobs)
+
+
+def whole_jobs(run, recorder):
+    """Merged jobs that got the 9 values and a header of 16 bytes; a tuple and its header take 39."""
+    whole = run.raw_bytes + 16
+    return {(e["client"], e["counter"]) for e in recorder.of("merge") if e["downlink_bytes"] == whole}
+
+
+@pytest.mark.parametrize("has_files", [False, True])
+def test_a_node_that_returns_is_sent_whole_arrays_only_if_it_holds_nothing(deploy, tmp_path, has_files):
+    app = toy_app(codec=DIFFERENCES, state_dir=tmp_path if has_files else None)
+    grid = deploy(app, 2, delay=lambda client, number: 0.01)
+
+    def restart():
+        grid.stop(1)
+        grid.start(1)
+
+    recorder = Director({15: restart})
+    run, _ = run_deployed(grid, 60, recorder=recorder, codec=DIFFERENCES, error_budget=1)
+    assert run.version == 60
+    assert run.tally.refused == run.tally.states_lost == (0 if has_files else 1)
+    whole = whole_jobs(run, recorder)
+    assert {(0, 1), (1, 1)} <= whole
+    assert len(whole) == (2 if has_files else 3)
+    assert 1 in {e["client"] for e in recorder.of("merge")[-10:]}
+    for client, stream in run.jobs.streams._resting.items():
+        assert stream.decoder.reference == stream.acknowledged, client
+
+
+def test_a_node_that_joins_is_sent_whole_arrays_first_and_differences_then(deploy):
+    grid = deploy(toy_app(codec=DIFFERENCES, plain=(3,)), 2, delay=lambda client, number: 0.01)
+    recorder = Director({20: lambda: [grid.start(client, num_partitions=4) for client in (2, 3)]})
+    run, _ = run_deployed(grid, 100, recorder=recorder, codec=DIFFERENCES)
+    (plain,) = [client for client, member in run.jobs.members.items() if member.plain]
+    assert merged_by(recorder) == {*run.jobs.members}
+    assert whole_jobs(run, recorder) == {(client, 1) for client in run.jobs.members if client != plain}
+    assert {e["downlink_bytes"] for e in recorder.of("merge") if e["client"] == plain} == {run.raw_bytes}
+    assert run.tally.refused == 0
+
+
+def test_a_late_reply_changes_nothing_of_what_both_sides_hold(deploy):
+    """The third job of client 0 is given up, though it trains: the next one builds on the state before it."""
+    delay = lambda client, number: 0.6 if (client, number) == (0, 3) else 0.02  # noqa: E731
+    grid = deploy(toy_app(codec=DIFFERENCES), 2, delay=delay)
+    run, recorder = run_deployed(grid, 60, deadline_s=0.3, codec=DIFFERENCES)
+    assert (0, 3) in [(e["client"], e["counter"]) for e in recorder.of("timeout")]
+    assert 0 in merged_by(recorder)
+    assert run.tally.refused == run.tally.states_lost == 0
+    assert whole_jobs(run, recorder) == {(0, 1), (1, 1)}
 
 
 def test_a_late_reply_is_counted_and_not_merged(deploy):
@@ -306,10 +357,11 @@ def test_the_last_evaluation_asks_everybody_who_is_there(deploy):
     assert len(asked) == 2
 
 
-def test_ctrl_c_leaves_a_checkpoint_and_the_run_goes_on_from_it(deploy, tmp_path):
-    app = toy_app(state_dir=tmp_path / "state")
+@pytest.mark.parametrize("codec", [None, DIFFERENCES], ids=str)
+def test_ctrl_c_leaves_a_checkpoint_and_the_run_goes_on_from_it(deploy, tmp_path, codec):
+    app = toy_app(codec=codec, state_dir=tmp_path / "state")
     grid = deploy(app, 3, delay=lambda client, number: 0.01)
-    options = {"checkpoint": tmp_path / "server.safetensors", "run_name": "wall"}
+    options = {"codec": codec, "checkpoint": tmp_path / "server.safetensors", "run_name": "wall"}
 
     class Interrupting(Recorder):
         def write(self, event):

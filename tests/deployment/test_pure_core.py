@@ -1,0 +1,48 @@
+"""The whole machinery against one loop: messages, mods, streams and clocks add nothing to the arithmetic."""
+
+import pytest
+from pure_core import replay
+
+from eafl_flower.build import build_client_app, build_source
+from eafl_flower.config import RunConfig
+from eafl_flower.engines import InlineGrid
+from eafl_flower.experiment import train
+from eafl_flower.types import digest
+
+SETTINGS = {
+    **{"data.clients": 7, "data.unseen": 2, "data.rows-per-client": 32, "task.hidden": "8,8", "strategy.merges": 60},
+    **{"strategy.concurrency": 3, "clients.slowdown": "1,2,4", "results.baselines": "none"},
+}
+
+
+class Merges:
+    def __init__(self):
+        self.events = []
+
+    def write(self, event):
+        if event["event"] == "merge":
+            self.events.append(dict(event))
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"codec.name": "int8"},
+        {"codec.name": "lqgcm"},
+        {"codec.name": "lqgcm", "codec.prediction": False, "codec.tuples": 3, "codec.downlink-tuples": 2},
+        {"codec.name": "lqgcm-published"},
+    ],
+    ids=str,
+)
+def test_a_simulated_run_is_the_plain_loop_over_its_merges(changes):
+    config = RunConfig.from_flat({**SETTINGS, **changes})
+    merges = Merges()
+    grid = InlineGrid(build_client_app(config), build_source(config).num_clients)
+    run = train(config, grid, observer=merges)
+    replayed = replay(config, merges.events, in_flight=3)
+    assert [event["metrics"]["loss"] for event in merges.events] == replayed.losses
+    assert [event["uplink_bytes"] for event in merges.events] == replayed.uplink_bytes
+    assert digest(replayed.arrays) == run.arrays_sha256()
