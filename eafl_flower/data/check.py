@@ -6,7 +6,7 @@ far above the majority class is a leak: a model trained on it learns how the fil
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,12 @@ from eafl_flower import rng as randomness
 from eafl_flower.data import car_following, ngsim
 from eafl_flower.data.files import read_header, read_text
 from eafl_flower.data.lookup import Lookup
-from eafl_flower.data.partition import content_groups, shuffled_groups
+from eafl_flower.data.partition import content_groups, last_share_of_runs, shuffled_groups
+from eafl_flower.data.spelling import plain_words, spelled_parts
+from eafl_flower.data.times import sortable_times
+from eafl_flower.data.user_columns import Columns, candidates
+from eafl_flower.data.user_csv import MIN_ROWS, read_user_table
+from eafl_flower.data.values import what_values_tell
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
 
@@ -30,22 +35,37 @@ NOTICEABLE = 0.02
 class KnownTable:
     """A table we know by its header: its label, its client column, and how its rows are held out.
 
-    ``split`` is "content" (equal rows stay together) or "runs" (the last quarter of each run of equal labels).
+    ``split`` is "content" (equal rows stay together), "runs" (the last quarter of each run of equal labels), "time"
+    (the last quarter of each client's rows) or "trips" (a quarter of the segments). ``no_features`` tell how the file
+    was made, not what the label is of.
     """
 
     name: str
     columns: frozenset[str]
     label: str
     client: str = ""
+    time: str = ""
     split: str = "content"
+    no_features: tuple[str, ...] = ()
 
 
 KNOWN = (
     KnownTable(name="unsw-nb15", columns=frozenset({"proto", "service", "sttl", "attack_cat"}), label="attack_cat"),
-    KnownTable(name="ton-iot", columns=frozenset({"date", "time", "label", "type"}), label="type", split="runs"),
+    KnownTable(
+        name="ton-iot",
+        columns=frozenset({"date", "time", "label", "type"}),
+        label="type",
+        split="runs",
+        no_features=("date", "time", "label"),
+    ),
     KnownTable(name="iot-devices", columns=frozenset({"device_category", "ack", "bytes"}), label="device_category"),
     KnownTable(
-        name="geolife", columns=frozenset({"user", "latitude", "date_time", "label"}), label="label", client="user"
+        name="geolife",
+        columns=frozenset({"user", "segment", "latitude", "date_time", "label"}),
+        label="label",
+        client="user",
+        split="trips",
+        no_features=("user", "date_time", "segment", "trajectory"),
     ),
 )
 
@@ -78,6 +98,7 @@ class DataReport:
     test_rows: int
     copies_by_row: float
     copies: int
+    notes: tuple[str, ...] = ()
 
     @property
     def split_warnings(self) -> tuple[str, ...]:
@@ -116,6 +137,7 @@ class DataReport:
             f"rows that repeat another: {self.repeated_rows:,}",
             "one column alone names the class of held out rows:",
             *(f"  {c.column:<{width}}  {c.score:.3f}{'  <- ' + c.warning if c.warning else ''}" for c in shown),
+            *self.notes,
             *(f"warning: {warning}" for warning in self.split_warnings),
         ]
 
@@ -135,6 +157,7 @@ class _Labelled:
     test: NDArray[np.bool_]
     train: NDArray[np.bool_]
     split: str
+    notes: tuple[str, ...] = ()
 
 
 def check_file(path: str | Path) -> DataReport:
@@ -155,6 +178,36 @@ def check_file(path: str | Path) -> DataReport:
     names = ", ".join(["ngsim", *(known.name for known in KNOWN)])
     msg = f"{path}: its columns are none of a table we know ({names}): {', '.join(header[:12])}"
     raise DataError(msg)
+
+
+def check_csv(path: str | Path, columns: Columns) -> DataReport:
+    """Report what is in a file of one's own, whose columns are named.
+
+    Raises
+    ------
+    DataError
+        If a run could not use the file: as ``user_csv.read_user_table``.
+    """
+    path = Path(path)
+    candidates(path, columns)
+    known = KnownTable(
+        name="csv",
+        columns=frozenset(),
+        label=columns.label,
+        client=columns.client,
+        time=columns.time,
+        split="time" if columns.time else "content",
+    )
+    report = _report(path, _label_table(path, known))
+    try:
+        table = read_user_table(path, columns)
+    except DataError as error:
+        return replace(report, notes=(f"warning: a run would refuse this file: {error}",))
+    notes = [f"features of a run: {', '.join(table.features)}"]
+    if table.client is not None:
+        enough, few = table.entities()
+        notes.append(f"clients of a run: {len(enough)}" + (f"; {few} have fewer than {MIN_ROWS} rows" if few else ""))
+    return replace(report, notes=tuple(notes))
 
 
 def _label_ngsim(path: Path) -> _Labelled:
@@ -192,10 +245,17 @@ def _label_table(path: Path, known: KnownTable) -> _Labelled:
         raise DataError(msg)
     columns = {str(name): _as_numbers(raw[name].to_numpy(dtype=object)) for name in raw.columns}
     label = columns.pop(known.label)
-    classes, y = np.unique(label.astype(str), return_inverse=True)
+    classes, y = np.unique(np.char.strip(label.astype(str)), return_inverse=True)
     if known.split == "runs":
-        test = _last_quarter_of_runs(y)
+        test = last_share_of_runs(y, share=TEST_SHARE)
         split = f"the last quarter of each run of equal {known.label}"
+    elif known.split == "trips":
+        test = _quarter_of_groups(content_groups([columns[known.client], columns["segment"]]))
+        split = "a quarter of the segments"
+    elif known.split == "time":
+        time = sortable_times(raw[known.time].to_numpy(dtype=object), path=path, column=known.time)
+        test = _last_quarter_in_time(time, columns[known.client] if known.client else np.zeros(len(y)))
+        split = f"the last quarter by {known.time}" + (f" of each {known.client}" if known.client else "")
     else:
         content = [column for column in columns.values() if not _numbers_rows(column)]
         test = _quarter_of_groups(content_groups(content))
@@ -212,7 +272,16 @@ def _label_table(path: Path, known: KnownTable) -> _Labelled:
         test=test,
         train=~test,
         split=split,
+        notes=_values_notes(columns, y, test, known, split) if known.no_features else (),
     )
+
+
+def _values_notes(
+    columns: dict[str, Array], y: NDArray[np.int64], test: NDArray[np.bool_], known: KnownTable, split: str
+) -> tuple[str, ...]:
+    by_row = _quarter_of_groups(np.arange(len(y)))
+    values = {name: column for name, column in columns.items() if name not in known.no_features}
+    return what_values_tell(values, y, test=test, by_row=by_row, held_out=split, left_out=known.no_features).lines()
 
 
 def _report(path: Path, data: _Labelled) -> DataReport:
@@ -221,6 +290,11 @@ def _report(path: Path, data: _Labelled) -> DataReport:
     majority = float((data.y[test] == np.bincount(data.y[train]).argmax()).mean())
     content = content_groups([column for column in data.columns.values() if not _numbers_rows(column)])
     scores = [_column_score(name, column, data, majority) for name, column in data.columns.items()]
+    scores += [
+        ColumnScore(column=part.name, score=score, warning=part.warning)
+        for part in spelled_parts(data.columns)
+        if (score := _score(part.values, data)) > majority + NOTICEABLE
+    ]
     sizes = None if data.client is None else np.unique(data.client, return_counts=True)[1]
     by_row = _quarter_of_groups(np.arange(len(data.y)))
     return DataReport(
@@ -239,14 +313,16 @@ def _report(path: Path, data: _Labelled) -> DataReport:
         test_rows=int(test.sum()),
         copies_by_row=float(np.isin(content[by_row], content[~by_row]).mean()),
         copies=int(np.isin(content[test], content[train]).sum()),
+        notes=data.notes,
     )
 
 
-def _column_score(name: str, column: Array, data: _Labelled, majority: float) -> ColumnScore:
-    def score(values: Array) -> float:
-        return Lookup.fit(values[data.train], data.y[data.train]).accuracy(values[data.test], data.y[data.test])
+def _score(values: Array, data: _Labelled) -> float:
+    return Lookup.fit(values[data.train], data.y[data.train]).accuracy(values[data.test], data.y[data.test])
 
-    value = score(column)
+
+def _column_score(name: str, column: Array, data: _Labelled, majority: float) -> ColumnScore:
+    value = _score(column, data)
     rules: Sequence[tuple[Callable[[], bool], str]] = (
         (lambda: _is_function_of(column, data.y), "is the label in another form"),
         (
@@ -254,7 +330,7 @@ def _column_score(name: str, column: Array, data: _Labelled, majority: float) ->
             "numbers the rows, and the order of the rows tells the class",
         ),
         (
-            lambda: value > majority + NOTICEABLE and _spelling_tells(column, value, score),
+            lambda: value > majority + NOTICEABLE and _spelling_tells(column, value, data),
             "differs in spelling from class to class",
         ),
         (lambda: value > (1 + majority) / 2, "tells most classes by itself"),
@@ -281,11 +357,8 @@ def _is_function_of(column: Array, y: NDArray[np.int64]) -> bool:
     return int(values.max()) > 0 and pairs == len(np.unique(y))
 
 
-def _spelling_tells(column: Array, value: float, score: Callable[[Array], float]) -> bool:
-    if column.dtype.kind == "f":
-        return False
-    words = pd.Series(column, dtype="str").str.strip().str.lower().replace({"true": "1", "false": "0"})
-    return value > score(words.to_numpy(dtype=object).astype(str)) + NOTICEABLE
+def _spelling_tells(column: Array, value: float, data: _Labelled) -> bool:
+    return column.dtype.kind != "f" and value > _score(plain_words(column), data) + NOTICEABLE
 
 
 def _quarter_of_groups(groups: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -296,9 +369,9 @@ def _quarter_of_groups(groups: NDArray[np.int64]) -> NDArray[np.bool_]:
     return test
 
 
-def _last_quarter_of_runs(y: NDArray[np.int64]) -> NDArray[np.bool_]:
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(y)) + 1])
-    length = np.diff(np.append(starts, len(y)))
-    place = np.arange(len(y)) - np.repeat(starts, length)
-    test: NDArray[np.bool_] = place >= np.repeat(length - (length * TEST_SHARE).astype(np.int64), length)
+def _last_quarter_in_time(time: NDArray[np.float64], client: Array) -> NDArray[np.bool_]:
+    code = np.unique(client, return_inverse=True)[1]
+    order = np.lexsort((time, code))
+    test = np.zeros(len(time), dtype=np.bool_)
+    test[order] = last_share_of_runs(code[order], share=TEST_SHARE)
     return test

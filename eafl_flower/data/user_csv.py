@@ -46,6 +46,7 @@ TEST_SHARE = 0.25
 MIN_ROWS = 8
 MAX_CLASSES = 100
 DEFAULT_CLIENTS = 20
+ROWS_PER_CLIENT = 50
 
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -144,7 +145,7 @@ def load_csv(
         Names of columns; ``client``, ``time`` and ``features`` may be left out.
     clients
         Number of clients. With a client column they are drawn at random from those with at least 8 rows and 0 takes
-        all; without one rows are shared and 0 means 20.
+        all; without one rows are shared and 0 means 20, or fewer so that they have 50 rows on average.
     unseen
         How many of them never train; -1 takes a fifth.
     partition, dirichlet_alpha
@@ -184,7 +185,8 @@ def load_csv(
         order = seen_and_unseen(len(owned), clients=clients, unseen=unseen, rng=rng)
         splits = [split(owned[number], trains=place < clients - unseen) for place, number in enumerate(order)]
     else:
-        clients, unseen = client_counts(clients, unseen, if_zero=DEFAULT_CLIENTS)
+        few_rows = len(table.y) // ROWS_PER_CLIENT
+        clients, unseen = client_counts(clients, unseen, if_zero=max(min(DEFAULT_CLIENTS, few_rows), 1))
         if table.time is not None and partition == "dirichlet":
             splits = _stretches(table, clients=clients, unseen=unseen, alpha=dirichlet_alpha, rng=rng)
         else:

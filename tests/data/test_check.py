@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from eafl_flower.data.check import check_file
+from eafl_flower.data.check import check_csv, check_file
+from eafl_flower.data.user_columns import Columns
 from eafl_flower.errors import DataError
 
 
@@ -81,8 +82,10 @@ def test_a_spelling_that_tells_the_class_is_found(tmp_path):
 
 
 def test_clients_are_counted_where_the_table_names_them(tmp_path):
-    rows = [(user, 39.0 + i, f"t{user}{i}", ("walk", "bus")[i % 2]) for user in (1, 2, 3) for i in range(4 * user)]
-    report = check_file(write(tmp_path, ("user", "latitude", "date_time", "label"), rows))
+    rows = [
+        (user, i // 2, 39.0 + i, f"t{user}{i}", ("walk", "bus")[i % 2]) for user in (1, 2, 3) for i in range(4 * user)
+    ]
+    report = check_file(write(tmp_path, ("user", "segment", "latitude", "date_time", "label"), rows))
     assert (report.num_clients, report.client_rows) == (3, (4, 8.0, 12))
     assert "3, rows each: min 4, median 8, max 12" in "\n".join(report.lines())
 
@@ -91,9 +94,71 @@ def test_unknown_tables_and_tables_without_rows_are_data_errors(tmp_path):
     with pytest.raises(DataError, match=r"none of a table we know \(ngsim, unsw-nb15, .*\): a, b"):
         check_file(write(tmp_path, ("a", "b"), [(1, 2)]))
     with pytest.raises(DataError, match="has a header but no rows"):
-        check_file(write(tmp_path, ("user", "latitude", "date_time", "label"), []))
+        check_file(write(tmp_path, ("user", "segment", "latitude", "date_time", "label"), []))
     with pytest.raises(DataError, match="no file"):
         check_file(tmp_path / "gone.csv")
+
+
+def recording(tmp_path, tells):
+    """Two types in turn, 40 runs; ``tells`` makes the value of a row of a type; blanks, hour and label leak."""
+    rng = np.random.default_rng(2)
+    rows = []
+    for run in range(40):
+        normal = run % 2 == 0
+        blank = " " if normal else ""
+        for second in range(20):
+            clock = f"{blank}{9 if normal else 17}:{run % 60:02}:{second:02}{blank}"
+            rows.append(("25-Apr-19", clock, tells(normal, rng), int(not normal), ("ddos", "normal")[normal]))
+    return check_file(write(tmp_path, ("date", "time", "value", "label", "type"), rows))
+
+
+def test_clock_and_blanks_are_shown_as_leaks_and_values_that_tell_nothing_as_such(tmp_path):
+    report = recording(tmp_path, lambda normal, rng: int(rng.integers(0, 2)))
+    assert score(report, "time (hour)") == score(report, "time (blanks)") == 1.0
+    assert warning(report, "time (hour)") == "each class was recorded at hours of its own"
+    assert warning(report, "time (blanks)") == "the blanks around it differ from class to class"
+    text = "\n".join(report.lines())
+    assert "without date, time, label and differences of spelling:" in text
+    assert "nothing to learn: with the last quarter of each run of equal type held out" in text
+
+
+def test_values_that_tell_something_are_not_called_useless(tmp_path):
+    report = recording(tmp_path, lambda normal, rng: int(rng.integers(0, 4)) + 3 * normal)
+    assert "the values tell something" in "\n".join(report.lines())
+
+
+def test_a_file_of_ones_own_is_checked_with_the_columns_named(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [(f"v{i % 5}", i, rng.normal(), i % 2, "xy"[i % 2], "ab"[i % 2]) for i in range(100)]
+    path = write(tmp_path, ("id", "t", "noise", "copy", "word", "kind"), rows)
+    report = check_csv(path, Columns(label="kind", client="id", time="t"))
+    assert (report.name, report.label, report.num_clients) == ("csv", "kind", 5)
+    assert report.split == "the last quarter by t of each id"
+    assert warning(report, "copy") == "is the label in another form"
+    assert report.notes == ("features of a run: noise, copy", "clients of a run: 5")
+    assert check_csv(path, Columns(label="kind")).split == "a quarter of the distinct rows"
+
+
+def test_a_file_that_a_run_would_refuse_is_still_reported(tmp_path):
+    rows = [("" if i == 7 else i, "ab"[i % 2]) for i in range(20)]
+    report = check_csv(write(tmp_path, ("x", "kind"), rows), Columns(label="kind"))
+    assert "a run would refuse this file" in report.notes[0] and "line 9, column x" in report.notes[0]
+    with pytest.raises(DataError, match="has no column sort: found x, kind"):
+        check_csv(tmp_path / "t.csv", Columns(label="sort"))
+
+
+TON_IOT_WITHOUT_ANYTHING = ("Fridge", "GPS_Tracker", "Garage_Door", "Modbus", "Motion_Light", "Thermostat")
+
+
+@pytest.mark.parametrize("name", [*TON_IOT_WITHOUT_ANYTHING, "Weather"])
+def test_of_the_real_telemetry_only_the_weather_station_has_something_to_learn(real_data, name):
+    report = check_file(real_data / "ton_iot" / f"Train_Test_IoT_{name}.csv.gz")
+    verdict = report.notes[-1]
+    assert verdict.startswith("the values tell something" if name == "Weather" else "nothing to learn")
+    assert score(report, "time (hour)") > report.majority + 0.05
+    if name in ("Fridge", "Garage_Door"):
+        spelled = {"Fridge": "temp_condition", "Garage_Door": "sphone_signal"}[name]
+        assert warning(report, spelled) == "differs in spelling from class to class"
 
 
 def test_the_real_files_show_what_is_known_of_them(real_data):

@@ -1,0 +1,152 @@
+import shutil
+import zipfile
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eafl_flower.data.geolife import load_geolife
+from eafl_flower.data.geolife_prepare import COLUMNS, prepare_geolife, read_labels, segment_of
+from eafl_flower.errors import DataError
+
+PLT_HEADER = (
+    "Geolife trajectory\r\nWGS 84\r\nAltitude is in Feet\r\nReserved 3\r\n0,2,255,My Track,0,0,2,8421376\r\n0\r\n"
+)
+LABELS_HEADER = "Start Time\tEnd Time\tTransportation Mode\r\n"
+
+
+def point(second, latitude=39.9):
+    time = str(np.datetime64("2008-05-01T00:00:00") + second).split("T")
+    return f"{latitude},116.33035,0,-777,39201.3,{time[0]},{time[1]}\r\n"
+
+
+def interval(start, end, mode):
+    times = [str(np.datetime64("2008-05-01T00:00:00") + s).replace("-", "/").replace("T", " ") for s in (start, end)]
+    return "\t".join([*times, mode]) + "\r\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two users with labels, one without, in the publisher's layout."""
+    root = tmp_path / "Geolife Trajectories 1.3" / "Data"
+    for user in ("010", "020", "030"):
+        (root / user / "Trajectory").mkdir(parents=True)
+        for name, start in (("20080501000000", 0), ("20080501010000", 3600)):
+            points = "".join(point(start + 5 * i, 39 + int(user) / 100) for i in range(100))
+            (root / user / "Trajectory" / f"{name}.plt").write_text(PLT_HEADER + points, newline="")
+    labels = interval(100, 200, "walk") + interval(200, 300, "bus") + interval(3600, 3700, "train")
+    (root / "010" / "labels.txt").write_text(LABELS_HEADER + labels, newline="")
+    (root / "020" / "labels.txt").write_text(LABELS_HEADER + interval(0, 50, "taxi"), newline="")
+    return tmp_path
+
+
+def test_points_join_the_interval_their_time_lies_in(folder):
+    prepared = prepare_geolife(folder, folder / "out.csv")
+    table = pd.read_csv(folder / "out.csv", dtype=str)
+    assert tuple(table.columns) == COLUMNS
+    counts = table.groupby(["user", "segment", "label", "trajectory"]).size().to_dict()
+    # Both ends belong to an interval; second 200 goes to the one that begins there.
+    assert counts == {
+        ("010", "0", "walk", "20080501000000"): 20,
+        ("010", "1", "bus", "20080501000000"): 21,
+        ("010", "2", "train", "20080501010000"): 21,
+        ("020", "0", "taxi", "20080501000000"): 11,
+    }
+    assert table.iloc[0].tolist() == [
+        "010",
+        "39.1",
+        "116.33035",
+        "-777",
+        "2008-05-01 00:01:40",
+        "walk",
+        "0",
+        "20080501000000",
+    ]
+    assert (prepared.points, prepared.segments, prepared.users) == (73, 4, 2)
+    assert dict(prepared.skipped) == {"users without labels": 1, "points outside of every label interval": 327}
+
+
+def test_folder_zip_and_compressed_output_hold_the_same(folder):
+    shutil.make_archive(str(folder / "geolife"), "zip", folder, "Geolife Trajectories 1.3")
+    prepare_geolife(folder / "Geolife Trajectories 1.3", folder / "a.csv")
+    prepare_geolife(folder / "geolife.zip", folder / "b.csv.gz")
+    prepare_geolife(folder / "geolife.zip", folder / "c.csv.gz")
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "a.csv"), pd.read_csv(folder / "b.csv.gz"))
+    assert not list(folder.glob("*.part"))
+
+
+def test_damaged_files_and_lines_are_skipped_and_counted(folder):
+    root = folder / "Geolife Trajectories 1.3" / "Data" / "010"
+    (root / "Trajectory" / "20080501010000.plt").write_text(PLT_HEADER + "39.9,116,0,1,2\r\n", newline="")
+    with (root / "labels.txt").open("a", newline="") as stream:
+        stream.write("2008/05/02 00:00:00\tnever\tbus\r\n" + interval(400, 300, "bus"))
+    prepared = prepare_geolife(folder, folder / "out.csv")
+    skipped = dict(prepared.skipped)
+    assert skipped["PLT files without points or with lines that are none"] == 1
+    assert skipped["lines of labels.txt that are no interval"] == 2
+    assert skipped["label intervals without points"] == 3
+    assert "skipped: 2 lines of labels.txt that are no interval" in prepared.lines()
+
+
+def test_a_time_of_several_intervals_goes_to_the_one_that_begins_last():
+    text = LABELS_HEADER + interval(0, 100, "car") + interval(20, 30, "walk")
+    labels = read_labels(text, path="labels.txt", skipped=Counter())
+    start = labels.start_s[0]
+    assert segment_of(start + np.array([101, 30, 31, 20, 19, -1]), labels).tolist() == [-1, 1, 0, 1, 0, -1]
+
+
+def test_wrong_sources_and_outputs_are_data_errors(folder):
+    with pytest.raises(DataError, match=r"expected a name that ends in \.csv or \.csv\.gz"):
+        prepare_geolife(folder, folder / "out.txt")
+    with pytest.raises(DataError, match="no file or folder"):
+        prepare_geolife(folder / "gone", folder / "out.csv")
+    (folder / "empty").mkdir()
+    with pytest.raises(DataError, match=r"is not laid out as GeoLife: found 0 USER/labels\.txt and 0 USER/Trajectory"):
+        prepare_geolife(folder / "empty", folder / "out.csv")
+    (folder / "cut.zip").write_bytes(b"PK\x03\x04 and then nothing")
+    with pytest.raises(DataError, match="is no complete zip file"):
+        prepare_geolife(folder / "cut.zip", folder / "out.csv")
+    labels = folder / "Geolife Trajectories 1.3" / "Data" / "010" / "labels.txt"
+    labels.write_text("mode\n")
+    with pytest.raises(DataError, match=r"labels\.txt, line 1: expected 'Start Time, End Time, Transportation Mode'"):
+        prepare_geolife(folder, folder / "out.csv")
+    assert not list(folder.glob("out.csv*"))
+    (folder / "out.csv").write_text("mine")
+    with pytest.raises(DataError, match="exists already"):
+        prepare_geolife(folder, folder / "out.csv")
+
+
+def test_without_a_labelled_point_nothing_is_written(folder):
+    for user in ("010", "020"):
+        labels = folder / "Geolife Trajectories 1.3" / "Data" / user / "labels.txt"
+        labels.write_text(LABELS_HEADER + interval(90_000, 90_001, "walk"), newline="")
+    with pytest.raises(DataError, match="no point lies in a label interval; skipped 1 users without labels"):
+        prepare_geolife(folder, folder / "out.csv")
+    assert not list(folder.glob("out.csv*"))
+
+
+def test_a_damaged_member_of_a_zip_file_is_named(folder):
+    archive = folder / "g.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in (folder / "Geolife Trajectories 1.3").rglob("*"):
+            if path.is_file():
+                file.write(path, path.relative_to(folder).as_posix())
+    content = bytearray(archive.read_bytes())
+    place = content.find(b"116.33035")
+    content[place : place + 3] = b"999"
+    archive.write_bytes(bytes(content))
+    with pytest.raises(DataError, match=r"\.plt is damaged \(Bad CRC-32"):
+        prepare_geolife(archive, folder / "out.csv")
+
+
+def test_the_real_original_gives_the_rows_of_the_labelled_table(real_data, tmp_path):
+    prepared = prepare_geolife(real_data / "geolife" / "geolife_original_12_users.zip", tmp_path / "out.csv.gz")
+    assert (prepared.points, prepared.users) == (82_199, 12)
+    mine = pd.read_csv(tmp_path / "out.csv.gz", dtype=str)
+    table = pd.read_csv(real_data / "geolife" / "geolife_labelled_points.csv.gz", dtype=str)
+    table = table[table["user"].isin(mine["user"].unique())]
+    # The table has at most 2,500 points of a segment; where one interval lies within another they may differ.
+    found = table.merge(mine, how="left", on=list(COLUMNS), indicator=True)
+    assert (found["_merge"] == "both").mean() > 0.999
+    assert load_geolife(data_dir=tmp_path / "out.csv.gz").num_clients >= 5
