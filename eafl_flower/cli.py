@@ -275,8 +275,7 @@ def predict(
 ) -> None:
     """Classify rows of one client by the run's model with that client's own head.
 
-    FILE has the columns of the model's features, before scaling, or those of a recording as the data set's publisher
-    has them. The table tells for each row that could be classified its number, class and probabilities.
+    FILE has the columns of the data set's recordings, or of the model's features before scaling.
     """
     from eafl_flower.prediction import predictor_of, read_rows, write_predictions
     from eafl_flower.results.quantities import percent_text
