@@ -112,8 +112,9 @@ class Int8Codec:
         remembers = self.error_feedback and state.counter > 0
         residual = self._residual(state, pool) if remembers else _nothing()
         kept = np.empty(pool.num_padded, np.float32) if remembers else _nothing()
+        values = pool.gather(arrays)
         with np.errstate(over="ignore", invalid="ignore"):
-            quantised = quantise(pool.gather(arrays), residual, kept, block_size=self.block_size)
+            quantised = quantise(values, residual, kept, block_size=self.block_size)
         if quantised is None:
             raise pool.refusal(arrays)
         scale_bits, codes, error = quantised

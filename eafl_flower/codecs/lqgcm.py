@@ -285,7 +285,7 @@ def _predictor_gain(values: Vector, history: Vector) -> float:
 
 def _predicted(history: Vector, gain: float, pool: Pool) -> Vector:
     predicted = np.zeros(pool.num_padded, np.float32)
-    if history.size:
+    if gain:
         with np.errstate(over="ignore"):
             np.multiply(history, np.float32(gain), out=predicted[: pool.num_values])
         np.clip(predicted, -_LARGEST, _LARGEST, out=predicted)

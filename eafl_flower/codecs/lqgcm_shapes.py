@@ -54,16 +54,16 @@ class Shapes:
         """Choose shapes for the blocks with the most energy, one after the other."""
         rows = residual.reshape(-1, BLOCK).astype(np.float64)
         energies = np.einsum("ij,ij->i", rows, rows)
-        blocks, words, gains = [], [], []
-        for _ in range(num_tuples if num_values else 0):
-            b = int(np.argmax(energies))
-            if energies[b] == 0:
-                break
+        blocks: list[int] = []
+        words: list[int] = []
+        gains: list[float] = []
+        while num_values and len(blocks) < num_tuples and energies[b := int(np.argmax(energies))] > 0:
             word = self._word(rows[b] / np.sqrt(energies[b]))
             shape = self.expand(np.array([word]))[0]
             gain = half(max(float(rows[b] @ shape / (shape @ shape)), 0.0) / scale)
-            if gain == 0:
-                break
+            if gain == 0:  # no shape is anything like this block
+                energies[b] = 0
+                continue
             rows[b] -= gain * scale * shape
             energies[b] = rows[b] @ rows[b]
             blocks.append(b)

@@ -47,8 +47,9 @@ class Pool:
     def gather(self, arrays: Sequence[Array]) -> NDArray[np.float32]:
         """Return the padded vector; values beyond the range of float32 become infinite."""
         values = np.empty(self.num_padded, np.float32)
-        for i, start, stop in zip(self.pooled, self.starts[:-1], self.starts[1:], strict=True):
-            values[start:stop] = arrays[i].reshape(-1)
+        with np.errstate(over="ignore"):
+            for i, start, stop in zip(self.pooled, self.starts[:-1], self.starts[1:], strict=True):
+                values[start:stop] = arrays[i].reshape(-1)
         values[self.num_values :] = 0
         return values
 
