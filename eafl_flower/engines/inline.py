@@ -6,7 +6,7 @@ from flwr.app import Message, RecordDict
 
 from eafl_flower.engines.answer import Client, answer
 from eafl_flower.engines.flower_internals import copy_records, set_message_id, unavailable
-from eafl_flower.engines.local_grid import ConfigValue, LocalGrid, node_context
+from eafl_flower.engines.local_grid import FIRST_NODE_ID, ConfigValue, LocalGrid, node_context
 
 
 class InlineGrid(LocalGrid):
@@ -60,6 +60,11 @@ class InlineGrid(LocalGrid):
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Return the replies to all these messages, running the clients that have not run yet."""
         return [self._reply(message_id) for message_id in message_ids]
+
+    def state_of(self, partition: int) -> RecordDict:
+        """Return what the client of ``partition`` keeps; empty if that is nothing."""
+        kept = self._states.get(FIRST_NODE_ID + partition)
+        return RecordDict() if kept is None else copy_records(kept)
 
     def _accept(self, message_id: str, message: Message) -> None:
         node_id = message.metadata.dst_node_id

@@ -103,7 +103,10 @@ def chosen(scope: Scope, store: Store) -> dict[str, Settings]:
     for method, points in GRIDS.items():
         results = [store[_cell(f"{method} {_told(p)}", TUNING_SEED, p, churn=False, scope=scope)] for p in points]
         times = [time_to(target, result["curve"], COLUMN) for result in results]
-        order = [(t is None, t if t is not None else -r[SCORE], i) for i, (t, r) in enumerate(zip(times, results, strict=True))]
+        order = [
+            (t is None, t if t is not None else -r[SCORE], i)
+            for i, (t, r) in enumerate(zip(times, results, strict=True))
+        ]
         found[method] = points[min(order)[2]]
     return found
 
@@ -139,7 +142,7 @@ def tables(scope: Scope, store: Store) -> dict[str, list[tuple[str, ...]]]:
                     else "never",
                     str(mean_of([r[SCORE] for r in results])),
                     str(mean_of([_slowest(r) for r in results])),
-                    f"{mean_of([sum(r['energy_j'].values()) for r in results]).mean:,.0f}",
+                    f"{mean_of([r['energy_j'] for r in results]).mean:,.0f}",
                 )
             )
         found["with churn" if churn else "without churn"] = lines
@@ -207,7 +210,7 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
 
 
 def _slowest(result: Result) -> float:
-    return mean_of([client[SCORE] for client in result["slowest"]]).mean
+    return float(result["slowest"][SCORE])
 
 
 def _told(settings: Settings) -> str:

@@ -77,9 +77,9 @@ def rows_table(scope: Scope, store: Store, dataset: str) -> list[tuple[str, ...]
                 method,
                 *_scores(results),
                 f"{mean_of([r['uploads'] for r in results]).mean:,.0f}",
-                f"{mean_of([r['payload_bytes']['uplink'] / r['uploads'] for r in results]).mean:,.0f}",
-                f"{mean_of([_down(r) / r['uploads'] for r in results]).mean:,.0f}",
-                f"{mean_of([sum(r['energy_j'].values()) for r in results]).mean:,.1f}",
+                f"{mean_of([r['uplink_bytes'] for r in results]).mean:,.0f}",
+                f"{mean_of([r['downlink_bytes'] for r in results]).mean:,.0f}",
+                f"{mean_of([r['energy_j'] for r in results]).mean:,.1f}",
                 f"{mean_of([r['virtual_time_s'] for r in results]).mean:,.0f}",
             )
         )
@@ -94,23 +94,6 @@ HEADER = (
 
 def _scores(results: Sequence[Any]) -> tuple[str, ...]:
     return tuple(str(mean_of([r[s] for r in results])) if all(s in r for r in results) else "-" for s in SCORES)
-
-
-def _down(result: Any) -> float:
-    return float(result["payload_bytes"]["downlink"] + result["payload_bytes"]["first-download"])
-
-
-def traffic(result: Any) -> dict[str, float]:
-    """Return the shares of float32 bytes saved: payload up, framed up, framed both ways after the first downloads."""
-    raw = result["raw_bytes"]
-    up = result["framed_bytes"]["uplink"]
-    sent = result["downloads"]  # that were not first ones
-    down = result["framed_bytes"]["downlink"]
-    return {
-        "payload": 1 - result["payload_bytes"]["uplink"] / (raw * result["uploads_sent"]),
-        "framed": 1 - up / (raw * result["uploads_sent"]),
-        "both ways": 1 - (up + down) / (raw * (result["uploads_sent"] + sent)),
-    }
 
 
 def claims(scope: Scope, store: Store) -> list[Claim]:
@@ -149,7 +132,7 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
                 )
             )
     for dataset in scope.datasets:
-        saved = [traffic(store[row(scope, dataset, "LQGCM", seed)]) for seed in scope.fit_seeds]
+        saved = [store[row(scope, dataset, "LQGCM", seed)]["saved"] for seed in scope.fit_seeds]
         for kind, aim in AIMS.items():
             value = mean_of([s[kind] for s in saved])
             found.append(

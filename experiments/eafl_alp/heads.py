@@ -7,7 +7,7 @@ chosen sizes dealt out to the clients at random.
 from collections import Counter
 from collections.abc import Mapping
 
-from eafl_flower.models.fractal import head_parameters
+from eafl_flower.heads.size import HeadSize
 from eafl_flower.rng import generator
 from experiments.cells import Cell, Result, Store
 from experiments.claims import Claim
@@ -15,7 +15,7 @@ from experiments.eafl_alp.federation import SCORES, Scope, anchor
 from experiments.eafl_alp.methods import EXACT, Settings, configured, sizes_text
 from experiments.eafl_alp.statistics import mean_of
 
-NO_HEAD, SMALLEST, LARGEST = "no private head", "smallest (1x16)", "largest (4x32)"
+NO_HEAD, SMALLEST, LARGEST = "no private head", "smallest (0x16)", "largest (4x32)"
 CHOSEN, FIXED, SHUFFLED = "sized by entropy", "one size, same mean", "sizes shuffled"
 ROWS = (NO_HEAD, SMALLEST, LARGEST, CHOSEN, FIXED, SHUFFLED)
 HEADER = ("head", "before", "after", "unseen", "mean parameters", "sizes (depth x width: clients)")
@@ -25,7 +25,7 @@ def first_cells(scope: Scope) -> list[Cell]:
     """Return the rows that do not depend on the sizes chosen; those sized by entropy are the exact runs."""
     fixed: Mapping[str, Settings] = {
         NO_HEAD: {"task.head": "federated", "task.head-sizes": "1x32"},
-        SMALLEST: {"task.head-sizes": "1x16"},
+        SMALLEST: {"task.head-sizes": "0x16"},
         LARGEST: {"task.head-sizes": "4x32"},
     }
     return [
@@ -48,15 +48,15 @@ def control_cells(scope: Scope, store: Store) -> list[Cell]:
 
 def _control(scope: Scope, store: Store, dataset: str, name: str, seed: int) -> Cell:
     result = store[anchor(scope, dataset, seed)]
-    sizes = [(depth, width) for depth, width, _ in result["head_sizes"]]
+    sizes = [(depth, width) for depth, width, _ in result["heads"]]
     if name == SHUFFLED:
         order = generator(seed, "shuffled-heads").permutation(len(sizes))
         return _cell(scope, dataset, name, seed, {"task.head-sizes": sizes_text([sizes[i] for i in order])})
     classes = int(result["data"]["classes"])
-    mean = mean_of([parameters for *_, parameters in result["head_sizes"]]).mean
+    mean = mean_of([parameters for *_, parameters in result["heads"]]).mean
     nearest = min(
         ((depth, width) for depth in range(5) for width in range(4, 33)),
-        key=lambda size: (abs(head_parameters(*size, num_classes=classes) - mean), size),
+        key=lambda size: (abs(HeadSize(*size).parameters(classes) - mean), size),
     )
     return _cell(scope, dataset, name, seed, {"task.head-sizes": sizes_text([nearest])})
 
@@ -81,12 +81,12 @@ def table(scope: Scope, store: Store, dataset: str) -> list[tuple[str, ...]]:
     lines = []
     for name in ROWS:
         results = [result_of(scope, store, dataset, name, seed) for seed in scope.seeds]
-        sizes = Counter(f"{depth}x{width}" for depth, width, _ in results[0]["head_sizes"])
+        sizes = Counter(f"{depth}x{width}" for depth, width, _ in results[0]["heads"])
         lines.append(
             (
                 name,
                 *(str(mean_of([r[score] for r in results])) for score in SCORES),
-                f"{mean_of([r['head_parameters'] for r in results]).mean:,.0f}",
+                f"{mean_of([p for r in results for *_, p in r['heads']] or [0]).mean:,.0f}",
                 ", ".join(f"{size}: {count}" for size, count in sorted(sizes.items())),
             )
         )

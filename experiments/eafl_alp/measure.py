@@ -2,41 +2,51 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from flwr.app import ConfigRecord
+from flwr.app import ArrayRecord, ConfigRecord
 
 from eafl_flower.build import build_client_app, build_source, build_workload
+from eafl_flower.clients.numpy_client import HEAD
 from eafl_flower.config import RunConfig
 from eafl_flower.data.lookup import lookup_scores, majority_scores
 from eafl_flower.engines import InlineGrid
 from eafl_flower.experiment import train
+from eafl_flower.heads.size import size_of
 from eafl_flower.protocols import DataSource
 from eafl_flower.results.observer import Event
 from eafl_flower.rng import generator
-from eafl_flower.strategies.evaluation import evaluate_on_clients
+from eafl_flower.strategies.evaluation import evaluate_on_clients, weighted_means
+from eafl_flower.strategies.records import arrays_of
 from eafl_flower.strategies.run import FederatedRun
 from eafl_flower.tasks.no_communication import no_communication
 from eafl_flower.threads import one_thread
 
 SCORES = {"before": "accuracy-before", "after": "accuracy-after", "unseen": "accuracy-unseen"}
 AFTER = ConfigRecord({"after-training": True})
-SLOWEST = 2  # clients whose own scores are kept
+SLOWEST = 2  # the clients with the two largest slowdown factors are scored apart
 
 
 class _Notes:
     """What the events of a run tell."""
 
     def __init__(self) -> None:
-        self.merged: Counter[int] = Counter()
+        self.merges: list[Event] = []
         self.curve: list[list[float]] = []
-        self.staleness: list[int] = []
+
+    @property
+    def by_client(self) -> Counter[int]:
+        """How often each client's update was merged."""
+        return Counter(event["client"] for event in self.merges)
+
+    def total(self, *names: str, later: bool = False) -> int:
+        """Return the sum of fields over all merged uploads, or over all but each client's first."""
+        return sum(event[name] for event in self.merges for name in names if event["counter"] > 1 or not later)
 
     def write(self, event: Event) -> None:
         if event["event"] == "merge":
-            self.merged[event["client"]] += 1
-            self.staleness.append(event["staleness"])
+            self.merges.append(event)
         elif event["event"] == "evaluate":
             scores = event["metrics"]
             values = [scores.get(SCORES[name], float("nan")) for name in ("before", "unseen")]
@@ -49,11 +59,12 @@ class _Notes:
 def federated(config: RunConfig) -> dict[str, Any]:
     """Run ``config`` and return its scores and what they cost.
 
-    Bytes are those of jobs that ended: ``uplink`` and ``downlink`` payloads and the same framed; ``raw`` is what the
-    merged uploads and the downloads after each client's first would have taken as float32.
+    Bytes are those of merged uploads and of their downloads. ``saved`` compares with float32 values: ``payload`` and
+    ``framed`` of the uploads, ``both_ways`` of both directions with framing, without each client's first job, before
+    which it does not know the model.
     """
     notes = _Notes()
-    return _summary(config, _trained(config, notes), notes)
+    return _summary(config, *_trained(config, notes), notes)
 
 
 def exact_and_alone(config: RunConfig) -> dict[str, Any]:
@@ -63,9 +74,9 @@ def exact_and_alone(config: RunConfig) -> dict[str, Any]:
     in the run. ``frozen`` trains only the heads, on the backbone of the start.
     """
     notes = _Notes()
-    result = _summary(config, _trained(config, notes), notes)
+    result = _summary(config, *_trained(config, notes), notes)
     workload, source = build_workload(config), build_source(config)
-    epochs = {client: merges * workload.local_epochs for client, merges in notes.merged.items()}
+    epochs = {client: merges * workload.local_epochs for client, merges in notes.by_client.items()}
     settings = {"local_epochs": workload.local_epochs, "unseen_steps": workload.unseen_steps}
     result["none"] = _named(no_communication(workload.task, source, epochs, seed=config.seed, **settings))
     result["frozen"] = _heads_alone(config, epochs)
@@ -87,40 +98,57 @@ def rows_of(source: DataSource) -> dict[str, int]:
     }
 
 
-def _trained(config: RunConfig, notes: _Notes) -> FederatedRun:
+def _trained(config: RunConfig, notes: _Notes) -> tuple[FederatedRun, InlineGrid]:
     one_thread()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     grid = InlineGrid(build_client_app(config), build_source(config).num_clients)
-    return train(config.replace({"evaluate.after-training": False}), grid, observer=notes)
+    return train(config.replace({"evaluate.after-training": False}), grid, observer=notes), grid
 
 
-def _summary(config: RunConfig, run: FederatedRun, notes: _Notes) -> dict[str, Any]:
+def _summary(config: RunConfig, run: FederatedRun, grid: InlineGrid, notes: _Notes) -> dict[str, Any]:
     final = evaluate_on_clients(run.jobs, sorted(run.jobs.members), AFTER, version=run.version, served=run.served())
     slowdown = config.clients.slowdown
-    slowest = sorted(run.trainers, key=lambda c: (-slowdown[c % len(slowdown)], c))[:SLOWEST]
+    slowest = sorted(set(slowdown))[-SLOWEST:]
     own = [
-        evaluate_on_clients(run.jobs, [client], AFTER, version=run.version, served=run.served()) for client in slowest
+        evaluate_on_clients(run.jobs, [client], AFTER, version=run.version, served=run.served())
+        for client in run.trainers
+        if slowdown[client % len(slowdown)] in slowest and len(set(slowdown)) > 1
     ]
-    booked = {kind: run.ledger.total(kind) for kind in ("uplink", "downlink", "first-download", "compute")}
+    raw, uploads = notes.total("raw_bytes"), len(notes.merges)
+    both = notes.total("uplink_framed_bytes", "downlink_framed_bytes", later=True)
     return {
         **_named(final),
         "loss": final["loss"],
-        "head_parameters": final.get("head-parameters", 0.0),
-        "curve": notes.curve,
+        "uploads": uploads,
         "merges": run.version,
-        "uploads": run.tally.updates,
         "refused": run.tally.refused,
         "lost": run.tally.lost,
-        "by_client": dict(sorted(notes.merged.items())),
-        "mean_staleness": sum(notes.staleness) / max(1, len(notes.staleness)),
         "virtual_time_s": run.now_s(),
-        "energy_j": {kind: spent.energy_j for kind, spent in booked.items()},
-        "payload_bytes": {kind: spent.payload_bytes for kind, spent in booked.items()},
-        "framed_bytes": {kind: spent.framed_bytes for kind, spent in booked.items()},
-        "raw_bytes": run.raw_bytes,
-        "slowest": [_named(scores) for scores in own],
+        "energy_j": run.ledger.total().energy_j,
+        "mean_staleness": notes.total("staleness") / max(1, uploads),
+        "uplink_bytes": notes.total("uplink_bytes") / max(1, uploads),
+        "downlink_bytes": notes.total("downlink_bytes") / max(1, uploads),
+        "model_bytes": run.raw_bytes,
+        "saved": {
+            "payload": 1 - notes.total("uplink_bytes") / raw,
+            "framed": 1 - notes.total("uplink_framed_bytes") / raw,
+            "both ways": 1 - both / (2 * notes.total("raw_bytes", later=True)),
+        },
+        "curve": notes.curve,
+        "slowest": _weighted(own),
+        "heads": _sizes(grid, run.trainers),
         "data": rows_of(build_source(config)),
     }
+
+
+def _sizes(grid: InlineGrid, clients: Iterable[int]) -> list[tuple[int, int, int]]:
+    """Return depth, width and parameters of each client's private head, if it has one."""
+    records = [grid.state_of(client).get(HEAD) for client in clients]
+    return [size_of(arrays_of(record)) for record in records if isinstance(record, ArrayRecord) and len(record) > 3]
+
+
+def _weighted(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return _named(weighted_means({"num-examples": 1.0, **values} for values in scores))
 
 
 def _named(scores: Mapping[str, float]) -> dict[str, float]:
