@@ -52,7 +52,7 @@ class Trace(NamedTuple):
     inputs: Any
     positive: Any  # where the leaves' ReLU passes
     normed: Any
-    inverse: Any  # one over the spread of each leaf's units
+    spread: Any  # of each leaf's units
     merged: list[tuple[Any, Any]]  # of each level: concatenated children, where the ReLU passes
     top: Any
     outputs: Any
@@ -241,8 +241,8 @@ class Fractal:
         # Means over units as products with a row of 1/width: a third of the time of a reduction of numpy's.
         average = (0 * gain[0] + 1 / width).reshape(1, width)
         units -= average @ units
-        inverse = (average @ (units * units) + LAYER_NORM_EPSILON) ** -0.5
-        units *= inverse
+        spread = (average @ (units * units) + LAYER_NORM_EPSILON) ** 0.5
+        units /= spread
         values = units * gain
         values += shift
         merged = []
@@ -258,7 +258,7 @@ class Fractal:
         if classifier is not None:
             outputs = xp.matmul(classifier, values)
             outputs += bias
-        return Trace(inputs, positive, units, inverse, merged, values, outputs)
+        return Trace(inputs, positive, units, spread, merged, values, outputs)
 
     def backward(
         self, xp: Any, parameters: Views, trace: Trace, error: Any, gradients: Views | None, *, to_inputs: bool
@@ -300,12 +300,12 @@ class Fractal:
             xp.matmul(scaled, ones, out=gradients.gain)
             xp.matmul(error, ones, out=gradients.shift)
         across = gain.swapaxes(1, 2) / width
-        # layer norm: inverse * (g - mean(g) - normed * mean(g * normed)) with g = gain * error
+        # layer norm: (g - mean(g) - normed * mean(g * normed)) / spread with g = gain * error
         mean, slope = across @ error, across @ scaled
         error *= gain
         error -= mean
         error -= trace.normed * slope
-        error *= trace.inverse
+        error /= trace.spread
         error *= trace.positive
         error = error.reshape(weight.shape[0], -1, error.shape[-1])
         if gradients is not None:

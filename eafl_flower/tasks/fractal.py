@@ -37,7 +37,7 @@ from eafl_flower.tasks.tabular import HEADS, OPTIMIZERS
 from eafl_flower.tasks.two_phases import TwoPhases, columns
 from eafl_flower.types import Array, Arrays, Rows
 
-VALIDATION_PASSES = 10
+VALIDATION_PASSES = 20
 MAX_VALIDATION_ROWS = 500
 FEDERATED_SIZE = HeadSize(1, 16)
 
