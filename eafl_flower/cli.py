@@ -460,36 +460,36 @@ def _config(
     seed: int | None,
     out: Path | None,
     baselines: Baselines | None,
-    own: Mapping[str, str | int] | None = None,
+    own: Mapping[str, str] | None = None,
 ) -> "RunConfig":
     from eafl_flower.config import RunConfig, parse_overrides
     from eafl_flower.config.files import read_toml
 
     config = RunConfig.from_toml(preset)
-    own = dict(own or {})
+    own = own or {}
+    if "data.csv" in own:  # all its clients, however many the preset's data have
+        config = config.replace({"data.clients": 0, "data.unseen": -1})
     for path in configs or ():
         flat, source = read_toml(path)
         config = config.replace(flat, source=source)
-        own = {key: value for key, value in own.items() if key not in flat}
     options = {"engine.name": engine, "results.dir": out, "results.baselines": baselines}
-    flat = (
-        own | parse_overrides(settings or ()) | {key: str(value) for key, value in options.items() if value is not None}
-    )
+    given = {key: str(value) for key, value in options.items() if value is not None}
+    flat = {**own, **parse_overrides(settings or ()), **given}
     return config.replace(flat | ({} if seed is None else {"seed": seed}), source="the command line")
 
 
-def _own_data(csv: Path | None, *, label: str, client: str, time: str, features: str) -> dict[str, str | int]:
+def _own_data(csv: Path | None, *, label: str, client: str, time: str, features: str) -> dict[str, str]:
     columns = {
         "data.label-column": label,
         "data.client-column": client,
         "data.time-column": time,
         "data.features": features,
     }
-    given: dict[str, str | int] = {key: value for key, value in columns.items() if value}
+    given = {key: value for key, value in columns.items() if value}
     if csv is None:
         return given
     # Workers may run in another folder.
-    return {"data.name": "csv", "data.csv": str(csv.absolute()), "data.clients": 0, "data.unseen": -1, **given}
+    return {"data.name": "csv", "data.csv": str(csv.absolute()), **given}
 
 
 def _stored_config(run_dir: "RunDirectory") -> "RunConfig":

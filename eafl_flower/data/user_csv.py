@@ -108,7 +108,7 @@ def read_user_table(path: Path, columns: Columns) -> UserTable:
             raise DataError(msg)
     classes, y = np.unique(label, return_inverse=True)
     if not 2 <= len(classes) <= MAX_CLASSES:
-        shown = f"only {classes[0]!r}" if len(classes) == 1 else f"{len(classes):,} different values"
+        shown = f"only {str(classes[0])!r}" if len(classes) == 1 else f"{len(classes):,} different values"
         msg = f"{path}, column {columns.label}: expected 2 to {MAX_CLASSES} classes, found {shown}"
         raise DataError(msg)
     time = table[columns.time].to_numpy(dtype=object) if columns.time else None

@@ -39,6 +39,29 @@ def test_lists_are_comma_strings_outside_and_tuples_inside():
     assert config.to_flat()["clients.slowdown"] == "1,1.5"
 
 
+def test_a_list_may_hold_texts():
+    csv = {"data.name": "csv", "data.csv": "f.csv", "data.label-column": "y", "data.features": "v1.0, b c"}
+    config = RunConfig().replace(csv)
+    assert config.data.features == ("v1.0", "b c")
+    assert config.to_flat()["data.features"] == "v1.0,b c"
+
+
+def test_columns_belong_to_a_file_of_ones_own():
+    with pytest.raises(ConfigError, match=r'data\.time-column = "t": belongs to data\.name = "csv"'):
+        RunConfig().replace({"data.time-column": "t"})
+    with pytest.raises(ConfigError, match=r'data\.csv = "": data\.name = "csv" needs it(.|\n)*data\.label-column'):
+        RunConfig().replace({"data.name": "csv"})
+    csv = {"data.name": "csv", "data.csv": "f.csv", "data.label-column": "y"}
+    with pytest.raises(ConfigError, match="y is named for two uses"):
+        RunConfig().replace(csv | {"data.features": "x,y"})
+
+
+def test_a_fifth_of_the_clients_may_be_unseen():
+    assert RunConfig().replace({"data.clients": 20, "data.unseen": -1}).data.unseen == -1
+    with pytest.raises(ConfigError, match=r"expected at most the 16 clients that train"):
+        RunConfig().replace({"data.clients": 20, "data.unseen": -1, "strategy.concurrency": 17})
+
+
 def test_an_empty_list_is_an_empty_tuple():
     config = RunConfig.from_flat({"task.hidden": "", "task.head": "federated"})
     assert config.task.hidden == ()

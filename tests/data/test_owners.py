@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from eafl_flower.data.owners import dirichlet_partition
+from eafl_flower.data.owners import contiguous_partition, dirichlet_partition, paired_partition
 from eafl_flower.errors import ConfigError
 from eafl_flower.rng import generator
 
@@ -39,3 +39,36 @@ def test_impossible_draws_say_what_to_change():
         dirichlet_partition(labels, clients=9, alpha=0.1, rng=generator(1), min_rows=2)
     with pytest.raises(ConfigError, match=r"data\.dirichlet-alpha = 0: expected a positive number"):
         dirichlet_partition(labels, clients=2, alpha=0, rng=generator(1))
+
+
+def test_contiguous_stretches_are_equally_long_and_groups_stay_together():
+    parts = contiguous_partition(10, clients=3)
+    assert [p.tolist() for p in parts] == [[0, 1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    parts = contiguous_partition(10, clients=3, groups=np.array([0, 1, 2, 3, 4, 5, 6, 0, 1, 7]))
+    assert [p.tolist() for p in parts] == [[0, 1, 2, 3, 7, 8], [4, 5, 6], [9]]
+    with pytest.raises(ConfigError, match=r"data\.clients = 3 .*a client would have 1 of 10 rows, fewer than 2"):
+        contiguous_partition(10, clients=3, groups=np.array([0, 1, 2, 3, 4, 5, 6, 0, 1, 7]), min_rows=2)
+
+
+@pytest.mark.parametrize("partition", ["dirichlet", "contiguous"])
+def test_held_out_rows_go_to_the_clients_in_the_proportions_of_the_training_rows(partition):
+    train, test = np.repeat(np.arange(4), 3000), np.repeat(np.arange(4), 1000)
+    owned = paired_partition(
+        train, test, partition=partition, clients=6, unseen=0, alpha=1.0, rng=generator(2), min_train=1, min_test=1
+    )
+    for side, labels in enumerate((train, test)):
+        assert sorted(np.concatenate([rows[side] for rows in owned])) == list(range(len(labels)))
+    for mine, theirs in owned:
+        counts = np.bincount(train[mine], minlength=4), np.bincount(test[theirs], minlength=4)
+        np.testing.assert_allclose(counts[0], 3 * counts[1], atol=3)
+
+
+def test_unseen_clients_train_on_a_quarter_of_their_rows():
+    labels, options = np.repeat(np.arange(2), 200), {"partition": "dirichlet", "clients": 4, "alpha": 5.0}
+    options |= {"min_train": 5, "min_test": 5}
+    whole = paired_partition(labels, labels, unseen=0, rng=generator(3), **options)
+    fewer = paired_partition(labels, labels, unseen=2, rng=generator(3), **options)
+    for client in range(4):
+        assert fewer[client][1].tolist() == whole[client][1].tolist()
+        size = len(whole[client][0]) + len(whole[client][1])
+        assert len(fewer[client][0]) == (len(whole[client][0]) if client < 2 else round(size / 4))

@@ -1,0 +1,117 @@
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+LABELS = "Start Time\tEnd Time\tTransportation Mode\n2008/05/01 00:00:00\t2008/05/01 00:10:00\twalk\n"
+
+
+@pytest.fixture
+def mine(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["id,when,a,b,kind"]
+    for i in range(240):
+        a = rng.normal()
+        lines.append(f"v{i % 6},{i},{a:.4f},{rng.normal():.4f},{('blue', 'red')[a > 0]}")
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def data_settings():
+    (path,) = Path("runs").iterdir()
+    return tomllib.loads((path / "config.toml").read_text())["data"]
+
+
+def test_a_run_on_ones_own_file_takes_all_its_clients_and_knows_where_it_is(experiment, eafl, mine):
+    seen = []
+    original = experiment.run_experiment
+
+    def run_experiment(config, **options):
+        seen.append(config.data)
+        return original(config.replace({"data.clients": 20, "data.unseen": 4}), **options)  # it cannot count them
+
+    experiment.run_experiment = run_experiment
+    ended = eafl("run", "--csv", "mine.csv", "--label", "kind", "--client", "id", "--features", "a,b")
+    assert ended.code == 0, ended.err
+    (data,) = seen
+    assert (data.name, data.csv, data.clients, data.unseen) == ("csv", str(mine), 0, -1)
+    assert (data.label_column, data.client_column, data.features) == ("kind", "id", ("a", "b"))
+
+
+def test_settings_of_the_command_line_and_of_files_win_over_the_defaults_of_a_file_of_ones_own(experiment, eafl, mine):
+    Path("few.toml").write_text("[data]\nclients = 15\n")
+    command = ("run", "--csv", "mine.csv", "--label", "kind", "--config", "few.toml", "--set", "data.unseen=2")
+    assert eafl(*command).code == 0
+    data = data_settings()
+    assert (data["clients"], data["unseen"]) == (15, 2)
+
+
+def test_a_real_run_on_ones_own_file(eafl, mine):
+    ended = eafl(
+        "run", "--csv", "mine.csv", "--label", "kind", "--client", "id", "--time", "when",
+        "--set", "strategy.merges=20", "--baselines", "cheap",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "majority class" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--csv", "mine.csv"), 'data.label-column = "": data.name = "csv" needs it'),
+        (("--label", "kind"), 'data.label-column = "kind": belongs to data.name = "csv"'),
+        (("--csv", "mine.csv", "--label", "kind", "--client", "kind"), "kind is named for two uses"),
+        (("--csv", "mine.csv", "--label", "sort"), "has no column sort: found id, when, a, b, kind"),
+        (("--csv", "gone.csv", "--label", "kind"), "data.csv: no file"),
+    ],
+)
+def test_wrong_columns_and_files_are_one_message(eafl, mine, arguments, message):
+    ended = eafl("run", *arguments, "--baselines", "none")
+    assert (ended.code, message in ended.err, "Traceback" in ended.err) == (1, True, False)
+    assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
+def test_the_columns_do_not_go_with_resume(eafl, mine):
+    ended = eafl("run", "--resume", "runs/x", "--csv", "mine.csv")
+    assert ended.code == 2
+    assert "--csv does not go with --resume" in ended.err
+
+
+def test_data_check_reads_a_file_of_ones_own(eafl, mine):
+    ended = eafl("data", "check", "--csv", "mine.csv", "--label", "kind", "--client", "id", "--time", "when")
+    assert ended.code == 0
+    assert "mine.csv: csv, 240 rows, 5 columns" in ended.out
+    assert "features of a run: a, b" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give either FILE"),
+        (("mine.csv", "--csv", "mine.csv"), "give either FILE"),
+        (("mine.csv", "--label", "kind"), "name columns of a"),
+        (("--csv", "mine.csv"), "needs --label"),
+    ],
+)
+def test_data_check_wants_one_file_and_its_label(eafl, mine, arguments, message):
+    ended = eafl("data", "check", *arguments)
+    assert (ended.code, message in ended.err) == (2, True)
+
+
+def test_data_prepare_geolife_says_what_it_wrote_and_skipped(eafl, tmp_path):
+    user = tmp_path / "Data" / "010"
+    (user / "Trajectory").mkdir(parents=True)
+    (user / "labels.txt").write_text(LABELS)
+    points = "".join(f"39.9,116.3,0,-777,39569.0,2008-05-01,00:{minute:02}:00\n" for minute in range(20))
+    (user / "Trajectory" / "20080501000000.plt").write_text("header\n" * 6 + points)
+    ended = eafl("data", "prepare", "geolife", "Data", "out.csv.gz")
+    assert ended.code == 0, ended.err
+    assert ended.out.splitlines() == [
+        "11 labelled points of 1 users in 1 segments",
+        "skipped: 9 points outside of every label interval",
+        "Table: out.csv.gz",
+    ]
+    again = eafl("data", "prepare", "geolife", "Data", "out.csv.gz")
+    assert (again.code, "exists already" in again.err) == (1, True)

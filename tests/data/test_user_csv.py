@@ -1,0 +1,170 @@
+import gzip
+
+import numpy as np
+import pytest
+
+from eafl_flower.data.user_csv import MIN_ROWS, load_csv
+from eafl_flower.errors import ConfigError, DataError
+
+
+def write(tmp_path, rows, header=("id", "when", "a", "b", "colour", "kind"), name="mine.csv"):
+    path = tmp_path / name
+    path.write_text("\n".join([",".join(header), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return path
+
+
+def rows(clients=6, each=40):
+    """Two numbers, a colour and a class by the sign of the first; ``b`` is the number of the row."""
+    rng = np.random.default_rng(0)
+    out = []
+    for client in range(clients):
+        for i in range(each):
+            a = rng.normal()
+            when = f"2024-01-01T00:{i:02}:00"
+            out.append((f"v{client}", when, f"{a:.6f}", client * each + i, "xyz"[i % 3], ("blue", "red")[a > 0]))
+    return out
+
+
+@pytest.fixture
+def mine(tmp_path):
+    return write(tmp_path, rows())
+
+
+def numbers(source, client, side):
+    """Column ``b`` as the file has it."""
+    column = source.feature_names.index("b")
+    x = getattr(source.partition(client), side)[:, column].astype(np.float64)
+    return np.round(x * source.scaler.scale[column] + source.scaler.mean[column]).astype(int)
+
+
+def test_with_client_and_time_columns_the_last_quarter_of_each_client_is_held_out(mine):
+    source = load_csv(mine, label="kind", client="id", time="when", unseen=1)
+    assert (source.num_clients, source.num_seen) == (6, 5)
+    assert (source.feature_names, source.class_names) == (("a", "b"), ("blue", "red"))
+    for client in range(6):
+        train, test = numbers(source, client, "x_train"), numbers(source, client, "x_test")
+        assert len({*(train // 40), *(test // 40)}) == 1
+        assert len(train) == (30 if client < 5 else 10)
+        assert train.max() < test.min()
+
+
+def test_without_a_time_column_equal_rows_stay_together(tmp_path):
+    copies = [row for row in rows(each=20) for _ in range(3)]
+    source = load_csv(write(tmp_path, copies), label="kind", client="id")
+    for client in range(source.num_clients):
+        train, test = (set(numbers(source, client, side)) for side in ("x_train", "x_test"))
+        assert train and test and not train & test
+        assert len(train | test) == 20
+
+
+def test_without_a_client_column_clients_share_the_rows(mine):
+    source = load_csv(mine, label="kind", clients=4, unseen=1, dirichlet_alpha=2.0)
+    everybody = [
+        number for client in range(4) for side in ("x_train", "x_test") for number in numbers(source, client, side)
+    ]
+    assert sorted(everybody) == list(range(240))
+    stretches = load_csv(mine, label="kind", clients=4, unseen=1, partition="contiguous")
+    assert [numbers(stretches, c, "x_train").min() // 60 for c in range(4)] == [0, 1, 2, 3]
+    # Without a number of clients there are as many as have 50 rows on average.
+    assert load_csv(mine, label="kind", dirichlet_alpha=2.0).num_clients == 4
+
+
+def test_shared_rows_with_times_are_held_out_after_those_of_their_class_that_anybody_trains_on(mine):
+    source = load_csv(mine, label="kind", time="when", clients=4, unseen=1, dirichlet_alpha=2.0)
+    for kind in range(2):
+        train, test = (
+            [numbers(source, c, f"x_{side}")[getattr(source.partition(c), f"y_{side}") == kind] % 40 for c in range(4)]
+            for side in ("train", "test")
+        )
+        assert np.concatenate(train).max() < np.concatenate(test).min()
+
+
+def test_texts_become_columns_of_their_common_values(mine, tmp_path):
+    source = load_csv(mine, label="kind", client="id", features=("a", "colour"))
+    assert source.feature_names == ("a", "colour=x", "colour=y", "colour=z", "colour=other")
+    many = [(*row[:4], f"w{i // 15}", row[5]) for i, row in enumerate(rows(each=100))]
+    names = load_csv(
+        write(tmp_path, many, name="many.csv"), label="kind", client="id", features=["colour"]
+    ).feature_names
+    assert len(names) == 21 and names[-1] == "colour=other"
+    names = [(*row[:4], f"name {i}", row[5]) for i, row in enumerate(rows())]
+    with pytest.raises(
+        DataError, match=r"column colour: 240 different texts, at most 200 can be a feature; leave it out"
+    ):
+        load_csv(write(tmp_path, names, name="names.csv"), label="kind", client="id", features=["colour"])
+
+
+def test_clients_with_few_rows_are_left_out(tmp_path):
+    few = [row for row in rows() if row[0] != "v2" or int(row[3]) % 40 < MIN_ROWS - 1]
+    assert load_csv(write(tmp_path, few), label="kind", client="id").num_clients == 5
+    with pytest.raises(ConfigError, match=r"data\.clients = 6: the data set has 5"):
+        load_csv(tmp_path / "mine.csv", label="kind", client="id", clients=6)
+    one_each = [(f"v{i}", *row[1:]) for i, row in enumerate(rows())]
+    with pytest.raises(DataError, match="none of the 240 clients in column id has 8 rows with different features"):
+        load_csv(write(tmp_path, one_each), label="kind", client="id")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({2: ""}, r"line 5, column a: expected a number, found an empty cell; fill it, or leave out the row or the"),
+        ({2: "n/a"}, r"line 5, column a: expected a number, found 'n/a'"),
+        ({2: "nan"}, r"line 5, column a: expected a number, found 'nan'"),
+        ({2: "inf"}, r"line 5, column a: expected a number, found 'inf'"),
+        ({0: ""}, r"line 5, column id: an empty cell; fill it or leave the row out"),
+        ({5: ""}, r"line 5, column kind: an empty cell; fill it or leave the row out"),
+        ({1: "noon"}, r"line 5, column when: expected a number or a time as in 2008-05-21 14:30:00, found 'noon'"),
+    ],
+)
+def test_cells_that_cannot_be_used_are_named_by_line_and_column(tmp_path, change, message):
+    table = [list(row) for row in rows()]
+    for column, text in change.items():
+        table[3][column] = text
+    with pytest.raises(DataError, match=message):
+        load_csv(write(tmp_path, table), label="kind", client="id", time="when")
+
+
+def test_a_number_that_means_unknown_is_refused_and_a_real_one_is_not(tmp_path):
+    table = [list(row) for row in rows()]
+    table[3][2] = table[9][2] = "-999"
+    with pytest.raises(
+        DataError, match=r"line 5, column a: -999 stands in 2 rows, far from the other values .*'unknown'"
+    ):
+        load_csv(write(tmp_path, table), label="kind", client="id")
+    assert load_csv(tmp_path / "mine.csv", label="kind", client="id", features=["b"]).feature_names == ("b",)
+    for i, row in enumerate(table):
+        row[2] = 999 if i % 7 == 0 else 990 + i % 9
+    assert load_csv(write(tmp_path, table), label="kind", client="id").feature_names == ("a", "b")
+
+
+def test_wrong_labels_and_columns_are_refused(mine, tmp_path):
+    with pytest.raises(DataError, match=r"column a: expected 2 to 100 classes, found 240 different values"):
+        load_csv(mine, label="a", client="id")
+    with pytest.raises(DataError, match=r"column kind: expected 2 to 100 classes, found only 'red'"):
+        load_csv(write(tmp_path, [(*row[:5], "red") for row in rows()], name="one.csv"), label="kind")
+    with pytest.raises(DataError, match=r"has no column sort, who: found id, when, a, b, colour, kind"):
+        load_csv(mine, label="sort", client="who")
+    with pytest.raises(DataError, match=r"column kind is named for two uses"):
+        load_csv(mine, label="kind", features=["a", "kind"])
+    with pytest.raises(DataError, match="has no column of numbers beside label, client and time"):
+        load_csv(write(tmp_path, [row[4:] for row in rows()], ("colour", "kind"), "words.csv"), label="kind")
+    with pytest.raises(DataError, match="has a header but no rows"):
+        load_csv(write(tmp_path, [], name="empty.csv"), label="kind")
+
+
+def test_the_file_is_found_here_or_in_the_data_folder_plain_or_compressed(mine, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "packed.csv.gz").write_bytes(gzip.compress(mine.read_bytes()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EAFL_DATA_DIR", raising=False)
+    here = load_csv("mine.csv", label="kind", client="id")
+    packed = load_csv("packed.csv.gz", label="kind", client="id", data_dir="data")
+    np.testing.assert_array_equal(here.partition(0).x_train, packed.partition(0).x_train)
+    with pytest.raises(DataError, match=r"data\.csv: no file packed\.csv\.gz$"):
+        load_csv("packed.csv.gz", label="kind")
+
+
+def test_the_split_is_a_function_of_the_seed(mine):
+    a, b, c = (load_csv(mine, label="kind", client="id", seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(a.partition(0).x_test, b.partition(0).x_test)
+    assert not np.array_equal(a.partition(0).x_test, c.partition(0).x_test)
