@@ -54,8 +54,8 @@ def processes():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.parametrize("codec", ["int8", "lqgcm"])
-def test_runs_killed_at_twenty_random_merges_end_as_if_nothing_had_happened(tmp_path, processes, codec):
+@pytest.mark.parametrize(("codec", "kills"), [("int8", 8), ("lqgcm", 20)])
+def test_runs_killed_at_random_merges_end_as_if_nothing_had_happened(tmp_path, processes, codec, kills):
     """With private heads, and with codecs that remember: error feedback, or predictions and what clients hold."""
     import killed_run
 
@@ -73,7 +73,7 @@ def test_runs_killed_at_twenty_random_merges_end_as_if_nothing_had_happened(tmp_
     assert first.exitcode == 0
     expected, told = summary_of(undisturbed), events_of(undisturbed)
     assert expected["lost"] > 0
-    places = sorted(int(k) for k in generator(7, "kills", codec).choice(range(11, MERGES - 20), 20, replace=False))
+    places = sorted(int(k) for k in generator(7, "kills", codec).choice(range(11, MERGES - 20), kills, replace=False))
     for place in places:
         folder = tmp_path / str(place) / "run"
         process = start(folder, resume=False)
