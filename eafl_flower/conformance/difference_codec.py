@@ -91,7 +91,7 @@ def _check_uploads(codec: DifferenceCodec[Any], layout: Layout) -> None:
         except CodecError as error:
             msg = (
                 f"upload {counter} was refused ({error}), though the receiver holds what it acknowledged "
-                f"({acknowledged}): build on the acknowledged payload, or on nothing if that is neither pending nor known"
+                f"({acknowledged}): build on the acknowledged payload, or on nothing if it is not known"
             )
             raise AssertionError(msg) from error
         expect_promise(encoded, decoded, arrays, f"upload {counter} of a stream with all that can happen")

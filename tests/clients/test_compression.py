@@ -5,12 +5,20 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 
 from eafl_flower.clients import compression_mod
-from eafl_flower.codecs import Float32Codec, Int8Codec
-from eafl_flower.engines.flower_internals import become_server, set_message_id
+from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
+from eafl_flower.codecs.differences import decode_onto, encode_onto
+from eafl_flower.engines.flower_internals import become_server, copy_records, set_message_id
 from eafl_flower.errors import CodecError, ProtocolError
 from eafl_flower.rng import generator
-from eafl_flower.strategies.records import JobTerms, array_record, arrays_of, coded_record, terms_record
-from eafl_flower.types import layout_of
+from eafl_flower.strategies.records import (
+    JobTerms,
+    array_record,
+    arrays_of,
+    coded_record,
+    difference_record,
+    terms_record,
+)
+from eafl_flower.types import digest, layout_of
 
 CODEC = Int8Codec(block_size=4)
 
@@ -238,3 +246,141 @@ def test_broken_messages_of_a_server_are_named(make_context):
     del without_terms.content["eafl"]
     with pytest.raises(ProtocolError, match='without the record "eafl"'):
         mod(without_terms, make_context(), adding(0.0))
+
+
+# Codecs for differences.
+
+DIFFERENCES = LQGCMCodec(tuples=3, downlink_tuples=2)
+
+
+class DifferencesServer(Server):
+    """Sends whole arrays to who holds none, and then the difference to what the client holds."""
+
+    def __init__(self, arrays):
+        super().__init__(DIFFERENCES, arrays)
+        self.held, self.held_counter = None, 0
+
+    def message(self, counter, kind="train", load=None):
+        if self.held is None:
+            self.codec = Float32Codec()
+            message = super().message(counter, kind, load)
+            self.codec, self.base_sent = DIFFERENCES, self.arrays
+            return message
+        message = super().message(counter, kind, load)
+        payload = encode_onto(DIFFERENCES, self.held, self.arrays, counter=counter, rng=None)
+        message.content["eafl.arrays"] = difference_record(payload, self.held_counter)
+        self.base_sent = decode_onto(DIFFERENCES, self.held, payload, counter=counter)
+        return message
+
+    def answered(self, counter):
+        self.held, self.held_counter, self.acknowledged = self.base_sent, counter, counter
+
+
+def told_and_held(server, context, counter, step=0.3):
+    """Send one job; return the arrays that the app saw, and the reply."""
+    seen_arrays = []
+
+    def app(message, context):
+        seen_arrays.append(arrays_of(message.content["arrays"]))
+        return adding(step)(message, context)
+
+    reply = compression_mod(DIFFERENCES)(server.message(counter), context, app)
+    return (seen_arrays[0] if seen_arrays else None), reply
+
+
+def test_what_the_app_sees_is_what_the_server_says_it_holds(make_context):
+    server, context = DifferencesServer(VALUES), make_context()
+    for counter in range(1, 6):
+        arrays, _ = told_and_held(server, context, counter)
+        assert digest(arrays) == digest(server.base_sent)
+        assert digest(arrays_of(context.state["codec.held"])) == digest(arrays)
+        assert list(context.state["codec.held"]) == server.keys
+        server.answered(counter)
+        server.arrays = tuple(a + np.float32(0.1) for a in server.arrays)
+
+
+def test_who_does_not_hold_what_a_job_builds_on_says_so_and_does_not_train(make_context):
+    server, context = DifferencesServer(VALUES), make_context()
+    told_and_held(server, context, 1)
+    server.answered(1)
+    for spoil in (
+        lambda state: state.pop("codec.held"),
+        lambda state: state.pop("codec"),
+        lambda state: state["codec"].update({"counter": 7}),
+        lambda state: state.update({"codec.held": ConfigRecord()}),
+    ):
+        other = make_context()
+        other.state = copy_records(context.state)
+        spoil(other.state)
+        arrays, reply = told_and_held(server, other, 2)
+        assert arrays is None
+        assert (
+            "the arrays of job 1, which those of job 2 build on, are not held"
+            in reply.content["eafl.arrays"]["refused"]
+        )
+        assert reply.content["eafl"]["state-lost"] is True
+        assert sorted(reply.content) == ["eafl", "eafl.arrays"]
+    arrays, _ = told_and_held(server, context, 2)
+    assert arrays is not None
+
+
+def test_an_update_that_cannot_be_coded_leaves_what_is_held_as_it_was(make_context):
+    server, context = DifferencesServer(VALUES), make_context()
+    told_and_held(server, context, 1)
+    server.answered(1)
+    before = digest(arrays_of(context.state["codec.held"]))
+    _, reply = told_and_held(server, context, 2, step=np.nan)
+    assert "refused" in reply.content["eafl.arrays"]
+    assert digest(arrays_of(context.state["codec.held"])) == before
+    assert context.state["codec"]["counter"] == 1
+    arrays, _ = told_and_held(server, context, 3)
+    assert digest(arrays) == digest(server.base_sent)
+
+
+def test_an_evaluation_changes_nothing_of_what_is_held(make_context):
+    server, context = DifferencesServer(VALUES), make_context()
+    told_and_held(server, context, 1)
+    server.answered(1)
+    before = digest(arrays_of(context.state["codec.held"]))
+    whole = DifferencesServer(tuple(a + 1 for a in VALUES))
+    compression_mod(DIFFERENCES)(whole.message(0, kind="evaluate"), context, adding(0.0))
+    assert digest(arrays_of(context.state["codec.held"])) == before
+
+
+def test_what_an_app_does_to_its_arrays_does_not_reach_what_is_held(make_context):
+    def app(message, context):
+        reply = adding(0.5)(message, context)
+        message.content["arrays"].clear()
+        return reply
+
+    context, server = make_context(), DifferencesServer(VALUES)
+    compression_mod(DIFFERENCES)(server.message(1), context, app)
+    assert digest(arrays_of(context.state["codec.held"])) == digest(VALUES)
+
+
+def test_broken_differences_are_named(make_context):
+    server, context = DifferencesServer(VALUES), make_context()
+    told_and_held(server, context, 1)
+    server.answered(1)
+
+    def send(**fields):
+        message = server.message(2)
+        message.content["eafl.arrays"] = ConfigRecord({**message.content["eafl.arrays"], **fields})
+        return compression_mod(DIFFERENCES)(message, context, adding(0.0))
+
+    for onto in (0, -1, "1", True, 1.0):
+        with pytest.raises(ProtocolError, match=r"needs payload \(bytes\) and onto \(from 1\)"):
+            send(onto=onto)
+    with pytest.raises(ProtocolError, match="needs payload"):
+        send(payload="text")
+    with pytest.raises(CodecError):
+        send(payload=b"short")
+    other = encode_onto(DIFFERENCES, server.held, server.arrays, counter=9, rng=None)
+    with pytest.raises(CodecError, match="job 2 came with the payload of job 9"):
+        send(payload=other)
+    without_terms = server.message(2)
+    del without_terms.content["eafl"]
+    with pytest.raises(ProtocolError, match='without the record "eafl"'):
+        compression_mod(DIFFERENCES)(without_terms, context, adding(0.0))
+    with pytest.raises(ProtocolError, match="knows only whole arrays: both sides must use the same codec"):
+        compression_mod(CODEC)(server.message(2), context, adding(0.0))

@@ -8,9 +8,12 @@ from flwr.serverapp.strategy import FedAdam, FedAvg, Krum
 from toy_federation import START, examples_of, initial, step_of, toy_app
 
 from eafl_flower.clients import compression_mod, numpy_client_app
-from eafl_flower.codecs import Float32Codec, Int8Codec
+from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
 from eafl_flower.engines.inline import InlineGrid
+from eafl_flower.errors import ConfigError
 from eafl_flower.strategies import AsyncEMAM, Compressed
+from eafl_flower.strategies.records import arrays_of
+from eafl_flower.types import digest
 
 EVERYBODY = {"min_available_nodes": 4, "min_train_nodes": 4, "min_evaluate_nodes": 4}
 
@@ -162,6 +165,130 @@ def test_booleans_and_counters_travel_whole():
     (mask, count, _), _ = arrays_after(strategy, codec, app=app, arrays=arrays, rounds=3)
     np.testing.assert_array_equal(mask, [False, True, False])
     assert count == (10 + 3 * 250) % 256
+
+
+# Codecs for differences: what a node holds is known, and built on.
+
+DIFFERENCES = LQGCMCodec(tuples=2, downlink_tuples=1)
+WHOLE_BYTES = 9 * 4 + 16
+
+
+class Sent(InlineGrid):
+    """Notes the size of every payload on its way down, and holds both sides against each other at each message."""
+
+    def __init__(self, app, num_nodes, compressed):
+        super().__init__(app, num_nodes)
+        self.compressed, self.sizes, self.compared = compressed, {}, 0
+
+    def push_messages(self, messages):
+        messages = list(messages)
+        for message in messages:
+            node, kind = message.metadata.dst_node_id, message.metadata.message_type
+            if kind == "query":
+                continue
+            record = message.content["eafl.arrays"]
+            self.sizes.setdefault((kind, node - 2), []).append(len(record["payload"]))
+            stream = self.compressed._streams.of(node)
+            if stream.counter and node in self._states:
+                held = self._states[node]
+                if "onto" in record and held["codec"]["counter"] == stream.counter:
+                    assert digest(arrays_of(held["codec.held"])) == digest(stream.arrays)
+                    self.compared += 1
+        return super().push_messages(messages)
+
+
+def compressed_run(strategy, app, *, rounds, **options):
+    compressed = Compressed(strategy, DIFFERENCES, **options)
+    grid = Sent(app, 4, compressed)
+    random.seed(5)
+    result = compressed.start(grid, initial(), num_rounds=rounds)
+    return compressed, grid, result
+
+
+THIRD = numpy_client_app(ThirdParty, mods=[compression_mod(DIFFERENCES)])
+
+
+def test_whole_arrays_go_down_once_and_to_evaluations():
+    compressed, grid, result = compressed_run(FedAvg(**EVERYBODY), THIRD, rounds=5)
+    for node in range(4):
+        first, *others = grid.sizes["train", node]
+        assert first == WHOLE_BYTES
+        assert len(others) == 4
+        assert all(size <= 28 + 11 for size in others)
+        assert grid.sizes["evaluate", node] == [WHOLE_BYTES] * 5
+    assert compressed.refused == 0
+    assert compressed.downlink_bytes == sum(map(sum, grid.sizes.values()))
+    assert grid.compared == 16
+    assert result.evaluate_metrics_clientapp[5]["loss"] == pytest.approx(
+        float(result.arrays.to_numpy_ndarrays()[0].mean()), rel=1e-6
+    )
+
+
+def test_a_node_that_sat_out_rounds_is_sent_the_difference_to_what_it_has_from_then():
+    some = FedAvg(min_available_nodes=4, min_train_nodes=2, fraction_train=0.5, fraction_evaluate=0.0)
+    compressed, grid, _ = compressed_run(some, THIRD, rounds=12)
+    sizes = [grid.sizes["train", node] for node in range(4)]
+    assert sum(map(len, sizes)) == 24
+    assert all(first == WHOLE_BYTES and all(size < WHOLE_BYTES for size in rest) for first, *rest in sizes)
+    assert compressed.refused == 0
+
+
+def test_with_much_room_differences_give_the_results_of_fedavg():
+    """Two tuples of 5 signs for each 9 values and 20 rounds: errors of one round are made up for in the next."""
+    generous = LQGCMCodec(tuples=50, downlink_tuples=50)
+    compressed = Compressed(FedAvg(**EVERYBODY), generous)
+    ours, _ = arrays_after(compressed, generous, rounds=20)
+    plain, _ = arrays_after(FedAvg(**EVERYBODY), None, app=numpy_client_app(ThirdParty), rounds=20)
+    for a, b in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02)
+    assert compressed.refused == 0
+
+
+@pytest.mark.parametrize("fault", ["refused here", "refused there", "error", "lost state", "altered"])
+def test_after_a_reply_that_was_not_used_the_node_is_sent_whole_arrays(fault):
+    app = toy_app(codec=DIFFERENCES)
+
+    def faulty(message, context):
+        at_fault = context.node_config["partition-id"] == 0 and message.metadata.message_type == "train"
+        at_fault = at_fault and message.content["eafl"]["counter"] == 3
+        if at_fault and fault == "error":
+            raise ValueError("out of order")
+        if at_fault and fault == "lost state":
+            context.state.clear()
+        reply = app(message, context)
+        if at_fault and fault == "refused here":
+            reply.content["eafl.arrays"] = ConfigRecord({"refused": "no update"})
+        if at_fault and fault == "refused there":
+            reply.content["eafl.arrays"] = ConfigRecord({"payload": "text"})
+        if at_fault and fault == "altered":
+            payload = reply.content["eafl.arrays"]["payload"]
+            reply.content["eafl.arrays"] = ConfigRecord({"payload": payload[:-1]})
+        return reply
+
+    compressed, grid, _ = compressed_run(FedAvg(**EVERYBODY), faulty, rounds=6)
+    assert compressed.refused == (fault != "error")
+    faults = [size == WHOLE_BYTES for size in grid.sizes["train", 0]]
+    assert faults == [True, False, False, True, False, False]
+    assert [size == WHOLE_BYTES for size in grid.sizes["train", 1]] == [True] + 5 * [False]
+
+
+def test_only_so_many_nodes_are_remembered():
+    _, grid, _ = compressed_run(FedAvg(**EVERYBODY), THIRD, rounds=5, remembered_clients=3)
+    later = [size for node in range(4) for size in grid.sizes["train", node][1:]]
+    assert sum(size == WHOLE_BYTES for size in later) >= 4  # one of the four each round
+    with pytest.raises(ConfigError, match="remembered_clients = -1"):
+        Compressed(FedAvg(), DIFFERENCES, remembered_clients=-1)
+
+
+def test_a_second_start_begins_afresh():
+    compressed = Compressed(FedAvg(**EVERYBODY), DIFFERENCES)
+    grid = Sent(THIRD, 4, compressed)
+    for _ in range(2):
+        random.seed(5)
+        compressed.start(grid, initial(), num_rounds=3)
+    for node in range(4):
+        assert [size == WHOLE_BYTES for size in grid.sizes["train", node]] == [True, False, False] * 2
+    assert compressed.refused == 0
 
 
 def test_a_strategy_with_a_start_of_its_own_is_refused():
