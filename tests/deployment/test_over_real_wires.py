@@ -27,6 +27,9 @@ rows-per-client = 32
 [strategy]
 merges = {merges}
 
+[codec]
+name = "{codec}"
+
 [job]
 reply-timeout-s = 100.0
 
@@ -69,9 +72,9 @@ def state_dir(federation, node):
     return federation.folder / f"state-{node}"
 
 
-def submit(federation, results, *, merges, every=0, clients=2):
+def submit(federation, results, *, merges, every=0, clients=2, codec="int8"):
     path = results.with_suffix(".toml")
-    path.write_text(JOB.format(merges=merges, every=every, clients=clients, results=results))
+    path.write_text(JOB.format(merges=merges, every=every, clients=clients, codec=codec, results=results))
     return federation.submit(federation.folder.parent / "eafl-flower", path)
 
 
@@ -154,7 +157,7 @@ def test_a_run_for_another_number_of_clients_fails_at_once_and_says_what_to_do(f
 
 def test_a_run_goes_on_in_a_new_one_after_its_server_app_was_killed(federation, tmp_path):
     results = tmp_path / "results"
-    submit(federation, results, merges=6, every=2)
+    submit(federation, results, merges=6, every=2, codec="lqgcm")
     federation.wait_until(lambda: merged(results, 3), 60, "no three merges")
     time.sleep(1)  # a message whose arrays the dead process did not push would hold its SuperNode up for a minute
     federation.kill_server_app()
@@ -168,11 +171,12 @@ def test_a_run_goes_on_in_a_new_one_after_its_server_app_was_killed(federation, 
     assert list(results.iterdir()) == [run.path]
     assert_arrays_are_those_of_the_pure_core(run)
     assert run.summary()["merges"] == 6 > killed_at
+    assert run.summary()["refused"] == 0  # both sides held the same
 
 
 def test_a_killed_node_comes_back_with_its_state_and_a_stopped_run_leaves_a_checkpoint(federation, tmp_path):
     results = tmp_path / "results"
-    run_id = submit(federation, results, merges=1000)
+    run_id = submit(federation, results, merges=1000, codec="lqgcm")
     federation.wait_until(lambda: merged(results, 3), 60, "no three merges")
     run = run_of(results)
     federation.kill("node-0")

@@ -296,8 +296,9 @@ def test_a_round_goes_on_when_an_update_is_refused():
 def test_mistakes_in_the_settings_are_told_together():
     with pytest.raises(ConfigError, match="has no setting rounds; it has seed, concurrency"):
         AsyncEMAM(rounds=3)
-    with pytest.raises(ConfigError, match=r"concurrency = -1.*error_budget = 0.*clock = 'sun'.*run_name = '../x'"):
-        AsyncEMAM(concurrency=-1, error_budget=0, clock="sun", run_name="../x")
+    words = r"concurrency = -1.*remembered_clients = -2.*error_budget = 0.*clock = 'sun'.*run_name = '../x'"
+    with pytest.raises(ConfigError, match=words):
+        AsyncEMAM(concurrency=-1, remembered_clients=-2, error_budget=0, clock="sun", run_name="../x")
     grid = InlineGrid(toy_app(), 2)
     with pytest.raises(ConfigError, match="num_rounds = 0"):
         AsyncEMAM().start(grid, initial(), num_rounds=0)
