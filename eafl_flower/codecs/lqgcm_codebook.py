@@ -6,7 +6,7 @@ tensor ``step`` `(1,)` for shapes whose groups of eight values are raised or low
 blocks of norm 1. Every payload carries a hash of the codebook, so another one is refused.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Codebook:
         If they are not of the sizes above, or not finite numbers from -1 to 1.
     """
 
-    shapes: NDArray[np.float32]
+    shapes: NDArray[np.float32] = field(repr=False)
     step: float = 0.0
 
     def __post_init__(self) -> None:
