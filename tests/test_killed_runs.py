@@ -21,6 +21,11 @@ SETTINGS = {
     **{"strategy.merges": MERGES, "strategy.concurrency": 4, "clients.slowdown": "1,2,4", "evaluate.every": 40},
     **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "checkpoint.every": 10, "results.baselines": "none"},
 }
+# heads sized by the clients' rows, and pruned
+PERSONAL = {
+    **{"data.rows-per-client": 72, "task.name": "fractal", "task.learning-rate": 0.02, "task.prune-threshold": 0.3},
+    "codec.name": "lqgcm",
+}
 
 
 def merges_in(folder):
@@ -47,19 +52,23 @@ def processes():
     """Processes that start with everything imported, and share nothing with this one."""
     sys.path.insert(0, str(Path(__file__).parent))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killed_run", "torch", "eafl_flower.data.idm", "eafl_flower.tasks.tabular"])
+    context.set_forkserver_preload(["killed_run", "torch", "eafl_flower.data.idm", "eafl_flower.tasks.fractal"])
     yield context
     sys.path.remove(str(Path(__file__).parent))
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.parametrize(("codec", "kills"), [("int8", 8), ("lqgcm", 20)])
-def test_runs_killed_at_random_merges_end_as_if_nothing_had_happened(tmp_path, processes, codec, kills):
+@pytest.mark.parametrize(
+    ("special", "kills"),
+    [({"codec.name": "int8"}, 8), ({"codec.name": "lqgcm"}, 20), (PERSONAL, 8)],
+    ids=["int8", "lqgcm", "personal"],
+)
+def test_runs_killed_at_random_merges_end_as_if_nothing_had_happened(tmp_path, processes, special, kills):
     """With private heads, and with codecs that remember: error feedback, or predictions and what clients hold."""
     import killed_run
 
-    settings = {**SETTINGS, "codec.name": codec}
+    settings = {**SETTINGS, **special}
 
     def start(folder, resume):
         # the same name of the directory in each case: it is the name of the run
@@ -73,7 +82,10 @@ def test_runs_killed_at_random_merges_end_as_if_nothing_had_happened(tmp_path, p
     assert first.exitcode == 0
     expected, told = summary_of(undisturbed), events_of(undisturbed)
     assert expected["lost"] > 0
-    places = sorted(int(k) for k in generator(7, "kills", codec).choice(range(11, MERGES - 20), kills, replace=False))
+    places = sorted(
+        int(k)
+        for k in generator(7, "kills", settings["codec.name"]).choice(range(11, MERGES - 20), kills, replace=False)
+    )
     for place in places:
         folder = tmp_path / str(place) / "run"
         process = start(folder, resume=False)

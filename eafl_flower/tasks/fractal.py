@@ -35,7 +35,7 @@ from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.probabilities import probabilities
 from eafl_flower.tasks.tabular import HEADS, OPTIMIZERS
 from eafl_flower.tasks.two_phases import TwoPhases, columns
-from eafl_flower.types import Array, Arrays, Rows
+from eafl_flower.types import Array, Arrays, Rows, digest
 
 VALIDATION_PASSES = 20
 MAX_VALIDATION_ROWS = 500
@@ -260,12 +260,23 @@ class FractalTask:
     def _ranges(self) -> FeatureRanges | None:
         return self.ranges() if self.ranges else None
 
+    @cached_property
+    def _sizes_found(self) -> dict[tuple[int, str], HeadSize]:
+        """What a validation costs is worth keeping: a client is evaluated before its first job on the same arrays."""
+        return {}
+
     def _fitting_size(self, shared: Arrays, largest: Arrays, rows: Rows, rng: np.random.Generator) -> HeadSize:
+        key = int(rng.integers(2**63))
+        asked = key, digest((*shared, *largest, rows.x_train, rows.y_train))
+        if asked not in self._sizes_found:
+            self._sizes_found[asked] = self._validated_size(shared, largest, rows, key)
+        return self._sizes_found[asked]
+
+    def _validated_size(self, shared: Arrays, largest: Arrays, rows: Rows, key: int) -> HeadSize:
         backend = backend_for(self.device)
-        used = rng.permutation(len(rows.y_train))[:MAX_VALIDATION_ROWS]
+        used = generator(key, "rows").permutation(len(rows.y_train))[:MAX_VALIDATION_ROWS]
         x, y = rows.x_train[used], rows.y_train[used]
         features = backend.get(self._model(shared + largest, backend).features(columns(backend, x)))[0]
-        key = int(rng.integers(2**63))
 
         def losses_of(size: HeadSize) -> NDArray[np.float64]:
             head = self._head_of(size)

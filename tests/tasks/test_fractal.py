@@ -230,6 +230,20 @@ def test_the_size_is_a_function_of_the_generator_alone():
     assert equal(started(task, rows), started(task, rows))
 
 
+def test_a_size_is_validated_once_for_the_same_backbone(monkeypatch):
+    fits, fit = [], fractal.held_out_losses
+    monkeypatch.setattr(fractal, "held_out_losses", lambda *a, **o: fits.append(1) or fit(*a, **o))
+    rows, task = linear_rows(60), make(head_sizes=(), batch_size=32)
+    first = started(task, rows)
+    count = len(fits)
+    assert count > 0
+    assert equal(first, started(task, rows))
+    assert len(fits) == count
+    moved = tuple(a + np.float32(0.1) for a in first[:15]) + task.init(generator(1, "init"))[15:]
+    task.personalise(moved, rows, generator(1, "personalise", 0), client=0)
+    assert len(fits) > count
+
+
 def test_training_learns_and_leaves_the_given_arrays_alone(rows, backend):
     task = make(learning_rate=0.05)
     initial = started(task, rows)
