@@ -13,6 +13,7 @@ from eafl_flower.engines.flower_internals import copy_record, trusted_record
 from eafl_flower.protocols import DifferenceCodec
 from eafl_flower.rng import generator
 from eafl_flower.simulation.price import JobPrice
+from eafl_flower.strategies.charges import Spent, book_job
 from eafl_flower.strategies.client_streams import ClientStreams, StoredStreams
 from eafl_flower.strategies.downlink import Base, Downlink
 from eafl_flower.strategies.job import ANY_JOB, ClientTable, IdleClients, InFlight, Job
@@ -23,27 +24,6 @@ from eafl_flower.strategies.replies import is_out_of_step, sizes_of
 from eafl_flower.strategies.roster import Member
 from eafl_flower.strategies.wire_size import record_bytes
 from eafl_flower.types import Arrays, Layout, Work
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spent:
-    """What one job has cost: energy [J], and bytes that went over the air in both directions."""
-
-    energy_j: float
-    uplink_bytes: int
-    uplink_framed_bytes: int
-    downlink_bytes: int
-    downlink_framed_bytes: int
-
-    def fields(self) -> dict[str, Any]:
-        """Return the fields of an event."""
-        return {
-            "energy_j": self.energy_j,
-            "uplink_bytes": self.uplink_bytes,
-            "uplink_framed_bytes": self.uplink_framed_bytes,
-            "downlink_bytes": self.downlink_bytes,
-            "downlink_framed_bytes": self.downlink_framed_bytes,
-        }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -253,35 +233,7 @@ class OpenJobs:
 
     def close(self, job: Job, until_s: float) -> Spent:
         """End ``job``: book what it spent until then, forget its message."""
-        charge = self._options.network.energy_until(job.price, until_s)
-        start, upload = job.price.start, job.price.upload
-        down = _share(charge.download_s, start.download_s)
-        up = 0.0 if upload is None else _share(charge.upload_s, upload.upload_s)
-        spent = Spent(
-            energy_j=charge.energy_j,
-            uplink_bytes=int(up * job.uplink_bytes),
-            uplink_framed_bytes=int(up * job.uplink_framed_bytes),
-            downlink_bytes=int(down * job.downlink_bytes),
-            downlink_framed_bytes=int(down * job.downlink_framed_bytes),
-        )
-        book = self.ledger.book
-        book(
-            job.client,
-            "downlink",
-            energy_j=charge.download_energy_j,
-            time_s=charge.download_s,
-            payload_bytes=spent.downlink_bytes,
-            framed_bytes=spent.downlink_framed_bytes,
-        )
-        book(job.client, "compute", energy_j=charge.compute_energy_j, time_s=charge.compute_s)
-        book(
-            job.client,
-            "uplink",
-            energy_j=charge.upload_energy_j,
-            time_s=charge.upload_s,
-            payload_bytes=spent.uplink_bytes,
-            framed_bytes=spent.uplink_framed_bytes,
-        )
+        spent = book_job(self.ledger, self._options.network, job, until_s)
         self._forget_base(job)
         del self._jobs[job.client]
         self.wires.pop(job.client, None)
@@ -306,7 +258,3 @@ class OpenJobs:
 def framed_with(base: Base, content: RecordDict) -> int:
     """Return the framed size of a message that carries ``base``, whose own size is known [byte]."""
     return base.framed_bytes + sum(record_bytes(record) for name, record in content.items() if name != base.name)
-
-
-def _share(part: float, whole: float) -> float:
-    return 1.0 if whole <= 0 else min(1.0, part / whole)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from logging import INFO, WARNING
-from typing import Any, Final
+from typing import Any
 
 from flwr.app import Message, MetricRecord
 from flwr.common.logger import log
@@ -18,11 +18,12 @@ from eafl_flower.aggregation.acceptance import accept
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, RunFailedError, UpdateRefusedError
+from eafl_flower.strategies.charges import Spent
 from eafl_flower.strategies.checkpoint import read_checkpoint, write_checkpoint
 from eafl_flower.strategies.evaluation import evaluate_on_clients
 from eafl_flower.strategies.job import ClientTable, Job
 from eafl_flower.strategies.mailbox import Interrupted, Mailbox
-from eafl_flower.strategies.open_jobs import OpenJobs, Spent
+from eafl_flower.strategies.open_jobs import OpenJobs
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import array_record, arrays_of
 from eafl_flower.strategies.replies import UpdateReader, is_out_of_step, reason_of, scores_of, state_was_lost
@@ -31,8 +32,6 @@ from eafl_flower.strategies.signals import interrupts
 from eafl_flower.strategies.snapshot import ANY_UPDATE, Scores, Snapshot
 from eafl_flower.strategies.tally import Tally
 from eafl_flower.types import Arrays, Update, digest, layout_of
-
-MOST_FRUITLESS: Final = 1000  # jobs in a row that ended without an update, plus 20 for each in flight
 
 
 class FederatedRun:
@@ -276,8 +275,7 @@ class FederatedRun:
             jobs.table.num_examples[job.client] = update.num_examples
         jobs.merged(job, read.decoder)
         jobs.table.failures[job.client] = 0
-        self.tally.failures_in_row = self.tally.fruitless_in_row = 0
-        self.tally.updates += 1
+        self.tally.merged()
         spent = jobs.close(job, self.charged_until_s(job, "merge"))
         self.result.train_metrics_clientapp[before + 1] = MetricRecord(dict(read.metrics))
         self.emit(
@@ -333,24 +331,12 @@ class FederatedRun:
         """
         spent = self.jobs.close(job, self.charged_until_s(job, outcome))
         self.emit(outcome, **self._where(job), **spent.fields(), **fields)
-        self.tally.fruitless_in_row += 1
-        if self.tally.fruitless_in_row > MOST_FRUITLESS + 20 * self.in_flight:
-            msg = (
-                f"{self.tally.fruitless_in_row} jobs in a row have ended without an update, the last ({outcome}) of "
-                f"client {job.client}: does any job fit into its deadline, and into the time its client stays?"
-            )
-            raise RunFailedError(msg)
+        self.tally.ended(job.client, outcome, in_flight=self.in_flight)
         return spent
 
     def _count_failure(self, client: int, reason: str) -> None:
         self.jobs.table.failures[client] += 1
-        self.tally.failures_in_row += 1
-        if self.tally.failures_in_row > self.options.error_budget:
-            msg = (
-                f"{self.tally.failures_in_row} errors and refusals without a merge in between (error budget "
-                f"{self.options.error_budget}); the last, of client {client}: {reason}"
-            )
-            raise RunFailedError(msg)
+        self.tally.failed(client, reason, budget=self.options.error_budget)
 
     def pause_s(self, client: int) -> float:
         """Pause of a client after its last failure, if it has failed since its last merged update [s]."""

@@ -1,6 +1,11 @@
-"""What a run has counted so far."""
+"""What a run has counted so far, and when that is too much."""
 
 from dataclasses import dataclass
+from typing import Final
+
+from eafl_flower.errors import RunFailedError
+
+MOST_FRUITLESS: Final = 1000  # jobs in a row that ended without an update, plus 20 for each in flight
 
 
 @dataclass(kw_only=True, slots=True)
@@ -22,3 +27,40 @@ class Tally:
     states_lost: int = 0
     failures_in_row: int = 0
     fruitless_in_row: int = 0
+
+    def merged(self) -> None:
+        """Count an accepted update."""
+        self.updates += 1
+        self.failures_in_row = self.fruitless_in_row = 0
+
+    def failed(self, client: int, reason: str, *, budget: int) -> None:
+        """Count an error or a refusal.
+
+        Raises
+        ------
+        RunFailedError
+            If there were more than ``budget`` in a row.
+        """
+        self.failures_in_row += 1
+        if self.failures_in_row > budget:
+            msg = (
+                f"{self.failures_in_row} errors and refusals without a merge in between (error budget {budget}); "
+                f"the last, of client {client}: {reason}"
+            )
+            raise RunFailedError(msg)
+
+    def ended(self, client: int, outcome: str, *, in_flight: int) -> None:
+        """Count a job that ended without an update.
+
+        Raises
+        ------
+        RunFailedError
+            If no job has led to an update for very long.
+        """
+        self.fruitless_in_row += 1
+        if self.fruitless_in_row > MOST_FRUITLESS + 20 * in_flight:
+            msg = (
+                f"{self.fruitless_in_row} jobs in a row have ended without an update, the last ({outcome}) of "
+                f"client {client}: does any job fit into its deadline, and into the time its client stays?"
+            )
+            raise RunFailedError(msg)
