@@ -68,7 +68,8 @@ def prepare_geolife(source: str | os.PathLike[str], out: str | os.PathLike[str])
 
     Every point whose time lies in a label interval is written, in the order of users and time; ``segment`` is the index
     of the interval among its user's, ``trajectory`` the name of the PLT file. A point of two intervals
-    goes to the one that begins later: most such intervals share their last and first second. The file appears when it is complete.
+    goes to the one that begins later: most such intervals share their last and first second. The file appears when it
+    is complete.
 
     Parameters
     ----------
@@ -141,7 +142,7 @@ def read_labels(text: str, *, path: object, skipped: Counter[str]) -> Intervals:
 
 
 def segment_of(time_s: NDArray[np.int64], intervals: Intervals) -> NDArray[np.int64]:
-    """Return the index of the interval each time lies in, ``(n,)``; of several the one that begins last, -1 if there is none."""
+    """Return the index of the interval each time lies in, ``(n,)``; of several the last to begin, of none -1."""
     segment = np.full(len(time_s), -1, dtype=np.int64)
     order = np.argsort(time_s, kind="stable")
     ordered = time_s[order]

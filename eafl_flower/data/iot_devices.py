@@ -102,10 +102,6 @@ def load_iot_devices(
     scored = y_test != CLASS_NAMES.index(NOT_SCORED)
     x_test, y_test = x_test[scored], y_test[scored]
 
-    rng = randomness.generator(seed, "data", "iot-devices")
-    if partition == "dirichlet":  # over single rows: a stretch would be a stretch of nothing in particular
-        order, test_order = rng.permutation(len(y)), rng.permutation(len(y_test))
-        x, y, x_test, y_test = x[order], y[order], x_test[test_order], y_test[test_order]
     owned = paired_partition(
         y,
         y_test,
@@ -113,7 +109,7 @@ def load_iot_devices(
         clients=clients,
         unseen=unseen,
         alpha=dirichlet_alpha,
-        rng=rng,
+        rng=randomness.generator(seed, "data", "iot-devices"),
         min_train=MIN_TRAIN,
         min_test=MIN_TEST,
     )

@@ -128,8 +128,9 @@ def paired_partition(
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
     """Share training rows and held out rows, so that a client owns the same part of each class on both sides.
 
-    Within a class the rows keep the order of the file, and a client owns one stretch of them: in a
-    recording, a time of its own. The last ``unseen`` clients train on as many rows as are a quarter of their own.
+    With a Dirichlet partition a client's rows of a class are drawn at random on each side; with a contiguous one they
+    are the same stretch of the class on both. The last ``unseen`` clients train on as many rows as are a quarter of
+    their own.
 
     Parameters
     ----------
@@ -160,8 +161,8 @@ def paired_partition(
             shares = np.stack([np.bincount(train_labels[rows], minlength=classes) for rows in train], axis=1)
         else:
             shares = np.stack([rng.dirichlet(np.full(clients, alpha)) for _ in range(classes)])  # (classes, clients)
-            train = _stretches(train_labels, shares)
-        test = _stretches(test_labels, shares)
+            train = _dealt_by_class(train_labels, shares, rng)
+        test = _dealt_by_class(test_labels, shares, None if partition == "contiguous" else rng)
         if min(map(len, train)) >= min_train and min(map(len, test)) >= min_test:
             fewer = [
                 rows if client < clients - unseen else _quarter(rows, len(rows) + len(test[client]), rng)
@@ -178,10 +179,12 @@ def paired_partition(
     raise _no_draw(alpha, clients, wanted)
 
 
-def _stretches(labels: NDArray[np.int64], shares: NDArray[np.number]) -> Owned:
+def _dealt_by_class(labels: NDArray[np.int64], shares: NDArray[np.number], rng: np.random.Generator | None) -> Owned:
     owner = np.empty(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
+        if rng is not None:
+            members = rng.permutation(members)
         share = shares[label]
         # A class that nobody trains on is shared evenly.
         share = np.ones(len(share)) if share.sum() == 0 else share

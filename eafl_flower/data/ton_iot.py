@@ -1,13 +1,13 @@
-"""TON_IoT weather station: normal readings, or under which of seven attacks? Clients own shares of the recording.
+"""TON_IoT weather station: normal readings, or under which of seven attacks? Clients share one recording.
 
 Three readings (temperature, pressure, humidity) and ``type``. ``date``, ``time`` and ``label`` are not read: each
 attack was recorded at hours of its own, so the clock gives it away, and ``label`` is ``type`` again.
 
 The file is a recording, type after type, and neighbouring rows resemble each other. So the last quarter of each run
-of equal type is held out (a random quarter would ask for values between known ones), and a client owns a stretch of
-each type, as long as a Dirichlet distribution says, and the same share of the rows held out. A client that
-never trains fits its head on as many rows as are a quarter of its own, drawn from before those held out, and is scored
-on its rows held out: the others lie between rows that the seen clients train on.
+of equal type is held out from everybody: a random quarter would ask for values between known ones. How much
+of a type a client owns is drawn from a Dirichlet distribution, the same share before and after that cut. A client
+that never trains fits its head on as many rows as are a quarter of its own, drawn from before the cut, and is scored on
+its rows after it: the others lie between rows that the seen clients train on.
 
 The publisher's other telemetry files (fridge, garage door, GPS tracker, Modbus, motion light, thermostat) hold
 nothing that a model could learn without the leaks; ``eafl data check`` shows it.

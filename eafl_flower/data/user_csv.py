@@ -10,8 +10,8 @@ Rows held out (a quarter of each client's):
 * without one, a random quarter, where rows with equal features stay together.
 
 Without a client column rows are shared among clients. A Dirichlet partition of rows with times holds out the last
-quarter of each class and gives a client one stretch of each class on both sides, so that nobody trains
-on rows between those that another is scored on.
+quarter of each class from everybody and gives a client the same share of it before and after, so that nobody trains on
+rows between those that another is scored on.
 """
 
 import os
@@ -188,7 +188,7 @@ def load_csv(
         few_rows = len(table.y) // ROWS_PER_CLIENT
         clients, unseen = client_counts(clients, unseen, if_zero=max(min(DEFAULT_CLIENTS, few_rows), 1))
         if table.time is not None and partition == "dirichlet":
-            splits = _stretches(table, clients=clients, unseen=unseen, alpha=dirichlet_alpha, rng=rng)
+            splits = _shared_by_time(table, clients=clients, unseen=unseen, alpha=dirichlet_alpha, rng=rng)
         else:
             splits = [
                 split(rows, trains=place < clients - unseen)
@@ -231,7 +231,9 @@ def _shared(
     return [order[rows] for rows in owned]
 
 
-def _stretches(table: UserTable, *, clients: int, unseen: int, alpha: float, rng: np.random.Generator) -> list[Split]:
+def _shared_by_time(
+    table: UserTable, *, clients: int, unseen: int, alpha: float, rng: np.random.Generator
+) -> list[Split]:
     assert table.time is not None
     order = np.argsort(table.time, kind="stable")
     held_out = np.zeros(len(order), dtype=np.bool_)
