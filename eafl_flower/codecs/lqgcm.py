@@ -25,11 +25,12 @@ from eafl_flower.codecs.framing import layout_hash
 from eafl_flower.codecs.literal import check_fit
 from eafl_flower.codecs.lqgcm_codebook import Codebook
 from eafl_flower.codecs.lqgcm_dither import Dithered, session_key
-from eafl_flower.codecs.lqgcm_frame import MAX_GAIN, MAX_TUPLES, MODES, Header, pack, unpack
+from eafl_flower.codecs.lqgcm_frame import MAX_TUPLES, MODES, Header, pack, unpack
+from eafl_flower.codecs.lqgcm_prediction import LARGEST, LQGCMState, nothing, predicted_from, predictor_gain_of, settled
 from eafl_flower.codecs.lqgcm_pursuit import SignSparse
 from eafl_flower.codecs.lqgcm_shapes import Shapes
 from eafl_flower.codecs.lqgcm_tuples import BLOCK, PICKED, Atoms, Tuples, Vector
-from eafl_flower.codecs.pooling import Pool, pool_of
+from eafl_flower.codecs.pooling import pool_of
 from eafl_flower.errors import CodecError, ConfigError
 from eafl_flower.protocols import Codec
 from eafl_flower.types import Arrays, Encoded, Layout
@@ -39,28 +40,6 @@ LEAST_TUPLES: Final = 18  # the bytes of the source's payload for its smallest m
 DOWNLINK_TUPLES_PER_BLOCK: Final = 11.0
 
 _MOST_PER_BLOCK: Final = -(-BLOCK // PICKED)  # so many name each value once
-_LARGEST: Final = np.finfo(np.float32).max
-
-
-def _nothing() -> Vector:
-    return np.zeros(0, np.float32)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class LQGCMState:
-    """A stream of arrays with one layout, and what both sides remember of it.
-
-    ``history`` is the reconstruction of payload ``reference`` (0: none, and the history is empty), which the
-    other side has too. ``pending`` is that of payload ``pending_counter``, which the other side may have.
-    """
-
-    layout: Layout
-    history: Vector = field(default_factory=_nothing)
-    reference: int = 0
-    pending: Vector = field(default_factory=_nothing)
-    pending_counter: int = 0
-    counter: int = 0
-    acknowledged: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,12 +155,12 @@ class LQGCMCodec:
             raise pool.refusal(arrays)
         remembers = self.prediction and state.counter > 0
         if remembers:
-            state = _settled(state, pool)
-        history = state.history if remembers else _nothing()
-        predictor_gain = _predictor_gain(values[: pool.num_values], history)
-        predicted = _predicted(history, predictor_gain, pool)
+            state = settled(state, pool)
+        history = state.history if remembers else nothing()
+        predictor_gain = predictor_gain_of(values[: pool.num_values], history)
+        predicted = predicted_from(history, predictor_gain, pool)
         with np.errstate(over="ignore"):
-            residual = np.clip(values - predicted, -_LARGEST, _LARGEST)
+            residual = np.clip(values - predicted, -LARGEST, LARGEST)
         peak, atoms = _peak(residual), self._atoms(state.counter)
         scale = atoms.scale_for(peak) if peak else 1.0
         budget = self.num_tuples(state.layout)
@@ -227,9 +206,9 @@ class LQGCMCodec:
                 f"holds {held}: acknowledge only what is held"
             )
             raise CodecError(msg)
-        history = state.history if header.reference else _nothing()
+        history = state.history if header.reference else nothing()
         atoms = self._atoms(header.counter)
-        decoded = _add(_predicted(history, header.predictor_gain, pool), tuples, atoms, header.scale)
+        decoded = _add(predicted_from(history, header.predictor_gain, pool), tuples, atoms, header.scale)
         arrays = pool.scatter(decoded, literals, 0)
         if self.prediction and header.counter:
             state = replace(state, history=decoded[: pool.num_values].copy(), reference=header.counter)
@@ -259,39 +238,6 @@ def _most_tuples(num_blocks: int) -> int:
     return min(_MOST_PER_BLOCK * num_blocks, MAX_TUPLES)
 
 
-def _settled(state: LQGCMState, pool: Pool) -> LQGCMState:
-    """Return the state whose history is what the receiver holds; none if that is not here, or damaged."""
-    if state.acknowledged == state.pending_counter > 0:
-        state = replace(state, history=state.pending, reference=state.pending_counter)
-    usable = (
-        state.acknowledged == state.reference < state.counter
-        and state.history.size == (pool.num_values if state.reference else 0)
-        and bool(np.isfinite(state.history).all())
-    )
-    return state if usable else replace(state, history=_nothing(), reference=0)
-
-
-def _predictor_gain(values: Vector, history: Vector) -> float:
-    if not history.size:
-        return 0.0
-    wide = history.astype(np.float64)
-    # by einsum, whose sum, unlike that of BLAS, does not depend on the number of threads
-    energy = float(np.einsum("i,i->", wide, wide))
-    if energy == 0:
-        return 0.0
-    gain = float(np.einsum("i,i->", wide, values.astype(np.float64))) / energy
-    return float(np.float16(min(max(gain, 0.0), MAX_GAIN)))
-
-
-def _predicted(history: Vector, gain: float, pool: Pool) -> Vector:
-    predicted = np.zeros(pool.num_padded, np.float32)
-    if gain:
-        with np.errstate(over="ignore"):
-            np.multiply(history, np.float32(gain), out=predicted[: pool.num_values])
-        np.clip(predicted, -_LARGEST, _LARGEST, out=predicted)
-    return predicted
-
-
 def _add(predicted: Vector, tuples: Tuples, atoms: Atoms, scale: float) -> Vector:
     """Add tuples to the prediction, in place; what overflows stays at the largest float32."""
     if tuples.size and int(tuples["block"].max()) * BLOCK >= predicted.size:
@@ -303,7 +249,7 @@ def _add(predicted: Vector, tuples: Tuples, atoms: Atoms, scale: float) -> Vecto
         raise CodecError(msg)
     with np.errstate(over="ignore"):
         atoms.add(predicted, tuples, gains * scale)
-    return np.clip(predicted, -_LARGEST, _LARGEST, out=predicted)
+    return np.clip(predicted, -LARGEST, LARGEST, out=predicted)
 
 
 def _peak(values: Vector) -> float:
