@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
+from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
+from eafl_flower.errors import CodecError
+from eafl_flower.types import digest
+
+CODEC = LQGCMCodec(downlink_tuples=3)
+HELD = (np.linspace(-1, 1, 300, dtype=np.float32), np.array([3, 4], np.int64), np.array([True, False]))
+WANTED = (HELD[0] + np.float32(0.01), np.array([5, 1], np.int64), np.array([False, False]))
+
+
+def test_whole_arrays_travel_in_float32_where_only_differences_are_known():
+    assert whole_codec(CODEC) == Float32Codec()
+    assert whole_codec(Int8Codec()) == Int8Codec()
+
+
+def test_what_is_not_floating_arrives_as_it_is():
+    payload = encode_onto(CODEC, HELD, WANTED, counter=2, rng=None)
+    new = decode_onto(CODEC, HELD, payload, counter=2)
+    assert [a.dtype for a in new] == [a.dtype for a in HELD]
+    np.testing.assert_array_equal(new[1], WANTED[1])
+    np.testing.assert_array_equal(new[2], WANTED[2])
+
+
+def test_repeated_differences_lead_to_the_arrays():
+    held, errors = HELD, []
+    for counter in range(1, 60):
+        held = decode_onto(CODEC, held, encode_onto(CODEC, held, WANTED, counter=counter, rng=None), counter=counter)
+        errors.append(float(np.linalg.norm(held[0] - WANTED[0])))
+    assert all(later <= earlier * (1 + 1e-6) for earlier, later in zip(errors, errors[1:], strict=False))
+    assert errors[-1] < 0.1 * errors[0]
+
+
+def test_no_difference_changes_nothing():
+    payload = encode_onto(CODEC, HELD, HELD, counter=1, rng=None)
+    assert digest(decode_onto(CODEC, HELD, payload, counter=1)) == digest(HELD)
+
+
+def test_the_payload_of_another_job_is_refused():
+    payload = encode_onto(CODEC, HELD, WANTED, counter=2, rng=None)
+    with pytest.raises(CodecError, match="job 3 came with the payload of job 2"):
+        decode_onto(CODEC, HELD, payload, counter=3)
+    with pytest.raises(CodecError, match="layout"):
+        decode_onto(CODEC, HELD[:1], payload, counter=2)
+
+
+def test_arrays_that_are_not_finite_are_refused():
+    with pytest.raises(CodecError, match="finite"):
+        encode_onto(CODEC, HELD, (HELD[0] * np.nan, *HELD[1:]), counter=1, rng=None)
