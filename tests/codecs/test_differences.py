@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,7 @@ def test_repeated_differences_lead_to_the_arrays():
     for counter in range(1, 60):
         held = decode_onto(CODEC, held, encode_onto(CODEC, held, WANTED, counter=counter, rng=None), counter=counter)
         errors.append(float(np.linalg.norm(held[0] - WANTED[0])))
-    assert all(later <= earlier * (1 + 1e-6) for earlier, later in zip(errors, errors[1:], strict=False))
+    assert all(later <= earlier * (1 + 1e-6) for earlier, later in pairwise(errors))
     assert errors[-1] < 0.1 * errors[0]
 
 
