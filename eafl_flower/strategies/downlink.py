@@ -14,6 +14,7 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
 from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
+from eafl_flower.codecs.lqgcm import keyed_for
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.rng import generator
 from eafl_flower.strategies.records import ARRAYS, CODED, array_record, coded_record, difference_record
@@ -123,7 +124,8 @@ class Downlink:
         codec = self._codec
         if codec is None:
             return (sum(a.nbytes for a in arrays),) * 2
-        ways = (self._differences.downlink if self._differences else codec), codec
+        up_codec = keyed_for(codec, seed=self._seed, client=0)
+        ways = (self._differences.downlink if self._differences else codec), up_codec
         rng = generator(self._seed, "sizes")
         down, up = (len(way.encode(way.init(self._layout), arrays, rng)[0].payload) for way in ways)
         return down, up

@@ -280,6 +280,15 @@ def test_plain_clients_always_get_plain_arrays():
     assert not plain & {*run.jobs.streams._resting, *run.jobs.streams._working}
 
 
+@pytest.mark.parametrize("codec", [CODEC, LQGCMCodec(mode="dithered")], ids=["sign", "dithered"])
+def test_on_and_off_times_in_job_times_are_those_of_differences(codec):
+    """A job that is not its client's first: a few bytes in both directions, not the whole model."""
+    run, recorder, _ = watched(40, codec=codec, on_job_times=20.0, off_job_times=2.0, network=network(cycles=1e-9))
+    later = [e for e in recorder.of("merge") if e["counter"] > 1]
+    most_down, most_up = (max(e[f"{way}_bytes"] for e in later) for way in ("downlink", "uplink"))
+    assert run.churn.mean_on_s == pytest.approx(20.0 * (8 * most_down / 1e4 + 8 * most_up / 1e3), rel=0.1)
+
+
 # The table itself.
 
 

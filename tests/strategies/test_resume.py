@@ -66,7 +66,7 @@ METHODS = {
 }
 
 
-FAST = ("asynchronous", "barrier", "differences")
+FAST = ("differences", "barrier")
 
 
 @pytest.mark.parametrize(
