@@ -37,8 +37,8 @@ from eafl_flower.tasks.tabular import HEADS, OPTIMIZERS
 from eafl_flower.tasks.two_phases import TwoPhases, columns
 from eafl_flower.types import Array, Arrays, Rows, digest
 
-VALIDATION_PASSES = 20
-MAX_VALIDATION_ROWS = 500
+VALIDATION_PASSES = 10
+MAX_VALIDATION_ROWS = 250
 FEDERATED_SIZE = HeadSize(1, 16)
 
 
