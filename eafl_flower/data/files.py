@@ -12,6 +12,7 @@ import pandas as pd
 from eafl_flower.errors import DataError
 
 DATA_DIR_VARIABLE = "EAFL_DATA_DIR"
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +155,14 @@ def _read(
     nrows: int | None = None,
 ) -> pd.DataFrame:
     try:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+        if start == _ZIP:
+            msg = f"{path} is a zip file; unpack it, and name the CSV file in it"
+            raise DataError(msg)
         return pd.read_csv(
             path,
+            compression="gzip" if start.startswith(_GZIP) else None,
             usecols=None if columns is None else list(columns),
             dtype=kinds,
             nrows=nrows,
@@ -179,7 +186,7 @@ def _read(
         msg = f"{path} is not a proper CSV file: {str(error).strip()}"
         raise DataError(msg) from error
     except UnicodeDecodeError as error:
-        msg = f"{path} is not a text file in UTF-8 (byte {error.start}); if it is compressed, its name must end in .gz"
+        msg = f"{path} is not a text file in UTF-8 (byte {error.start}), plain or compressed by gzip"
         raise DataError(msg) from error
     except OSError as error:
         msg = f"{path} cannot be read: {error}"

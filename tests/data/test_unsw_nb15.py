@@ -48,6 +48,13 @@ def test_equal_flows_have_one_owner_and_one_side(tmp_path):
         assert share == pytest.approx(0.25 if client < source.num_seen else 0.75, abs=3 / len(p.y_train))
 
 
+def test_contiguous_clients_own_stretches_of_the_file(tmp_path):
+    # The flows are in the order of their number, ten categories in turn, so each stretch has all of them.
+    source = load(flows(tmp_path), partition="contiguous")
+    assert_no_row_on_both_sides(source)
+    assert [len(p.y_train) + len(p.y_test) for p in source.parts] == [300] * 6
+
+
 def test_row_numbers_and_the_binary_label_are_no_features(tmp_path):
     source = load(flows(tmp_path))
     assert not {"id", "label"} & set(source.feature_names)
