@@ -20,6 +20,7 @@ import numpy as np
 from eafl_flower.types import Array, Arrays
 
 LAYER_NORM_EPSILON = 1e-5
+PASSING_NOISE = 0.3  # of a merge that begins by passing on its left child, relative to a merge at random
 # Kinds of arrays in the order in which a flat vector holds them; a merge's level is added to MERGE.
 WEIGHT, GAIN, SHIFT, MERGE, CLASSIFIER, BIAS, CONSTANT = 0, 1, 2, 2, 1000, 1001, 2000
 
@@ -130,25 +131,42 @@ class Fractal:
                 arrays.append(rng.uniform(-bound, bound, shape).astype(np.float32))
         return tuple(arrays)
 
-    def cut(self, arrays: Sequence[Array], smaller: "Fractal") -> Arrays:
-        r"""Return initial arrays of ``smaller`` taken out of ``arrays``, those of this block.
+    def init_nested(self, rng: np.random.Generator, core: int) -> Arrays:
+        r"""Return initial arrays of which every ``cut`` is nearly the same function, whatever its size.
 
-        The tree is the leftmost subtree of that depth, and of every layer the first units are kept. What
-        reads units of the tree itself is scaled by :math:`\sqrt{d / d_{smaller}}`, so that it is uniform
-        within ± 1/sqrt(inputs) again. Both blocks have the same inputs and classes and are not pruned.
+        A merge passes on its left child, :math:`M = [I + U;\ U]` with :math:`U` uniform within
+        ± 0.3/sqrt(inputs), and the classifier reads the first ``core`` units alone, uniform within
+        ± 1/sqrt(core). Leaves are as in ``init``, and the bias is zero.
         """
-        full, width = self.width, smaller.width
-        scale = np.float32((full / width) ** 0.5)
+        arrays = list(self.init(rng))
+        for position, (kind, _) in enumerate(self.entries):
+            array = arrays[position]
+            if MERGE < kind < CLASSIFIER:
+                array *= PASSING_NOISE
+                array[:, : self.width] += np.eye(self.width, dtype=np.float32)
+            elif kind == CLASSIFIER:
+                array *= (self.width / core) ** 0.5
+                array[:, core:] = 0
+            elif kind == BIAS:
+                array.fill(0)
+        return tuple(arrays)
+
+    def cut(self, arrays: Sequence[Array], smaller: "Fractal") -> Arrays:
+        """Return the arrays of ``smaller`` inside ``arrays``, those of this block: leftmost subtree, first units.
+
+        Both blocks have the same inputs and classes and are not pruned.
+        """
+        width = smaller.width
         tree = len(smaller.entries) - (2 if smaller.num_classes else 0)
         kept: list[Array] = []
         for position in [*range(tree), *range(len(arrays) - len(smaller.entries) + tree, len(arrays))]:
             kind, array = self.entries[position][0], arrays[position]
             if kind == BIAS:
-                kept.append(array * scale)
+                kept.append(array.copy())
             elif kind == CLASSIFIER:
-                kept.append(array[:, :width] * scale)
+                kept.append(array[:, :width].copy())
             elif kind > MERGE:
-                pair = array[:width].reshape(width, 2, full)[:, :, :width] * scale
+                pair = array[:width].reshape(width, 2, self.width)[:, :, :width]
                 kept.append(pair.reshape(width, 2 * width))
             else:
                 kept.append(array[:width].copy())

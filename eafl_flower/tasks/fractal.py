@@ -23,7 +23,7 @@ from eafl_flower.heads.pruning import (
     split_record,
     variation,
 )
-from eafl_flower.heads.size import BACKBONE_DEPTH, BACKBONE_WIDTH, LARGEST, HeadSize
+from eafl_flower.heads.size import BACKBONE_DEPTH, BACKBONE_WIDTH, LARGEST, SMALLEST, HeadSize
 from eafl_flower.heads.validation import smallest_sufficient
 from eafl_flower.models.fractal import Fractal
 from eafl_flower.rng import generator
@@ -132,10 +132,13 @@ class FractalTask:
         return Fractal(self.num_features, BACKBONE_WIDTH, BACKBONE_DEPTH)
 
     def init(self, rng: np.random.Generator) -> Arrays:
-        """Return initial arrays; a private head is the largest one, of which ``personalise`` cuts each client's."""
+        """Return initial arrays; a private head is the largest one, of which ``personalise`` cuts each client's.
+
+        Heads of all sizes begin as nearly the same function, so that a backbone serves them all.
+        """
         backbone = self.backbone.init(rng)
         largest = self._head_of(LARGEST)
-        return backbone + largest.cut(largest.init(rng), self._initial_head)
+        return backbone + largest.cut(largest.init_nested(rng, SMALLEST.width), self._initial_head)
 
     def personalise(self, model: Arrays, rows: Rows, rng: np.random.Generator, *, client: int) -> Arrays:
         """Return the model with the head that ``client`` starts from: a part of the largest one of ``init``.

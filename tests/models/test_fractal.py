@@ -155,16 +155,32 @@ def test_initial_matrices_are_uniform_and_layer_norms_do_nothing():
         assert matrix.var() == pytest.approx(1 / (3 * inputs), rel=5 * np.sqrt(0.8 / matrix.size))
 
 
-def test_a_cut_is_uniform_within_its_own_bounds_and_equal_for_equal_sizes():
+def test_a_cut_is_the_leftmost_subtree_and_the_first_units():
     large, small = Fractal(32, 32, 3, 5), Fractal(32, 16, 1, 5)
-    arrays = large.init(generator(1, "init"))
+    arrays = large.init_nested(generator(1, "init"), 16)
     cut = large.cut(arrays, small)
     assert tuple(a.shape for a in cut) == small.shapes
     assert np.array_equal(cut[0], arrays[0][:16])  # the first leaf's first units
-    for matrix, inputs in ((cut[0], 32), (cut[-3], 32), (cut[-2], 16), (cut[-1], 16)):
-        assert 0.8 * inputs**-0.5 < np.abs(matrix).max() <= inputs**-0.5 * (1 + 1e-6)
-    assert all(np.array_equal(a, b) for a, b in zip(cut, large.cut(arrays, small), strict=True))
+    assert np.array_equal(cut[-3], np.hstack([arrays[6][:16, :16], arrays[6][:16, 32:48]]))  # both children's
+    assert np.array_equal(cut[-2], arrays[-2][:, :16])
     assert all(np.array_equal(a, b) for a, b in zip(arrays, large.cut(arrays, large), strict=True))
+
+
+def test_heads_of_all_sizes_begin_as_nearly_the_same_function():
+    large, inputs = (
+        Fractal(32, 32, 4, 5),
+        np.abs(generator(1, "inputs").standard_normal((1, 32, 500))).astype(np.float32),
+    )
+
+    def begun(arrays, block):
+        logits = block.forward(np, block.views(block.pack(arrays)), inputs).outputs
+        return (logits - logits.mean(axis=2, keepdims=True)).ravel()
+
+    nested = large.init_nested(generator(1, "init"), 16)
+    whole = begun(nested, large)
+    for depth, width in ((0, 16), (0, 32), (1, 24), (3, 32)):
+        block = Fractal(32, width, depth, 5)
+        assert np.corrcoef(begun(large.cut(nested, block), block), whole)[0, 1] > 0.6
 
 
 @pytest.mark.parametrize(

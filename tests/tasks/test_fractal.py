@@ -220,7 +220,7 @@ def linear_rows(count, width=5):
 
 
 def test_a_linear_rule_takes_a_small_head_though_its_features_are_rich():
-    rows, task = linear_rows(200), make(head_sizes=(), batch_size=32)
+    rows, task = linear_rows(200), make(head_sizes=(), batch_size=32, learning_rate=0.1)
     assert task.prior_size(rows).depth == 4
     assert size_of(started(task, rows)[15:])[0] == 0
 
@@ -245,10 +245,10 @@ def test_a_size_is_validated_once_for_the_same_backbone(monkeypatch):
 
 
 def test_training_learns_and_leaves_the_given_arrays_alone(rows, backend):
-    task = make(learning_rate=0.05)
+    task = make(learning_rate=0.05, head_sizes=(HeadSize(1, 16),))
     initial = started(task, rows)
     before = [a.copy() for a in initial]
-    arrays, _ = task.train(initial, rows, generator(1, "train"), epochs=20)
+    arrays, _ = task.train(initial, rows, generator(1, "train"), epochs=40)
     assert task.evaluate(arrays, rows)[1] > 0.8
     assert equal(initial, before)
 
