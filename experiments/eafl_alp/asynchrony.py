@@ -13,7 +13,7 @@ from eafl_flower.config import RunConfig
 from experiments.cells import Cell, Result, Store
 from experiments.claims import Claim
 from experiments.eafl_alp.federation import Scope
-from experiments.eafl_alp.methods import EXACT, TUNING_SEED, Settings
+from experiments.eafl_alp.methods import EXACT, TUNING_SEED, Settings, preset_of
 from experiments.eafl_alp.statistics import geometric_mean_ratio, mean_of, time_to
 
 DATASET = "unsw"
@@ -67,7 +67,7 @@ GRIDS: Mapping[str, Sequence[Settings]] = {
 
 def configured(seed: int, settings: Settings, *, churn: bool = False, quick: bool = False) -> RunConfig:
     """Return the configuration of a run of the fleet."""
-    config = RunConfig.from_toml(DATASET).replace({**FLEET, **settings, **(CHURN if churn else {}), "seed": seed})
+    config = preset_of(DATASET).replace({**FLEET, **settings, **(CHURN if churn else {}), "seed": seed})
     return config.replace({"strategy.merges": max(1, config.strategy.merges // 8)}) if quick else config
 
 

@@ -45,9 +45,14 @@ METHODS: Mapping[str, Settings] = {
 }
 
 
+def preset_of(dataset: str) -> RunConfig:
+    """Return the preset of a data set: the row "LQGCM"."""
+    return RunConfig.from_toml(f"alp-{dataset}")
+
+
 def configured(dataset: str, seed: int, settings: Settings, *, quick: bool = False) -> RunConfig:
     """Return the configuration of a row, with as many uploads as the row with exact updates has merges."""
-    config = RunConfig.from_toml(dataset)
+    config = preset_of(dataset)
     merges = max(1, config.strategy.merges // 8) if quick else config.strategy.merges
     config = config.replace({"seed": seed, "results.baselines": "none", "strategy.merges": merges})
     config = config.replace({"evaluate.every": max(1, merges // 8), **settings})

@@ -14,14 +14,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from eafl_flower.build import build_source
-from eafl_flower.config import RunConfig
 from eafl_flower.errors import DataError
 from experiments.cells import Store
 from experiments.claims import Claim, claims_table, write_claims
 from experiments.eafl_alp import asynchrony, federation, heads, staleness
 from experiments.eafl_alp.federation import Scope
 from experiments.eafl_alp.figures import draw
-from experiments.eafl_alp.methods import DATASETS, FIT_SEEDS, SEEDS
+from experiments.eafl_alp.methods import DATASETS, FIT_SEEDS, SEEDS, preset_of
 
 QUESTIONS = ("federation", "heads", "asynchrony", "staleness")
 HERE = Path(__file__).parent
@@ -97,7 +96,7 @@ def main() -> int:
 def _there(datasets: Sequence[str]) -> Iterable[str]:
     for dataset in datasets:
         try:
-            build_source(RunConfig.from_toml(dataset))
+            build_source(preset_of(dataset))
         except DataError as error:
             print(f"left out: {dataset}: {error}", file=sys.stderr)
         else:
