@@ -110,12 +110,6 @@ class ClientStreams:
                     *(self.most, forgotten, 2 * sum(a.nbytes for a in stream.arrays)),
                 )
 
-    def forget(self, client: int) -> None:
-        """Forget what a client holds and what its uploads left."""
-        self._resting.pop(client, None)
-        if client in self._working:
-            self._working[client] = self._fresh
-
     # Checkpoints.
 
     def snapshot(self) -> StoredStreams:

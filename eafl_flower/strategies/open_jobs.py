@@ -220,10 +220,11 @@ class OpenJobs:
             self.forget(job)
 
     def forget(self, job: Job) -> None:
-        """Let the client of ``job``, who does not hold what it was thought to, start afresh from whole arrays."""
+        """Let the client of ``job``, who does not hold what it was thought to, start afresh from whole arrays.
+
+        Its stream goes when the job ends: until then a checkpoint needs what the job's arrays build on.
+        """
         self.table.state[job.client] = 0
-        if self.streams is not None:
-            self.streams.forget(job.client)
 
     def merged(self, job: Job, decoder: Any) -> None:
         """Note that the update of ``job`` was merged; its payload left ``decoder``, None if it had no payload."""

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord
-from toy_federation import Recorder, network, run_toy, toy_app
+from toy_federation import Recorder, network, run_toy, same_for_all, toy_app
 
 from eafl_flower.aggregation.reference import FedBuff
 from eafl_flower.build import build_client_app, build_source
@@ -236,6 +236,32 @@ def test_a_resumed_run_without_the_clients_states_says_so(tmp_path, codec):
     run, _ = run_toy(6, 60, app=app, recorder=recorder, resume=True, **everything(tmp_path, codec=codec))
     assert run.tally.states_lost > 0
     assert run.version == 60
+
+
+def test_a_checkpoint_may_be_made_while_a_client_says_that_it_lost_its_state(tmp_path):
+    """Its answer takes 0.4 s; until it has arrived, the job and what its arrays build on are part of the run."""
+
+    class Forgetful(InlineGrid):
+        def _run_client(self, message_id):
+            message, _ = self._pending[message_id]
+            if message.metadata.message_type == "train" and message.content["eafl"]["counter"] == 3:
+                self._states.pop(message.metadata.dst_node_id, None)
+            super()._run_client(message_id)
+
+    def go(folder, recorder, **options):
+        options |= {"checkpoint": folder / "server.safetensors", "checkpoint_every": 1, "network": same_for_all()}
+        grid = Forgetful(toy_app(codec=DIFFERENCES), 6)
+        return run_toy(6, 40, grid=grid, recorder=recorder, codec=DIFFERENCES, concurrency=4, **options)[0]
+
+    undisturbed = Recorder()
+    go(tmp_path, undisturbed)
+    places = [i for i, e in enumerate(undisturbed.events) if e["event"] == "refused"]
+    assert any(undisturbed.events[i - 1]["event"] == "checkpoint" for i in places)
+    for place in places:
+        recorder = Recorder(stop_at=place, error=Killed)
+        with pytest.raises(Killed):
+            go(tmp_path / str(place), recorder)
+        assert go(tmp_path / str(place), recorder, resume=True).version == 40
 
 
 def test_what_is_sent_again_after_a_resume_is_the_very_same_message(tmp_path):
