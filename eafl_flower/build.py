@@ -27,6 +27,7 @@ from eafl_flower.clients.durable_state import durable_state_mod
 from eafl_flower.clients.numpy_client import Workload, federated_client_fn
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec, PublishedLQGCMCodec, read_codebook
 from eafl_flower.config import RunConfig
+from eafl_flower.config.run_config import DataSettings
 from eafl_flower.energy.model import CMOSRadioEnergy
 from eafl_flower.protocols import Aggregator, Codec, DataSource, Task
 from eafl_flower.simulation.price import ConstantRateNetwork
@@ -38,11 +39,15 @@ if TYPE_CHECKING:
     from eafl_flower.data.source import InMemorySource
 
 
-@lru_cache(maxsize=2)
 def build_source(config: RunConfig) -> "InMemorySource":
     """Return the data source that ``data.*`` names."""
-    data = config.data
-    counts: dict[str, Any] = {"clients": data.clients, "unseen": data.unseen, "seed": config.seed}
+    return _loaded(config.data, config.seed)
+
+
+@lru_cache(maxsize=2)
+def _loaded(data: DataSettings, seed: int) -> "InMemorySource":
+    """Load once for all configurations with the same data."""
+    counts: dict[str, Any] = {"clients": data.clients, "unseen": data.unseen, "seed": seed}
     entities = counts | {"data_dir": data.dir}
     shared = {**entities, "partition": data.partition, "dirichlet_alpha": data.dirichlet_alpha}
     if data.name == "idm":

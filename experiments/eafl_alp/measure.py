@@ -24,6 +24,7 @@ from eafl_flower.tasks.no_communication import no_communication
 from eafl_flower.threads import one_thread
 
 SCORES = {"before": "accuracy-before", "after": "accuracy-after", "unseen": "accuracy-unseen"}
+LONGER = 4  # times the epochs of the run, for clients that have only themselves to train with
 AFTER = ConfigRecord({"after-training": True})
 SLOWEST = 2  # the clients with the two largest slowdown factors are scored apart
 
@@ -71,7 +72,7 @@ def exact_and_alone(config: RunConfig) -> dict[str, Any]:
     """Run ``config``, then the clients of it without each other; add what needs no training.
 
     ``none`` is the run without communication: each client trains its complete model for as many epochs as it made
-    in the run. ``frozen`` trains only the heads, on the backbone of the start.
+    in the run; ``none, longer`` four times that. ``frozen`` trains only the heads, on the backbone of the start.
     """
     notes = _Notes()
     result = _summary(config, *_trained(config, notes), notes)
@@ -79,6 +80,8 @@ def exact_and_alone(config: RunConfig) -> dict[str, Any]:
     epochs = {client: merges * workload.local_epochs for client, merges in notes.by_client.items()}
     settings = {"local_epochs": workload.local_epochs, "unseen_steps": workload.unseen_steps}
     result["none"] = _named(no_communication(workload.task, source, epochs, seed=config.seed, **settings))
+    longer = {client: LONGER * passes for client, passes in epochs.items()}
+    result["none, longer"] = _named(no_communication(workload.task, source, longer, seed=config.seed, **settings))
     result["frozen"] = _heads_alone(config, epochs)
     result["majority"] = _seen_and_unseen(majority_scores(source))
     result["lookup"] = _seen_and_unseen(lookup_scores(source)[1])
