@@ -166,9 +166,11 @@ class Compressed(Strategy):
                     record, generator(self.seed, "downlink", server_round, len(coded))
                 )
             whole, node = coded[id(record)], message.metadata.dst_node_id
-            streams = self._streams_for(whole)
-            load = self._acknowledged.get(node, 0) if streams is None else streams.of(node).counter
-            known = load if streams is None else streams.of(node).acknowledged
+            if trains:
+                self._remember_streams_of(whole)
+            load = known = self._acknowledged.get(node, 0)
+            if self._streams is not None:
+                known = self._streams.of(node).acknowledged
             terms = JobTerms(
                 run=self._run,
                 seed=self.seed,
@@ -178,7 +180,7 @@ class Compressed(Strategy):
                 acknowledged=known,
                 durable=load,
             )
-            sent, base = self._begin(streams, terms, whole, node) if trains else (whole.coded, whole.decoded)
+            sent, base = self._begin(terms, whole, node) if trains else (whole.coded, whole.decoded)
             self.downlink_bytes += len(sent["payload"])  # type: ignore[arg-type]
             others = {key: value for key, value in message.content.items() if key != name}
             message.content = RecordDict({**others, CODED: sent, TERMS: terms_record(terms)})
@@ -186,14 +188,12 @@ class Compressed(Strategy):
                 self._sent[node] = _Sent(list(record), base)
         return messages
 
-    def _begin(
-        self, streams: ClientStreams | None, terms: JobTerms, whole: _Whole, node: int
-    ) -> tuple[ConfigRecord, Arrays]:
+    def _begin(self, terms: JobTerms, whole: _Whole, node: int) -> tuple[ConfigRecord, Arrays]:
         """Return what a node is sent to train on, and what it decodes that to."""
-        if streams is None:
+        if self._streams is None:
             return whole.coded, whole.decoded
         assert isinstance(self.codec, DifferenceCodec)
-        stream = streams.begin(node, terms.load)
+        stream = self._streams.begin(node, terms.load)
         if not stream.counter:
             return whole.coded, whole.decoded
         rng = generator(self.seed, "downlink", terms.client, terms.counter)
@@ -208,12 +208,14 @@ class Compressed(Strategy):
         decoded, _ = self._whole.decode(self._whole.init(layout), payload)
         return _Whole(record, arrays, coded_record(payload, layout, list(record)), decoded)
 
-    def _streams_for(self, whole: _Whole) -> ClientStreams | None:
-        """Return what nodes hold of such arrays; None where the codec does not build on it."""
+    def _remember_streams_of(self, whole: _Whole) -> None:
+        """Begin new streams where arrays of other names or shapes are trained from now on."""
         model = list(whole.record), layout_of(whole.arrays)
         if isinstance(self.codec, DifferenceCodec) and model != self._model:
+            if self._sent:
+                msg = f"{type(self.strategy).__name__} trains models of different shapes in one round"
+                raise ProtocolError(f"{msg}: a codec for differences knows one, use another codec")
             self._streams, self._model = ClientStreams(self.codec, model[1], self._remembered), model
-        return self._streams
 
     def _decode(self, reply: Message, server_round: int) -> Message:
         """Return the reply with the client's full arrays in place of the payload."""
@@ -252,7 +254,10 @@ class Compressed(Strategy):
         return reply
 
     def _lose(self, node: int) -> None:
-        """Forget what a node holds whose last reply was not used: nobody knows whether it holds what it was sent."""
+        """Forget what a node holds whose last reply was not used: nobody knows whether it holds what it was sent.
+
+        Its own state, of before, is still there.
+        """
         if self._streams is not None:
             self._streams.end(node, state=0)
 

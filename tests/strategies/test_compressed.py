@@ -2,7 +2,7 @@ import random
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from flwr.client import NumPyClient
 from flwr.serverapp.strategy import FedAdam, FedAvg, Krum
 from toy_federation import START, examples_of, initial, step_of, toy_app
@@ -10,7 +10,7 @@ from toy_federation import START, examples_of, initial, step_of, toy_app
 from eafl_flower.clients import compression_mod, numpy_client_app
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
 from eafl_flower.engines.inline import InlineGrid
-from eafl_flower.errors import ConfigError
+from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.strategies import AsyncEMAM, Compressed
 from eafl_flower.strategies.records import arrays_of
 from eafl_flower.types import digest
@@ -270,6 +270,27 @@ def test_after_a_reply_that_was_not_used_the_node_is_sent_whole_arrays(fault):
     faults = [size == WHOLE_BYTES for size in grid.sizes["train", 0]]
     assert faults == [True, False, False, True, False, False]
     assert [size == WHOLE_BYTES for size in grid.sizes["train", 1]] == [True] + 5 * [False]
+    # what the client keeps for itself goes on from the last job that was used, unless it lost that
+    assert grid._states[2]["jobs"]["n"] == (3 if fault == "lost state" else 5)
+
+
+def test_models_of_different_shapes_in_one_round_are_refused():
+    class Two(FedAvg):
+        def configure_train(self, *args):
+            messages = list(super().configure_train(*args))
+            other = {**messages[-1].content, "arrays": ArrayRecord([np.zeros(5, np.float32)])}
+            messages[-1].content = RecordDict(other)
+            return messages
+
+    compressed = Compressed(Two(**EVERYBODY), DIFFERENCES)
+    with pytest.raises(ProtocolError, match="Two trains models of different shapes in one round"):
+        compressed.start(InlineGrid(THIRD, 4), initial(), num_rounds=1)
+
+
+def test_a_forgotten_node_keeps_its_own_state():
+    _, grid, _ = compressed_run(FedAvg(**EVERYBODY), toy_app(codec=DIFFERENCES), rounds=5, remembered_clients=1)
+    assert sum(size == WHOLE_BYTES for size in grid.sizes["train", 0][1:]) > 0
+    assert [grid._states[node]["jobs"]["n"] for node in range(2, 6)] == [5] * 4
 
 
 def test_only_so_many_nodes_are_remembered():
