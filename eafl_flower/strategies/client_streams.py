@@ -46,6 +46,11 @@ class StoredStreams:
     working: dict[int, Stream] = field(default_factory=dict)
 
 
+_ANY_STREAM = Stream(counter=0, arrays=(), acknowledged=0, decoder={})
+# What stored streams look like to a run without any: enough to read them and to say that they are another run's.
+ANY_STREAMS = StoredStreams(resting={0: _ANY_STREAM}, working={0: _ANY_STREAM})
+
+
 class ClientStreams:
     """One stream a client: taken out while the client has a job, put back when the job ends.
 

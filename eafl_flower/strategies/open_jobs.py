@@ -14,7 +14,7 @@ from eafl_flower.protocols import DifferenceCodec
 from eafl_flower.rng import generator
 from eafl_flower.simulation.price import JobPrice
 from eafl_flower.strategies.charges import Spent, book_job
-from eafl_flower.strategies.client_streams import ClientStreams, StoredStreams
+from eafl_flower.strategies.client_streams import ANY_STREAMS, ClientStreams, StoredStreams
 from eafl_flower.strategies.downlink import Base, Downlink
 from eafl_flower.strategies.job import ANY_JOB, ClientTable, IdleClients, InFlight, Job
 from eafl_flower.strategies.mailbox import Mailbox
@@ -107,7 +107,7 @@ class OpenJobs:
 
     def template(self) -> StoredJobs:
         """Return a value that tells the classes of a snapshot's."""
-        streams = StoredStreams() if self.streams is None else self.streams.template()
+        streams = ANY_STREAMS if self.streams is None else self.streams.template()
         return StoredJobs(jobs=(ANY_JOB,), versions={}, payloads={}, streams=streams)
 
     def restore(self, stored: StoredJobs) -> None:

@@ -180,7 +180,7 @@ class FederatedRun:
         """Replace the fresh state by that of the checkpoint."""
         assert self.options.checkpoint is not None
         stored = read_checkpoint(self.options.checkpoint, self._snapshot(template=True))
-        stored.check_belongs(self.options.checkpoint, self.options.run_name, self.options.seed)
+        stored.check_belongs(self.options.checkpoint, self.options.run_name, self.options.seed, self._codec_name())
         if layout_of(self.aggregator.arrays(stored.aggregator)) != self.layout:
             msg = f"checkpoint {self.options.checkpoint} holds a model with other arrays than the one to be trained"
             raise CheckpointError(msg)
@@ -204,6 +204,7 @@ class FederatedRun:
         return Snapshot(
             run_name=self.options.run_name,
             seed=self.options.seed,
+            codec=self._codec_name(),
             aggregator=self.state,
             tally=self.tally,
             table=self.jobs.table,
@@ -220,6 +221,9 @@ class FederatedRun:
             stop_reason=self.stop_reason,
             wall_s=self.wall_s(),
         )
+
+    def _codec_name(self) -> str:
+        return "none" if self.options.codec is None else type(self.options.codec).__name__
 
     def checkpoint(self, *, scheduled: bool = False) -> None:
         """Write a checkpoint, if the run has a file for it; only a scheduled one is an event of the run."""

@@ -18,12 +18,14 @@ Scores = dict[str, float]
 class Snapshot:
     """State of a run between two events.
 
-    ``settled`` is the newest version after which evaluation, rules to stop and checkpoint had their turn;
-    ``jobs`` are sent again by a run that resumes, each from the client state it names.
+    ``codec`` is the class of the codec. ``settled`` is the newest version after which evaluation, rules to stop
+    and checkpoint had their turn; ``jobs`` are sent again by a run that resumes, each from the client state it
+    names.
     """
 
     run_name: str
     seed: int
+    codec: str
     aggregator: Any
     tally: Tally
     table: ClientTable
@@ -40,13 +42,16 @@ class Snapshot:
     stop_reason: str
     wall_s: float
 
-    def check_belongs(self, path: Path, run_name: str, seed: int) -> None:
-        """Raise ``CheckpointError`` unless this is a state of the run ``run_name`` with ``seed``."""
+    def check_belongs(self, path: Path, run_name: str, seed: int, codec: str) -> None:
+        """Raise ``CheckpointError`` unless this is a state of the run ``run_name`` with ``seed`` and ``codec``."""
         if (self.run_name, self.seed) != (run_name, seed):
             msg = (
                 f"checkpoint {path} belongs to run {self.run_name!r} with seed {self.seed}, "
                 f"not to {run_name!r} with seed {seed}"
             )
+            raise CheckpointError(msg)
+        if self.codec != codec:
+            msg = f"checkpoint {path} was made with codec {self.codec}, not with {codec}: resume with the same codec"
             raise CheckpointError(msg)
 
 

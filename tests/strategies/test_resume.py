@@ -300,12 +300,14 @@ def test_what_is_sent_again_after_a_resume_is_the_very_same_message(tmp_path):
         ({"run_name": "other"}, r"belongs to run 'toy' with seed 5, not to 'other' with seed 5"),
         ({"seed": 6}, r"belongs to run 'toy' with seed 5, not to 'toy' with seed 6"),
         ({"strategy": lambda **options: AsynchronousStrategy(lambda _: FedBuff(), **options)}, "fields"),
+        ({"codec": None}, "was made with codec LQGCMCodec, not with none: resume with the same codec"),
+        ({"codec": Int8Codec()}, "was made with codec LQGCMCodec, not with Int8Codec"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, message):
-    go(tmp_path, 8, Recorder())
+    go(tmp_path, 8, Recorder(), codec=DIFFERENCES)
     with pytest.raises(CheckpointError, match=message):
-        go(tmp_path, 20, Recorder(), resume=True, **change)
+        go(tmp_path, 20, Recorder(), resume=True, **{"codec": DIFFERENCES, **change})
 
 
 def test_a_checkpoint_of_a_larger_federation_is_refused(tmp_path):
