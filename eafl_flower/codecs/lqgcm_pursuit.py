@@ -22,7 +22,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +112,7 @@ def numpy_loop(
     widths = np.full(len(residual), PICKED)
     widths[-1] = min(PICKED, num_values - BLOCK * (len(residual) - 1))
     best = np.argsort(-np.abs(residual), axis=1, kind="stable")[:, :PICKED]
-    sums = np.array([_sum(row[places], width) for row, places, width in zip(residual, best, widths, strict=True)])
+    sums = _sums(residual, best, widths)
     for n in range(gains.size):
         b = int(np.argmax(sums * sums / widths))
         gain = half(sums[b] / widths[b] / scale)
@@ -124,7 +124,7 @@ def numpy_loop(
         negative[n] = row[places] < 0
         row[places[:width]] -= np.where(negative[n, :width], -amount, amount)
         best[b] = np.argsort(-np.abs(row), kind="stable")[:PICKED]
-        sums[b] = _sum(row[best[b]], width)
+        sums[b] = _sums(row[None], best[b : b + 1], widths[b : b + 1])[0]
     return gains.size
 
 
@@ -134,9 +134,9 @@ def half(value: float) -> float:
     return min(math.ldexp(float(np.rint(math.ldexp(value, -exponent))), exponent), MAX_GAIN)
 
 
-def _sum(values: NDArray[Any], width: int) -> float:
-    # one after the other, as the compiled loop does
-    total = 0.0
-    for value in values[:width]:
-        total += abs(float(value))
-    return total
+def _sums(rows: NDArray[np.float32], places: NDArray[np.int64], widths: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the sums `(n,)` of the first ``widths`` magnitudes at ``places`` `(n, 5)` of each row."""
+    magnitudes = np.abs(np.take_along_axis(rows, places, axis=1)).astype(np.float64)
+    magnitudes[np.arange(PICKED) >= widths[:, None]] = 0
+    sums: NDArray[np.float64] = np.cumsum(magnitudes, axis=1)[:, -1]  # one after the other, as the compiled loop does
+    return sums
