@@ -222,6 +222,7 @@ def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **
         config,
         observer=observer or Fanout(()),
         expected_nodes=workload.source.num_clients,
+        min_available_nodes=1,  # a data set may have one client
         **options,
     )
     try:

@@ -86,6 +86,11 @@ def test_the_run_with_exact_updates_depends_on_the_merges_made_and_not_on_why_th
     assert exact_config(stopped, merges=7) != exact_config(stopped, merges=8)
 
 
+def test_one_client_alone_is_a_run(tmp_path):
+    one = {"data.clients": 1, "data.unseen": 0, "strategy.concurrency": 1, "strategy.merges": 3}
+    assert run_in(tmp_path / "run", **one)[0]["merges"] == 3
+
+
 def test_another_number_of_nodes_ends_at_once_with_the_command_that_is_right():
     config = RunConfig.from_flat(SMALL)
     with pytest.raises(RunFailedError, match=r"has 7 nodes, the run expects 6; start it with: flwr run \. .*num-s"):
