@@ -78,7 +78,8 @@ class LQGCMCodec:
     codebook
         Of the modes that need one.
     session_key, client
-        Of the dithered mode; set by ``keyed``.
+        Of the dithered mode: 32 secret bytes that both sides have, and whose uploads they are; both are set by
+        ``keyed_for`` where no key is given.
 
     Raises
     ------
@@ -119,7 +120,7 @@ class LQGCMCodec:
     def keyed(self, session_key: bytes, client: int) -> "LQGCMCodec":
         """Return the codec of one client's uploads, with the secret that both sides share in the dithered mode.
 
-        Both sides must call it, see ``keyed_for``; other modes do not use the key.
+        ``keyed_for`` calls it on both sides; other modes do not use the key.
         """
         return replace(self, session_key=session_key, client=client)
 
@@ -224,13 +225,13 @@ class LQGCMCodec:
 
 
 def keyed_for(codec: Codec[Any], *, seed: int, client: int) -> Codec[Any]:
-    """Return ``codec`` for the uploads of one client: with the key of a simulation if it needs one.
+    """Return ``codec`` for the uploads of one client; in the dithered mode no two clients have the same dither.
 
-    The key is a function of the run's seed and the client, which both sides know from the terms of a job. A
-    deployment that wants a secret calls ``LQGCMCodec.keyed`` with 32 random bytes of its own.
+    Without a key of its own it gets that of a simulation, a function of the run's seed and the client, which both
+    sides know from the terms of a job. A deployment that wants a secret sets ``session_key`` on both sides.
     """
-    if isinstance(codec, LQGCMCodec) and codec.mode == "dithered" and not codec.session_key:
-        return codec.keyed(session_key(seed, client), client)
+    if isinstance(codec, LQGCMCodec) and codec.mode == "dithered":
+        return codec.keyed(codec.session_key or session_key(seed, client), client)
     return codec
 
 

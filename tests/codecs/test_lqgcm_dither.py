@@ -91,10 +91,12 @@ def test_a_codec_without_a_key_says_how_to_give_one():
     coded(keyed_for(bare, seed=1, client=4), keyed_for(bare, seed=1, client=4))
 
 
-def test_only_dithered_codecs_without_a_key_are_given_one():
-    plain, keyed = LQGCMCodec(), codec()
+def test_a_key_of_ones_own_is_kept_and_serves_all_clients():
+    plain, own = LQGCMCodec(), LQGCMCodec(mode="dithered", session_key=KEY)
     assert keyed_for(plain, seed=1, client=4) is plain
-    assert keyed_for(keyed, seed=9, client=4) is keyed
+    for client in (4, 5):
+        assert keyed_for(own, seed=9, client=client) == codec(client=client)
+        assert keyed_for(LQGCMCodec(mode="dithered"), seed=9, client=client) == codec(session_key(9, client), client)
 
 
 def test_the_key_is_not_printed():

@@ -19,6 +19,7 @@ from eafl_flower.strategies.records import arrays_of
 from eafl_flower.types import layout_of
 
 CODEC = LQGCMCodec(tuples=2, downlink_tuples=1)  # so few that much is lost in both directions
+OWN_KEY = LQGCMCodec(mode="dithered", session_key=bytes(range(32)), downlink_tuples=1)
 LAYOUT = layout_of(arrays_of(initial()))
 ARRAYS = tuple(np.full(spec.shape, 2.0, spec.dtype) for spec in LAYOUT)
 RAW_BYTES = sum(a.nbytes for a in ARRAYS)
@@ -70,6 +71,7 @@ HISTORIES = {
     "altered uploads": {"app": toy_app(codec=CODEC, spoil=sometimes_altered), "backoff_s": 0.1},
     "lost replies": {"loses": lambda client, counter: (client + counter) % 7 == 0, "backoff_s": 0.1},
     "eviction": {"remembered_clients": 2},
+    "a key of one's own": {"codec": OWN_KEY, "app": toy_app(codec=OWN_KEY)},
     "everything": {
         **{"app": toy_app(codec=CODEC, train=sometimes_broken, spoil=sometimes_altered), "backoff_s": 0.1},
         **{"churn": OnOff(seed=3, mean_on_s=6.0, mean_off_s=0.7), "deadline_s": 2.0, "remembered_clients": 4},
