@@ -1,6 +1,6 @@
 """The LQGCM codec: its speed, and how much of stored updates its 88-bit tuples carry.
 
-    python benchmarks/lqgcm.py [--repeats 30] [--sets geolife,ngsim,ton-weather,unsw] [--task fractal] [--store DIR]
+    python benchmarks/lqgcm.py [--repeats 30] [--sets alp-geolife,alp-unsw] [--task fractal] [--store DIR]
 
 Updates are those of the preset's run with exact (float32) updates, from the common initial model on: 30 consecutive
 ones of each of five clients, the other clients training along, so that a client's consecutive updates lie as far
@@ -49,7 +49,7 @@ from eafl_flower.strategies.asynchronous import AsynchronousStrategy
 from eafl_flower.strategies.records import array_record
 from eafl_flower.types import Arrays, Update, layout_of
 
-SETS = ("geolife", "ngsim", "ton-weather", "unsw")
+SETS = ("alp-geolife", "alp-ngsim", "alp-ton-weather", "alp-unsw")
 CLIENTS, UPDATES = 5, 30
 ALLOWED_DB = 1.7
 
