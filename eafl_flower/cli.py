@@ -420,9 +420,12 @@ def _execute(
     from eafl_flower.results.observer import Fanout
     from eafl_flower.results.ownership import owned
     from eafl_flower.results.tables import print_results
+    from eafl_flower.strategies.options import NO_PRIVACY
 
     logging.getLogger("flwr").setLevel(logging.WARNING)  # its settings and rounds would bury our lines
     console = new_console()
+    if config.codec.name != "none":
+        console.print(NO_PRIVACY)
     try:
         with owned(run_dir.path, wait_s=0):
             try:

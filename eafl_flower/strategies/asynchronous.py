@@ -12,7 +12,7 @@ from flwr.serverapp.strategy import Result, Strategy
 from eafl_flower.engines.flower_internals import is_in_memory
 from eafl_flower.engines.waiting import WaitingGrid
 from eafl_flower.errors import ConfigError, ProtocolError
-from eafl_flower.strategies.options import RunOptions
+from eafl_flower.strategies.options import NO_PRIVACY, RunOptions
 from eafl_flower.strategies.plan import EvaluateFn, MakeAggregator, Plan
 from eafl_flower.strategies.run import FederatedRun
 from eafl_flower.strategies.virtual_time import VirtualRun
@@ -123,7 +123,7 @@ class AsynchronousStrategy(Strategy):
         }
         log(INFO, "%s with %s", type(self).__name__, ", ".join(f"{k} = {v}" for k, v in changed.items()) or "defaults")
         if self.options.codec is not None:
-            log(INFO, "no privacy: payloads are coded, not protected")
+            log(INFO, NO_PRIVACY)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from logging import WARNING
+from logging import INFO, WARNING
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from eafl_flower.errors import CodecError, ConfigError, ProtocolError, UpdateRef
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.rng import generator
 from eafl_flower.strategies.client_streams import ClientStreams
+from eafl_flower.strategies.options import NO_PRIVACY
 from eafl_flower.strategies.records import (
     ARRAYS,
     CODED,
@@ -113,6 +114,7 @@ class Compressed(Strategy):
     def summary(self) -> None:
         """Log the settings of the wrapped strategy."""
         self.strategy.summary()
+        log(INFO, NO_PRIVACY)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid

@@ -16,6 +16,8 @@ from eafl_flower.types import Link
 
 Clock = Literal["auto", "virtual", "wall"]
 
+NO_PRIVACY = "no privacy: payloads are coded, not protected"  # said at the start of each run with a codec
+
 DEFAULT_LINK = Link(uplink_rate_bit_s=1e6, downlink_rate_bit_s=5e6, uplink_power_w=0.2, downlink_power_w=0.1)
 
 

@@ -37,6 +37,12 @@ def test_a_run_leaves_its_directory_and_says_where(experiment, eafl):
     assert ended.err == ""
 
 
+def test_a_run_with_a_codec_says_that_it_is_no_privacy(experiment, eafl):
+    words = "no privacy: payloads are coded, not protected"
+    assert words in eafl("run", "--set", *SHORT).out
+    assert words not in eafl("run", "--set", "codec.name=none", *SHORT).out
+
+
 def test_without_arguments_all_baselines_stand_beside_the_main_job(experiment, eafl):
     for main, arguments in ((cli.main, ["run"]), (cli.run_simulation, [])):
         eafl(*arguments, main=main)

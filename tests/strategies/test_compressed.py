@@ -1,3 +1,4 @@
+import logging
 import random
 
 import numpy as np
@@ -310,6 +311,18 @@ def test_a_second_start_begins_afresh():
     for node in range(4):
         assert [size == WHOLE_BYTES for size in grid.sizes["train", node]] == [True, False, False] * 2
     assert compressed.refused == 0
+
+
+def test_who_uses_a_codec_is_told_that_it_is_no_privacy(flower_log):
+    logging.getLogger("flwr").setLevel(logging.INFO)
+    for made, is_told in (
+        (Compressed(FedAvg(), DIFFERENCES), True),
+        (AsyncEMAM(codec=DIFFERENCES), True),
+        (AsyncEMAM(), False),
+    ):
+        flower_log.clear()
+        made.summary()
+        assert ("no privacy: payloads are coded, not protected" in flower_log.text) == is_told
 
 
 def test_a_strategy_with_a_start_of_its_own_is_refused():
