@@ -36,7 +36,7 @@ from eafl_flower.protocols import Codec
 from eafl_flower.types import Arrays, Encoded, Layout
 
 TUPLE_BITS: Final = 88
-LEAST_TUPLES: Final = 18  # the bytes of the source's payload for its smallest model
+LEAST_TUPLES: Final = 18  # as many as the source sends of its smaller models
 DOWNLINK_TUPLES_PER_BLOCK: Final = 11.0
 
 _MOST_PER_BLOCK: Final = -(-BLOCK // PICKED)  # so many name each value once

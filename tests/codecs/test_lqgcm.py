@@ -14,7 +14,7 @@ from eafl_flower.rng import generator
 from eafl_flower.types import ArraySpec, digest, layout_of
 
 RNG = generator(1, "unused")
-SHAPES = [(32, 7), (32,), (32,)] * 4 + [(32, 64)] * 3  # 7,296 values: the source's smallest backbone
+SHAPES = [(32, 7), (32,), (32,)] * 4 + [(32, 64)] * 3  # 7,296 values: the source's backbone for GeoLife
 
 
 def update(*purpose, shapes=SHAPES, scale=1.0):
@@ -65,7 +65,7 @@ def test_it_is_a_difference_codec():
     assert isinstance(LQGCMCodec(), DifferenceCodec)
 
 
-def test_the_source_s_smallest_model_takes_18_tuples_in_226_bytes():
+def test_the_source_s_model_for_geolife_takes_18_tuples_in_226_bytes():
     layout = layout_of(update())
     encoded, _ = encode(LQGCMCodec(), LQGCMCodec().init(layout), update(), counter=1, acknowledged=0)
     assert len(encoded.payload) == HEADER_BYTES + 18 * 11 == 226
