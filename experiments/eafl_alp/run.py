@@ -24,7 +24,7 @@ from experiments.eafl_alp.methods import DATASETS, FIT_SEEDS, SEEDS, preset_of
 
 QUESTIONS = ("federation", "heads", "asynchrony", "staleness")
 HERE = Path(__file__).parent
-QUICK_DATASETS = ("geolife", "ton-weather")
+QUICK_DATASETS = ("geolife", "iot-devices")
 
 
 def main() -> int:
