@@ -30,8 +30,6 @@ from eafl_flower.rng import generator
 from eafl_flower.tasks.checks import check_layout
 from eafl_flower.types import Array, Arrays, Rows
 
-GZIP = b"\x1f\x8b"
-
 
 def read_rows(file: Path, description: ModelDescription, *, label: str = "", may_lack_label: bool = False) -> InputRows:
     """Read the rows of a file, or of standard input if it is called ``-``.
@@ -63,7 +61,7 @@ def read_rows(file: Path, description: ModelDescription, *, label: str = "", may
         )
     content = sys.stdin.buffer.read()
     with tempfile.TemporaryDirectory() as folder:  # files are read twice, the header first
-        copy = Path(folder, "input.csv.gz" if content.startswith(GZIP) else "input.csv")
+        copy = Path(folder, "input.csv")
         copy.write_bytes(content)
         try:
             return read_rows(copy, description, label=label, may_lack_label=may_lack_label)

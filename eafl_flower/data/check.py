@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
 from eafl_flower.data import car_following, ngsim
-from eafl_flower.data.files import read_header, read_text
+from eafl_flower.data.files import listed, read_header, read_text
 from eafl_flower.data.lookup import Lookup
 from eafl_flower.data.partition import content_groups, last_share_of_runs, shuffled_groups
 from eafl_flower.data.spelling import plain_words, spelled_parts
@@ -105,7 +105,7 @@ class DataReport:
         """What to know before the rows are split."""
         out = []
         if self.copies_by_row >= 0.005:
-            out.append(f"a split by row would train on copies of {self.copies_by_row:.0%} of the held out rows")
+            out.append(f"a split by row would train on copies of {self.copies_by_row:.1%} of the held out rows")
         if self.copies:
             out.append(f"{self.copies} of the held out rows have copies in training")
         return tuple(out)
@@ -131,7 +131,8 @@ class DataReport:
         shown = [c for i, c in enumerate(self.columns) if i < most or c.warning]
         return [
             f"{self.path}: {self.name}, {self.rows:,} rows, {self.num_columns} columns",
-            f"label {self.label}: " + ", ".join(f"{name} {count:,}" for name, count in self.classes),
+            f"label {self.label}: "
+            + listed([f"{name or '(empty)'} {count:,}" for name, count in self.classes], most=30),
             f"clients: {clients}",
             f"held out: {self.split}; {self.test_rows:,} rows, majority class {self.majority:.3f}",
             f"rows that repeat another: {self.repeated_rows:,}",
@@ -244,8 +245,12 @@ def _label_table(path: Path, known: KnownTable) -> _Labelled:
         msg = f"{path} has a header but no rows"
         raise DataError(msg)
     columns = {str(name): _as_numbers(raw[name].to_numpy(dtype=object)) for name in raw.columns}
-    label = columns.pop(known.label)
-    classes, y = np.unique(np.char.strip(label.astype(str)), return_inverse=True)
+    del columns[known.label]
+    if not columns:
+        msg = f"{path} has no column beside {known.label}, the label"
+        raise DataError(msg)
+    label = raw[known.label].str.strip().to_numpy(dtype=object).astype(str)
+    classes, y = np.unique(label, return_inverse=True)
     if known.split == "runs":
         test = last_share_of_runs(y, share=TEST_SHARE)
         split = f"the last quarter of each run of equal {known.label}"
@@ -257,8 +262,7 @@ def _label_table(path: Path, known: KnownTable) -> _Labelled:
         test = _last_quarter_in_time(time, columns[known.client] if known.client else np.zeros(len(y)))
         split = f"the last quarter by {known.time}" + (f" of each {known.client}" if known.client else "")
     else:
-        content = [column for column in columns.values() if not _numbers_rows(column)]
-        test = _quarter_of_groups(content_groups(content))
+        test = _quarter_of_groups(_content(columns))
         split = "a quarter of the distinct rows"
     return _Labelled(
         name=known.name,
@@ -286,9 +290,14 @@ def _values_notes(
 
 def _report(path: Path, data: _Labelled) -> DataReport:
     train, test = data.train, data.test
+    if not (train.any() and test.any()):
+        msg = (
+            f"{path}: {data.rows:,} rows with {data.split} held out leave none to compare; expected more different rows"
+        )
+        raise DataError(msg)
     counts = np.bincount(data.y, minlength=len(data.classes))
     majority = float((data.y[test] == np.bincount(data.y[train]).argmax()).mean())
-    content = content_groups([column for column in data.columns.values() if not _numbers_rows(column)])
+    content = _content(data.columns)
     scores = [_column_score(name, column, data, majority) for name, column in data.columns.items()]
     scores += [
         ColumnScore(column=part.name, score=score, warning=part.warning)
@@ -349,6 +358,12 @@ def _as_numbers(column: Array) -> Array:
 
 def _numbers_rows(column: Array) -> bool:
     return column.dtype.kind == "f" and len(column) > 1 and bool((np.diff(column) > 0).all())
+
+
+def _content(columns: dict[str, Array]) -> NDArray[np.int64]:
+    """Return equal numbers for equal rows, ``(n,)``; where in the file they stand makes no difference."""
+    others = [column for column in columns.values() if not _numbers_rows(column)]
+    return content_groups(others or list(columns.values()))
 
 
 def _is_function_of(column: Array, y: NDArray[np.int64]) -> bool:

@@ -1,18 +1,20 @@
 """Finding and reading data files, with one clear message for each way that can fail."""
 
+import csv
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from eafl_flower.data.lines import header_names, line_of, table_below
 from eafl_flower.errors import DataError
 
 DATA_DIR_VARIABLE = "EAFL_DATA_DIR"
-_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +64,19 @@ def find(file: DataFile, data_dir: str | os.PathLike[str] = "") -> Path:
 
 
 def read_header(path: Path) -> tuple[str, ...]:
-    """Return the column names of a CSV file, plain or gzip."""
-    return tuple(str(name) for name in _read(path, nrows=0).columns)
+    """Return the column names of a CSV file, plain or gzip.
+
+    Raises
+    ------
+    DataError
+        If the file is empty or no table with commas.
+    """
+    with _reported(path):
+        names = header_names(path)
+    if not names:
+        msg = f"{path} is empty"
+        raise DataError(msg)
+    return names
 
 
 def read_columns(
@@ -147,46 +160,51 @@ def read_table(path: Path, *, text: Sequence[str], others: Sequence[str]) -> pd.
     return table
 
 
-def _read(
-    path: Path,
-    *,
-    columns: Sequence[str] | None = None,
-    kinds: dict[str, str] | None = None,
-    nrows: int | None = None,
-) -> pd.DataFrame:
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(4)
-        if start == _ZIP:
-            msg = f"{path} is a zip file; unpack it, and name the CSV file in it"
+def _read(path: Path, *, columns: Sequence[str], kinds: dict[str, str]) -> pd.DataFrame:
+    with _reported(path):
+        header = read_header(path)
+        if twice := [name for name in dict.fromkeys(columns) if header.count(name) > 1]:
+            msg = f"{path}: column {listed(twice, most=6)} stands twice in the header; rename one of them"
             raise DataError(msg)
-        return pd.read_csv(
-            path,
-            compression="gzip" if start.startswith(_GZIP) else None,
-            usecols=None if columns is None else list(columns),
-            dtype=kinds,
-            nrows=nrows,
-            encoding="utf-8-sig",
-            # The empty cell alone is a missing number; "NA" or "None" in a text column is a word.
-            keep_default_na=False,
-            na_values={name: [""] for name, kind in (kinds or {}).items() if kind == "float64"},
-            index_col=False,
-            low_memory=False,
-        )
+        # By position, for pandas gives names of its own to columns without one. One more column, behind the last, shows
+        # rows that are longer than the header.
+        place = {name: str(number) for number, name in enumerate(header)}
+        extra = str(len(header))
+        with table_below(path, ",".join(map(str, range(len(header) + 1)))) as stream:
+            table = pd.read_csv(
+                stream,
+                usecols=[*(place[name] for name in columns), extra],
+                dtype={**{place[name]: kind for name, kind in kinds.items()}, extra: "category"},
+                # The empty cell alone is a missing number; "NA" or "None" in a text column is a word.
+                keep_default_na=False,
+                na_values={place[name]: [""] for name, kind in kinds.items() if kind == "float64"},
+                index_col=False,
+                low_memory=False,
+            )
+    longer = np.flatnonzero(table[extra].notna() & (table[extra] != ""))
+    if len(longer):
+        row = int(longer[0])
+        msg = f"{path}, line {line_of(path, row)}: more cells than the header has columns ({len(header)})"
+        raise DataError(msg)
+    return table[[place[name] for name in columns]].set_axis(list(columns), axis=1)
+
+
+@contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Say what is wrong with a file that cannot be read."""
+    try:
+        yield
     except FileNotFoundError as error:
         msg = f"no file {path}"
-        raise DataError(msg) from error
-    except pd.errors.EmptyDataError as error:
-        msg = f"{path} is empty"
         raise DataError(msg) from error
     except (EOFError, zlib.error) as error:
         msg = f"{path} is truncated: the compressed data end early; copy or download it again"
         raise DataError(msg) from error
-    except pd.errors.ParserError as error:
+    except (pd.errors.ParserError, csv.Error) as error:
         msg = f"{path} is not a proper CSV file: {str(error).strip()}"
         raise DataError(msg) from error
     except UnicodeDecodeError as error:
-        msg = f"{path} is not a text file in UTF-8 (byte {error.start}), plain or compressed by gzip"
+        msg = f"{path} is not a text file in UTF-8 (byte {error.start}), plain or compressed by gzip; save it as UTF-8"
         raise DataError(msg) from error
     except OSError as error:
         msg = f"{path} cannot be read: {error}"
@@ -200,8 +218,8 @@ def _refuse_bad_cells(path: Path, table: pd.DataFrame, numeric: Sequence[str]) -
         if len(bad):
             cell = table[name].iloc[bad[0]]
             shown = "an empty cell" if pd.isna(cell) or cell == "" else repr(str(cell))
-            # The header is line 1 of the file, so row 0 of the table is line 2.
-            msg = f"{path}, line {bad[0] + 2}, column {name}: expected a number, found {shown}"
+            line = line_of(path, int(bad[0]))
+            msg = f"{path}, line {line}, column {name}: expected a number, found {shown}"
             raise DataError(msg)
 
 

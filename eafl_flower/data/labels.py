@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from eafl_flower.data.lines import line_of
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
 
@@ -33,8 +34,7 @@ def class_index(
     code, found = pd.factorize(np.asarray(words, dtype=object))
     unknown = [number for number, name in enumerate(found) if str(name) not in index]
     if unknown:
-        # The header is line 1 of the file.
-        line = int(np.flatnonzero(code == unknown[0])[0]) + 2
+        line = line_of(path, int(np.flatnonzero(code == unknown[0])[0]))
         word = repr(str(found[unknown[0]])) if str(found[unknown[0]]) else "an empty cell"
         names = ", ".join(dict.fromkeys(name for name in index if name))
         msg = f"{path}, line {line}, column {column}: {word} is none of {names}"

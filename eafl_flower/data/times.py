@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from eafl_flower.data.lines import line_of
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
 
@@ -21,9 +22,8 @@ def unix_seconds(texts: Array, *, path: object, column: str, form: str = DATE_TI
     times = pd.to_datetime(pd.Series(texts, dtype="str"), format=form, errors="coerce")
     bad = np.flatnonzero(times.isna().to_numpy())
     if len(bad):
-        # The header is line 1 of the file.
         msg = (
-            f"{path}, line {bad[0] + 2}, column {column}: expected a time as in "
+            f"{path}, line {line_of(path, int(bad[0]))}, column {column}: expected a time as in "
             f"{pd.Timestamp('2008-05-21 14:30:00').strftime(form)}, found {str(texts[bad[0]])!r}"
         )
         raise DataError(msg)
@@ -47,10 +47,9 @@ def sortable_times(cells: Array, *, path: object, column: str) -> NDArray[np.flo
         if np.isfinite(numbers).sum() > len(numbers) - len(bad):
             bad = np.flatnonzero(~np.isfinite(numbers))
         shown = repr(str(cells[bad[0]])) if str(cells[bad[0]]) else "an empty cell"
-        # The header is line 1 of the file.
         msg = (
-            f"{path}, line {bad[0] + 2}, column {column}: expected a number or a time as in 2008-05-21 14:30:00, "
-            f"found {shown}"
+            f"{path}, line {line_of(path, int(bad[0]))}, column {column}: "
+            f"expected a number or a time as in 2008-05-21 14:30:00, found {shown}"
         )
         raise DataError(msg)
     seconds: NDArray[np.float64] = dates.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64) / 1e6

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower.data.files import listed, read_header
+from eafl_flower.data.lines import line_of
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
 
@@ -19,6 +20,7 @@ OTHER = "other"
 _SIGNS = (-99, -777, -999, -9999, -99999, 999, 9999, 9999.99, 99999, 999999, 2147483647, -2147483648)
 # Such a number is taken for a sign if it is this many times the others' range away from them.
 _FAR = 5.0
+_LARGEST = 1e150  # whose square is a number
 _LEAVE_OUT = "leave out the row or the column (name the others as features)"
 
 
@@ -49,7 +51,7 @@ def candidates(path: Path, columns: Columns) -> tuple[str, ...]:
     if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
         msg = f"{path}: column {', '.join(twice)} is named for two uses; features, label, client and time must differ"
         raise DataError(msg)
-    return columns.features or tuple(name for name in header if name not in special)
+    return columns.features or tuple(name for name in header if name and name not in special)
 
 
 def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> dict[str, Array]:
@@ -141,14 +143,19 @@ def _words(path: Path, name: str, words: Array) -> Array:
 def _refuse_cell(path: Path, name: str, cells: Array, numbers: NDArray[np.float64]) -> None:
     bad = int(np.flatnonzero(~np.isfinite(numbers))[0])
     shown = repr(str(cells[bad])) if str(cells[bad]) else "an empty cell"
-    # The header is line 1 of the file.
-    msg = f"{path}, line {bad + 2}, column {name}: expected a number, found {shown}; fill it, or {_LEAVE_OUT}"
+    msg = (
+        f"{path}, line {line_of(path, bad)}, column {name}: expected a number, found {shown}; fill it, or {_LEAVE_OUT}"
+    )
     raise DataError(msg)
 
 
 def _refuse_signs(path: Path, name: str, values: NDArray[np.float64]) -> None:
     if not np.isfinite(values).all():
         _refuse_cell(path, name, values.astype(str), values)
+    if np.abs(values).max() > _LARGEST:
+        largest = int(np.abs(values).argmax())
+        msg = f"{path}, line {line_of(path, largest)}, column {name}: {values[largest]:g} is too large to be scaled"
+        raise DataError(msg)
     for sign in (float(values.min()), float(values.max())):
         places = np.flatnonzero(values == sign)
         rest = values[values != sign]
@@ -156,8 +163,8 @@ def _refuse_signs(path: Path, name: str, values: NDArray[np.float64]) -> None:
             continue
         if np.abs(rest - sign).min() > _FAR * np.ptp(rest) > 0:
             msg = (
-                f"{path}, line {places[0] + 2}, column {name}: {sign:.15g} stands in {len(places):,} rows, far from "
-                f"the other values ({rest.min():g} to {rest.max():g}), and seems to mean 'unknown'; write a number "
-                f"that can be compared with the others, or {_LEAVE_OUT}"
+                f"{path}, line {line_of(path, int(places[0]))}, column {name}: {sign:.15g} stands in "
+                f"{len(places):,} rows, far from the other values ({rest.min():g} to {rest.max():g}), and seems to "
+                f"mean 'unknown'; write a number that can be compared with the others, or {_LEAVE_OUT}"
             )
             raise DataError(msg)

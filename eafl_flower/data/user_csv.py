@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
 from eafl_flower.data.files import DATA_DIR_VARIABLE, read_table
+from eafl_flower.data.lines import line_of
 from eafl_flower.data.owners import Partition, paired_partition, partition_rows
 from eafl_flower.data.partition import (
     UNSEEN_TRAIN_SHARE,
@@ -104,7 +105,8 @@ def read_user_table(path: Path, columns: Columns) -> UserTable:
     label = table[columns.label].to_numpy(dtype=object).astype(str)
     for name in (columns.label, columns.client):
         if name and len(empty := np.flatnonzero(table[name].to_numpy(dtype=object) == "")):
-            msg = f"{path}, line {empty[0] + 2}, column {name}: an empty cell; fill it or leave the row out"
+            line = line_of(path, int(empty[0]))
+            msg = f"{path}, line {line}, column {name}: an empty cell; fill it or leave the row out"
             raise DataError(msg)
     classes, y = np.unique(label, return_inverse=True)
     if not 2 <= len(classes) <= MAX_CLASSES:
@@ -187,6 +189,14 @@ def load_csv(
     else:
         few_rows = len(table.y) // ROWS_PER_CLIENT
         clients, unseen = client_counts(clients, unseen, if_zero=max(min(DEFAULT_CLIENTS, few_rows), 1))
+        distinct = len(np.unique(content if table.time is None else table.time))
+        if len(table.y) < MIN_ROWS or distinct <= clients:
+            what = f"of different {time}" if time else "with different features"
+            msg = (
+                f"{path}: {len(table.y):,} rows, {distinct} {what}, are too few for data.clients = {clients}: "
+                f"rows that are equal have one owner, and a client needs {MIN_ROWS}"
+            )
+            raise DataError(msg)
         if table.time is not None and partition == "dirichlet":
             splits = _shared_by_time(table, clients=clients, unseen=unseen, alpha=dirichlet_alpha, rng=rng)
         else:

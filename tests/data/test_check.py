@@ -139,6 +139,20 @@ def test_a_file_of_ones_own_is_checked_with_the_columns_named(tmp_path):
     assert check_csv(path, Columns(label="kind")).split == "a quarter of the distinct rows"
 
 
+def test_classes_are_called_as_the_file_has_them_and_not_all_are_listed(tmp_path):
+    report = check_csv(write(tmp_path, ("x", "kind"), [(i, i % 40) for i in range(160)]), Columns(label="kind"))
+    assert report.lines()[1].startswith("label kind: 0 4, 1 4, 10 4,")
+    assert report.lines()[1].endswith(" and 10 more")
+
+
+def test_tables_with_too_little_to_compare_are_data_errors(tmp_path):
+    for rows in ([(1, "a"), (2, "b")], [(1, "a"), (1, "b")] * 9):
+        with pytest.raises(DataError, match="a quarter of the distinct rows held out leave none to compare"):
+            check_csv(write(tmp_path, ("x", "kind"), rows), Columns(label="kind"))
+    with pytest.raises(DataError, match="no column beside kind, the label"):
+        check_csv(write(tmp_path, ("kind",), [("a",), ("b",)]), Columns(label="kind"))
+
+
 def test_a_file_that_a_run_would_refuse_is_still_reported(tmp_path):
     rows = [("" if i == 7 else i, "ab"[i % 2]) for i in range(20)]
     report = check_csv(write(tmp_path, ("x", "kind"), rows), Columns(label="kind"))

@@ -4,6 +4,7 @@ import zipfile
 import pytest
 
 from eafl_flower.data.files import DataFile, find, read_columns, read_header, read_text
+from eafl_flower.data.lines import line_of
 from eafl_flower.errors import DataError
 
 FILE = DataFile(title="a set", relative="sets/table.csv.gz", published="https://example.org/set")
@@ -124,3 +125,38 @@ def test_a_row_that_ends_early_is_a_bad_cell(tmp_path):
 def test_a_folder_in_place_of_a_file_and_a_file_that_is_gone_are_data_errors(tmp_path):
     refused(tmp_path / "gone.csv", "no file .*gone.csv")
     refused(tmp_path, "cannot be read")
+
+
+def test_a_row_longer_than_the_header_is_named_and_commas_at_the_end_of_all_lines_are_not(tmp_path):
+    refused(write(tmp_path / "one.csv", "a,w\n1,x\n2,y,3\n"), r"line 3: more cells than the header has columns \(2\)")
+    refused(write(tmp_path / "all.csv", "a,w\n1,x,\n2,y,3,4\n"), "line 3: more cells")
+    path = write(tmp_path / "commas.csv", "a,w\n1,x,\n2,y,\n")
+    assert read_columns(path, numeric=["a"], text=["w"]).to_numpy().tolist() == [[1, "x"], [2, "y"]]
+
+
+def test_a_name_that_stands_twice_is_refused_only_if_it_is_asked_for(tmp_path):
+    path = write(tmp_path / "t.csv", "a,b,b,w\n1,2,3,x\n")
+    refused(path, "column b stands twice in the header; rename one of them", numeric=["a", "b"])
+    assert read_columns(path, numeric=["a"], text=["w"]).to_numpy().tolist() == [[1, "x"]]
+
+
+def test_blanks_around_names_are_no_part_of_them(tmp_path):
+    path = write(tmp_path / "t.csv", "a, w ,b\n1,x,2\n")
+    assert read_header(path) == ("a", "w", "b")
+    assert read_columns(path, numeric=["b"], text=["w"]).to_numpy().tolist() == [[2, "x"]]
+
+
+@pytest.mark.parametrize("sign, word", [(";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")])
+def test_other_separators_than_commas_are_named(tmp_path, sign, word):
+    refused(write(tmp_path / "t.csv", f"a{sign}w\n1,5{sign}x\n"), f"its cells are separated by {word}; write them with")
+
+
+def test_a_place_in_a_file_is_its_line_also_behind_blank_lines_and_quoted_line_ends(tmp_path):
+    path = write(tmp_path / "t.csv.gz", '\ufeff\na,w\n\n1,"x\ny"\n  \nfast,z\n')
+    refused(path, "line 7, column a: expected a number, found 'fast'")
+    assert [line_of(path, row) for row in range(2)] == [4, 7]
+    assert line_of(tmp_path / "gone.csv", 5) == 7
+
+
+def test_an_archive_of_files_is_not_taken_for_a_table(tmp_path):
+    refused(write(tmp_path / "t.tar.gz", b"folder/a.csv\0\0\0\n"), "is not a text file")

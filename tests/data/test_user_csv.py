@@ -111,6 +111,7 @@ def test_clients_with_few_rows_are_left_out(tmp_path):
         ({2: "n/a"}, r"line 5, column a: expected a number, found 'n/a'"),
         ({2: "nan"}, r"line 5, column a: expected a number, found 'nan'"),
         ({2: "inf"}, r"line 5, column a: expected a number, found 'inf'"),
+        ({2: "1e200"}, r"line 5, column a: 1e\+200 is too large to be scaled"),
         ({0: ""}, r"line 5, column id: an empty cell; fill it or leave the row out"),
         ({5: ""}, r"line 5, column kind: an empty cell; fill it or leave the row out"),
         ({1: "noon"}, r"line 5, column when: expected a number or a time as in 2008-05-21 14:30:00, found 'noon'"),
@@ -152,6 +153,15 @@ def test_wrong_labels_and_columns_are_refused(mine, tmp_path):
         load_csv(write(tmp_path, [], name="empty.csv"), label="kind")
 
 
+def test_rows_too_few_to_be_shared_are_refused_with_their_number(tmp_path):
+    few = write(tmp_path, rows(1, 5), name="few.csv")
+    with pytest.raises(DataError, match=r"5 rows, 5 with different features, are too few for data\.clients = 1"):
+        load_csv(few, label="kind")
+    alike = write(tmp_path, [(*row[:4], "xyz"[i % 3], row[5]) for i, row in enumerate(rows())], name="alike.csv")
+    with pytest.raises(DataError, match=r"240 rows, 3 with different features, are too few for data\.clients = 4"):
+        load_csv(alike, label="kind", features=["colour"])
+
+
 def test_the_file_is_found_here_or_in_the_data_folder_plain_or_compressed(mine, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "packed.csv.gz").write_bytes(gzip.compress(mine.read_bytes()))
@@ -168,3 +178,10 @@ def test_the_split_is_a_function_of_the_seed(mine):
     a, b, c = (load_csv(mine, label="kind", client="id", seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(a.partition(0).x_test, b.partition(0).x_test)
     assert not np.array_equal(a.partition(0).x_test, c.partition(0).x_test)
+
+
+def test_a_column_without_a_name_as_row_numbers_often_have_is_no_feature(tmp_path):
+    path = write(
+        tmp_path, [(number, *row) for number, row in enumerate(rows())], ("", "id", "when", "a", "b", "colour", "kind")
+    )
+    assert load_csv(path, label="kind", client="id", time="when").feature_names == ("a", "b")
