@@ -139,6 +139,9 @@ class FederatedRun:
         options, jobs = self.options, self.jobs
         self.num_partitions = roster.num_partitions
         jobs.members |= {m.client: m for m in roster.members}
+        if options.codec is not None and (plain := sum(m.plain for m in roster.members)):
+            text = "%d nodes get plain arrays, the codec is not used with them: only a ClientApp that answers the "
+            log(WARNING, text + "roster query, as that of numpy_client_app does, is known to decode", plain)
         self.check_members()
         self.trainers = trainers = [m.client for m in roster.members if m.trains]
         if not trainers:

@@ -41,6 +41,7 @@ def test_an_ordinary_client_app_works_and_is_told_apart(flower_log):
     assert run.version == 30
     assert "3 nodes did not answer the roster query" in flower_log.text
     assert "cannot be reproduced from its seed" in flower_log.text
+    assert "codec" not in flower_log.text
     assert {e["client"] for e in recorder.of("merge")} == {0, 1, 2}
     assert run.client_scores[30]["eval_mean"] == pytest.approx(float(arrays_of_run(run)[0].mean()))
     assert recorder.of("merge")[0]["metrics"] == {"train_loss": 0.5}
@@ -70,12 +71,13 @@ def mixed_app(codec):
     return app
 
 
-def test_a_mixed_federation_sends_each_what_it_understands():
+def test_a_mixed_federation_sends_each_what_it_understands(flower_log):
     codec = Int8Codec(block_size=4)
     run, recorder = run_toy(4, 60, app=mixed_app(codec), codec=codec, network=same_for_all())
     assert (run.version, run.tally.errors, run.tally.refused) == (60, 0, 0)
     coded = {e["client"] for e in recorder.of("merge") if e["uplink_bytes"] != e["raw_bytes"]}
     plain = {e["client"] for e in recorder.of("merge") if e["uplink_bytes"] == e["downlink_bytes"] == e["raw_bytes"]}
+    assert "2 nodes get plain arrays, the codec is not used with them" in flower_log.text
     assert coded == {0, 2}
     assert plain == {4, 5}  # after the partitions, in the order of their node ids
     assert {"mean", "eval_mean"} <= run.client_scores[60].keys()
