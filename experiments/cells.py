@@ -49,7 +49,10 @@ class Store:
         if fresh:
             path.unlink(missing_ok=True)
         if path.exists():
-            for line in path.read_text().splitlines():
+            text = path.read_text()
+            if text and not text.endswith("\n"):
+                path.write_text(text + "\n")  # what is appended next is a line of its own
+            for line in text.splitlines():
                 try:
                     entry = json.loads(line)
                     self.results[entry["key"]] = entry["result"]

@@ -1,0 +1,76 @@
+import pytest
+
+from eafl_flower.config import RunConfig
+from experiments.cells import Cell, Store
+from experiments.claims import Claim, claims_table, write_claims
+
+CALLS = []
+
+
+def seed_of(config):
+    CALLS.append(config.seed)
+    if config.seed == 13:
+        raise ValueError("unlucky")
+    return {"seed": config.seed}
+
+
+def cell(seed, **changes):
+    return Cell(f"{__name__}:seed_of", RunConfig().replace({"seed": seed, **changes}), f"seed {seed}")
+
+
+@pytest.fixture(autouse=True)
+def _no_calls():
+    CALLS.clear()
+
+
+def test_a_result_is_calculated_once_also_by_a_later_store(tmp_path):
+    store = Store(tmp_path / "cells.jsonl")
+    store.run([cell(1), cell(2), cell(1)], jobs=1)
+    again = Store(tmp_path / "cells.jsonl")
+    again.run([cell(1), cell(2)], jobs=1)
+    assert sorted(CALLS) == [1, 2]
+    assert again[cell(2)]["seed"] == 2
+
+
+def test_a_line_that_was_cut_off_is_calculated_again(tmp_path):
+    path = tmp_path / "cells.jsonl"
+    Store(path).run([cell(1), cell(2)], jobs=1)
+    path.write_text(path.read_text()[:-20])
+    store = Store(path)
+    store.run([cell(1), cell(2)], jobs=1)
+    assert CALLS == [1, 2, 2]
+    assert {store[cell(s)]["seed"] for s in (1, 2)} == {1, 2}
+    assert cell(2) in Store(path)
+
+
+def test_one_that_fails_does_not_keep_the_others(tmp_path):
+    store = Store(tmp_path / "cells.jsonl")
+    with pytest.raises(ValueError, match="unlucky"):
+        store.run([cell(13), cell(1)], jobs=1)
+    assert cell(1) in store
+    assert cell(13) not in store
+
+
+def test_settings_make_the_key_and_where_results_go_does_not():
+    assert cell(1).key == cell(1, **{"results.dir": "elsewhere"}).key
+    assert cell(1).key != cell(1, **{"strategy.alpha": 0.5}).key
+
+
+def test_claims_are_written_with_the_promised_columns(tmp_path):
+    claim = Claim(
+        claim="a, b",
+        source="s",
+        source_value="1",
+        our_value="2",
+        our_sd="0",
+        seeds=3,
+        baseline="b",
+        baseline_value="1",
+        holds="partly",
+        command="c",
+    )
+    write_claims(tmp_path / "claims.csv", [claim])
+    header, line = (tmp_path / "claims.csv").read_text().splitlines()
+    assert header == "claim,source,source_value,our_value,our_sd,seeds,baseline,baseline_value,holds,command"
+    assert line == '"a, b",s,1,2,0,3,b,1,partly,c'
+    assert claims_table([claim]).count("\n") == 2
