@@ -262,7 +262,10 @@ def report(
 def predict(
     run_directory: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a finished run, or a copy.")],
     file: Annotated[Path, typer.Argument(help="Rows of the client: CSV, plain or gzip; - reads standard input.")],
-    client: Annotated[int, typer.Option(help="Number of the client.")],
+    client: Annotated[int | None, typer.Option(help="Number of the client.", show_default=False)] = None,
+    name: Annotated[
+        str, typer.Option(help="What the data call it: a user, a vehicle, a value of the client column.")
+    ] = "",
     label: Annotated[str, typer.Option(help="Column with the true class; tells the accuracy.")] = "",
     fit: Annotated[
         Path | None, typer.Option(help="Labelled rows to fit a fresh head to, for a client without one.")
@@ -282,12 +285,15 @@ def predict(
     from eafl_flower.results.run_directory import RunDirectory
     from eafl_flower.threads import one_thread
 
+    if (client is None) == (not name):
+        raise typer.BadParameter("give either --client, the client's number, or --name, what the data call it")
     if fit is not None and not label:
         msg = "--fit needs --label: the column with the true class of the rows to fit to"
         raise typer.BadParameter(msg)
     one_thread()
     found = RunDirectory.open(run_directory, events=False)
     description = found.description()
+    client = description.client_called(name) if client is None else client
     examples = None if fit is None else read_rows(fit, description, label=label)
     predictor = predictor_of(found, client, state_dir=state_dir, examples=examples)
     rows = read_rows(file, description, label=label, may_lack_label=fit is not None)

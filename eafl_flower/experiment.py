@@ -205,6 +205,7 @@ def _description(config: RunConfig, run: FederatedRun, run_name: str) -> ModelDe
         class_names=source.class_names,
         num_seen=source.num_seen,
         client_states=tuple(run.jobs.table.state.tolist()),
+        client_names=source.client_names,
     )
 
 

@@ -187,6 +187,7 @@ def load_geolife(
         num_seen=clients - unseen,
         parts=scaled,
         scaler=scaler,
+        client_names=tuple(windows.users[windows.user[own[number][0]]] for number in order),
     )
 
 

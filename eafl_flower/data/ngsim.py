@@ -153,4 +153,5 @@ def load_ngsim_us101(
         num_seen=clients - unseen,
         parts=scaled,
         scaler=scaler,
+        client_names=tuple(str(tracks[number].vehicle) for number in order),
     )

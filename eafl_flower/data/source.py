@@ -11,7 +11,8 @@ class InMemorySource:
     """Rows of clients, scaled and split; implements ``protocols.DataSource``.
 
     ``parts[:num_seen]`` are the clients that train, the rest never do. ``scaler`` is what scaled the features; None
-    if they are as the files have them.
+    if they are as the files have them. ``client_names`` are what the data call the clients (a user, a vehicle); none if
+    they share the rows.
     """
 
     name: str
@@ -20,6 +21,7 @@ class InMemorySource:
     num_seen: int
     parts: tuple[Rows, ...] = field(repr=False)
     scaler: Scaler | None = field(default=None, repr=False)
+    client_names: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def num_clients(self) -> int:

@@ -177,6 +177,7 @@ def load_csv(
         cut = group_boundary(groups, round(len(rows) * (1 - TEST_SHARE if trains else UNSEEN_TRAIN_SHARE)))
         return rows[:cut], rows[cut:]
 
+    client_names: tuple[str, ...] = ()
     if table.client is not None:
         owned, few = table.entities()
         if not owned:
@@ -185,6 +186,7 @@ def load_csv(
             raise DataError(msg)
         clients, unseen = client_counts(clients, unseen, if_zero=len(owned), available=len(owned))
         order = seen_and_unseen(len(owned), clients=clients, unseen=unseen, rng=rng)
+        client_names = tuple(str(table.client[owned[number][0]]) for number in order)
         splits = [split(owned[number], trains=place < clients - unseen) for place, number in enumerate(order)]
     else:
         few_rows = len(table.y) // ROWS_PER_CLIENT
@@ -221,6 +223,7 @@ def load_csv(
         num_seen=clients - unseen,
         parts=scaled,
         scaler=scaler,
+        client_names=client_names,
     )
 
 

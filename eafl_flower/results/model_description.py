@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from eafl_flower.data.files import listed
 from eafl_flower.data.scaling import Scaler
+from eafl_flower.errors import ConfigError
 
 FORMAT = "eafl-flower model 1"
 
@@ -34,6 +36,8 @@ class ModelDescription:
         How many of the clients train.
     client_states
         For each client the counter of the state that goes with the final arrays; 0: it never trained.
+    client_names
+        What the data call the clients; none where they have no names.
     """
 
     run: str
@@ -43,6 +47,28 @@ class ModelDescription:
     class_names: tuple[str, ...]
     num_seen: int
     client_states: tuple[int, ...]
+    client_names: tuple[str, ...] = ()
+
+    def client_called(self, name: str) -> int:
+        """Return the number of the client that the data call ``name``.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such client, or more than one.
+        """
+        if not self.client_names:
+            msg = f"client {name}: the clients of {self.data} have numbers but no names; give the number by --client"
+            raise ConfigError(msg)
+        found = [number for number, called in enumerate(self.client_names) if called == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            numbers = ", ".join(map(str, found))
+            msg = f"{len(found)} clients are called {name}: the numbers {numbers}; give one by --client"
+        else:
+            msg = f"no client of the run is called {name}: expected one of {listed(self.client_names)}"
+        raise ConfigError(msg)
 
     def to_json(self) -> str:
         """Return the description as JSON, numbers exactly."""
@@ -56,6 +82,7 @@ class ModelDescription:
             "classes": self.class_names,
             "clients_that_train": self.num_seen,
             "client_states": self.client_states,
+            "client_names": self.client_names,
         }
         lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -88,6 +115,7 @@ class ModelDescription:
                 class_names=tuple(stored["classes"]),
                 num_seen=int(stored["clients_that_train"]),
                 client_states=tuple(stored["client_states"]),
+                client_names=tuple(stored["client_names"]),
             )
         except (KeyError, TypeError) as error:
             msg = f"it is damaged: {error!r}"

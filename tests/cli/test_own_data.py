@@ -1,3 +1,4 @@
+import json
 import tomllib
 from pathlib import Path
 
@@ -55,6 +56,26 @@ def test_a_real_run_on_ones_own_file(eafl, mine):
     )  # fmt: skip
     assert ended.code == 0, ended.err
     assert "majority class" in ended.out
+
+
+def test_the_client_of_a_file_of_ones_own_is_named_as_in_the_file_and_its_texts_are_read_as_in_training(eafl, mine):
+    texts = "\n".join(f"{line},{('road', 'city', 'sea')[len(line) % 3]}" for line in mine.read_text().splitlines()[1:])
+    mine.write_text(f"id,when,a,b,kind,place\n{texts}\n")
+    ended = eafl(
+        "run", "--csv", "mine.csv", "--label", "kind", "--client", "id", "--time", "when", "--features", "a,place",
+        "--set", "strategy.merges=40", "task.head=private", "--baselines", "none",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    (run,) = map(str, Path("runs").iterdir())
+    names = json.loads(Path(run, "model.json").read_text())["client_names"]
+    assert sorted(names) == [f"v{i}" for i in range(6)]
+    Path("new.csv").write_text("place,a\nroad,-1\nsea,2\nmoon,0.5\n")
+    for number, name in enumerate(names[:-1]):  # the last one never trained
+        called = eafl("predict", run, "--name", name, "new.csv")
+        assert called.code == 0, called.err
+        assert called.out == eafl("predict", run, "--client", str(number), "new.csv").out
+    assert eafl("predict", run, "--name", "v9", "new.csv").err.startswith("error: no client of the run is called v9: ")
+    assert eafl("predict", run, "--name", "v1", "--client", "1", "new.csv").code == 2
 
 
 @pytest.mark.parametrize(

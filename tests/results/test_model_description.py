@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from eafl_flower.data.scaling import Scaler
+from eafl_flower.errors import ConfigError
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.rng import generator
 
@@ -19,6 +20,7 @@ def description():
         class_names=("brake", "Grün, gelb"),
         num_seen=2,
         client_states=(3, 0, 0),
+        client_names=("021", "7", "7"),
     )
 
 
@@ -26,12 +28,23 @@ def test_a_description_comes_back_to_the_last_bit(description):
     again = ModelDescription.from_json(description.to_json())
     assert again.to_json() == description.to_json()
     assert again.class_names == description.class_names
+    assert again.client_names == description.client_names
     assert np.array_equal(again.scaler.mean, description.scaler.mean)
     assert np.array_equal(again.scaler.scale, description.scaler.scale)
 
 
 def test_features_need_not_be_scaled(description):
     assert ModelDescription.from_json(replace(description, scaler=None).to_json()).scaler is None
+
+
+def test_a_client_is_found_by_what_the_data_call_it(description):
+    assert description.client_called("021") == 0
+    with pytest.raises(ConfigError, match="2 clients are called 7: the numbers 1, 2; give one by --client"):
+        description.client_called("7")
+    with pytest.raises(ConfigError, match="no client of the run is called 21: expected one of 021, 7, 7"):
+        description.client_called("21")
+    with pytest.raises(ConfigError, match="the clients of idm have numbers but no names"):
+        replace(description, client_names=()).client_called("7")
 
 
 @pytest.mark.parametrize(
