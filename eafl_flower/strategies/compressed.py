@@ -245,14 +245,17 @@ class Compressed(Strategy):
         if state.counter != server_round:
             msg = f"{whose} holds the payload of round {state.counter}"
             raise ProtocolError(msg)
+        new = moved(sent.base, delta)
+        if not all(np.isfinite(array).all() for array in new):
+            msg = f"{whose} is so large that its arrays are not finite"
+            raise UpdateRefusedError(msg)
         self._acknowledged[node] = server_round
         if self._streams is not None:
             self._streams.merge(node, server_round, state)
             self._streams.end(node, state=server_round, arrays=sent.base)
         del self._sent[node]
         others = {key: value for key, value in reply.content.items() if key != CODED}
-        arrays = array_record(sent.keys, moved(sent.base, delta))
-        reply.content = RecordDict({ARRAYS: arrays, **others})
+        reply.content = RecordDict({ARRAYS: array_record(sent.keys, new), **others})
         return reply
 
     def _lose(self, node: int) -> None:

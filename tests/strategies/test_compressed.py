@@ -1,5 +1,6 @@
 import logging
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.strategies import AsyncEMAM, Compressed
 from eafl_flower.strategies.records import arrays_of
-from eafl_flower.types import digest
+from eafl_flower.types import digest, layout_of
 
 EVERYBODY = {"min_available_nodes": 4, "min_train_nodes": 4, "min_evaluate_nodes": 4}
 
@@ -111,6 +112,22 @@ def test_an_update_that_is_not_finite_is_refused_where_it_is_made():
     compressed = Compressed(FedAvg(**EVERYBODY), codec)
     arrays, _ = arrays_after(compressed, codec, app=app, rounds=2)
     assert compressed.refused == 2
+    assert all(np.isfinite(a).all() for a in arrays)
+
+
+def test_an_update_that_overflows_is_refused_and_the_rounds_go_on():
+    codec, layout = Float32Codec(), layout_of(arrays_of(initial()))
+    huge = tuple(np.full(spec.shape, 3e38, np.float32) for spec in layout)
+
+    def spoil(client, counter, reply):
+        if client == 3:
+            state = replace(codec.init(layout), counter=counter)
+            reply.content["eafl.arrays"] = ConfigRecord({"payload": codec.encode(state, huge, None)[0].payload})
+        return reply
+
+    compressed = Compressed(FedAvg(**EVERYBODY), codec)
+    arrays, _ = arrays_after(compressed, codec, app=toy_app(codec=codec, spoil=spoil), rounds=4)
+    assert compressed.refused == 3  # all but the first, on top of which there is no room
     assert all(np.isfinite(a).all() for a in arrays)
 
 
