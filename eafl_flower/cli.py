@@ -301,8 +301,10 @@ def predict(
     with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8", newline="") as table:
         write_predictions(table, rows.numbers, p, description.class_names)
     if rows.labels is not None:
-        right = int((p.argmax(axis=1) == rows.labels).sum())
-        typer.echo(f"accuracy {percent_text(right / len(p))}, {right} of {len(p)} rows", err=True)
+        known = rows.labels >= 0
+        right, scored = int((p.argmax(axis=1) == rows.labels).sum()), int(known.sum())
+        share = percent_text(right / scored) if scored else "-"
+        typer.echo(f"accuracy {share}, {right} of {scored} rows", err=True)
 
 
 @data_app.command()

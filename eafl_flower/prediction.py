@@ -187,8 +187,9 @@ def _head(description: ModelDescription, client: int, folder: Path) -> Arrays:
 
 def _examples(description: ModelDescription, examples: InputRows) -> Rows:
     assert examples.labels is not None
-    x = _scaled(description, examples.x)
-    return Rows(x_train=x, y_train=examples.labels, x_test=x[:0], y_test=examples.labels[:0])
+    known = examples.labels >= 0
+    x, y = _scaled(description, examples.x[known]), examples.labels[known]
+    return Rows(x_train=x, y_train=y, x_test=x[:0], y_test=y[:0])
 
 
 def _scaled(description: ModelDescription, x: Array) -> NDArray[np.float32]:

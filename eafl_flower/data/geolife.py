@@ -50,6 +50,7 @@ MIN_SEGMENTS = 4
 CLASS_NAMES = ("walk", "bike", "bus", "car", "subway")
 MODES = {"walk": 0, "bike": 1, "bus": 2, "car": 3, "taxi": 3, "subway": 4, "train": 4}
 LEFT_OUT = ("airplane", "boat", "run", "motorcycle")
+WORDS = MODES | dict.fromkeys(LEFT_OUT, -1)
 # Of a degree: points nearer than this at the same second are the same point.
 _SAME_PLACE = 1e5
 
@@ -84,9 +85,7 @@ def read_windows(path: Path) -> Windows:
         published=FILE.published,
     )
     names, user = np.unique(table["user"].to_numpy(dtype=object).astype(str), return_inverse=True)
-    mode = class_index(
-        table["label"].to_numpy(dtype=object), MODES | dict.fromkeys(LEFT_OUT, -1), path=path, column="label"
-    )
+    mode = class_index(table["label"].to_numpy(dtype=object), WORDS, path=path, column="label")
     time_s = unix_seconds(table["date_time"].to_numpy(dtype=object), path=path, column="date_time")
     latitude, longitude = table["latitude"].to_numpy(), table["longitude"].to_numpy()
     segment = table["segment"].to_numpy().astype(np.int64)

@@ -24,7 +24,7 @@ class InputRows:
     numbers
         Number of the file's row each is of, ``(n,)``; the first one below the header is 1.
     labels
-        Index of the true class of each, ``(n,)``; None if it is not known.
+        Index of the true class of each, ``(n,)``, -1 for one that the data set leaves out; None if it is not known.
     """
 
     x: NDArray[np.float64]

@@ -37,7 +37,7 @@ class Recording:
         Whether a file of features is refused. It could be taken for a recording where features are called as columns
         of one but hold something else, a logarithm for example.
     words
-        Class of each word of a label column, if there are more words than classes.
+        Class of each word of a label column, if there are more words than classes; -1: none of them.
     """
 
     columns: Callable[[Sequence[str]], Sequence[Sequence[str]]]
@@ -140,6 +140,6 @@ RECORDINGS: Mapping[str, Recording] = {
         words=unsw_nb15.CATEGORIES,
     ),
     "iot-devices": Recording(columns=lambda feature_names: (feature_names,), read=_iot_devices, alone=True),
-    "geolife": Recording(columns=_one_of(("latitude", "longitude", "date_time")), read=_geolife, words=geolife.MODES),
+    "geolife": Recording(columns=_one_of(("latitude", "longitude", "date_time")), read=_geolife, words=geolife.WORDS),
     "csv": Recording(columns=lambda feature_names: (tuple(words_of(feature_names)),), read=_csv, alone=True),
 }

@@ -129,6 +129,8 @@ def test_a_window_is_classified_at_its_last_point(tmp_path):
     labelled = [(*row, mode) for row, mode in zip(first, ["walk"] * 29 + ["taxi"], strict=True)]
     found = read(write(tmp_path / "x.csv", (*header, "mode"), labelled), Trips, label="mode")
     assert found.labels.tolist() == [geolife.MODES["taxi"]]
+    flown = [(*row, "airplane") for row in first]
+    assert read(write(tmp_path / "x.csv", (*header, "mode"), flown), Trips, label="mode").labels.tolist() == [-1]
     with pytest.raises(DataError, match="no trip has 30 consecutive points in 20 to 600 s"):
         read(write(tmp_path / "x.csv", header, first[:29]), Trips)
 
