@@ -15,7 +15,7 @@ from eafl_flower.rng import generator
 from eafl_flower.types import layout_of
 
 RNG = generator(1, "unused")
-RECORDED = ("ngsim", "unsw")
+RECORDED = ("alp-ngsim", "alp-unsw")
 
 
 @cache
