@@ -141,7 +141,7 @@ def _difference(new: Arrays, base: Arrays) -> Arrays:
 
 
 def _encode(codec: Codec[Any], context: Context, terms: JobTerms, delta: Arrays) -> ConfigRecord:
-    layout, codec = layout_of(delta), keyed_for(codec, seed=terms.seed, client=terms.client)
+    layout, codec = layout_of(delta), keyed_for(codec, seed=terms.seed, client=terms.client, key=terms.key)
     text, fresh = layout_to_text(layout), codec.init(layout)
     # a client that starts afresh has nothing to make up for
     state = _load(context, fresh, text) if terms.load else fresh

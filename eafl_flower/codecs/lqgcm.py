@@ -224,15 +224,20 @@ class LQGCMCodec:
         return zlib.crc32(self.codebook.sha256.encode(), layout_hash(layout)) if self.codebook else layout_hash(layout)
 
 
-def keyed_for(codec: Codec[Any], *, seed: int, client: int) -> Codec[Any]:
+def keyed_for(codec: Codec[Any], *, seed: int, client: int, key: bytes = b"") -> Codec[Any]:
     """Return ``codec`` for the uploads of one client; in the dithered mode no two clients have the same dither.
 
-    Without a key of its own it gets that of a simulation, a function of the run's seed and the client, which both
-    sides know from the terms of a job. A deployment that wants a secret sets ``session_key`` on both sides.
+    Without a key of its own it gets ``key``, which the server of a deployment sends with each job, and without that
+    the key of a simulation: a function of the run's seed and the client, which both sides know.
     """
     if isinstance(codec, LQGCMCodec) and codec.mode == "dithered":
-        return codec.keyed(codec.session_key or session_key(seed, client), client)
+        return codec.keyed(codec.session_key or key or session_key(seed, client), client)
     return codec
+
+
+def needs_key(codec: Codec[Any] | None) -> bool:
+    """Whether a deployment has to make a session key for ``codec``."""
+    return isinstance(codec, LQGCMCodec) and codec.mode == "dithered" and not codec.session_key
 
 
 def _most_tuples(num_blocks: int) -> int:

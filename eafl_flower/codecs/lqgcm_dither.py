@@ -55,6 +55,11 @@ def session_key(seed: int, client: int) -> bytes:
     return generator(seed, "dither", client).bytes(KEY_BYTES)
 
 
+def client_key(secret: bytes, client: int) -> bytes:
+    """Return the session key of one client in a deployment: from the server's 32 random bytes, which stay with it."""
+    return hmac.digest(secret, f"eafl-flower lqgcm session {client}".encode(), "sha256")
+
+
 def dither_of(key: bytes, *, client: int, counter: int, num_tuples: int) -> NDArray[np.float64]:
     """Return the dither `(num_tuples, 5)`, uniform on (-1/2, 1/2)."""
     secret = hmac.digest(key, f"eafl-flower lqgcm dither {client} {counter}".encode(), "sha256")

@@ -8,6 +8,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from numpy.typing import NDArray
 
+from eafl_flower.codecs.lqgcm_dither import client_key
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_internals import copy_record, trusted_record
 from eafl_flower.protocols import DifferenceCodec
@@ -70,6 +71,7 @@ class OpenJobs:
         self.ledger = Ledger()
         self.wires: dict[int, InFlight] = {}
         self.num_selections = 0
+        self.secret = b""  # of a deployment, from which the clients' session keys are made
         self._jobs: dict[int, Job] = {}
         self._bases: dict[int, Base] = {}
         self._unsent: dict[int, RecordDict] = {}
@@ -189,7 +191,12 @@ class OpenJobs:
             load=load,
             acknowledged=acknowledged,
             durable=int(self.table.durable[client]) if self._options.checkpoint_every else load,
+            key=self.key_of(client),
         )
+
+    def key_of(self, client: int) -> bytes:
+        """Return the session key of ``client``, none in a simulation."""
+        return client_key(self.secret, client) if self.secret else b""
 
     def _terms_of(self, client: int, counter: int, load: int) -> JobTerms:
         """Return the terms of a job; where decoding builds on earlier uploads, what is remembered is acknowledged."""

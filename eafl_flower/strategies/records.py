@@ -68,6 +68,8 @@ class JobTerms:
         Counter of the newest upload of this client that was merged.
     durable
         Counter of the client state that the newest checkpoint names: older states are not needed.
+    key
+        Session key of a codec that needs one, in a deployment; travels only if there is one.
     """
 
     run: str
@@ -77,6 +79,7 @@ class JobTerms:
     load: int
     acknowledged: int
     durable: int
+    key: bytes = b""
 
 
 def config_record(content: RecordDict, name: str) -> ConfigRecord | None:
@@ -87,7 +90,7 @@ def config_record(content: RecordDict, name: str) -> ConfigRecord | None:
 
 def terms_record(terms: JobTerms) -> ConfigRecord:
     """Return ``terms`` as a record."""
-    return trusted_record(ConfigRecord, {name: getattr(terms, name) for name in JobTerms.__slots__})
+    return trusted_record(ConfigRecord, {n: v for n in JobTerms.__slots__ if (v := getattr(terms, n)) != b""})
 
 
 def terms_of(content: RecordDict) -> JobTerms | None:
@@ -103,7 +106,7 @@ def terms_of(content: RecordDict) -> JobTerms | None:
         return None
     values = {}
     for name, kind in JobTerms.__annotations__.items():
-        value = record.get(name)
+        value = record.get(name, b"" if kind is bytes else None)
         if type(value) is not kind or (kind is int and name != "seed" and value < 0):  # type: ignore[operator]
             msg = f'record "{TERMS}" of a message has {name} = {value!r}: expected a non-negative {kind.__name__}'
             raise ProtocolError(msg)

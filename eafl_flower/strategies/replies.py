@@ -90,8 +90,10 @@ class UpdateReader:
         self._keys, self._codec, self._seed = keys, codec, seed
         self._start = None if codec is None else codec.init(layout)
 
-    def read(self, job: Job, content: RecordDict, base: Arrays, decoder: Any = None) -> Reading:
+    def read(self, job: Job, content: RecordDict, base: Arrays, decoder: Any = None, key: bytes = b"") -> Reading:
         """Read the reply to ``job``, which started from ``base``, with the state ``decoder`` (None: a fresh one).
+
+        ``key`` is the client's session key, if it was sent one.
 
         Raises
         ------
@@ -109,7 +111,7 @@ class UpdateReader:
             if not isinstance(payload, bytes):
                 msg = f'{whose} has a record "{CODED}" without payload bytes'
                 raise ProtocolError(msg)
-            codec = keyed_for(self._codec, seed=self._seed, client=job.client)
+            codec = keyed_for(self._codec, seed=self._seed, client=job.client, key=key)
             delta, state = codec.decode(self._start if decoder is None else decoder, payload)
             if state.counter != job.counter:
                 msg = f"{whose} to job {job.counter} holds the payload of job {state.counter}"

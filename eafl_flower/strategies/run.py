@@ -200,6 +200,7 @@ class FederatedRun:
             records.update({merge: MetricRecord(dict(values)) for merge, values in scores.items()})
         self.num_events, self.settled, self.stop_reason = stored.num_events, stored.settled, stored.stop_reason
         self._began_s = time.monotonic() - stored.wall_s
+        jobs.secret = bytes.fromhex(stored.secret)
         jobs.restore(stored.jobs)
         self.restore_clock(stored)
 
@@ -223,6 +224,7 @@ class FederatedRun:
             settled=self.settled,
             stop_reason=self.stop_reason,
             wall_s=self.wall_s(),
+            secret=self.jobs.secret.hex(),
         )
 
     def _codec_name(self) -> str:
@@ -267,7 +269,8 @@ class FederatedRun:
         """Take in the arrived reply of ``job`` and end it; False if it is refused."""
         jobs, before = self.jobs, self.version
         try:
-            read = self.reader.read(job, reply.content, jobs.base_of(job).arrays, jobs.decoder_of(job))
+            base, key = jobs.base_of(job).arrays, jobs.key_of(job.client)
+            read = self.reader.read(job, reply.content, base, jobs.decoder_of(job), key)
             update = read.update
             if self.plan.barrier:
                 accept(self.aggregator.arrays(self.state), update, version=before)

@@ -1,5 +1,6 @@
 """Wall-clock time: in a deployment a reply counts when it comes, whoever sends it."""
 
+import secrets
 import time
 from collections import deque
 from dataclasses import replace
@@ -8,6 +9,8 @@ from logging import WARNING
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.common.logger import log
 
+from eafl_flower.codecs.lqgcm import needs_key
+from eafl_flower.codecs.lqgcm_dither import KEY_BYTES
 from eafl_flower.errors import RunFailedError
 from eafl_flower.strategies.job import Job
 from eafl_flower.strategies.mailbox import Interrupted
@@ -30,6 +33,8 @@ class WallRun(FederatedRun):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
+        if needs_key(self.options.codec):
+            self.jobs.secret = secrets.token_bytes(KEY_BYTES)
         self._inbox: deque[Message] = deque()
         self._resting: dict[int, float] = {}  # client -> when it may work again
         self._late: dict[str, tuple[int, float]] = {}  # messages of jobs given up -> client, and until when [s]

@@ -10,6 +10,7 @@ from toy_federation import Recorder, arrays_of_run, examples_of, initial, run_to
 from eafl_flower.aggregation.reference import FedBuff
 from eafl_flower.aggregation.staleness import HalfLife
 from eafl_flower.codecs import Int8Codec, LQGCMCodec
+from eafl_flower.codecs.lqgcm_dither import session_key
 from eafl_flower.engines import waiting
 from eafl_flower.errors import RunFailedError
 from eafl_flower.results.invariants import check_events
@@ -86,6 +87,28 @@ def test_rounds_of_everybody_give_the_arrays_of_virtual_time(deploy, codec):
     on_the_wall, _ = run_deployed(grid, 4, strategy=EMAM, codec=codec)
     virtual, _ = run_toy(4, 4, strategy=EMAM, codec=codec)
     assert on_the_wall.arrays_sha256() == virtual.arrays_sha256()
+
+
+def test_a_deployment_sends_each_client_a_session_key_of_its_own(deploy):
+    codec, keys = LQGCMCodec(mode="dithered", tuples=2), {}
+
+    class Listening(ThreadedGrid):
+        def push_messages(self, messages):
+            for message in messages:
+                if message.metadata.message_type == "train":
+                    terms = message.content["eafl"]
+                    keys.setdefault(terms["client"], set()).add(terms["key"])
+            return super().push_messages(messages)
+
+    grid = Listening(toy_app(codec=codec), 3)
+    try:
+        run, _ = run_deployed(grid, 12, codec=codec)
+    finally:
+        grid.close()
+    assert (run.version, run.tally.refused) == (12, 0)
+    assert all(len(sent) == 1 and len(next(iter(sent))) == 32 for sent in keys.values())
+    assert len(set.union(*keys.values())) == len(keys) == 3
+    assert all(session_key(run.options.seed, client) not in sent for client, sent in keys.items())
 
 
 def test_a_node_that_vanishes_is_a_lost_job_and_the_others_go_on(deploy):
