@@ -58,12 +58,16 @@ def main() -> int:
     text: list[str] = []
     if "federation" in questions:
         store.run(federation.cells(scope), jobs=given.jobs)
+        short = federation.larger_budgets(scope, store, jobs=given.jobs)
         claims += federation.claims(scope, store)
         for dataset in datasets:
             gain = federation.settled(scope, store, dataset)
             text.append(_titled(f"{dataset}: {_rows(scope, store, dataset)}; mean ± sd over seeds"))
             text.append(_table(federation.HEADER, federation.rows_table(scope, store, dataset)))
             text.append(f"The last quarter of the exact runs changed the score before training by {100 * gain:+.2f}.\n")
+        if short:
+            text.append(_titled("Fit pairs that fall short of 60 % of the gap, and the smallest budget that does not"))
+            text.append(_table(federation.BUDGET_HEADER, short))
     if "heads" in questions:
         store.run(heads.first_cells(scope), jobs=given.jobs)
         store.run(heads.control_cells(scope, store), jobs=given.jobs)
