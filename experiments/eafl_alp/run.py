@@ -60,11 +60,15 @@ def main() -> int:
         store.run(federation.cells(scope), jobs=given.jobs)
         short = federation.larger_budgets(scope, store, jobs=given.jobs)
         claims += federation.claims(scope, store)
+        text.append(_titled(f"Fitness, {len(scope.fit_seeds)} seeds: mean ± sd"))
+        text.append(_table(federation.FITNESS_HEADER, federation.fitness_table(scope, store)))
         for dataset in datasets:
             gain = federation.settled(scope, store, dataset)
-            text.append(_titled(f"{dataset}: {_rows(scope, store, dataset)}; mean ± sd over seeds"))
+            text.append(_titled(f"{dataset}: {_rows(scope, store, dataset)}; {len(scope.seeds)} seeds, mean ± sd"))
             text.append(_table(federation.HEADER, federation.rows_table(scope, store, dataset)))
-            text.append(f"The last quarter of the exact runs changed the score before training by {100 * gain:+.2f}.\n")
+            text.append(
+                f"The last quarter of the exact runs changed the score before training by {100 * gain:+.2f} points.\n"
+            )
         if short:
             text.append(_titled("Fit pairs that fall short of 60 % of the gap, and the smallest budget that does not"))
             text.append(_table(federation.BUDGET_HEADER, short))
