@@ -17,11 +17,12 @@ from flwr.serverapp.strategy import Result
 from eafl_flower.aggregation.acceptance import accept
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.energy.ledger import Ledger
-from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, RunFailedError, UpdateRefusedError
+from eafl_flower.errors import CodecError, ProtocolError, RunFailedError, UpdateRefusedError
 from eafl_flower.strategies.charges import Spent
-from eafl_flower.strategies.checkpoint import read_checkpoint, write_checkpoint
+from eafl_flower.strategies.checkpoint import write_checkpoint
 from eafl_flower.strategies.evaluation import evaluate_on_clients
 from eafl_flower.strategies.job import ClientTable, Job
+from eafl_flower.strategies.keeping import snapshot_of, take_up
 from eafl_flower.strategies.mailbox import Interrupted, Mailbox
 from eafl_flower.strategies.open_jobs import OpenJobs
 from eafl_flower.strategies.plan import Plan
@@ -29,7 +30,7 @@ from eafl_flower.strategies.records import array_record, arrays_of
 from eafl_flower.strategies.replies import UpdateReader, is_out_of_step, reason_of, scores_of, state_was_lost
 from eafl_flower.strategies.roster import MOST_CLIENTS, Roster, take_roster
 from eafl_flower.strategies.signals import interrupts
-from eafl_flower.strategies.snapshot import ANY_UPDATE, Scores, Snapshot
+from eafl_flower.strategies.snapshot import Scores, Snapshot
 from eafl_flower.strategies.tally import Tally
 from eafl_flower.types import Arrays, Update, digest, layout_of
 
@@ -57,7 +58,7 @@ class FederatedRun:
         self.num_events = self.in_flight = 0
         self.settled = -1
         self.stop_reason = ""
-        self._began_s = time.monotonic()
+        self.began_s = time.monotonic()
 
     # What a clock adds.
 
@@ -151,7 +152,7 @@ class FederatedRun:
         self.state = self.aggregator.init(self.initial)
         jobs.table = ClientTable.of_size(max(jobs.members) + 1)
         if options.resume:
-            self._take_up()
+            take_up(self)
         for member in jobs.members.values():
             if not (member.plain and options.resume):  # what a plain client's first reply told is in the checkpoint
                 jobs.table.num_examples[member.client] = member.num_examples
@@ -179,57 +180,6 @@ class FederatedRun:
             self.in_flight = in_flight
             self.aggregator = self.plan.make_aggregator(max(1, in_flight))
 
-    def _take_up(self) -> None:
-        """Replace the fresh state by that of the checkpoint."""
-        assert self.options.checkpoint is not None
-        stored = read_checkpoint(self.options.checkpoint, self._snapshot(template=True))
-        stored.check_belongs(self.options.checkpoint, self.options.run_name, self.options.seed, self._codec_name())
-        if layout_of(self.aggregator.arrays(stored.aggregator)) != self.layout:
-            msg = f"checkpoint {self.options.checkpoint} holds a model with other arrays than the one to be trained"
-            raise CheckpointError(msg)
-        jobs = self.jobs
-        self.state, self.tally = stored.aggregator, stored.tally
-        jobs.table, jobs.ledger, jobs.num_selections = stored.table, stored.ledger, stored.num_selections
-        jobs.table.grow(max(jobs.members) + 1)
-        self.pending = list(stored.pending)
-        self.client_scores, self.server_scores = dict(stored.client_scores), dict(stored.server_scores)
-        for scores, records in (
-            (self.client_scores, self.result.evaluate_metrics_clientapp),
-            (self.server_scores, self.result.evaluate_metrics_serverapp),
-        ):
-            records.update({merge: MetricRecord(dict(values)) for merge, values in scores.items()})
-        self.num_events, self.settled, self.stop_reason = stored.num_events, stored.settled, stored.stop_reason
-        self._began_s = time.monotonic() - stored.wall_s
-        jobs.secret = bytes.fromhex(stored.secret)
-        jobs.restore(stored.jobs)
-        self.restore_clock(stored)
-
-    def _snapshot(self, *, template: bool = False) -> Snapshot:
-        return Snapshot(
-            run_name=self.options.run_name,
-            seed=self.options.seed,
-            codec=self._codec_name(),
-            aggregator=self.state,
-            tally=self.tally,
-            table=self.jobs.table,
-            ledger=self.jobs.ledger,
-            jobs=self.jobs.template() if template else self.jobs.snapshot(),
-            queue=self.queue_snapshot(),
-            idle=tuple(self.jobs.idle.clients),
-            pending=(ANY_UPDATE,) if template else tuple(self.pending),
-            client_scores=self.client_scores,
-            server_scores=self.server_scores,
-            num_selections=self.jobs.num_selections,
-            num_events=self.num_events,
-            settled=self.settled,
-            stop_reason=self.stop_reason,
-            wall_s=self.wall_s(),
-            secret=self.jobs.secret.hex(),
-        )
-
-    def _codec_name(self) -> str:
-        return "none" if self.options.codec is None else type(self.options.codec).__name__
-
     def checkpoint(self, *, scheduled: bool = False) -> None:
         """Write a checkpoint, if the run has a file for it; only a scheduled one is an event of the run."""
         if self.options.checkpoint is None:
@@ -237,7 +187,7 @@ class FederatedRun:
         self.jobs.mark_durable()
         if scheduled:
             self.emit("checkpoint", merge=self.version, time_s=self.now_s())
-        write_checkpoint(self.options.checkpoint, self._snapshot())
+        write_checkpoint(self.options.checkpoint, snapshot_of(self))
 
     # Jobs and merges.
 
@@ -437,7 +387,7 @@ class FederatedRun:
 
     def wall_s(self) -> float:
         """Real time since the start, time before a resume included [s]."""
-        return time.monotonic() - self._began_s
+        return time.monotonic() - self.began_s
 
     def emit(self, event: str, **fields: Any) -> None:
         """Tell the observer."""
