@@ -5,8 +5,11 @@ exact updates, with ``TUNING_SEED``, which is used nowhere else.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 
 from eafl_flower.config import RunConfig
+from eafl_flower.config.run_config import DataSettings
 from eafl_flower.experiment import build_source
 
 Settings = Mapping[str, object]
@@ -70,12 +73,17 @@ def configured(dataset: str, seed: int, settings: Settings, *, quick: bool = Fal
 def uploads_per_merge(config: RunConfig) -> int:
     """Return how many uploads one merge of this strategy takes."""
     strategy = config.strategy
-    num_seen = build_source(config).num_seen
     if strategy.mode == "sync":
-        return strategy.cohort or num_seen
+        return strategy.cohort or _num_seen(config.data)
     if strategy.name == "fedbuff":
-        return strategy.buffer_size or min(10, strategy.concurrency or num_seen)
+        return strategy.buffer_size or min(10, strategy.concurrency or _num_seen(config.data))
     return 1
+
+
+@cache
+def _num_seen(data: DataSettings) -> int:
+    """Return how many clients train, which no seed changes; data are loaded once for that, not for every row."""
+    return build_source(replace(RunConfig(), data=data)).num_seen
 
 
 def sizes_text(sizes: Sequence[tuple[int, int]]) -> str:
