@@ -1,7 +1,7 @@
 """The data sets and the rows of the tables: settings, nothing else.
 
-What is common to all rows of a data set (clients, local epochs, batch, rate, merges) was tuned once on its row with
-exact updates, with ``TUNING_SEED``, which is used nowhere else.
+What is common to all rows of a data set (clients, local epochs, batch, rate, merges) was tuned with ``TUNING_SEED``,
+which is used for no result; README.md says which of it was chosen with more than the exact row in view.
 """
 
 from collections.abc import Mapping, Sequence
