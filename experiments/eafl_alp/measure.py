@@ -35,6 +35,7 @@ class _Notes:
     def __init__(self) -> None:
         self.merges: list[Event] = []
         self.curve: list[list[float]] = []
+        self.energy_j = 0.0
 
     @property
     def by_client(self) -> Counter[int]:
@@ -46,12 +47,14 @@ class _Notes:
         return sum(event[name] for event in self.merges for name in names if event["counter"] > 1 or not later)
 
     def write(self, event: Event) -> None:
+        self.energy_j += event.get("energy_j", 0.0)
         if event["event"] == "merge":
             self.merges.append(event)
         elif event["event"] == "evaluate":
             scores = event["metrics"]
             values = [scores.get(SCORES[name], float("nan")) for name in ("before", "unseen")]
-            self.curve.append([event["merge"], event["time_s"], *values, scores.get("loss", float("nan"))])
+            loss = scores.get("loss", float("nan"))
+            self.curve.append([event["merge"], event["time_s"], *values, loss, self.energy_j])
 
     def close(self) -> None:
         """Nothing is open."""
