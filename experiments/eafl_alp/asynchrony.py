@@ -3,8 +3,12 @@
 Sixty-four recorded vehicles train (sixteen more never do), slowdown factors 1, 1, 1, 1, 2, 4, 8, 16 of the seconds a
 sample takes, dealt out in turn, all in flight at once. The target is 95 % of the way from no communication to
 synchronous FedAvg's final score; the time to it is virtual, of the first of the evaluations whose mean with the four
-before it is there. Each asynchronous method has twelve settings, tried on the tuning seed; its fastest is then run on
-the others. With ``--quick`` there are three.
+before it is there.
+
+Each asynchronous method has twelve settings, tried on the tuning seed; the fastest of those that serve the slowest
+vehicles as well as synchronous FedAvg (to a point) is then run on the others. Synchronous FedAvg stands there twice: as
+it is, which sets the target, and with the best of four server rates. Its sixty rounds are enough: 300 end no higher
+on the tuning seed. With ``--quick`` there are three settings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,12 +19,13 @@ from experiments.cells import Cell, Result, Store
 from experiments.claims import Claim
 from experiments.eafl_alp.federation import Scope
 from experiments.eafl_alp.methods import EXACT, TUNING_SEED, Settings, preset_of
-from experiments.eafl_alp.statistics import geometric_mean_ratio, mean_of, time_to
+from experiments.eafl_alp.statistics import first_at, geometric_mean_ratio, mean_of, time_to
 
 DATASET = "ngsim"
 SCORE, COLUMN = "before", 2
+TIME, ENERGY = 1, 5  # columns of a curve, as COLUMN
 SLOWDOWN = "1,1,1,1,2,4,8,16"
-UPLOADS, ROUNDS, EVERY = 2400, 60, 48
+UPLOADS, ROUNDS, EVERY = 2400, 60, 16
 TARGET_SHARE = 0.95
 CLAIMED_SPEEDUP, AIM_RATIO, AIM_LOSS = 3.3, 1.05, 0.01
 CHURN: Settings = {"churn.on-job-times": 20.0, "churn.off-job-times": 5.0}
@@ -42,15 +47,15 @@ SYNC: Settings = {
     "strategy.merges": ROUNDS,
     "evaluate.every": 1,
 }
-_RULES = ("constant", "polynomial", "hinge")
+RATES, LARGER_RATES = (0.1, 0.2, 0.4, 0.8), (1.0, 2.0, 4.0, 8.0)  # FedBuff's is that of a mean, weighted besides
 GRIDS: Mapping[str, Sequence[Settings]] = {
     "EMAM": [
-        {"strategy.alpha": a, "strategy.staleness": rule}
-        for a, rule in product((0.05, 0.1, 0.2, 0.4), ("half-life", "constant", "polynomial"))
+        {"strategy.alpha": rate, "strategy.staleness": rule}
+        for rate, rule in product(RATES, ("half-life", "constant", "polynomial"))
     ],
     "FedAsync": [
-        {"strategy.name": "fedasync", "strategy.mixing": a, "strategy.staleness": rule}
-        for a, rule in product((0.05, 0.1, 0.2, 0.4), _RULES)
+        {"strategy.name": "fedasync", "strategy.mixing": rate, "strategy.staleness": rule}
+        for rate, rule in product(RATES, ("constant", "polynomial", "hinge"))
     ],
     "FedBuff": [
         {
@@ -61,8 +66,9 @@ GRIDS: Mapping[str, Sequence[Settings]] = {
             "strategy.merges": UPLOADS // size,
             "evaluate.every": max(1, EVERY // size),
         }
-        for rate, size in product((0.5, 1.0, 2.0, 4.0), (4, 10, 32))
+        for rate, size in product(LARGER_RATES, (4, 10, 32))
     ],
+    "synchronous FedAvg, tuned rate": [{**SYNC, "strategy.server-rate": rate} for rate in LARGER_RATES],
 }
 
 
@@ -104,18 +110,21 @@ def target_of(sync: Result) -> float:
 
 
 def chosen(scope: Scope, store: Store) -> dict[str, Settings]:
-    """Return each method's fastest point on the tuning seed (the best final score where none gets there)."""
-    target = target_of(store[sync_cell(TUNING_SEED, churn=False, scope=scope)])
+    """Return each method's point by the tuning seed.
+
+    It is the fastest of those whose two slowest kinds end at most a point below synchronous FedAvg's, else the
+    fastest of all, else the one with the best final score.
+    """
+    sync = store[sync_cell(TUNING_SEED, churn=False, scope=scope)]
     found = {}
     for method in GRIDS:
-        points = points_of(method, scope)
-        results = [store[_cell(f"{method} {_told(p)}", TUNING_SEED, p, churn=False, scope=scope)] for p in points]
-        times = [time_to(target, result["curve"], COLUMN) for result in results]
-        order = [
-            (t is None, t if t is not None else -r[SCORE], i)
-            for i, (t, r) in enumerate(zip(times, results, strict=True))
-        ]
-        found[method] = points[min(order)[2]]
+        ranks = []
+        for place, point in enumerate(points_of(method, scope)):
+            result = store[_cell(f"{method} {_told(point)}", TUNING_SEED, point, churn=False, scope=scope)]
+            time_s = time_to(target_of(sync), result["curve"], COLUMN)
+            slow = _slowest(result) < _slowest(sync) - AIM_LOSS
+            ranks.append((time_s is None, slow, time_s if time_s is not None else -result[SCORE], place))
+        found[method] = points_of(method, scope)[min(ranks)[-1]]
     return found
 
 
@@ -129,7 +138,10 @@ def race_cells(scope: Scope, store: Store) -> list[Cell]:
     return cells
 
 
-HEADER = ("method", "setting", "time to target [s]", "final score", "two slowest", "energy to the end [J]")
+HEADER = (
+    *("method", "setting", "time to target [s]", "energy to target [J]"),
+    *("final score", "two slowest kinds", "time to the end [s]", "energy to the end [J]"),
+)
 
 
 def tables(scope: Scope, store: Store) -> dict[str, list[tuple[str, ...]]]:
@@ -139,34 +151,38 @@ def tables(scope: Scope, store: Store) -> dict[str, list[tuple[str, ...]]]:
     for churn in (False, True):
         lines = []
         for method in ("synchronous FedAvg", *GRIDS):
-            results, times = results_of(scope, store, method, churn=churn)
-            reached = [t for t in times if t is not None]
+            results, rows = results_of(scope, store, method, churn=churn)
+            reached = [row for row in rows if row is not None]
             lines.append(
                 (
                     method,
                     _told(points[method]) if method in points else "-",
-                    f"{mean_of(reached).mean:,.0f} ± {mean_of(reached).sd:,.0f} ({len(reached)} of {len(times)})"
+                    f"{_spread([row[TIME] for row in reached])} ({len(reached)} of {len(rows)})"
                     if reached
                     else "never",
+                    _spread([row[ENERGY] for row in reached]) if reached else "-",
                     str(mean_of([r[SCORE] for r in results])),
                     str(mean_of([_slowest(r) for r in results])),
-                    f"{mean_of([r['energy_j'] for r in results]).mean:,.0f}",
+                    f"{mean_of([r['virtual_time_s'] for r in results]).mean:.0f}",
+                    f"{mean_of([r['energy_j'] for r in results]).mean:.0f}",
                 )
             )
         found["with churn" if churn else "without churn"] = lines
     return found
 
 
-def results_of(scope: Scope, store: Store, method: str, *, churn: bool) -> tuple[list[Result], list[float | None]]:
-    """Return the results of a method over the seeds, and its times to the target."""
+def results_of(
+    scope: Scope, store: Store, method: str, *, churn: bool
+) -> tuple[list[Result], list[Sequence[float] | None]]:
+    """Return the results of a method over the seeds, and the rows of their curves that first reach the target."""
     points = chosen(scope, store)
-    results, times = [], []
+    results, rows = [], []
     for seed in scope.fit_seeds:
         sync = store[sync_cell(seed, churn=churn, scope=scope)]
         result = store[_cell(method, seed, points[method], churn=churn, scope=scope)] if method in points else sync
         results.append(result)
-        times.append(time_to(target_of(sync), result["curve"], COLUMN))
-    return results, times
+        rows.append(first_at(target_of(sync), result["curve"], COLUMN))
+    return results, rows
 
 
 def claims(scope: Scope, store: Store) -> list[Claim]:
@@ -174,18 +190,19 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
     found = []
     for churn in (False, True):
         where = "with churn" if churn else "without churn"
-        ours, our_times = results_of(scope, store, "EMAM", churn=churn)
+        ours, our_rows = results_of(scope, store, "EMAM", churn=churn)
         common = {"seeds": len(ours), "command": scope.command}
         for method, aim, source in (
             ("synchronous FedAvg", 1 / CLAIMED_SPEEDUP, "3.3 times faster convergence"),
+            ("synchronous FedAvg, tuned rate", 1 / CLAIMED_SPEEDUP, "3.3 times faster convergence"),
             ("FedAsync", AIM_RATIO, "not given"),
             ("FedBuff", AIM_RATIO, "not given"),
         ):
-            theirs, times = results_of(scope, store, method, churn=churn)
-            pairs = [(a, b) for a, b in zip(our_times, times, strict=True) if a is not None and b is not None]
+            theirs, rows = results_of(scope, store, method, churn=churn)
+            pairs = [(a, b) for a, b in zip(our_rows, rows, strict=True) if a is not None and b is not None]
             if not pairs:
                 continue
-            ratio, low, high = geometric_mean_ratio([a for a, _ in pairs], [b for _, b in pairs])
+            ratio, low, high = geometric_mean_ratio([a[TIME] for a, _ in pairs], [b[TIME] for _, b in pairs])
             found.append(
                 Claim(
                     claim=f"EMAM's virtual time to the target beside {method}, {where}",
@@ -195,7 +212,7 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
                     our_sd=f"95 % interval of the ratio {low:.2f} to {high:.2f}, {len(pairs)} pairs",
                     baseline=method,
                     baseline_value=f"aim: ratio at most {aim:.2f}",
-                    holds="yes" if ratio <= aim and len(pairs) == len(our_times) else "no",
+                    holds="yes" if ratio <= aim and len(pairs) == len(our_rows) else "no",
                     **common,
                 )
             )
@@ -219,6 +236,11 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
 
 def _slowest(result: Result) -> float:
     return float(result["slowest"][SCORE])
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = mean_of(values)
+    return f"{mean.mean:.1f} ± {mean.sd:.1f}"
 
 
 def _told(settings: Settings) -> str:

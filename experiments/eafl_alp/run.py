@@ -87,10 +87,12 @@ def main() -> int:
             text.append(_titled(f"A fleet with slowdown {asynchrony.SLOWDOWN}, {where}"))
             text.append(_table(asynchrony.HEADER, lines))
     if "staleness" in questions:
-        store.run(staleness.cells(scope), jobs=given.jobs)
+        store.run(staleness.tuning_cells(scope), jobs=given.jobs)
+        store.run(staleness.cells(scope, store), jobs=given.jobs)
         claims += staleness.claims(scope, store)
-        text.append(_titled("Staleness weights, the same fleet"))
-        text.append(_table(staleness.HEADER, staleness.table(scope, store)))
+        for in_flight, lines in staleness.tables(scope, store).items():
+            text.append(_titled(f"Staleness weights, the same fleet, {in_flight} in flight"))
+            text.append(_table(staleness.HEADER, lines))
     write_claims(folder / "claims.csv", claims)
     text.append(_titled("Claims"))
     text.append(claims_table(claims))

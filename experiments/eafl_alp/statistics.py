@@ -59,16 +59,22 @@ def smoothed(values: Sequence[float], over: int = SMOOTHED_OVER) -> list[float]:
     return [float(np.mean(values[max(0, i + 1 - over) : i + 1])) for i in range(len(values))]
 
 
-def time_to(target: float, curve: Sequence[Sequence[float]], column: int) -> float | None:
-    """Return the time at which the smoothed score first reaches ``target``, None if never.
+def first_at(target: float, curve: Sequence[Sequence[float]], column: int) -> Sequence[float] | None:
+    """Return the row of ``curve`` at which the smoothed score first reaches ``target``, None if none does.
 
-    A row of ``curve`` holds merge, time [s] and scores. The first full window counts first.
+    A row holds merge, time [s] and scores. The first full window counts first.
     """
     values = smoothed([row[column] for row in curve])
-    for i, row in enumerate(curve):
-        if i + 1 >= SMOOTHED_OVER and values[i] >= target:
-            return float(row[1])
-    return None
+    return next(
+        (row for row, v in zip(curve[SMOOTHED_OVER - 1 :], values[SMOOTHED_OVER - 1 :], strict=True) if v >= target),
+        None,
+    )
+
+
+def time_to(target: float, curve: Sequence[Sequence[float]], column: int) -> float | None:
+    """Return the time [s] at which the smoothed score first reaches ``target``, None if never."""
+    row = first_at(target, curve, column)
+    return None if row is None else float(row[1])
 
 
 def geometric_mean_ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
