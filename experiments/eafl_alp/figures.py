@@ -57,7 +57,7 @@ def _races(scope: Scope, store: Store) -> Any:
     figure = Figure(figsize=(11, 3.8))
     for column, churn in enumerate((False, True)):
         axes = figure.add_subplot(1, 2, column + 1)
-        for method in ("synchronous FedAvg", *asynchrony.GRIDS):
+        for method in asynchrony.chosen(scope, store):
             results, _ = asynchrony.results_of(scope, store, method, churn=churn)
             length = min(len(r["curve"]) for r in results)
             times = np.mean([[line[1] for line in r["curve"][:length]] for r in results], axis=0)
@@ -65,7 +65,7 @@ def _races(scope: Scope, store: Store) -> Any:
             axes.plot(times, 100 * np.mean(scores, axis=0), label=method)
         target = mean_of(
             [
-                asynchrony.target_of(store[asynchrony.sync_cell(seed, churn=churn, scope=scope)])
+                asynchrony.target_of(store[asynchrony.sync_cell(seed, churn=churn, scope=scope, store=store)])
                 for seed in scope.fit_seeds
             ]
         )

@@ -80,13 +80,15 @@ def main() -> int:
             text.append(_titled(f"Private heads, {dataset}"))
             text.append(_table(heads.HEADER, heads.table(scope, store, dataset)))
     if "asynchrony" in questions:
-        store.run(asynchrony.grid_cells(scope), jobs=given.jobs)
+        store.run(asynchrony.sync_grid_cells(scope), jobs=given.jobs)
+        store.run(asynchrony.grid_cells(scope, store), jobs=given.jobs)
         store.run(asynchrony.race_cells(scope, store), jobs=given.jobs)
         claims += asynchrony.claims(scope, store)
         for where, lines in asynchrony.tables(scope, store).items():
             text.append(_titled(f"A fleet with slowdown {asynchrony.SLOWDOWN}, {where}"))
             text.append(_table(asynchrony.HEADER, lines))
     if "staleness" in questions:
+        store.run(asynchrony.sync_grid_cells(scope), jobs=given.jobs)
         store.run(staleness.tuning_cells(scope), jobs=given.jobs)
         store.run(staleness.cells(scope, store), jobs=given.jobs)
         claims += staleness.claims(scope, store)
