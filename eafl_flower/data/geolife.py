@@ -31,7 +31,6 @@ from eafl_flower.data.partition import (
     group_boundary,
     seen_and_unseen,
 )
-from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.times import unix_seconds
 from eafl_flower.data.trips import FEATURE_NAMES, THRESHOLDS, motion_features, window_starts
@@ -178,14 +177,12 @@ def load_geolife(
                 y_test=windows.y[test_rows],
             )
         )
-    scaled, scaler = scaled_rows(parts, clients - unseen)
-    return InMemorySource(
+    return InMemorySource.scaled(
+        parts,
         name="geolife",
         class_names=CLASS_NAMES,
         feature_names=FEATURE_NAMES,
         num_seen=clients - unseen,
-        parts=scaled,
-        scaler=scaler,
         client_names=tuple(windows.users[windows.user[own[number][0]]] for number in order),
     )
 

@@ -24,7 +24,6 @@ from eafl_flower import rng as randomness
 from eafl_flower.data import car_following
 from eafl_flower.data.files import DataFile, find, read_columns, read_header
 from eafl_flower.data.partition import client_counts, seen_and_unseen, seen_part, unseen_part
-from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import DataError
 
@@ -145,13 +144,11 @@ def load_ngsim_us101(
             parts.append(seen_part(x, y, test_share=TEST_SHARE, gap=_GAP_ROWS))
         else:
             parts.append(unseen_part(x, y, gap=_GAP_ROWS))
-    scaled, scaler = scaled_rows(parts, clients - unseen)
-    return InMemorySource(
+    return InMemorySource.scaled(
+        parts,
         name="ngsim-us101",
         class_names=car_following.CLASS_NAMES,
         feature_names=car_following.FEATURE_NAMES,
         num_seen=clients - unseen,
-        parts=scaled,
-        scaler=scaler,
         client_names=tuple(str(tracks[number].vehicle) for number in order),
     )

@@ -1,8 +1,11 @@
 """A data source whose rows are in memory: what every loader returns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
-from eafl_flower.data.scaling import Scaler
+from eafl_flower.data.partition import Part
+from eafl_flower.data.scaling import Scaler, scaled_rows
 from eafl_flower.types import Rows
 
 
@@ -22,6 +25,29 @@ class InMemorySource:
     parts: tuple[Rows, ...] = field(repr=False)
     scaler: Scaler | None = field(default=None, repr=False)
     client_names: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def scaled(
+        cls,
+        parts: Sequence[Part],
+        *,
+        name: str,
+        class_names: tuple[str, ...],
+        feature_names: tuple[str, ...],
+        num_seen: int,
+        client_names: tuple[str, ...] = (),
+    ) -> Self:
+        """Return the source of ``parts``, scaled by the training rows of those that train."""
+        rows, scaler = scaled_rows(parts, num_seen)
+        return cls(
+            name=name,
+            class_names=class_names,
+            feature_names=feature_names,
+            num_seen=num_seen,
+            parts=rows,
+            scaler=scaler,
+            client_names=client_names,
+        )
 
     @property
     def num_clients(self) -> int:

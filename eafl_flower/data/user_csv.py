@@ -36,7 +36,6 @@ from eafl_flower.data.partition import (
     seen_and_unseen,
     shuffled_groups,
 )
-from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.times import sortable_times
 from eafl_flower.data.user_columns import Columns, candidates, feature_columns, one_hot
@@ -215,14 +214,12 @@ def load_csv(
     parts = [
         Part(x_train=x[train], y_train=table.y[train], x_test=x[test], y_test=table.y[test]) for train, test in splits
     ]
-    scaled, scaler = scaled_rows(parts, clients - unseen)
-    return InMemorySource(
+    return InMemorySource.scaled(
+        parts,
         name="csv",
         class_names=table.class_names,
         feature_names=names,
         num_seen=clients - unseen,
-        parts=scaled,
-        scaler=scaler,
         client_names=client_names,
     )
 
