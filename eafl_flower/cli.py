@@ -149,6 +149,11 @@ def sweep(
         Path | None, typer.Option(help="Folder of the sweep; finished runs in it are skipped.", show_default=False)
     ] = None,
     baselines: Beside = None,
+    csv: Csv = None,
+    label: Label = "",
+    client: Client = "",
+    time: Time = "",
+    features: Features = "",
     debug: Debug = False,
 ) -> None:
     """Run every combination of values and seeds.
@@ -159,7 +164,8 @@ def sweep(
     from eafl_flower.results.quantities import percent_text
     from eafl_flower.results.tables import sweep_table
 
-    config = _config(preset, configs, None, engine=engine, seed=None, out=None, baselines=baselines)
+    own = _own_data(csv, label=label, client=client, time=time, features=features)
+    config = _config(preset, configs, None, engine=engine, seed=None, out=None, baselines=baselines, own=own)
     points = sweeps.points_of(config, settings or [], sweeps.parse_seeds(seeds))
     folder = out or Path(config.results.dir) / f"sweep-{config.name}"
     console = new_console()

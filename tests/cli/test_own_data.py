@@ -58,6 +58,17 @@ def test_a_real_run_on_ones_own_file(eafl, mine):
     assert "majority class" in ended.out
 
 
+def test_a_sweep_on_ones_own_file(eafl, mine):
+    ended = eafl(
+        "sweep", "--csv", "mine.csv", "--label", "kind", "--client", "id", "--set", "strategy.merges=5",
+        "--seeds", "1,2", "--out", "both", "--baselines", "none",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    configs = [tomllib.loads(path.read_text()) for path in Path("both").glob("*/config.toml")]
+    assert sorted(config["seed"] for config in configs) == [1, 2]
+    assert {(config["data"]["name"], config["data"]["csv"]) for config in configs} == {("csv", str(mine))}
+
+
 def test_the_client_of_a_file_of_ones_own_is_named_as_in_the_file_and_its_texts_are_read_as_in_training(eafl, mine):
     texts = "\n".join(f"{line},{('road', 'city', 'sea')[len(line) % 3]}" for line in mine.read_text().splitlines()[1:])
     mine.write_text(f"id,when,a,b,kind,place\n{texts}\n")
