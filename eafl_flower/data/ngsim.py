@@ -63,6 +63,17 @@ def is_ngsim(header: Sequence[str]) -> bool:
     return any(set(columns) <= set(header) for columns in SPELLINGS)
 
 
+def within_sight(headway_m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return headways as the model sees them: without a leader, and beyond 100 m, they are 100 m.
+
+    Examples
+    --------
+    >>> within_sight(np.array([0.0, 25.0, 130.0])).tolist()
+    [100.0, 25.0, 100.0]
+    """
+    return np.where(headway_m <= 0, NO_LEADER_M, np.minimum(headway_m, NO_LEADER_M))
+
+
 def read_tracks(path: Path) -> list[Track]:
     """Read the tracks of a file, in order of vehicle and time.
 
@@ -92,8 +103,7 @@ def read_tracks(path: Path) -> list[Track]:
     vehicle = table["Vehicle_ID"].to_numpy().astype(np.int64)
     time_ms = table["Global_Time"].to_numpy().astype(np.int64)
     speed_m_s = table[speed].to_numpy() * to_metres
-    headway_m = table[headway].to_numpy() * to_metres
-    headway_m = np.where(headway_m <= 0, NO_LEADER_M, np.minimum(headway_m, NO_LEADER_M))
+    headway_m = within_sight(table[headway].to_numpy() * to_metres)
     rows = table.index.to_numpy().astype(np.int64)
     starts = np.flatnonzero((np.diff(vehicle) != 0) | (np.diff(time_ms) != _FRAME_MS)) + 1
     return [

@@ -4,7 +4,7 @@ Nothing is held out here and nothing is left out but rows of which the past is u
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +52,10 @@ class Recording:
 
 def _ngsim(path: Path, feature_names: tuple[str, ...]) -> Found:
     """Classify every frame of each vehicle that has 3 s of past."""
-    return _frames(path, ngsim.read_tracks(path) if ngsim.is_ngsim(read_header(path)) else [_drive(path)])
+    if ngsim.is_ngsim(read_header(path)):
+        return _frames(path, ngsim.read_tracks(path))
+    drive = _drive(path)
+    return _frames(path, [replace(drive, headway_m=ngsim.within_sight(drive.headway_m))])
 
 
 def _idm(path: Path, feature_names: tuple[str, ...]) -> Found:
