@@ -219,7 +219,7 @@ class FederatedRun:
         """Take in the arrived reply of ``job`` and end it; False if it is refused."""
         jobs, before = self.jobs, self.version
         try:
-            base, key = jobs.base_of(job).arrays, jobs.key_of(job.client)
+            base, key = jobs.base_of(job), jobs.key_of(job.client)
             read = self.reader.read(job, reply.content, base, jobs.decoder_of(job), key)
             update = read.update
             if self.plan.barrier:

@@ -324,6 +324,13 @@ def test_a_stream_of_another_state_is_not_built_on():
     assert streams.of(0) == Stream(counter=0, arrays=(), acknowledged=0, decoder=streams.of(0).decoder)
 
 
+def test_nothing_is_remembered_of_a_client_that_has_no_stream_at_work():
+    streams = ClientStreams(CODEC, LAYOUT)
+    streams.merge(0, 1, CODEC.init(LAYOUT))
+    streams.end(0, state=1, arrays=ARRAYS)
+    assert len(streams) == 0
+
+
 def test_a_table_that_was_stored_goes_on_as_if_it_had_not_been():
     streams = ClientStreams(CODEC, LAYOUT, 3)
     for client in (4, 2, 7):
