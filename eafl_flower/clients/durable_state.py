@@ -12,7 +12,6 @@ import base64
 import json
 import os
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
                 trained = dict(context.state.items())
                 if folder is not None:
                     _write(folder, terms, trained, power_safe=power_safe)
-                    _delete_older(folder, terms, stored)
+                    _delete_older(folder, terms)
                 stored = {
                     **trained,
                     **{PREVIOUS + name: record for name, record in start.items()},
@@ -96,8 +95,7 @@ def stored_state(state_dir: Path, run: str, client: int, counter: int) -> Record
 
 
 def _counters(terms: JobTerms) -> ConfigRecord:
-    values = {"run": terms.run, "current": terms.counter, "previous": terms.load, "durable": terms.durable}
-    return trusted_record(ConfigRecord, values)
+    return trusted_record(ConfigRecord, {"run": terms.run, "current": terms.counter, "previous": terms.load})
 
 
 def _state_at(stored: Records, terms: JobTerms, folder: Path | None) -> tuple[Records, bool]:
@@ -139,16 +137,28 @@ def _write(folder: Path, terms: JobTerms, records: Records, *, power_safe: bool)
     temporary.replace(target)
 
 
-def _delete_older(folder: Path, terms: JobTerms, stored: Records) -> None:
-    """Delete the states that no checkpoint needs any more; looks into the folder only after a restart."""
-    counters = stored.get(COUNTER)
-    if counters is not None and counters.get("run") == terms.run:
-        numbers: Iterable[int] = range(int(counters["durable"]), terms.durable)  # type: ignore[arg-type]
-    else:
-        names = [path.name[len("state-") : -len(".safetensors")] for path in folder.glob("state-*.safetensors")]
-        numbers = [int(name) for name in names if name.isdigit() and int(name) < terms.durable]
-    for number in numbers:
-        _path(folder, number).unlink(missing_ok=True)
+def _delete_older(folder: Path, terms: JobTerms) -> None:
+    """Delete the states before ``terms.load`` that no server will name again: all but that of the newest checkpoint.
+
+    Those after the checkpoint's go only if they are no newer than the file of ``load``: a server that was killed
+    and resumed may already have had them made again, while this job was still at work.
+    """
+    start_ns = _written_ns(_path(folder, terms.load))
+    for path in folder.glob("state-*.safetensors"):
+        digits = path.name[len("state-") : -len(".safetensors")]
+        number = int(digits) if digits.isdecimal() else terms.load
+        if number >= terms.load or number == terms.durable:
+            continue
+        if number < terms.durable or _written_ns(path) <= start_ns:
+            path.unlink(missing_ok=True)
+
+
+def _written_ns(path: Path) -> int:
+    """Return when a file was written, 0 if it is missing."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _pack(records: Records) -> bytes:

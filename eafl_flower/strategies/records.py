@@ -67,7 +67,8 @@ class JobTerms:
     acknowledged
         Counter of the newest upload of this client that was merged.
     durable
-        Counter of the client state that the newest checkpoint names: older states are not needed.
+        Counter of the client state that the newest checkpoint names, 0 if none does: of the states before ``load``
+        it is the only one that may be needed again.
     key
         Session key of a codec that needs one, in a deployment; travels only if there is one.
     """
