@@ -1,7 +1,8 @@
 """What the model of a run expects and gives: ``model.json``, beside the arrays.
 
 With it and the run's ``config.toml`` a vehicle can use the model without the data it was trained on: the features
-in order, the constants that scale them, the classes, and which state of each client belongs to the final arrays.
+in order, the constants that scale them, the classes, and which state of each client belongs to the final arrays;
+for a head that is yet to be fitted, also the bins of the entropies that decide its size.
 The states themselves, with the private heads in them, stay where the clients keep them.
 """
 
@@ -14,6 +15,7 @@ import numpy as np
 from eafl_flower.data.files import listed
 from eafl_flower.data.scaling import Scaler
 from eafl_flower.errors import ConfigError
+from eafl_flower.heads.prior import FeatureRanges
 
 FORMAT = "eafl-flower model 1"
 
@@ -38,6 +40,8 @@ class ModelDescription:
         For each client the counter of the state that goes with the final arrays; 0: it never trained.
     client_names
         What the data call the clients; none where they have no names.
+    ranges
+        Of the scaled features, the bins of the entropies by which heads are sized; None where they are not.
     """
 
     run: str
@@ -48,6 +52,7 @@ class ModelDescription:
     num_seen: int
     client_states: tuple[int, ...]
     client_names: tuple[str, ...] = ()
+    ranges: FeatureRanges | None = None
 
     def client_called(self, name: str) -> int:
         """Return the number of the client that the data call ``name``.
@@ -72,7 +77,7 @@ class ModelDescription:
 
     def to_json(self) -> str:
         """Return the description as JSON, numbers exactly."""
-        s = self.scaler
+        s, r = self.scaler, self.ranges
         values = {
             "format": FORMAT,
             "run": self.run,
@@ -83,6 +88,7 @@ class ModelDescription:
             "clients_that_train": self.num_seen,
             "client_states": self.client_states,
             "client_names": self.client_names,
+            "ranges": r and {"low": r.low.tolist(), "high": r.high.tolist()},
         }
         lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -107,6 +113,9 @@ class ModelDescription:
                 scale=np.array(stored["scaler"]["scale"], np.float64),
                 limit=float(stored["scaler"]["limit"]),
             )
+            ranges = stored.get("ranges") and FeatureRanges(  # an earlier version left them out
+                low=np.array(stored["ranges"]["low"], np.float64), high=np.array(stored["ranges"]["high"], np.float64)
+            )
             described = cls(
                 run=str(stored["run"]),
                 data=str(stored["data"]),
@@ -116,6 +125,7 @@ class ModelDescription:
                 num_seen=int(stored["clients_that_train"]),
                 client_states=tuple(stored["client_states"]),
                 client_names=tuple(stored["client_names"]),
+                ranges=ranges or None,
             )
         except (KeyError, TypeError) as error:
             msg = f"it is damaged: {error!r}"
@@ -123,5 +133,8 @@ class ModelDescription:
         expected = (len(described.feature_names),)
         if scaler and (scaler.mean.shape, scaler.scale.shape) != (expected, expected):
             msg = f"it is damaged: {expected[0]} features, but {scaler.mean.size} means and {scaler.scale.size} scales"
+            raise ValueError(msg)
+        if ranges and (ranges.low.shape, ranges.high.shape) != (expected, expected):
+            msg = f"it is damaged: {expected[0]} features, but {ranges.low.size} and {ranges.high.size} ends of ranges"
             raise ValueError(msg)
         return described
