@@ -41,7 +41,7 @@ class Snapshot:
     settled: int
     stop_reason: str
     wall_s: float
-    secret: str  # in hexadecimal; open jobs were sent keys made of it
+    secret: str  # in hexadecimal, "" if there is none; open jobs were sent keys made of it
 
     def check_belongs(self, path: Path, run_name: str, seed: int, codec: str) -> None:
         """Raise ``CheckpointError`` unless this is a state of the run ``run_name`` with ``seed`` and ``codec``."""

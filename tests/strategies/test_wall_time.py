@@ -111,6 +111,38 @@ def test_a_deployment_sends_each_client_a_session_key_of_its_own(deploy):
     assert all(session_key(run.options.seed, client) not in sent for client, sent in keys.items())
 
 
+def test_a_run_begun_with_a_key_of_its_users_is_resumed_without_one_under_fresh_keys(deploy, tmp_path):
+    """Its open job, too: it is sent again. A resume after that keeps the keys."""
+    shared = LQGCMCodec(mode="dithered", tuples=2, session_key=bytes(range(32)))
+    codec, secrets, over = LQGCMCodec(mode="dithered", tuples=2), [], threading.Event()
+
+    class Listening(ThreadedGrid):
+        def push_messages(self, messages):
+            keys.extend(m.content["eafl"].get("key") for m in messages if m.metadata.message_type == "train")
+            return super().push_messages(messages)
+
+    def stuck(client, counter, arrays):
+        if client == 2:
+            over.wait()
+
+    for now, merges, resume in ((shared, 8, False), (codec, 20, True), (codec, 32, True)):
+        keys = []
+        app = toy_app(codec=now, state_dir=tmp_path / "state", train=None if resume else stuck)
+        options = {"checkpoint": tmp_path / "server.safetensors", "checkpoint_every": 4, "resume": resume}
+        grid = Listening(app, 3)
+        try:
+            run, recorder = run_deployed(grid, merges, codec=now, evaluate_clients=False, **options)
+        finally:
+            over.set()
+            grid.close()
+        assert (run.version, run.tally.refused) == (merges, 0)
+        assert [bool(key) for key in keys] == [resume] * len(keys)
+        assert resume or 2 in {e["client"] for e in recorder.of("unfinished")}
+        secrets.append(run.jobs.secret)
+    assert [len(secret) for secret in secrets] == [0, 32, 32]
+    assert secrets[1] == secrets[2]
+
+
 def test_a_node_that_vanishes_is_a_lost_job_and_the_others_go_on(deploy):
     grid = deploy(toy_app(), 3, delay=lambda client, number: 0.02)
     recorder = Director({5: lambda: grid.stop(1)})
