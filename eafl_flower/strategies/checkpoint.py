@@ -16,7 +16,7 @@ from eafl_flower.state import flatten, restore
 from eafl_flower.types import Array
 
 T = TypeVar("T")
-FORMAT = "eafl-flower checkpoint 3"
+FORMAT = "eafl-flower checkpoint 4"
 
 
 def write_checkpoint(path: Path, state: Any) -> None:

@@ -93,6 +93,12 @@ class ClientStreams:
         if stream is not None:  # a plain client has none
             self._working[client] = replace(stream, acknowledged=counter, decoder=decoder)
 
+    def restart(self, client: int) -> None:
+        """Let the next upload of a client at work build on nothing; what the client holds stays."""
+        stream = self._working.get(client)
+        if stream is not None:
+            self._working[client] = replace(stream, acknowledged=0, decoder=self._fresh.decoder)
+
     def end(self, client: int, *, state: int, arrays: Arrays | None = None) -> None:
         """End the job of ``client``, which now has the state number ``state`` (0: none).
 
