@@ -68,8 +68,8 @@ def prepare_geolife(source: str | os.PathLike[str], out: str | os.PathLike[str])
 
     Every point whose time lies in a label interval is written, in the order of users and time; ``segment`` is the index
     of the interval among its user's, ``trajectory`` the name of the PLT file. A point of two intervals
-    goes to the one that begins later: most such intervals share their last and first second. The file appears when it
-    is complete.
+    goes to the one that begins later: most such intervals share their last and first second. Points of a user that are
+    equal in time and place are written once. The file appears when it is complete.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ def prepare_geolife(source: str | os.PathLike[str], out: str | os.PathLike[str])
     Raises
     ------
     DataError
-        If the source is missing, damaged or of another layout, has no labelled point, or ``out`` exists or has
-        another ending.
+        If the source is missing, damaged, of another layout or holds a user twice, has no labelled point, or ``out``
+        exists or has another ending.
     """
     source, out = Path(source), Path(out)
     if not out.name.endswith((".csv", ".csv.gz")):
@@ -173,7 +173,10 @@ def _labelled(
     empty = pd.DataFrame(columns=["latitude", "longitude", "altitude", "seconds", "segment", "trajectory"])
     table = pd.concat(tables) if tables else empty
     skipped["label intervals without points"] += len(intervals.mode) - table["segment"].nunique()
-    table = table.sort_values("seconds", kind="stable")
+    place = table[["latitude", "longitude"]].apply(pd.to_numeric)
+    repeated = pd.concat([table["seconds"], place], axis=1).duplicated().to_numpy()
+    skipped["points that repeat one of the same user, time and place"] += int(repeated.sum())
+    table = table.loc[~repeated].sort_values("seconds", kind="stable")
     table["user"] = user
     table["label"] = [intervals.mode[number] for number in table["segment"]]
     table["date_time"] = pd.to_datetime(table["seconds"].astype("int64"), unit="s").dt.strftime("%Y-%m-%d %H:%M:%S")
@@ -203,7 +206,9 @@ def _inventory(files: _Source, source: Path) -> tuple[dict[str, str], dict[str, 
     trajectories: dict[str, list[str]] = {}
     for name in sorted(files.names()):
         if found := _LABELS.fullmatch(name):
-            labels[found[1]] = name
+            if (other := labels.setdefault(found[1], name)) != name:
+                msg = f"{source} has user {found[1]} twice: {other} and {name}; give the folder of one of the copies"
+                raise DataError(msg)
         elif found := _TRAJECTORY.fullmatch(name):
             trajectories.setdefault(found[1], []).append(name)
     if not labels or not trajectories:

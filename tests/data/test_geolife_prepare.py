@@ -76,6 +76,33 @@ def test_folder_zip_and_compressed_output_hold_the_same(folder):
     assert not list(folder.glob("*.part"))
 
 
+def test_a_point_that_stands_in_two_files_is_written_once_and_counted(folder):
+    trajectory = folder / "Geolife Trajectories 1.3" / "Data" / "010" / "Trajectory"
+    before = prepare_geolife(folder, folder / "before.csv")
+    first = (trajectory / "20080501000000.plt").read_text().replace("39.1,", "39.10,")
+    # Of the 21 points of the first interval but the last, which is the first of the next one's; and one elsewhere.
+    (trajectory / "20080501000001.plt").write_text(PLT_HEADER + "".join(first.splitlines(keepends=True)[26:46]))
+    (trajectory / "20080501000002.plt").write_text(PLT_HEADER + point(100, 39.7))
+    after = prepare_geolife(folder, folder / "after.csv")
+    assert dict(after.skipped)["points that repeat one of the same user, time and place"] == 20
+    assert after.points == before.points + 1
+    table = pd.read_csv(folder / "after.csv", dtype=str)
+    assert table[table["latitude"] != "39.7"].to_csv(index=False) == (folder / "before.csv").read_text()
+
+
+def test_a_source_with_two_copies_of_a_user_is_refused_with_both_names(folder):
+    data = folder / "Geolife Trajectories 1.3" / "Data"
+    shutil.copytree(data / "020", folder / "Copy" / "020")
+    both = (
+        r"has user 020 twice: Copy/020/labels\.txt and Geolife Trajectories 1\.3/Data/020/labels\.txt; give the folder"
+    )
+    with pytest.raises(DataError, match=both):
+        prepare_geolife(folder, folder / "out.csv")
+    shutil.make_archive(str(folder / "both"), "zip", folder)
+    with pytest.raises(DataError, match=both):
+        prepare_geolife(folder / "both.zip", folder / "out.csv")
+
+
 def test_damaged_files_and_lines_are_skipped_and_counted(folder):
     root = folder / "Geolife Trajectories 1.3" / "Data" / "010"
     (root / "Trajectory" / "20080501010000.plt").write_text(PLT_HEADER + "39.9,116,0,1,2\r\n", newline="")
@@ -142,7 +169,7 @@ def test_a_damaged_member_of_a_zip_file_is_named(folder):
 
 def test_the_real_original_gives_the_rows_of_the_labelled_table(real_data, tmp_path):
     prepared = prepare_geolife(real_data / "geolife" / "geolife_original_12_users.zip", tmp_path / "out.csv.gz")
-    assert (prepared.points, prepared.users) == (82_199, 12)
+    assert (prepared.points, prepared.users) == (82_197, 12)  # two more repeat another
     mine = pd.read_csv(tmp_path / "out.csv.gz", dtype=str)
     table = pd.read_csv(real_data / "geolife" / "geolife_labelled_points.csv.gz", dtype=str)
     table = table[table["user"].isin(mine["user"].unique())]
