@@ -157,7 +157,7 @@ def _labelled(
     files: _Source, source: Path, user: str, labels: str, trajectories: list[str], skipped: Counter[str]
 ) -> pd.DataFrame:
     intervals = read_labels(files.read(labels).decode("utf-8", "replace"), path=f"{source}: {labels}", skipped=skipped)
-    tables = []
+    tables: list[pd.DataFrame] = []
     for name in trajectories:
         points = _read_plt(files.read(name))
         if points is None:
@@ -171,12 +171,12 @@ def _labelled(
             kept = points[inside].assign(segment=segment[inside], trajectory=Path(name).stem)
             tables.append(kept)
     empty = pd.DataFrame(columns=["latitude", "longitude", "altitude", "seconds", "segment", "trajectory"])
-    table = pd.concat(tables) if tables else empty
+    table = pd.concat(tables, ignore_index=True) if tables else empty
     skipped["label intervals without points"] += len(intervals.mode) - table["segment"].nunique()
     place = table[["latitude", "longitude"]].apply(pd.to_numeric)
-    repeated = pd.concat([table["seconds"], place], axis=1).duplicated().to_numpy()
+    repeated = pd.concat([table["seconds"], place], axis=1).duplicated()
     skipped["points that repeat one of the same user, time and place"] += int(repeated.sum())
-    table = table.loc[~repeated].sort_values("seconds", kind="stable")
+    table = table[~repeated].sort_values("seconds", kind="stable")
     table["user"] = user
     table["label"] = [intervals.mode[number] for number in table["segment"]]
     table["date_time"] = pd.to_datetime(table["seconds"].astype("int64"), unit="s").dt.strftime("%Y-%m-%d %H:%M:%S")

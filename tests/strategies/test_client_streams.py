@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import replace
+from statistics import median
 
 import numpy as np
 import pytest
 from both_sides import WatchedGrid
-from flwr.app import ConfigRecord
-from toy_federation import arrays_of_run, initial, network, run_toy, same_for_all, toy_app
+from flwr.app import ArrayRecord, ConfigRecord
+from toy_federation import arrays_of_run, examples_of, initial, network, run_toy, same_for_all, toy_app
 
 from eafl_flower.codecs import Float32Codec, LQGCMCodec
+from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.results.invariants import check_events
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.state import flatten, restore
@@ -319,6 +321,25 @@ def test_on_and_off_times_in_job_times_are_those_of_differences(codec):
     later = [e for e in recorder.of("merge") if e["counter"] > 1]
     most_down, most_up = (max(e[f"{way}_bytes"] for e in later) for way in ("downlink", "uplink"))
     assert run.churn.mean_on_s == pytest.approx(20.0 * (8 * most_down / 1e4 + 8 * most_up / 1e3), rel=0.1)
+
+
+@pytest.mark.parametrize("strategy", [AsyncEMAM, EMAM])
+def test_on_and_off_times_in_job_times_do_not_depend_on_what_the_model_begins_with(strategy):
+    """A model of zeros, as that of softmax regression, takes a header alone; its updates do not."""
+    means = []
+    for value in (0.0, 1e-3, 1.0):
+        made = strategy(codec=CODEC, network=network(), clock="auto", on_job_times=4.0, off_job_times=1.0)
+        arrays = [np.full((3, 12), value, np.float32), np.full(3, value, np.float32), np.array(3)]
+        made.start(InlineGrid(toy_app(codec=CODEC, train=changed), 4), ArrayRecord(arrays), num_rounds=2)
+        means.append((made.run.churn.mean_on_s, made.run.churn.mean_off_s))
+    assert len(set(means)) == 1
+    down_s, up_s = 8 * (28 + 11 + 8) / 1e4, 8 * (28 + 2 * 11 + 8) / 1e3  # one tuple and two, beside an int64
+    compute_s = median(examples_of(client) for client in range(4)) / 1000
+    assert means[0] == pytest.approx((4 * (down_s + compute_s + up_s), down_s + compute_s + up_s))
+
+
+def changed(client, counter, arrays):
+    return [a + np.float32(0.1) if a.dtype.kind == "f" else a for a in arrays]
 
 
 # The table itself.
