@@ -235,8 +235,8 @@ class LQGCMCodec:
 def keyed_for(codec: Codec[Any], *, seed: int, client: int, key: bytes = b"") -> Codec[Any]:
     """Return ``codec`` for the uploads of one client; in the dithered mode no two clients have the same dither.
 
-    Without a key of its own it gets ``key``, which the server of a deployment sends with each job, and without that
-    the key of a simulation: a function of the run's seed and the client, which both sides know.
+    Without a key of its own it gets ``key``, which ``Compressed`` and the server of a deployment send with each job,
+    and without that the key of a simulation: a function of the run's seed and the client, which both sides know.
     """
     if isinstance(codec, LQGCMCodec) and codec.mode == "dithered":
         return codec.keyed(codec.session_key or key or session_key(seed, client), client)
