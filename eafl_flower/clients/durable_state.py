@@ -23,6 +23,7 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.engines.flower_internals import copy_records, trusted_record
 from eafl_flower.errors import ProtocolError
+from eafl_flower.results.atomic import make_folder, sync_folder
 from eafl_flower.strategies.records import RUN_NAME, STATE_LOST, TERMS, JobTerms, array_record, arrays_of, terms_of
 
 COUNTER = "eafl.counter"
@@ -126,7 +127,10 @@ def _path(folder: Path, counter: int) -> Path:
 
 
 def _write(folder: Path, terms: JobTerms, records: Records, *, power_safe: bool) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    if power_safe:
+        make_folder(folder)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
     target = _path(folder, terms.counter)
     temporary = target.with_suffix(".tmp")
     with temporary.open("wb") as file:
@@ -135,6 +139,8 @@ def _write(folder: Path, terms: JobTerms, records: Records, *, power_safe: bool)
             file.flush()
             os.fsync(file.fileno())
     temporary.replace(target)
+    if power_safe:
+        sync_folder(folder)  # before what this state stands in for is deleted
 
 
 def _delete_older(folder: Path, terms: JobTerms) -> None:

@@ -12,6 +12,7 @@ import safetensors
 import safetensors.numpy
 
 from eafl_flower.errors import CheckpointError
+from eafl_flower.results.atomic import make_folder, sync_folder
 from eafl_flower.state import flatten, restore
 from eafl_flower.types import Array
 
@@ -25,18 +26,14 @@ def write_checkpoint(path: Path, state: Any) -> None:
     stored = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
     text = json.dumps(tree)
     data = safetensors.numpy.save(stored, metadata={"format": FORMAT, "state": text, "sha256": _sha256(stored, text)})
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def read_checkpoint(path: Path, template: T) -> T:

@@ -141,6 +141,37 @@ def test_a_job_of_a_killed_server_deletes_nothing_that_the_resumed_one_had_made_
     assert files(tmp_path) == left(2, 3, 4, 5)
 
 
+def inodes(*paths):
+    return [path.stat().st_ino for path in paths]
+
+
+def test_a_state_and_the_names_of_its_folders_are_on_the_disk_before_the_reply(
+    job, make_context, tmp_path, monkeypatch
+):
+    """Each folder after what is in it got its name; what the new state stands in for goes only then."""
+    synced, there, context, mod = [], [], make_context(), durable_state_mod(tmp_path / "new")
+
+    def fsync(handle):
+        synced.append(os.fstat(handle).st_ino)
+        there.append(files(tmp_path / "new"))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    folders = [tmp_path, tmp_path / "new", tmp_path / "new" / "run-1", tmp_path / "new" / "run-1" / "client-4"]
+    for counter in (1, 2, 3):
+        synced.clear()
+        there.clear()
+        job(context, counter, counter - 1, mod=mod)
+        expected = inodes(folders[-1] / f"state-{counter}.safetensors", folders[-1])
+        assert synced == (inodes(*folders[:-1]) if counter == 1 else []) + expected
+        assert there[-1] == left(*range(max(1, counter - 2), counter + 1))
+    assert files(tmp_path / "new") == left(2, 3)
+
+
+def test_where_power_is_safe_nothing_waits_for_the_disk(job, make_context, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda handle: pytest.fail("waits"))
+    assert job(make_context(), 1, 0, mod=durable_state_mod(tmp_path / "new", power_safe=False)) == (1, False)
+
+
 def test_a_client_that_starts_afresh_deletes_nothing(job, make_context, tmp_path):
     context, mod = make_context(), durable_state_mod(tmp_path)
     job(context, 1, 0, mod=mod)

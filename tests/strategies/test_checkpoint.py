@@ -1,3 +1,4 @@
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,14 @@ def test_a_process_that_dies_while_writing_leaves_the_old_checkpoint(tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         write_checkpoint(path, state(2.0))
     assert_equal(read_checkpoint(path, state()), state(1.0))
+
+
+def test_the_names_of_a_checkpoint_and_of_its_new_folders_are_on_the_disk(tmp_path, monkeypatch):
+    synced, folder = [], tmp_path / "deep" / "deeper"
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    write_checkpoint(folder / "c", state())
+    paths = [tmp_path, tmp_path / "deep", folder / "c", folder]
+    assert synced == [path.stat().st_ino for path in paths]
 
 
 def test_a_missing_checkpoint_says_why_there_may_be_none(tmp_path):
