@@ -62,7 +62,7 @@ class Compressed(Strategy):
     Wraps FedAvg, FedAdam, Krum and the like; the ClientApp needs ``compression_mod`` with the same codec.
     The wrapped strategy sees the full arrays of each client: what the client decoded plus its decoded
     difference. A reply that cannot be decoded is refused: the wrapped strategy does not see it. Arrays travel
-    in the dtypes they had first (FedAdam makes float64 of float32). Our own strategies take ``codec=`` instead.
+    in the dtypes they had at the start (FedAdam makes float64 of float32). Our own strategies take ``codec=`` instead.
 
     With a ``DifferenceCodec`` a node whose last reply was used is sent what has changed since, any other node, and
     whoever evaluates, whole arrays.
@@ -136,7 +136,7 @@ class Compressed(Strategy):
     ) -> Iterable[Message]:
         """Configure as the wrapped strategy does, and code what it sends."""
         if server_round <= self._last_round:  # another start
-            self._streams, self._model, self._acknowledged = None, None, {}
+            self._streams, self._model, self._acknowledged, self._dtypes = None, None, {}, {}
             self._secret = self._given_secret or secrets.token_bytes(KEY_BYTES)  # rounds are counted from 1 again
         self._last_round = server_round
         for node in self._sent:
@@ -288,7 +288,7 @@ class Compressed(Strategy):
             self._streams.end(node, state=0)
 
     def _as_at_first(self, record: ArrayRecord) -> Arrays:
-        """Return the arrays of ``record`` in the dtypes that arrays of these names had first."""
+        """Return the arrays of ``record`` in the dtypes that arrays of these names had first since the start."""
         arrays = []
         for key, array in zip(record, arrays_of(record), strict=True):
             dtype = self._dtypes.setdefault(key, array.dtype)

@@ -320,6 +320,28 @@ def test_only_so_many_nodes_are_remembered():
         Compressed(FedAvg(), DIFFERENCES, remembered_clients=-1)
 
 
+@pytest.mark.parametrize("codec", [Float32Codec(), DIFFERENCES], ids=["whole", "differences"])
+def test_a_second_start_in_another_precision_is_sent_in_that(codec):
+    class Noting(InlineGrid):
+        def push_messages(self, messages):
+            messages = list(messages)
+            for message in messages:
+                sent.update(code[:2] for code in message.content["eafl.arrays"].get("layout", "f?").split(";"))
+            return super().push_messages(messages)
+
+    class Keeps(ThirdParty):
+        def fit(self, parameters, config):
+            return [p + p.dtype.type(0.1) for p in parameters], examples_of(self.client), {}
+
+    compressed = Compressed(FedAdam(**EVERYBODY, eta=0.05), codec)
+    grid = Noting(numpy_client_app(Keeps, mods=[compression_mod(codec)]), 4)
+    for dtype, code in ((np.float32, "f4"), (np.float64, "f8"), (np.float32, "f4")):
+        sent = set()
+        compressed.start(grid, ArrayRecord([START.astype(dtype)]), num_rounds=2)
+        assert sent - {"f?"} == {code}
+    assert compressed.refused == 0
+
+
 def test_a_second_start_begins_afresh():
     compressed = Compressed(FedAvg(**EVERYBODY), DIFFERENCES)
     grid = Sent(THIRD, 4, compressed)
