@@ -21,14 +21,18 @@ FORMAT = "eafl-flower checkpoint 4"
 
 
 def write_checkpoint(path: Path, state: Any) -> None:
-    """Write ``state`` to ``path``; at any moment the file is either the old or the new one, whole."""
+    """Write ``state`` to ``path``; at any moment the file is either the old or the new one, whole.
+
+    It is its owner's alone: the secret of a deployment's session keys may be in it.
+    """
     arrays, tree = flatten(state)
     stored = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
     text = json.dumps(tree)
     data = safetensors.numpy.save(stored, metadata={"format": FORMAT, "state": text, "sha256": _sha256(stored, text)})
     make_folder(path.parent)
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    temporary.unlink(missing_ok=True)  # of a process that was killed; whatever rights it has would stay
+    with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

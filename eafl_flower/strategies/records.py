@@ -16,7 +16,7 @@ record          kind          holds
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -80,7 +80,7 @@ class JobTerms:
     load: int
     acknowledged: int
     durable: int
-    key: bytes = b""
+    key: bytes = field(default=b"", repr=False)
 
 
 def config_record(content: RecordDict, name: str) -> ConfigRecord | None:

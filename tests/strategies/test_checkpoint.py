@@ -7,6 +7,8 @@ import safetensors.numpy
 
 from eafl_flower.errors import CheckpointError
 from eafl_flower.strategies.checkpoint import read_checkpoint, write_checkpoint
+from eafl_flower.strategies.records import JobTerms
+from eafl_flower.strategies.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,25 @@ def test_the_names_of_a_checkpoint_and_of_its_new_folders_are_on_the_disk(tmp_pa
     write_checkpoint(folder / "c", state())
     paths = [tmp_path, tmp_path / "deep", folder / "c", folder]
     assert synced == [path.stat().st_ino for path in paths]
+
+
+def test_only_its_owner_can_read_a_checkpoint(tmp_path):
+    """Whatever the umask says, and whatever a process that was killed has left."""
+    path, before = tmp_path / "c.safetensors", os.umask(0)
+    try:
+        path.with_suffix(".tmp").touch(0o666)
+        write_checkpoint(path, state())
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_terms_and_snapshots_do_not_show_their_secrets():
+    terms = JobTerms(run="r", seed=0, client=0, counter=1, load=0, acknowledged=0, durable=0, key=b"hush")
+    snapshot = Snapshot(**dict.fromkeys(Snapshot.__dataclass_fields__, "x") | {"secret": "hush"})
+    assert "counter=1" in repr(terms)
+    assert "run_name='x'" in repr(snapshot)
+    assert "hush" not in repr(terms) + repr(snapshot)
 
 
 def test_a_missing_checkpoint_says_why_there_may_be_none(tmp_path):
