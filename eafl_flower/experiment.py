@@ -207,6 +207,7 @@ def _description(config: RunConfig, run: FederatedRun, run_name: str) -> ModelDe
         client_states=tuple(run.jobs.table.state.tolist()),
         client_names=source.client_names,
         ranges=build_ranges(config, source),
+        columns=source.columns,
     )
 
 

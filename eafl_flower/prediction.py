@@ -58,6 +58,7 @@ def read_rows(file: Path, description: ModelDescription, *, label: str = "", may
             data=description.data,
             feature_names=description.feature_names,
             class_names=description.class_names,
+            columns=description.columns,
             label=label if has_label else "",
         )
     content = sys.stdin.buffer.read()

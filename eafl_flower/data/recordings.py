@@ -14,7 +14,7 @@ from eafl_flower.data import car_following, geolife, iot_devices, ngsim, trips, 
 from eafl_flower.data.files import read_columns, read_header, read_table
 from eafl_flower.data.partition import content_groups
 from eafl_flower.data.times import unix_seconds
-from eafl_flower.data.user_columns import indicators, words_of
+from eafl_flower.data.user_columns import TableColumn, encoded
 from eafl_flower.errors import DataError
 
 DRIVE = ("speed_m_s", "headway_m")
@@ -114,18 +114,20 @@ def _geolife(path: Path, feature_names: tuple[str, ...]) -> Found:
     return trips.motion_features(latitude[points], longitude[points], time_s[points]), points[:, -1]
 
 
-def _csv(path: Path, feature_names: tuple[str, ...]) -> Found:
-    words = words_of(feature_names)
-    numbers = [name for name, known in words.items() if not known]
-    table = read_table(path, text=[name for name in words if name not in numbers], others=numbers)
-    # True and False count as numbers; whatever else is none is refused with its place.
-    strict = [name for name in numbers if table[name].dtype.kind != "b"]
-    table[strict] = read_columns(path, numeric=strict)
-    columns: list[NDArray[np.float64]] = []
-    for name, known in words.items():
-        values = table[name].to_numpy()
-        columns.extend(indicators(values.astype(str), known) if known else [values.astype(np.float64)])
-    return np.stack(columns, axis=1), np.arange(len(table))
+def own_table(columns: Sequence[TableColumn]) -> Recording:
+    """Return what a file of one's own is: a table with the columns that were features in training."""
+
+    def read(path: Path, feature_names: tuple[str, ...]) -> Found:
+        numbers = [column.name for column in columns if column.words is None]
+        table = read_table(path, text=[column.name for column in columns if column.words is not None], others=numbers)
+        # True and False count as numbers; whatever else is none is refused with its place.
+        strict = [name for name in numbers if table[name].dtype.kind != "b"]
+        table[strict] = read_columns(path, numeric=strict)
+        texts = {column.name: column.words is not None for column in columns}
+        cells = {name: table[name].to_numpy().astype(str if text else np.float64) for name, text in texts.items()}
+        return encoded(columns, cells), np.arange(len(table))
+
+    return Recording(columns=_one_of([column.name for column in columns]), read=read, alone=True)
 
 
 def _one_of(*columns: Sequence[str]) -> Callable[[Sequence[str]], Sequence[Sequence[str]]]:
@@ -144,5 +146,4 @@ RECORDINGS: Mapping[str, Recording] = {
     ),
     "iot-devices": Recording(columns=lambda feature_names: (feature_names,), read=_iot_devices, alone=True),
     "geolife": Recording(columns=_one_of(("latitude", "longitude", "date_time")), read=_geolife, words=geolife.WORDS),
-    "csv": Recording(columns=lambda feature_names: (tuple(words_of(feature_names)),), read=_csv, alone=True),
 }

@@ -6,6 +6,7 @@ from typing import Self
 
 from eafl_flower.data.partition import Part
 from eafl_flower.data.scaling import Scaler, scaled_rows
+from eafl_flower.data.user_columns import TableColumn
 from eafl_flower.types import Rows
 
 
@@ -15,7 +16,7 @@ class InMemorySource:
 
     ``parts[:num_seen]`` are the clients that train, the rest never do. ``scaler`` is what scaled the features; None
     if they are as the files have them. ``client_names`` are what the data call the clients (a user, a vehicle); none if
-    they share the rows.
+    they share the rows. ``columns`` are those of a file of one's own behind the features; none of other data.
     """
 
     name: str
@@ -25,6 +26,7 @@ class InMemorySource:
     parts: tuple[Rows, ...] = field(repr=False)
     scaler: Scaler | None = field(default=None, repr=False)
     client_names: tuple[str, ...] = field(default=(), repr=False)
+    columns: tuple[TableColumn, ...] = field(default=(), repr=False)
 
     @classmethod
     def scaled(
@@ -36,6 +38,7 @@ class InMemorySource:
         feature_names: tuple[str, ...],
         num_seen: int,
         client_names: tuple[str, ...] = (),
+        columns: tuple[TableColumn, ...] = (),
     ) -> Self:
         """Return the source of ``parts``, scaled by the training rows of those that train."""
         rows, scaler = scaled_rows(parts, num_seen)
@@ -47,6 +50,7 @@ class InMemorySource:
             parts=rows,
             scaler=scaler,
             client_names=client_names,
+            columns=columns,
         )
 
     @property

@@ -1,6 +1,6 @@
 """Columns of a CSV file of one's own as features: what is refused, and how texts become numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,44 @@ class Columns:
     client: str = ""
     time: str = ""
     features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableColumn:
+    """A column of a file as features of a model.
+
+    Parameters
+    ----------
+    name
+        What the file calls it.
+    words
+        Of a column of texts, those that have a feature each; one more is for all others. None: a column of numbers.
+
+    Examples
+    --------
+    >>> road = TableColumn(name="road", words=("city", "rural"))
+    >>> road.feature_names
+    ('road=city', 'road=rural', 'road=other')
+    >>> [column.tolist() for column in road.values(np.array(["rural", "sea"]))]
+    [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    """
+
+    name: str
+    words: tuple[str, ...] | None = None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of its features, for people: two columns may give the same ones."""
+        return (self.name,) if self.words is None else tuple(f"{self.name}={word}" for word in (*self.words, OTHER))
+
+    def values(self, cells: Array) -> list[NDArray[np.float64]]:
+        """Return its features, ``(n,)`` each, of cells ``(n,)``: numbers, or texts without surrounding blanks."""
+        if self.words is None:
+            return [cells.astype(np.float64)]
+        return [
+            *((cells == word).astype(np.float64) for word in self.words),
+            (~np.isin(cells, list(self.words))).astype(np.float64),
+        ]
 
 
 def candidates(path: Path, columns: Columns) -> tuple[str, ...]:
@@ -82,52 +120,24 @@ def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> dict[str
     return found
 
 
-def one_hot(features: dict[str, Array], training: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Return the names and columns ``(n, d)`` of features, texts as one column for each of their common values.
-
-    The values are the commonest of the training rows, at most 20; one more column is for the others.
-    """
-    names: list[str] = []
-    columns: list[NDArray[np.float64]] = []
-    for name, values in features.items():
-        if values.dtype.kind == "f":
-            names.append(name)
-            columns.append(values)
-            continue
-        found, count = np.unique(values[training], return_counts=True)
-        common = found[np.lexsort((found, -count))[:COMMON_WORDS]]
-        names.extend(f"{name}={word}" for word in (*common, OTHER))
-        columns.extend(indicators(values, list(common)))
-    return tuple(names), np.stack(columns, axis=1)
+def table_columns(features: Mapping[str, Array], training: NDArray[np.int64]) -> tuple[TableColumn, ...]:
+    """Return what the columns ``features`` are for a model: of texts, the words commonest among the training rows."""
+    return tuple(
+        TableColumn(name=name)
+        if values.dtype.kind == "f"
+        else TableColumn(name=name, words=_commonest(values[training]))
+        for name, values in features.items()
+    )
 
 
-def indicators(values: Array, common: Sequence[str]) -> list[NDArray[np.float64]]:
-    """Return a column of zeros and ones for each common word, and one for the others."""
-    return [
-        *((values == word).astype(np.float64) for word in common),
-        (~np.isin(values, list(common))).astype(np.float64),
-    ]
+def encoded(columns: Sequence[TableColumn], cells: Mapping[str, Array]) -> NDArray[np.float64]:
+    """Return the features ``(n, d)`` of a table's cells, numbers or texts ``(n,)`` by the name of their column."""
+    return np.stack([values for column in columns for values in column.values(cells[column.name])], axis=1)
 
 
-def words_of(feature_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the columns of a file behind features made by ``one_hot``: a text's common words, nothing for numbers.
-
-    Examples
-    --------
-    >>> words_of(["speed", "road=city", "road=rural", "road=other"])
-    {'speed': (), 'road': ('city', 'rural')}
-    """
-    left, found = list(feature_names), dict[str, tuple[str, ...]]()
-    while left:
-        name = left.pop()
-        words: list[str] = []
-        if name.endswith(f"={OTHER}"):  # the last column of a text
-            column = name.removesuffix(f"={OTHER}")
-            while left and left[-1].startswith(f"{column}="):
-                words.append(left.pop().removeprefix(f"{column}="))
-            name = column
-        found[name] = tuple(reversed(words))
-    return dict(reversed(found.items()))
+def _commonest(values: Array) -> tuple[str, ...]:
+    found, count = np.unique(values, return_counts=True)
+    return tuple(str(word) for word in found[np.lexsort((found, -count))[:COMMON_WORDS]])
 
 
 def _words(path: Path, name: str, words: Array) -> Array:

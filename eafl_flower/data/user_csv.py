@@ -38,7 +38,7 @@ from eafl_flower.data.partition import (
 )
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.times import sortable_times
-from eafl_flower.data.user_columns import Columns, candidates, feature_columns, one_hot
+from eafl_flower.data.user_columns import Columns, candidates, encoded, feature_columns, table_columns
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
 
@@ -210,7 +210,8 @@ def load_csv(
     if any(len(test) == 0 for _, test in splits):
         msg = f"{path}: a client's rows are all equal or of one time, and none can be held out; use fewer clients"
         raise DataError(msg)
-    names, x = one_hot(table.features, np.concatenate([train for train, _ in splits[: clients - unseen]]))
+    seen = table_columns(table.features, np.concatenate([train for train, _ in splits[: clients - unseen]]))
+    x = encoded(seen, table.features)
     parts = [
         Part(x_train=x[train], y_train=table.y[train], x_test=x[test], y_test=table.y[test]) for train, test in splits
     ]
@@ -218,9 +219,10 @@ def load_csv(
         parts,
         name="csv",
         class_names=table.class_names,
-        feature_names=names,
+        feature_names=tuple(name for column in seen for name in column.feature_names),
         num_seen=clients - unseen,
         client_names=client_names,
+        columns=seen,
     )
 
 

@@ -1,8 +1,9 @@
 """What the model of a run expects and gives: ``model.json``, beside the arrays.
 
 With it and the run's ``config.toml`` a vehicle can use the model without the data it was trained on: the features
-in order, the constants that scale them, the classes, and which state of each client belongs to the final arrays;
-for a head that is yet to be fitted, also the bins of the entropies that decide its size.
+in order, the constants that scale them, the classes, and which state of each client belongs to the final arrays; of a
+file of one's own the columns behind the features; for a head that is yet to be fitted, the bins of the entropies that
+decide its size.
 The states themselves, with the private heads in them, stay where the clients keep them.
 """
 
@@ -14,10 +15,12 @@ import numpy as np
 
 from eafl_flower.data.files import listed
 from eafl_flower.data.scaling import Scaler
+from eafl_flower.data.user_columns import TableColumn
 from eafl_flower.errors import ConfigError
 from eafl_flower.heads.prior import FeatureRanges
 
 FORMAT = "eafl-flower model 1"
+_NUMBERS, _TEXTS = "numbers", "texts"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +45,8 @@ class ModelDescription:
         What the data call the clients; none where they have no names.
     ranges
         Of the scaled features, the bins of the entropies by which heads are sized; None where they are not.
+    columns
+        Columns of a file of one's own behind the features; none of other data.
     """
 
     run: str
@@ -53,6 +58,7 @@ class ModelDescription:
     client_states: tuple[int, ...]
     client_names: tuple[str, ...] = ()
     ranges: FeatureRanges | None = None
+    columns: tuple[TableColumn, ...] = ()
 
     def client_called(self, name: str) -> int:
         """Return the number of the client that the data call ``name``.
@@ -89,6 +95,12 @@ class ModelDescription:
             "client_states": self.client_states,
             "client_names": self.client_names,
             "ranges": r and {"low": r.low.tolist(), "high": r.high.tolist()},
+            "columns": [
+                {"name": c.name, "kind": _NUMBERS}
+                if c.words is None
+                else {"name": c.name, "kind": _TEXTS, "words": c.words}
+                for c in self.columns
+            ],
         }
         lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -126,6 +138,10 @@ class ModelDescription:
                 client_states=tuple(stored["client_states"]),
                 client_names=tuple(stored["client_names"]),
                 ranges=ranges or None,
+                columns=tuple(
+                    TableColumn(name=str(c["name"]), words=None if c["kind"] == _NUMBERS else tuple(c["words"]))
+                    for c in stored.get("columns", ())
+                ),
             )
         except (KeyError, TypeError) as error:
             msg = f"it is damaged: {error!r}"
@@ -136,5 +152,11 @@ class ModelDescription:
             raise ValueError(msg)
         if ranges and (ranges.low.shape, ranges.high.shape) != (expected, expected):
             msg = f"it is damaged: {expected[0]} features, but {ranges.low.size} and {ranges.high.size} ends of ranges"
+            raise ValueError(msg)
+        if described.data == "csv" and "columns" not in stored:
+            msg = "it was written by an earlier version, without the columns of the file; repeat the run"
+            raise ValueError(msg)
+        if described.columns and (found := sum(len(c.feature_names) for c in described.columns)) != expected[0]:
+            msg = f"it is damaged: {expected[0]} features, but its columns give {found}"
             raise ValueError(msg)
         return described

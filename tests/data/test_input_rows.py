@@ -21,6 +21,7 @@ from eafl_flower.rng import generator
 
 def read(path, source, **options):
     names = {"feature_names": source.feature_names, "class_names": source.class_names}
+    names["columns"] = getattr(source, "columns", ())
     return read_input_rows(path, data=source.name, **names, **options)
 
 
@@ -101,6 +102,16 @@ def test_a_table_of_ones_own_is_read_as_it_was_for_training(tmp_path):
     assert found.x[0].sum() == 4  # and one of the others
     with pytest.raises(DataError, match="has no column road, wet: expected speed, road, wet"):
         read(write(tmp_path / "w.csv", ("speed",), [(1,)]), source)
+
+
+def test_names_and_words_of_a_table_may_hold_the_signs_that_features_are_named_with(tmp_path):
+    rows = [(i % 7, i % 2, "pq"[i % 2], ("other", "x=y")[i % 3 == 0], "ab"[i % 5 == 0]) for i in range(200)]
+    path = write(tmp_path / "x.csv", ("road=city", "road=other", "road=x", "road", "y"), rows)
+    source = load_csv(path, label="y", features=("road=city", "road=other", "road=x", "road"), clients=2, unseen=1)
+    assert len(source.feature_names) == 2 + 3 + 3
+    assert_holds_all_rows(read(path, source, label="y"), source, client=0)
+    with pytest.raises(DataError, match=r"has no column road=x: expected road=city, road=other, road=x, road$"):
+        read(write(tmp_path / "z.csv", ("road=city", "road=other", "road", "road=p"), [(1, 1, "x=y", 1)]), source)
 
 
 @pytest.mark.parametrize("module", [ngsim, user_columns])

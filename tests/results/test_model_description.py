@@ -1,9 +1,11 @@
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from eafl_flower.data.scaling import Scaler
+from eafl_flower.data.user_columns import TableColumn
 from eafl_flower.errors import ConfigError
 from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.results.model_description import ModelDescription
@@ -41,6 +43,18 @@ def test_ranges_may_be_missing_as_in_files_of_an_earlier_version(description):
     without = replace(description, ranges=None).to_json()
     assert ModelDescription.from_json(without).ranges is None
     assert ModelDescription.from_json(without.replace(',\n "ranges": null', "")).ranges is None
+
+
+def test_columns_of_a_file_of_ones_own_come_back_with_their_kind_and_words(description):
+    columns = (TableColumn(name="a=other"), TableColumn(name="=", words=("x=1",)))
+    own = replace(description, data="csv", columns=columns)
+    assert ModelDescription.from_json(own.to_json()).columns == columns
+    with pytest.raises(ValueError, match="it is damaged: 3 features, but its columns give 1"):
+        ModelDescription.from_json(replace(own, columns=columns[:1]).to_json())
+    before = re.sub(r',\n "columns": .*', "", own.to_json())
+    with pytest.raises(ValueError, match="by an earlier version, without the columns of the file; repeat the run"):
+        ModelDescription.from_json(before)
+    assert ModelDescription.from_json(before.replace('"csv"', '"idm"')).columns == ()
 
 
 def test_features_need_not_be_scaled(description):
