@@ -100,7 +100,7 @@ def terms_of(content: RecordDict) -> JobTerms | None:
     Raises
     ------
     ProtocolError
-        If the record is incomplete or of the wrong types.
+        If the record is incomplete or of the wrong types, or ``durable`` is later than ``load``.
     """
     record = config_record(content, TERMS)
     if record is None:
@@ -112,7 +112,14 @@ def terms_of(content: RecordDict) -> JobTerms | None:
             msg = f'record "{TERMS}" of a message has {name} = {value!r}: expected a non-negative {kind.__name__}'
             raise ProtocolError(msg)
         values[name] = value
-    return JobTerms(**values)  # type: ignore[arg-type]
+    terms = JobTerms(**values)  # type: ignore[arg-type]
+    if terms.durable > terms.load:
+        msg = (
+            f'record "{TERMS}" of a message has durable = {terms.durable}, load = {terms.load}: expected durable to be '
+            "at most load, for no checkpoint is ahead of its run; the server needs the same eafl-flower version"
+        )
+        raise ProtocolError(msg)
+    return terms
 
 
 @lru_cache(maxsize=256)

@@ -207,6 +207,20 @@ def test_terms_of_wrong_types_are_refused(job, make_context, tmp_path, field, va
         job(make_context(), **{"counter": 1, "load": 0, "mod": durable_state_mod(tmp_path), field: value})
 
 
+def test_a_checkpoint_ahead_of_its_run_is_refused(job, make_context, tmp_path):
+    with pytest.raises(ProtocolError, match=r"durable = 3, load = 2: expected durable to be at most load"):
+        job(make_context(), 4, 2, mod=durable_state_mod(tmp_path), durable=3)
+    assert files(tmp_path) == []
+
+
+def test_numbers_without_files_cost_nothing(job, make_context, tmp_path):
+    """A server that names the state of a checkpoint very far ahead makes no client look for all before it."""
+    context, mod, far = make_context(), durable_state_mod(tmp_path), 2**62
+    job(context, 1, 0, mod=mod)
+    assert job(context, far + 1, far, mod=mod, durable=far) == (1, True)
+    assert files(tmp_path) == left(far + 1)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

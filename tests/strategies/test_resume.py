@@ -305,6 +305,7 @@ def test_a_checkpoint_may_be_made_while_a_client_says_that_it_lost_its_state(tmp
 
     undisturbed = Recorder()
     go(tmp_path, undisturbed)
+    assert not undisturbed.of("error")  # who starts afresh is not sent the number of the state that it has lost
     places = [i for i, e in enumerate(undisturbed.events) if e["event"] == "refused"]
     assert any(undisturbed.events[i - 1]["event"] == "checkpoint" for i in places)
     for place in places:
