@@ -14,8 +14,9 @@ from eafl_flower.data import car_following, geolife, iot_devices, ngsim, trips, 
 from eafl_flower.data.files import read_columns, read_header, read_table
 from eafl_flower.data.partition import content_groups
 from eafl_flower.data.times import unix_seconds
-from eafl_flower.data.user_columns import TableColumn, encoded
+from eafl_flower.data.user_columns import TableColumn, encoded, numbers_of
 from eafl_flower.errors import DataError
+from eafl_flower.types import Array
 
 DRIVE = ("speed_m_s", "headway_m")
 
@@ -119,12 +120,10 @@ def own_table(columns: Sequence[TableColumn]) -> Recording:
 
     def read(path: Path, feature_names: tuple[str, ...]) -> Found:
         numbers = [column.name for column in columns if column.words is None]
-        table = read_table(path, text=[column.name for column in columns if column.words is not None], others=numbers)
-        # True and False count as numbers; whatever else is none is refused with its place.
-        strict = [name for name in numbers if table[name].dtype.kind != "b"]
-        table[strict] = read_columns(path, numeric=strict)
-        texts = {column.name: column.words is not None for column in columns}
-        cells = {name: table[name].to_numpy().astype(str if text else np.float64) for name, text in texts.items()}
+        texts = [column.name for column in columns if column.words is not None]
+        table = read_table(path, text=texts, others=numbers)
+        cells: dict[str, Array] = {name: table[name].to_numpy(dtype=object).astype(str) for name in texts}
+        cells.update({name: numbers_of(path, name, table[name]) for name in numbers})
         return encoded(columns, cells), np.arange(len(table))
 
     return Recording(columns=_one_of([column.name for column in columns]), read=read, alone=True)

@@ -103,17 +103,13 @@ def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> dict[str
     """
     found: dict[str, Array] = {}
     for name in map(str, table.columns):
-        column = table[name]
-        if column.dtype.kind in "iufb":
-            found[name] = column.to_numpy(dtype=np.float64)
-            _refuse_signs(path, name, found[name])
-            continue
-        cells = column.to_numpy(dtype=object).astype(str)
-        numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+        numbers = _numbers(table[name])
         if np.isfinite(numbers).mean() > 0.5:
-            _refuse_cell(path, name, cells, numbers)
-        if texts:
-            found[name] = _words(path, name, cells)
+            _refuse_cells(path, name, table[name], numbers, f"; fill it, or {_LEAVE_OUT}")
+            _refuse_signs(path, name, numbers)
+            found[name] = numbers
+        elif texts:
+            found[name] = _words(path, name, table[name].to_numpy(dtype=object).astype(str))
     if not found:
         msg = f"{path} has no column of numbers beside label, client and time; name columns of text as features"
         raise DataError(msg)
@@ -150,18 +146,35 @@ def _words(path: Path, name: str, words: Array) -> Array:
     return words
 
 
-def _refuse_cell(path: Path, name: str, cells: Array, numbers: NDArray[np.float64]) -> None:
-    bad = int(np.flatnonzero(~np.isfinite(numbers))[0])
-    shown = repr(str(cells[bad])) if str(cells[bad]) else "an empty cell"
-    msg = (
-        f"{path}, line {line_of(path, bad)}, column {name}: expected a number, found {shown}; fill it, or {_LEAVE_OUT}"
-    )
+def numbers_of(path: Path, name: str, column: pd.Series) -> NDArray[np.float64]:
+    """Return a column that ``files.read_table`` has read as numbers, ``(n,)``; True and False are 1 and 0.
+
+    Raises
+    ------
+    DataError
+        If a cell is no finite number; names the first one.
+    """
+    numbers = _numbers(column)
+    _refuse_cells(path, name, column, numbers)
+    return numbers
+
+
+def _numbers(column: pd.Series) -> NDArray[np.float64]:
+    # pandas leaves a column as texts for one number beyond 64 bits, or one behind a no-break space.
+    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+
+
+def _refuse_cells(path: Path, name: str, column: pd.Series, numbers: NDArray[np.float64], remedy: str = "") -> None:
+    if not len(bad := np.flatnonzero(~np.isfinite(numbers))):
+        return
+    row = int(bad[0])
+    cell = str(column.iloc[row])
+    shown = repr(cell) if cell else "an empty cell"
+    msg = f"{path}, line {line_of(path, row)}, column {name}: expected a number, found {shown}{remedy}"
     raise DataError(msg)
 
 
 def _refuse_signs(path: Path, name: str, values: NDArray[np.float64]) -> None:
-    if not np.isfinite(values).all():
-        _refuse_cell(path, name, values.astype(str), values)
     if np.abs(values).max() > _LARGEST:
         largest = int(np.abs(values).argmax())
         msg = f"{path}, line {line_of(path, largest)}, column {name}: {values[largest]:g} is too large to be scaled"

@@ -3,6 +3,7 @@ import gzip
 import numpy as np
 import pytest
 
+from eafl_flower.data.input_rows import read_input_rows
 from eafl_flower.data.user_csv import MIN_ROWS, load_csv
 from eafl_flower.errors import ConfigError, DataError
 
@@ -123,6 +124,28 @@ def test_cells_that_cannot_be_used_are_named_by_line_and_column(tmp_path, change
         table[3][column] = text
     with pytest.raises(DataError, match=message):
         load_csv(write(tmp_path, table), label="kind", client="id", time="when")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {0: "100000000000000000000"},
+        {i: 10**25 + i * 10**20 for i in range(240)},
+        {i: 2**64 - i if i % 2 else -i for i in range(240)},
+        {i: f"\u00a0{i}" for i in range(0, 240, 3)},
+    ],
+)
+def test_numbers_are_taken_however_long_they_are_and_whatever_blanks_are_around_them(tmp_path, cells):
+    table = [list(row) for row in rows()]
+    for row, cell in cells.items():
+        table[row][2] = cell
+    path = write(tmp_path, table)
+    source = load_csv(path, label="kind", client="id", features=("a", "b"))
+    assert source.feature_names == ("a", "b")
+    known = read_input_rows(path, data="csv", feature_names=("a", "b"), class_names=(), columns=source.columns).x
+    assert known[:, 0].tolist() == [float(row[2]) for row in table]
+    part = source.partition(0)
+    assert {row.tobytes() for row in part.x_train} <= {row.tobytes() for row in source.scaler.apply(known)}
 
 
 def test_a_number_that_means_unknown_is_refused_and_a_real_one_is_not(tmp_path):
