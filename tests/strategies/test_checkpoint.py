@@ -48,6 +48,18 @@ def test_arrays_in_any_memory_order_are_stored_as_they_read(tmp_path):
     np.testing.assert_array_equal(sliced, matrix[:, ::2])
 
 
+def test_the_same_values_are_stored_once_and_come_back_apart(tmp_path):
+    """Whether they are one array or equal ones, of whatever shape and type."""
+    path, ones = tmp_path / "c", np.ones(1000, np.float32)
+    arrays = (ones, ones, ones.copy(), ones.reshape(10, 100), ones.view(np.int32), np.zeros((0, 4)), ones[:0])
+    write_checkpoint(path, State(arrays, {}, "x", 0.0))
+    assert ones.nbytes < path.stat().st_size < 2 * ones.nbytes
+    again = read_checkpoint(path, state()).arrays
+    assert_equal(State(again, {}, "x", 0.0), State(arrays, {}, "x", 0.0))
+    again[0][0] = 7.0
+    assert all(array.reshape(-1)[0] != 7.0 for array in again[1:5])
+
+
 def test_a_process_that_dies_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "c"
     write_checkpoint(path, state(1.0))
