@@ -10,9 +10,11 @@ GeoLife forbids it.
 
 import gzip
 import io
+import lzma
 import os
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from numpy.typing import NDArray
 from eafl_flower.errors import DataError
 
 COLUMNS = ("user", "latitude", "longitude", "altitude", "date_time", "label", "segment", "trajectory")
+# What reading a damaged member of a zip file may raise, by its method of compression.
+_DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, UnicodeDecodeError)
 _HEADER_LINES = 6
 _PLT_NAMES = ("latitude", "longitude", "zero", "altitude", "days", "date", "time")
 _LABELS = re.compile(r"(?:.*/)?([^/]+)/labels\.txt")
@@ -168,19 +172,18 @@ def _labelled(
         inside = segment >= 0
         skipped["points outside of every label interval"] += int((~inside).sum())
         if inside.any():
-            kept = points[inside].assign(segment=segment[inside], trajectory=Path(name).stem)
-            tables.append(kept)
+            tables.append(points[inside].assign(segment=segment[inside], trajectory=Path(name).stem))
     empty = pd.DataFrame(columns=["latitude", "longitude", "altitude", "seconds", "segment", "trajectory"])
     table = pd.concat(tables, ignore_index=True) if tables else empty
     skipped["label intervals without points"] += len(intervals.mode) - table["segment"].nunique()
     place = table[["latitude", "longitude"]].apply(pd.to_numeric)
     repeated = pd.concat([table["seconds"], place], axis=1).duplicated()
     skipped["points that repeat one of the same user, time and place"] += int(repeated.sum())
-    table = table[~repeated].sort_values("seconds", kind="stable")
-    table["user"] = user
-    table["label"] = [intervals.mode[number] for number in table["segment"]]
-    table["date_time"] = pd.to_datetime(table["seconds"].astype("int64"), unit="s").dt.strftime("%Y-%m-%d %H:%M:%S")
-    return table[list(COLUMNS)]
+    kept: pd.DataFrame = table[~repeated].sort_values("seconds", kind="stable")
+    kept["user"] = user
+    kept["label"] = [intervals.mode[number] for number in kept["segment"]]
+    kept["date_time"] = pd.to_datetime(kept["seconds"].astype("int64"), unit="s").dt.strftime("%Y-%m-%d %H:%M:%S")
+    return kept[list(COLUMNS)]
 
 
 def _read_plt(content: bytes) -> pd.DataFrame | None:
@@ -262,8 +265,11 @@ class _Zip:
     def read(self, name: str) -> bytes:
         try:
             return self.file.read(name)
-        except (zipfile.BadZipFile, EOFError, OSError) as error:
-            msg = f"{self.path}: {name} is damaged ({error}); copy or download the file again"
+        except RuntimeError as error:  # a password, or a method of compression that Python does not know
+            msg = f"{self.path}: {name} cannot be unpacked ({error}); unpack it by another program and give the folder"
+            raise DataError(msg) from error
+        except _DAMAGES as error:
+            msg = f"{self.path}: {name} is damaged ({str(error) or 'it ends early'}); copy or download the file again"
             raise DataError(msg) from error
 
 
@@ -275,7 +281,7 @@ def _opened(source: Path) -> _Folder | _Zip:
         raise DataError(msg)
     try:
         return _Zip(source)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
         msg = f"{source} is no complete zip file ({error}); expected the publisher's zip or the folder in it"
         raise DataError(msg) from error
 

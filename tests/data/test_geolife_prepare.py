@@ -153,18 +153,47 @@ def test_without_a_labelled_point_nothing_is_written(folder):
     assert not list(folder.glob("out.csv*"))
 
 
-def test_a_damaged_member_of_a_zip_file_is_named(folder):
-    archive = folder / "g.zip"
-    with zipfile.ZipFile(archive, "w") as file:
+def write_zip(archive, folder, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(archive, "w", compression) as file:
         for path in (folder / "Geolife Trajectories 1.3").rglob("*"):
             if path.is_file():
                 file.write(path, path.relative_to(folder).as_posix())
-    content = bytearray(archive.read_bytes())
+    return bytearray(archive.read_bytes())
+
+
+def test_a_damaged_member_of_a_zip_file_is_named(folder):
+    content = write_zip(folder / "g.zip", folder)
     place = content.find(b"116.33035")
     content[place : place + 3] = b"999"
-    archive.write_bytes(bytes(content))
+    (folder / "g.zip").write_bytes(content)
     with pytest.raises(DataError, match=r"\.plt is damaged \(Bad CRC-32"):
-        prepare_geolife(archive, folder / "out.csv")
+        prepare_geolife(folder / "g.zip", folder / "out.csv")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_is_told_whatever_the_compression(folder, compression):
+    content = write_zip(folder / "g.zip", folder, compression)
+    place = content.find(b"labels.txt") + len("labels.txt") + 10
+    content[place : place + 20] = b"\xff" * 20
+    (folder / "g.zip").write_bytes(content)
+    with pytest.raises(DataError, match=r"g\.zip: .*/labels\.txt is damaged \(.+\); copy or download the file again"):
+        prepare_geolife(folder / "g.zip", folder / "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "reason"), [(8, 1, "is encrypted, password required"), (10, 98, "compression method is not")]
+)
+def test_a_zip_file_that_python_cannot_unpack_is_told_with_what_to_do(folder, place, value, reason):
+    content = write_zip(folder / "g.zip", folder)
+    at = content.find(b"PK\x01\x02")
+    while at >= 0:  # in each entry of the directory at the end: flags, and the method of compression
+        content[at + place] = value
+        at = content.find(b"PK\x01\x02", at + 1)
+    (folder / "g.zip").write_bytes(content)
+    with pytest.raises(
+        DataError, match=rf"labels\.txt cannot be unpacked \(.*{reason}.*\); unpack it by another program"
+    ):
+        prepare_geolife(folder / "g.zip", folder / "out.csv")
 
 
 def test_the_real_original_gives_the_rows_of_the_labelled_table(real_data, tmp_path):
