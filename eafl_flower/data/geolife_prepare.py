@@ -85,8 +85,8 @@ def prepare_geolife(source: str | os.PathLike[str], out: str | os.PathLike[str])
     Raises
     ------
     DataError
-        If the source is missing, damaged, of another layout or holds a user twice, has no labelled point, or ``out``
-        exists or has another ending.
+        If the source is missing, a damaged zip file, of another layout or holds a user twice, has no labelled point, or
+        ``out`` exists or has another ending.
     """
     source, out = Path(source), Path(out)
     if not out.name.endswith((".csv", ".csv.gz")):
@@ -103,7 +103,7 @@ def prepare_geolife(source: str | os.PathLike[str], out: str | os.PathLike[str])
             with _writer(part, compressed=out.name.endswith(".gz")) as stream:
                 stream.write(",".join(COLUMNS) + "\n")
                 for user in sorted(labels):
-                    table = _labelled(files, source, user, labels[user], trajectories.get(user, []), skipped)
+                    table = _labelled(files, user, labels[user], trajectories.get(user, []), skipped)
                     table.to_csv(stream, header=False, index=False, lineterminator="\n")
                     points += len(table)
                     segments += table["segment"].nunique()
@@ -122,13 +122,16 @@ def prepare_geolife(source: str | os.PathLike[str], out: str | os.PathLike[str])
     )
 
 
-def read_labels(text: str, *, path: object, skipped: Counter[str]) -> Intervals:
-    """Read a ``labels.txt``; lines that are no interval are counted in ``skipped`` and keep their index."""
+def read_labels(text: str, *, skipped: Counter[str]) -> Intervals | None:
+    """Read a ``labels.txt``, None if it has another header.
+
+    That, and lines that are no interval, are counted in ``skipped``; such lines keep their index.
+    """
     start, end, mode = [], [], []
     lines = text.splitlines()
     if not lines or not lines[0].lower().startswith("start time"):
-        msg = f"{path}, line 1: expected 'Start Time, End Time, Transportation Mode', found {'; '.join(lines[:1])!r}"
-        raise DataError(msg)
+        skipped["users whose labels.txt does not begin with 'Start Time'"] += 1
+        return None
     for line in lines[1:]:
         if not line.strip():
             continue
@@ -157,10 +160,10 @@ def segment_of(time_s: NDArray[np.int64], intervals: Intervals) -> NDArray[np.in
     return segment
 
 
-def _labelled(
-    files: _Source, source: Path, user: str, labels: str, trajectories: list[str], skipped: Counter[str]
-) -> pd.DataFrame:
-    intervals = read_labels(files.read(labels).decode("utf-8", "replace"), path=f"{source}: {labels}", skipped=skipped)
+def _labelled(files: _Source, user: str, labels: str, trajectories: list[str], skipped: Counter[str]) -> pd.DataFrame:
+    intervals = read_labels(files.read(labels).decode("utf-8-sig", "replace"), skipped=skipped)
+    if intervals is None:
+        return pd.DataFrame(columns=list(COLUMNS))
     tables: list[pd.DataFrame] = []
     for name in trajectories:
         points = _read_plt(files.read(name))
