@@ -16,7 +16,8 @@ class InMemorySource:
 
     ``parts[:num_seen]`` are the clients that train, the rest never do. ``scaler`` is what scaled the features; None
     if they are as the files have them. ``client_names`` are what the data call the clients (a user, a vehicle); none if
-    they share the rows. ``columns`` are those of a file of one's own behind the features; none of other data.
+    they share the rows. ``columns`` are those of a file of one's own behind the features, ``left_out`` its
+    columns that could be features if they were named; none of other data.
     """
 
     name: str
@@ -27,6 +28,7 @@ class InMemorySource:
     scaler: Scaler | None = field(default=None, repr=False)
     client_names: tuple[str, ...] = field(default=(), repr=False)
     columns: tuple[TableColumn, ...] = field(default=(), repr=False)
+    left_out: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def scaled(
@@ -39,6 +41,7 @@ class InMemorySource:
         num_seen: int,
         client_names: tuple[str, ...] = (),
         columns: tuple[TableColumn, ...] = (),
+        left_out: tuple[str, ...] = (),
     ) -> Self:
         """Return the source of ``parts``, scaled by the training rows of those that train."""
         rows, scaler = scaled_rows(parts, num_seen)
@@ -51,6 +54,7 @@ class InMemorySource:
             scaler=scaler,
             client_names=client_names,
             columns=columns,
+            left_out=left_out,
         )
 
     @property

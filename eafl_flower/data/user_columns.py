@@ -20,6 +20,8 @@ OTHER = "other"
 _SIGNS = (-99, -777, -999, -9999, -99999, 999, 9999, 9999.99, 99999, 999999, 2147483647, -2147483648)
 # Such a number is taken for a sign if it is this many times the others' range away from them.
 _FAR = 5.0
+# Texts, in small letters, that programs write into a cell that has no value.
+_NOTHING = ("", "-", "?", "#n/a", "<na>", "n/a", "na", "nan", "-nan", "nil", "none", "null", "unknown")
 _LARGEST = 1e150  # whose square is a number
 _LEAVE_OUT = "leave out the row or the column (name the others as features)"
 
@@ -95,6 +97,8 @@ def candidates(path: Path, columns: Columns) -> tuple[str, ...]:
 def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> dict[str, Array]:
     """Return the columns of a table by name, numbers and, if ``texts``, words, ``(n,)`` each; else words are left out.
 
+    A column is one of numbers, or of true and false, if most of its cells are that say anything.
+
     Raises
     ------
     DataError
@@ -104,7 +108,7 @@ def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> dict[str
     found: dict[str, Array] = {}
     for name in map(str, table.columns):
         numbers = _numbers(table[name])
-        if np.isfinite(numbers).mean() > 0.5:
+        if _is_of_numbers(table[name], numbers):
             _refuse_cells(path, name, table[name], numbers, f"; fill it, or {_LEAVE_OUT}")
             _refuse_signs(path, name, numbers)
             found[name] = numbers
@@ -114,6 +118,11 @@ def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> dict[str
         msg = f"{path} has no column of numbers beside label, client and time; name columns of text as features"
         raise DataError(msg)
     return found
+
+
+def left_out_note(names: Sequence[str]) -> str:
+    """Return what to tell about columns that would be features if they were named."""
+    return f"columns of text are no features unless --features names them: {listed(names)}"
 
 
 def table_columns(features: Mapping[str, Array], training: NDArray[np.int64]) -> tuple[TableColumn, ...]:
@@ -160,8 +169,26 @@ def numbers_of(path: Path, name: str, column: pd.Series) -> NDArray[np.float64]:
 
 
 def _numbers(column: pd.Series) -> NDArray[np.float64]:
-    # pandas leaves a column as texts for one number beyond 64 bits, or one behind a no-break space.
-    return pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    # pandas leaves a column as texts for one number beyond 64 bits, one behind a no-break space, or one empty cell.
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, copy=True)
+    none = np.isnan(numbers)
+    if np.isin(numbers[~none], (0, 1)).all():  # beside other numbers True is a mistake
+        numbers[none] = _truths(column)[none]
+    return numbers
+
+
+def _truths(column: pd.Series) -> NDArray[np.float64]:
+    if column.dtype.kind in "iufb":
+        return np.full(len(column), np.nan)
+    return column.str.lower().map({"true": 1.0, "false": 0.0}).to_numpy(dtype=np.float64)
+
+
+def _is_of_numbers(column: pd.Series, numbers: NDArray[np.float64]) -> bool:
+    if column.dtype.kind in "iufb":
+        return True
+    says = ~column.str.lower().isin(_NOTHING).to_numpy(dtype=np.bool_)
+    number = ~np.isnan(numbers) | ~np.isnan(_truths(column))
+    return bool(number[says].sum() > says.sum() / 2)
 
 
 def _refuse_cells(path: Path, name: str, column: pd.Series, numbers: NDArray[np.float64], remedy: str = "") -> None:

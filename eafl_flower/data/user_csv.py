@@ -53,13 +53,17 @@ Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UserTable:
-    """A file's rows: features by name (numbers or texts, ``(n,)`` each), class index, client and time of each row."""
+    """A file's rows: features by name (numbers or texts, ``(n,)`` each), class index, client and time of each row.
+
+    ``left_out`` are columns of text that nobody has named.
+    """
 
     features: dict[str, Array]
     class_names: tuple[str, ...]
     y: NDArray[np.int64]
     client: Array | None
     time: NDArray[np.float64] | None
+    left_out: tuple[str, ...] = ()
 
     def entities(self) -> tuple[list[NDArray[np.int64]], int]:
         """Rows of each client that has rows enough to be split, and how many have not."""
@@ -113,12 +117,14 @@ def read_user_table(path: Path, columns: Columns) -> UserTable:
         msg = f"{path}, column {columns.label}: expected 2 to {MAX_CLASSES} classes, found {shown}"
         raise DataError(msg)
     time = table[columns.time].to_numpy(dtype=object) if columns.time else None
+    features = feature_columns(path, table[list(names)], texts=bool(columns.features))
     return UserTable(
-        features=feature_columns(path, table[list(names)], texts=bool(columns.features)),
+        features=features,
         class_names=tuple(str(name) for name in classes),
         y=y.astype(np.int64),
         client=table[columns.client].to_numpy(dtype=object).astype(str) if columns.client else None,
         time=None if time is None else sortable_times(time, path=path, column=columns.time),
+        left_out=tuple(name for name in names if name not in features),
     )
 
 
@@ -223,6 +229,7 @@ def load_csv(
         num_seen=clients - unseen,
         client_names=client_names,
         columns=seen,
+        left_out=table.left_out,
     )
 
 

@@ -44,7 +44,7 @@ def test_a_run_on_ones_own_file_takes_all_its_clients_and_knows_where_it_is(expe
 def test_settings_of_the_command_line_and_of_files_win_over_the_defaults_of_a_file_of_ones_own(experiment, eafl, mine):
     Path("few.toml").write_text("[data]\nclients = 15\n")
     command = ("run", "--csv", "mine.csv", "--label", "kind", "--config", "few.toml", "--set", "data.unseen=2")
-    assert eafl(*command).code == 0
+    assert eafl(*command, "data.partition=contiguous").code == 0
     data = data_settings()
     assert (data["clients"], data["unseen"]) == (15, 2)
 
@@ -56,6 +56,20 @@ def test_a_real_run_on_ones_own_file(eafl, mine):
     )  # fmt: skip
     assert ended.code == 0, ended.err
     assert "majority class" in ended.out
+
+
+def test_columns_of_text_that_are_left_out_are_named_by_check_and_run(eafl, mine):
+    header, *lines = mine.read_text().splitlines()
+    mine.write_text(
+        "\n".join([f"{header},place[x]", *(f"{line},{'road' if i % 2 else 'city'}" for i, line in enumerate(lines))])
+    )
+    columns = ("--csv", "mine.csv", "--label", "kind", "--client", "id", "--time", "when")
+    left_out = "columns of text are no features unless --features names them: place[x]\n"
+    check, run = ("data", "check", *columns), ("run", *columns, "--set", "strategy.merges=5", "--baselines", "none")
+    for command in (check, run):
+        assert left_out in eafl(*command).out
+        ended = eafl(*command, "--features", "a,place[x]")
+        assert (ended.code, left_out in ended.out) == (0, False)
 
 
 def test_a_sweep_on_ones_own_file(eafl, mine):

@@ -148,6 +148,35 @@ def test_numbers_are_taken_however_long_they_are_and_whatever_blanks_are_around_
     assert {row.tobytes() for row in part.x_train} <= {row.tobytes() for row in source.scaler.apply(known)}
 
 
+@pytest.mark.parametrize("nothing", ["", "NA", "NaN", "null", "?", "Unknown"])
+@pytest.mark.parametrize("values", [("1.5", "2"), ("True", "false")])
+def test_a_column_of_numbers_or_truths_is_one_however_many_cells_say_nothing(tmp_path, nothing, values):
+    table = [(*row[:2], values[i % 2] if i % 5 == 0 else nothing, *row[3:]) for i, row in enumerate(rows())]
+    path = write(tmp_path, table)
+    for features in ((), ("a", "b")):
+        with pytest.raises(DataError, match=r"line 3, column a: expected a number, found .*; fill it, or leave out"):
+            load_csv(path, label="kind", client="id", features=features)
+
+
+def test_truths_may_be_written_as_numbers_too_but_not_beside_other_numbers(tmp_path):
+    table = [(*row[:2], ("True", "0", "false", "1")[i % 4], *row[3:]) for i, row in enumerate(rows())]
+    source = load_csv(write(tmp_path, table), label="kind", client="id")
+    assert source.feature_names == ("a", "b")
+    wet = source.partition(0).x_train[:, 0] * source.scaler.scale[0] + source.scaler.mean[0]
+    assert set(np.round(wet, 5)) == {0, 1}
+    with pytest.raises(DataError, match="line 2, column a: expected a number, found 'True'"):
+        load_csv(write(tmp_path, [table[0], *rows()[1:]]), label="kind", client="id")
+
+
+def test_words_beside_empty_cells_are_texts_and_what_is_left_out_is_told(tmp_path):
+    table = [(*row[:4], ("x", "", "4")[i % 3], row[5]) for i, row in enumerate(rows())]
+    path = write(tmp_path, table)
+    source = load_csv(path, label="kind", client="id", time="when")
+    assert (source.feature_names, source.left_out) == (("a", "b"), ("colour",))
+    named = load_csv(path, label="kind", client="id", time="when", features=("colour",))
+    assert (named.feature_names, named.left_out) == (("colour=", "colour=4", "colour=x", "colour=other"), ())
+
+
 def test_a_number_that_means_unknown_is_refused_and_a_real_one_is_not(tmp_path):
     table = [list(row) for row in rows()]
     table[3][2] = table[9][2] = "-999"
