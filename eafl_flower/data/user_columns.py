@@ -16,9 +16,10 @@ from eafl_flower.types import Array
 MAX_WORDS = 200
 COMMON_WORDS = 20
 OTHER = "other"
-# Numbers that programs write where they know nothing.
+# Numbers that programs write where they know nothing; not -1 and 0, which are values too often.
 _SIGNS = (-99, -777, -999, -9999, -99999, 999, 9999, 9999.99, 99999, 999999, 2147483647, -2147483648)
-# Such a number is taken for a sign if it is this many times the others' range away from them.
+# Such a number is taken for a sign if it is this many times the others' range away from them, or if it stands in
+# several rows below 0 and no other number does. What is honest is not to be refused, so it takes that much.
 _FAR = 5.0
 # Texts, in small letters, that programs write into a cell that has no value.
 _NOTHING = ("", "-", "?", "#n/a", "<na>", "n/a", "na", "nan", "-nan", "nil", "none", "null", "unknown")
@@ -170,7 +171,7 @@ def numbers_of(path: Path, name: str, column: pd.Series) -> NDArray[np.float64]:
 
 def _numbers(column: pd.Series) -> NDArray[np.float64]:
     # pandas leaves a column as texts for one number beyond 64 bits, one behind a no-break space, or one empty cell.
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, copy=True)
+    numbers: NDArray[np.float64] = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, copy=True)
     none = np.isnan(numbers)
     if np.isin(numbers[~none], (0, 1)).all():  # beside other numbers True is a mistake
         numbers[none] = _truths(column)[none]
@@ -206,15 +207,18 @@ def _refuse_signs(path: Path, name: str, values: NDArray[np.float64]) -> None:
         largest = int(np.abs(values).argmax())
         msg = f"{path}, line {line_of(path, largest)}, column {name}: {values[largest]:g} is too large to be scaled"
         raise DataError(msg)
+    rest = values[~np.isin(values, _SIGNS)]
+    if len(rest) == 0 or np.ptp(rest) == 0:
+        return
     for sign in (float(values.min()), float(values.max())):
         places = np.flatnonzero(values == sign)
-        rest = values[values != sign]
-        if sign not in _SIGNS or len(places) == 1 or len(rest) == 0:
-            continue
-        if np.abs(rest - sign).min() > _FAR * np.ptp(rest) > 0:
+        far = np.abs(rest - sign).min() > _FAR * np.ptp(rest)
+        lone_negative = sign < 0 <= rest.min() and len(places) > 1
+        if sign in _SIGNS and (far or lone_negative):
+            count = "1 row" if len(places) == 1 else f"{len(places):,} rows"
             msg = (
-                f"{path}, line {line_of(path, int(places[0]))}, column {name}: {sign:.15g} stands in "
-                f"{len(places):,} rows, far from the other values ({rest.min():g} to {rest.max():g}), and seems to "
+                f"{path}, line {line_of(path, int(places[0]))}, column {name}: {sign:.15g} stands in {count}, "
+                f"{'far from' if far else 'below'} the other values ({rest.min():g} to {rest.max():g}), and seems to "
                 f"mean 'unknown'; write a number that can be compared with the others, or {_LEAVE_OUT}"
             )
             raise DataError(msg)

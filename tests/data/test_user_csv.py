@@ -190,6 +190,39 @@ def test_a_number_that_means_unknown_is_refused_and_a_real_one_is_not(tmp_path):
     assert load_csv(write(tmp_path, table), label="kind", client="id").feature_names == ("a", "b")
 
 
+@pytest.mark.parametrize(
+    ("sign", "places", "others", "told"),
+    [
+        (-999, 1, (-4, 5), "-999 stands in 1 row, far from the other values .-4 to 5."),
+        (9999.99, 1, (0, 100), "9999.99 stands in 1 row, far from"),
+        (-999, 40, (0, 229), "-999 stands in 40 rows, below the other values .0 to 229."),
+        (-99, 2, (0, 5000), "-99 stands in 2 rows, below"),
+        (-999, 1, (0, 229), None),  # may be the one honest loss
+        (-999, 40, (-1, 229), None),
+        (999, 40, (0, 229), None),  # a price
+        (-1, 40, (20, 25), None),
+        (-998, 40, (0, 1), None),
+    ],
+)
+def test_a_number_means_unknown_if_it_is_a_usual_one_and_far_or_alone_below_zero(tmp_path, sign, places, others, told):
+    table = [list(row) for row in rows()]
+    for i, row in enumerate(table):
+        row[2] = sign if i < places else others[i % 2]
+    path = write(tmp_path, table)
+    if told is None:
+        assert load_csv(path, label="kind", client="id", time="when").feature_names == ("a", "b")
+    else:
+        with pytest.raises(DataError, match=f"line 2, column a: {told}.* and seems to mean 'unknown'; write a number"):
+            load_csv(path, label="kind", client="id", time="when")
+
+
+def test_two_signs_in_a_column_do_not_hide_each_other(tmp_path):
+    table = [list(row) for row in rows()]
+    table[3][2], table[9][2] = "-999", "9999"
+    with pytest.raises(DataError, match="line 5, column a: -999 stands in 1 row, far from"):
+        load_csv(write(tmp_path, table), label="kind", client="id")
+
+
 def test_wrong_labels_and_columns_are_refused(mine, tmp_path):
     with pytest.raises(DataError, match=r"column a: expected 2 to 100 classes, found 240 different values"):
         load_csv(mine, label="a", client="id")
