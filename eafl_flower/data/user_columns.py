@@ -65,6 +65,10 @@ class TableColumn:
         """Names of its features, for people: two columns may give the same ones."""
         return (self.name,) if self.words is None else tuple(f"{self.name}={word}" for word in (*self.words, OTHER))
 
+    def codes(self, cells: Array) -> Array:
+        """Return cells ``(n,)`` so that those are equal which have equal features."""
+        return cells if self.words is None else pd.Index(self.words).get_indexer(pd.Index(cells))
+
     def values(self, cells: Array) -> list[NDArray[np.float64]]:
         """Return its features, ``(n,)`` each, of cells ``(n,)``: numbers, or texts without surrounding blanks."""
         if self.words is None:
@@ -126,12 +130,10 @@ def left_out_note(names: Sequence[str]) -> str:
     return f"columns of text are no features unless --features names them: {listed(names)}"
 
 
-def table_columns(features: Mapping[str, Array], training: NDArray[np.int64]) -> tuple[TableColumn, ...]:
-    """Return what the columns ``features`` are for a model: of texts, the words commonest among the training rows."""
+def table_columns(features: Mapping[str, Array], rows: NDArray[np.int64]) -> tuple[TableColumn, ...]:
+    """Return what the columns ``features`` are for a model: of texts, the words commonest among ``rows``."""
     return tuple(
-        TableColumn(name=name)
-        if values.dtype.kind == "f"
-        else TableColumn(name=name, words=_commonest(values[training]))
+        TableColumn(name=name) if values.dtype.kind == "f" else TableColumn(name=name, words=_commonest(values[rows]))
         for name, values in features.items()
     )
 
@@ -181,7 +183,7 @@ def _numbers(column: pd.Series) -> NDArray[np.float64]:
 def _truths(column: pd.Series) -> NDArray[np.float64]:
     if column.dtype.kind in "iufb":
         return np.full(len(column), np.nan)
-    return column.str.lower().map({"true": 1.0, "false": 0.0}).to_numpy(dtype=np.float64)
+    return np.asarray(column.str.lower().map({"true": 1.0, "false": 0.0}), dtype=np.float64)
 
 
 def _is_of_numbers(column: pd.Series, numbers: NDArray[np.float64]) -> bool:

@@ -58,6 +58,23 @@ def test_without_a_time_column_equal_rows_stay_together(tmp_path):
         assert len(train | test) == 20
 
 
+@pytest.mark.parametrize("client", ["", "id"])
+def test_rows_that_are_equal_for_the_model_stay_together_though_the_file_tells_them_apart(tmp_path, client):
+    rng = np.random.default_rng(0)
+    words = [f"w{number}" for number in rng.integers(0, 150, 600)]  # 20 have columns, all others share one
+    table = [
+        (f"v{i % 3}", i, rng.integers(0, 4), rng.integers(0, 4), word, "ab"[i % 2]) for i, word in enumerate(words)
+    ]
+    path = write(tmp_path, table)
+    source = load_csv(path, label="kind", client=client, features=("a", "colour"), clients=3, unseen=1)
+    parts = [source.partition(number) for number in range(3)]
+    train, test = ([{row.tobytes() for row in getattr(part, side)} for part in parts] for side in ("x_train", "x_test"))
+    assert all(train) and all(test)
+    # Where clients own their rows, two of them may have equal ones.
+    assert not (train[0] & test[0]) | (train[1] & test[1])
+    assert client or not (train[0] | train[1]) & (test[0] | test[1] | test[2])
+
+
 def test_without_a_client_column_clients_share_the_rows(mine):
     source = load_csv(mine, label="kind", clients=4, unseen=1, dirichlet_alpha=2.0)
     everybody = [
