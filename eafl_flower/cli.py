@@ -351,8 +351,8 @@ def _own_data(csv: Path | None, *, label: str, client: str, time: str, features:
     given = {key: value for key, value in columns.items() if value}
     if csv is None:
         return given
-    # Workers may run in another folder.
-    return {"data.name": "csv", "data.csv": str(csv.absolute()), **given}
+    # Workers may run in another folder. A file that is not here is looked for in the data folder.
+    return {"data.name": "csv", "data.csv": str(csv.absolute() if csv.is_file() else csv), **given}
 
 
 def _stored_config(run_dir: "RunDirectory") -> "RunConfig":

@@ -68,7 +68,7 @@ def predict(
     ] = "",
     label: Annotated[str, typer.Option(help="Column with the true class; tells the accuracy.")] = "",
     fit: Annotated[
-        Path | None, typer.Option(help="Labelled rows to fit a fresh head to, for a client without one.")
+        Path | None, typer.Option(help="Labelled rows to fit a fresh head to, for a client without one; - as in FILE.")
     ] = None,
     state_dir: Annotated[
         Path | None, typer.Option(help="Where the client keeps its states.", show_default="RUN/state")
@@ -90,6 +90,8 @@ def predict(
     if fit is not None and not label:
         msg = "--fit needs --label: the column with the true class of the rows to fit to"
         raise typer.BadParameter(msg)
+    if str(fit) == str(file) == "-":
+        raise typer.BadParameter("FILE and --fit cannot both be -: standard input holds one table")
     one_thread()
     found = RunDirectory.open(run_directory, events=False)
     description = found.description()

@@ -41,6 +41,21 @@ def test_a_run_on_ones_own_file_takes_all_its_clients_and_knows_where_it_is(expe
     assert (data.label_column, data.client_column, data.features) == ("kind", "id", ("a", "b"))
 
 
+def test_a_file_of_ones_own_is_looked_for_here_and_then_in_the_data_folder(eafl, mine, tmp_path, monkeypatch):
+    columns = ("--label", "kind", "--client", "id", "--time", "when")
+    monkeypatch.setenv("EAFL_DATA_DIR", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    settings = ("--set", "strategy.merges=5", "--baselines", "none")
+    ended = eafl("run", "--csv", "mine.csv", *columns, *settings)
+    assert (ended.code, ended.err) == (0, "")
+    assert "240 rows" in eafl("data", "check", "--csv", "mine.csv", *columns).out
+    Path("mine.csv").write_text("a,kind\n1,x\n")
+    assert "has no column id, when" in eafl("run", "--csv", "mine.csv", *columns, *settings).err
+    gone = eafl("run", "--csv", "gone.csv", *columns, *settings).err
+    assert f"data.csv: no file gone.csv or {tmp_path / 'gone.csv'}\n" in gone
+
+
 def test_settings_of_the_command_line_and_of_files_win_over_the_defaults_of_a_file_of_ones_own(experiment, eafl, mine):
     Path("few.toml").write_text("[data]\nclients = 15\n")
     command = ("run", "--csv", "mine.csv", "--label", "kind", "--config", "few.toml", "--set", "data.unseen=2")

@@ -238,10 +238,11 @@ def test_a_file_that_cannot_be_used_is_one_error(run, eafl, name):
         (["--client", "1", "--output", "no/where.csv"], 1, "error: "),
         (["--client", "1", "--fit", "rows.csv"], 2, "--fit needs --label"),
         ([], 2, "--client"),
+        (["--client", "5", "--fit", "-", "--label", "truth"], 2, "FILE and --fit cannot both be -"),
     ],
 )
 def test_a_mistake_is_one_message_without_traceback(run, rows, eafl, arguments, code, message):
-    ended = eafl("predict", run.path, rows, *arguments)
+    ended = eafl("predict", run.path, "-" if "-" in arguments else rows, *arguments)
     assert ended.code == code
     assert message in " ".join(ended.err.split("│")) if code == 2 else ended.err.startswith(message)
     assert code == 2 or ended.err.count("\n") == 1
