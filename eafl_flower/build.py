@@ -37,6 +37,7 @@ from eafl_flower.types import Link
 
 if TYPE_CHECKING:
     from eafl_flower.data.source import InMemorySource
+    from eafl_flower.heads.prior import FeatureRanges
 
 
 def build_source(config: RunConfig) -> "InMemorySource":
@@ -84,8 +85,28 @@ def _loaded(data: DataSettings, seed: int) -> "InMemorySource":
     return load_digits(dirichlet_alpha=data.dirichlet_alpha, **counts)
 
 
-def build_task(config: RunConfig, source: DataSource) -> Task:
-    """Return the task that ``task.*`` names, for the features and classes of ``source``."""
+def build_ranges(config: RunConfig, source: DataSource) -> "FeatureRanges | None":
+    """Return the bins of the entropies that size private heads; None if the heads' sizes follow from no entropy."""
+    task = config.task
+    if task.name != "fractal" or task.head != "private" or task.head_sizes or not source.num_seen:
+        return None
+    from eafl_flower.heads.prior import FeatureRanges
+
+    return FeatureRanges.of(np.concatenate([source.partition(client).x_train for client in range(source.num_seen)]))
+
+
+def build_task(
+    config: RunConfig, source: DataSource, *, ranges: "Callable[[], FeatureRanges | None] | None" = None
+) -> Task:
+    """Return the task that ``task.*`` names, for the features and classes of ``source``.
+
+    Parameters
+    ----------
+    config, source
+        Settings; features, classes and rows.
+    ranges
+        Gives the bins of the entropies that size private heads, if ``source`` has no rows of its own.
+    """
     task, num_features, num_classes = config.task, len(source.feature_names), len(source.class_names)
     if task.name == "softmax":
         from eafl_flower.tasks.softmax import SoftmaxTask
@@ -108,19 +129,14 @@ def build_task(config: RunConfig, source: DataSource) -> Task:
         "device": task.device,
     }
     if task.name == "fractal":
-        from eafl_flower.heads.prior import FeatureRanges
         from eafl_flower.heads.size import parse_sizes
         from eafl_flower.tasks.fractal import FractalTask
-
-        def ranges() -> FeatureRanges | None:
-            rows = [source.partition(client).x_train for client in range(source.num_seen)]
-            return FeatureRanges.of(np.concatenate(rows)) if rows else None
 
         return FractalTask(
             **training,
             head_sizes=parse_sizes(task.head_sizes),
             prune_threshold=task.prune_threshold,
-            ranges=ranges,
+            ranges=ranges or (lambda: build_ranges(config, source)),
         )
     from eafl_flower.tasks.tabular import TabularTask
 

@@ -39,6 +39,7 @@ def check(
     """
     from eafl_flower.data.check import check_csv, check_file
     from eafl_flower.data.user_columns import Columns
+    from eafl_flower.data.user_csv import find_csv
 
     if (file is None) == (csv is None):
         raise typer.BadParameter("give either FILE, of a kind we know, or --csv FILE --label COLUMN")
@@ -48,7 +49,7 @@ def check(
         raise typer.BadParameter("--csv needs --label, the column with the class")
     if csv is not None:
         names = tuple(name.strip() for name in features.split(",") if name.strip())
-        report = check_csv(csv, Columns(label=label, client=client, time=time, features=names))
+        report = check_csv(find_csv(csv), Columns(label=label, client=client, time=time, features=names))
     else:
         assert file is not None
         report = check_file(file)

@@ -9,7 +9,7 @@ from typing import Any
 from flwr.app import ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
 
-from eafl_flower.build import build_client_app, build_source, build_strategy, build_workload, config_of
+from eafl_flower.build import build_client_app, build_ranges, build_source, build_strategy, build_workload, config_of
 from eafl_flower.config import RunConfig
 from eafl_flower.config.run_config import StopSettings
 from eafl_flower.engines.inline import InlineGrid
@@ -206,6 +206,8 @@ def _description(config: RunConfig, run: FederatedRun, run_name: str) -> ModelDe
         num_seen=source.num_seen,
         client_states=tuple(run.jobs.table.state.tolist()),
         client_names=source.client_names,
+        ranges=build_ranges(config, source),
+        columns=source.columns,
     )
 
 

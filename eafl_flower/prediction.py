@@ -23,6 +23,7 @@ from eafl_flower.data.files import read_header
 from eafl_flower.data.input_rows import InputRows, read_input_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import CheckpointError, ConfigError, DataError
+from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.protocols import Task
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.run_directory import RunDirectory
@@ -57,6 +58,7 @@ def read_rows(file: Path, description: ModelDescription, *, label: str = "", may
             data=description.data,
             feature_names=description.feature_names,
             class_names=description.class_names,
+            columns=description.columns,
             label=label if has_label else "",
         )
     content = sys.stdin.buffer.read()
@@ -103,7 +105,8 @@ def predictor_of(
     Raises
     ------
     CheckpointError
-        If the run has no model, a file is damaged, or the client's head is not there.
+        If the run has no model, a file is damaged, the client's head is not there, or nothing says by what ranges of
+        the features a fresh one is sized.
     ConfigError
         If the run has no such client.
     ProtocolError
@@ -116,7 +119,7 @@ def predictor_of(
         raise ConfigError(msg)
     # The clients' device need not be here; what they computed can be used anywhere.
     config = RunConfig.from_toml(run_dir.config_path).replace({"task.device": "cpu"})
-    task = build_task(config, _without_rows(description))
+    task = build_task(config, _without_rows(description), ranges=lambda: _ranges(run_dir, description))
     initial = task.init(generator(config.seed, "init"))
     shared = _shared(run_dir, initial[: task.num_shared])
     if examples is not None:
@@ -151,6 +154,16 @@ def _without_rows(description: ModelDescription) -> InMemorySource:
         num_seen=0,
         parts=(),
     )
+
+
+def _ranges(run_dir: RunDirectory, description: ModelDescription) -> FeatureRanges:
+    if description.ranges is None:
+        msg = (
+            f"{run_dir.description_path} was written by an earlier version, without the ranges of the features by "
+            "which heads are sized: --fit would give another head than the run did; repeat the run to have them"
+        )
+        raise CheckpointError(msg)
+    return description.ranges
 
 
 def _shared(run_dir: RunDirectory, like: Arrays) -> Arrays:

@@ -126,7 +126,8 @@ def _request(message: Message) -> tuple[list[str], Arrays, dict[str, Any]]:
     record = single_array_record(content, "the server's message")
     # read as items: RecordDict.config_records builds a new mapping of all records each time
     config: dict[str, Any] = dict(content.get(CONFIG, {}))
-    config.update({f"{TERMS}.{key}": value for key, value in content.get(TERMS, {}).items()})
+    # Not the session key: it is for the codec alone, and a client's code may log its configuration.
+    config.update({f"{TERMS}.{key}": value for key, value in content.get(TERMS, {}).items() if key != "key"})
     return list(record), arrays_of(record), config
 
 

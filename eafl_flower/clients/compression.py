@@ -13,7 +13,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, R
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.aggregation.difference import difference
-from eafl_flower.codecs.differences import decode_onto, whole_codec
+from eafl_flower.codecs.differences import OtherArraysError, decode_onto, whole_codec
 from eafl_flower.codecs.framing import layout_to_text
 from eafl_flower.codecs.lqgcm import keyed_for
 from eafl_flower.engines.flower_internals import copy_record, trusted_record
@@ -117,10 +117,13 @@ def _onto(codec: Codec[Any], context: Context, coded: ConfigRecord, terms: JobTe
     if terms is None:
         raise ProtocolError(_NO_TERMS)
     record, state = context.state.get(HELD), config_record(context.state, STATE)
+    msg = f"the arrays of job {onto}, which those of job {terms.counter} build on, are not held any more"
     if not isinstance(record, ArrayRecord) or state is None or state.get(COUNTER) != onto:
-        msg = f"the arrays of job {onto}, which those of job {terms.counter} build on, are not held any more"
         raise _NotHeldError(msg)
-    return list(record), decode_onto(codec, arrays_of(record), payload, counter=terms.counter)
+    try:  # a state of the same number may stem from another run on this disk
+        return list(record), decode_onto(codec, arrays_of(record), payload, counter=terms.counter)
+    except OtherArraysError as error:
+        raise _NotHeldError(f"{msg}: {error}") from error
 
 
 def _hold(context: Context, arrays: ArrayRecord, terms: JobTerms) -> None:

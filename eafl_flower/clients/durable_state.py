@@ -12,7 +12,6 @@ import base64
 import json
 import os
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.engines.flower_internals import copy_records, trusted_record
 from eafl_flower.errors import ProtocolError
+from eafl_flower.results.atomic import make_folder, sync_folder
 from eafl_flower.strategies.records import RUN_NAME, STATE_LOST, TERMS, JobTerms, array_record, arrays_of, terms_of
 
 COUNTER = "eafl.counter"
@@ -70,7 +70,7 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
                 trained = dict(context.state.items())
                 if folder is not None:
                     _write(folder, terms, trained, power_safe=power_safe)
-                    _delete_older(folder, terms, stored)
+                    _delete_older(folder, terms)
                 stored = {
                     **trained,
                     **{PREVIOUS + name: record for name, record in start.items()},
@@ -96,8 +96,7 @@ def stored_state(state_dir: Path, run: str, client: int, counter: int) -> Record
 
 
 def _counters(terms: JobTerms) -> ConfigRecord:
-    values = {"run": terms.run, "current": terms.counter, "previous": terms.load, "durable": terms.durable}
-    return trusted_record(ConfigRecord, values)
+    return trusted_record(ConfigRecord, {"run": terms.run, "current": terms.counter, "previous": terms.load})
 
 
 def _state_at(stored: Records, terms: JobTerms, folder: Path | None) -> tuple[Records, bool]:
@@ -128,7 +127,10 @@ def _path(folder: Path, counter: int) -> Path:
 
 
 def _write(folder: Path, terms: JobTerms, records: Records, *, power_safe: bool) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    if power_safe:
+        make_folder(folder)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
     target = _path(folder, terms.counter)
     temporary = target.with_suffix(".tmp")
     with temporary.open("wb") as file:
@@ -137,18 +139,32 @@ def _write(folder: Path, terms: JobTerms, records: Records, *, power_safe: bool)
             file.flush()
             os.fsync(file.fileno())
     temporary.replace(target)
+    if power_safe:
+        sync_folder(folder)  # before what this state stands in for is deleted
 
 
-def _delete_older(folder: Path, terms: JobTerms, stored: Records) -> None:
-    """Delete the states that no checkpoint needs any more; looks into the folder only after a restart."""
-    counters = stored.get(COUNTER)
-    if counters is not None and counters.get("run") == terms.run:
-        numbers: Iterable[int] = range(int(counters["durable"]), terms.durable)  # type: ignore[arg-type]
-    else:
-        names = [path.name[len("state-") : -len(".safetensors")] for path in folder.glob("state-*.safetensors")]
-        numbers = [int(name) for name in names if name.isdigit() and int(name) < terms.durable]
-    for number in numbers:
-        _path(folder, number).unlink(missing_ok=True)
+def _delete_older(folder: Path, terms: JobTerms) -> None:
+    """Delete the states before ``terms.load`` that no server will name again: all but that of the newest checkpoint.
+
+    Those after the checkpoint's go only if they are no newer than the file of ``load``: a server that was killed
+    and resumed may already have had them made again, while this job was still at work.
+    """
+    start_ns = _written_ns(_path(folder, terms.load))
+    for path in folder.glob("state-*.safetensors"):
+        digits = path.name[len("state-") : -len(".safetensors")]
+        number = int(digits) if digits.isdecimal() else terms.load
+        if number >= terms.load or number == terms.durable:
+            continue
+        if number < terms.durable or _written_ns(path) <= start_ns:
+            path.unlink(missing_ok=True)
+
+
+def _written_ns(path: Path) -> int:
+    """Return when a file was written, 0 if it is missing."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _pack(records: Records) -> bytes:

@@ -157,7 +157,7 @@ class LQGCMCodec:
         remembers = self.prediction and state.counter > 0
         if remembers:
             state = settled(state, pool)
-        history = state.history if remembers else nothing()
+        history = state.history if remembers else nothing()  # empty as well if there is no reference
         predictor_gain = predictor_gain_of(values[: pool.num_values], history)
         predicted = predicted_from(history, predictor_gain, pool)
         with np.errstate(over="ignore"):
@@ -172,7 +172,7 @@ class LQGCMCodec:
                 mode=MODES.index(self.mode),
                 reference=state.reference if remembers else 0,
                 counter=state.counter,
-                layout_hash=self._hash(state.layout),
+                layout_hash=self._hash(state.layout, history),
                 scale=scale,
                 predictor_gain=predictor_gain,
             ),
@@ -190,13 +190,13 @@ class LQGCMCodec:
         Raises
         ------
         CodecError
-            If ``encode`` cannot have made it, or it predicts from a payload that is not the state's last one.
+            If ``encode`` cannot have made it, or it predicts from something else than what the state remembers.
         """
         pool = pool_of(state.layout, BLOCK)
         header, tuples, literals = unpack(
             payload,
             mode=MODES.index(self.mode),
-            layout_hash=self._hash(state.layout),
+            layout_hash=self._hash(state.layout, nothing()),
             max_tuples=_most_tuples(pool.num_blocks),
             literal_bytes=pool.literal_bytes,
         )
@@ -208,6 +208,13 @@ class LQGCMCodec:
             )
             raise CodecError(msg)
         history = state.history if header.reference else nothing()
+        if header.layout_hash != (expected := self._hash(state.layout, history)):
+            msg = (
+                f"payload {header.counter} predicts from another history than the reconstruction of payload "
+                f"{header.reference} on this side, or is of another layout or codebook ({header.layout_hash:08x}, "
+                f"expected {expected:08x}): acknowledge nothing, so that the sender starts afresh"
+            )
+            raise CodecError(msg)
         atoms = self._atoms(header.counter)
         decoded = _add(predicted_from(history, header.predictor_gain, pool), tuples, atoms, header.scale)
         arrays = pool.scatter(decoded, literals, 0)
@@ -220,15 +227,16 @@ class LQGCMCodec:
             return Dithered(self.session_key, self.client, counter)
         return Shapes(self.codebook) if self.codebook else SignSparse()
 
-    def _hash(self, layout: Layout) -> int:
-        return zlib.crc32(self.codebook.sha256.encode(), layout_hash(layout)) if self.codebook else layout_hash(layout)
+    def _hash(self, layout: Layout, history: Vector) -> int:
+        codebook = self.codebook.sha256.encode() if self.codebook else b""
+        return zlib.crc32(np.ascontiguousarray(history, "<f4").data, zlib.crc32(codebook, layout_hash(layout)))
 
 
 def keyed_for(codec: Codec[Any], *, seed: int, client: int, key: bytes = b"") -> Codec[Any]:
     """Return ``codec`` for the uploads of one client; in the dithered mode no two clients have the same dither.
 
-    Without a key of its own it gets ``key``, which the server of a deployment sends with each job, and without that
-    the key of a simulation: a function of the run's seed and the client, which both sides know.
+    Without a key of its own it gets ``key``, which ``Compressed`` and the server of a deployment send with each job,
+    and without that the key of a simulation: a function of the run's seed and the client, which both sides know.
     """
     if isinstance(codec, LQGCMCodec) and codec.mode == "dithered":
         return codec.keyed(codec.session_key or key or session_key(seed, client), client)

@@ -85,7 +85,7 @@ class Pool:
 def pool_of(layout: Layout, block_size: int) -> Pool:
     """Return where the arrays of ``layout`` go."""
     pooled = tuple(i for i, spec in enumerate(layout) if spec.dtype.startswith("float"))
-    literal = tuple(i for i in range(len(layout)) if i not in set(pooled))
+    literal = tuple(i for i, spec in enumerate(layout) if not spec.dtype.startswith("float"))
     return Pool(
         layout=layout,
         block_size=block_size,

@@ -75,7 +75,7 @@ class StrategySettings:
     merges: CountFromOne = 2000
     concurrency: Count = 0  # jobs in flight; 0: one for every client that trains
     cohort: Count = 0  # clients of a synchronous round; 0: all
-    alpha: Annotated[float, Range(0, 1, above=True)] = 0.8
+    alpha: Positive = 0.8  # above 1 where many in flight weigh little
     beta: NotNegative = 0.0
     mu: Annotated[float, Range(0, 1, below=True)] = 0.95
     staleness: Literal["half-life", "exponential", "polynomial", "hinge", "constant", "estimated"] = "half-life"

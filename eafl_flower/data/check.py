@@ -20,7 +20,7 @@ from eafl_flower.data.lookup import Lookup
 from eafl_flower.data.partition import content_groups, last_share_of_runs, shuffled_groups
 from eafl_flower.data.spelling import plain_words, spelled_parts
 from eafl_flower.data.times import sortable_times
-from eafl_flower.data.user_columns import Columns, candidates
+from eafl_flower.data.user_columns import Columns, candidates, left_out_note
 from eafl_flower.data.user_csv import MIN_ROWS, read_user_table
 from eafl_flower.data.values import what_values_tell
 from eafl_flower.errors import DataError
@@ -205,6 +205,8 @@ def check_csv(path: str | Path, columns: Columns) -> DataReport:
     except DataError as error:
         return replace(report, notes=(f"warning: a run would refuse this file: {error}",))
     notes = [f"features of a run: {', '.join(table.features)}"]
+    if table.left_out:
+        notes.append(left_out_note(table.left_out))
     if table.client is not None:
         enough, few = table.entities()
         notes.append(f"clients of a run: {len(enough)}" + (f"; {few} have fewer than {MIN_ROWS} rows" if few else ""))

@@ -1,6 +1,7 @@
 """Finding and reading data files, with one clear message for each way that can fail."""
 
 import csv
+import gzip
 import os
 import zlib
 from collections.abc import Iterator, Sequence
@@ -197,8 +198,13 @@ def _reported(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         msg = f"no file {path}"
         raise DataError(msg) from error
-    except (EOFError, zlib.error) as error:
+    except EOFError as error:
         msg = f"{path} is truncated: the compressed data end early; copy or download it again"
+        raise DataError(msg) from error
+    except (zlib.error, gzip.BadGzipFile) as error:
+        msg = (
+            f"{path} is damaged: the compressed data are not as they were written ({error}); copy or download it again"
+        )
         raise DataError(msg) from error
     except (pd.errors.ParserError, csv.Error) as error:
         msg = f"{path} is not a proper CSV file: {str(error).strip()}"

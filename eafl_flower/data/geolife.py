@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from eafl_flower import rng as randomness
 from eafl_flower.data.files import DataFile, find, read_columns
 from eafl_flower.data.labels import class_index
+from eafl_flower.data.lines import line_of
 from eafl_flower.data.partition import (
     UNSEEN_TRAIN_SHARE,
     Part,
@@ -31,7 +32,6 @@ from eafl_flower.data.partition import (
     group_boundary,
     seen_and_unseen,
 )
-from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.times import unix_seconds
 from eafl_flower.data.trips import FEATURE_NAMES, THRESHOLDS, motion_features, window_starts
@@ -53,6 +53,7 @@ LEFT_OUT = ("airplane", "boat", "run", "motorcycle")
 WORDS = MODES | dict.fromkeys(LEFT_OUT, -1)
 # Of a degree: points nearer than this at the same second are the same point.
 _SAME_PLACE = 1e5
+_LARGEST_WHOLE = 1e15 - 1  # beyond it, floating-point numbers are not all the whole numbers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,7 +77,7 @@ def read_windows(path: Path) -> Windows:
     Raises
     ------
     DataError
-        As ``files.read_columns``; if a label or a time is none; if no window is long enough.
+        As ``files.read_columns``; if a label, a time or a segment is none; if no window is long enough.
     """
     table = read_columns(
         path,
@@ -88,7 +89,7 @@ def read_windows(path: Path) -> Windows:
     mode = class_index(table["label"].to_numpy(dtype=object), WORDS, path=path, column="label")
     time_s = unix_seconds(table["date_time"].to_numpy(dtype=object), path=path, column="date_time")
     latitude, longitude = table["latitude"].to_numpy(), table["longitude"].to_numpy()
-    segment = table["segment"].to_numpy().astype(np.int64)
+    segment = _whole(path, "segment", table["segment"].to_numpy())
 
     kept = np.flatnonzero(on_globe(latitude, longitude))
     order = kept[np.lexsort((time_s[kept], segment[kept], user[kept]))]
@@ -116,6 +117,18 @@ def read_windows(path: Path) -> Windows:
         x=motion_features(latitude[points], longitude[points], time_s[points]),
         y=mode[first],
     )
+
+
+def _whole(path: Path, column: str, values: NDArray[np.float64]) -> NDArray[np.int64]:
+    bad = np.flatnonzero((values != np.floor(values)) | (np.abs(values) > _LARGEST_WHOLE))
+    if len(bad):
+        row = int(bad[0])
+        msg = (
+            f"{path}, line {line_of(path, row)}, column {column}: expected a whole number of at most 15 digits, "
+            f"found {values[row]:.15g}"
+        )
+        raise DataError(msg)
+    return values.astype(np.int64)
 
 
 def on_globe(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -178,14 +191,12 @@ def load_geolife(
                 y_test=windows.y[test_rows],
             )
         )
-    scaled, scaler = scaled_rows(parts, clients - unseen)
-    return InMemorySource(
+    return InMemorySource.scaled(
+        parts,
         name="geolife",
         class_names=CLASS_NAMES,
         feature_names=FEATURE_NAMES,
         num_seen=clients - unseen,
-        parts=scaled,
-        scaler=scaler,
         client_names=tuple(windows.users[windows.user[own[number][0]]] for number in order),
     )
 

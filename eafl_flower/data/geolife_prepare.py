@@ -10,9 +10,11 @@ GeoLife forbids it.
 
 import gzip
 import io
+import lzma
 import os
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from numpy.typing import NDArray
 from eafl_flower.errors import DataError
 
 COLUMNS = ("user", "latitude", "longitude", "altitude", "date_time", "label", "segment", "trajectory")
+# What reading a damaged member of a zip file may raise, by its method of compression.
+_DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, UnicodeDecodeError)
 _HEADER_LINES = 6
 _PLT_NAMES = ("latitude", "longitude", "zero", "altitude", "days", "date", "time")
 _LABELS = re.compile(r"(?:.*/)?([^/]+)/labels\.txt")
@@ -68,8 +72,8 @@ def prepare_geolife(source: str | os.PathLike[str], out: str | os.PathLike[str])
 
     Every point whose time lies in a label interval is written, in the order of users and time; ``segment`` is the index
     of the interval among its user's, ``trajectory`` the name of the PLT file. A point of two intervals
-    goes to the one that begins later: most such intervals share their last and first second. The file appears when it
-    is complete.
+    goes to the one that begins later: most such intervals share their last and first second. Points of a user that are
+    equal in time and place are written once. The file appears when it is complete.
 
     Parameters
     ----------
@@ -81,8 +85,8 @@ def prepare_geolife(source: str | os.PathLike[str], out: str | os.PathLike[str])
     Raises
     ------
     DataError
-        If the source is missing, damaged or of another layout, has no labelled point, or ``out`` exists or has
-        another ending.
+        If the source is missing, a damaged zip file, of another layout or holds a user twice, has no labelled point, or
+        ``out`` exists or has another ending.
     """
     source, out = Path(source), Path(out)
     if not out.name.endswith((".csv", ".csv.gz")):
@@ -99,7 +103,7 @@ def prepare_geolife(source: str | os.PathLike[str], out: str | os.PathLike[str])
             with _writer(part, compressed=out.name.endswith(".gz")) as stream:
                 stream.write(",".join(COLUMNS) + "\n")
                 for user in sorted(labels):
-                    table = _labelled(files, source, user, labels[user], trajectories.get(user, []), skipped)
+                    table = _labelled(files, user, labels[user], trajectories.get(user, []), skipped)
                     table.to_csv(stream, header=False, index=False, lineterminator="\n")
                     points += len(table)
                     segments += table["segment"].nunique()
@@ -118,13 +122,16 @@ def prepare_geolife(source: str | os.PathLike[str], out: str | os.PathLike[str])
     )
 
 
-def read_labels(text: str, *, path: object, skipped: Counter[str]) -> Intervals:
-    """Read a ``labels.txt``; lines that are no interval are counted in ``skipped`` and keep their index."""
+def read_labels(text: str, *, skipped: Counter[str]) -> Intervals | None:
+    """Read a ``labels.txt``, None if it has another header.
+
+    That, and lines that are no interval, are counted in ``skipped``; such lines keep their index.
+    """
     start, end, mode = [], [], []
     lines = text.splitlines()
     if not lines or not lines[0].lower().startswith("start time"):
-        msg = f"{path}, line 1: expected 'Start Time, End Time, Transportation Mode', found {'; '.join(lines[:1])!r}"
-        raise DataError(msg)
+        skipped["users whose labels.txt does not begin with 'Start Time'"] += 1
+        return None
     for line in lines[1:]:
         if not line.strip():
             continue
@@ -153,11 +160,11 @@ def segment_of(time_s: NDArray[np.int64], intervals: Intervals) -> NDArray[np.in
     return segment
 
 
-def _labelled(
-    files: _Source, source: Path, user: str, labels: str, trajectories: list[str], skipped: Counter[str]
-) -> pd.DataFrame:
-    intervals = read_labels(files.read(labels).decode("utf-8", "replace"), path=f"{source}: {labels}", skipped=skipped)
-    tables = []
+def _labelled(files: _Source, user: str, labels: str, trajectories: list[str], skipped: Counter[str]) -> pd.DataFrame:
+    intervals = read_labels(files.read(labels).decode("utf-8-sig", "replace"), skipped=skipped)
+    if intervals is None:
+        return pd.DataFrame(columns=list(COLUMNS))
+    tables: list[pd.DataFrame] = []
     for name in trajectories:
         points = _read_plt(files.read(name))
         if points is None:
@@ -168,16 +175,18 @@ def _labelled(
         inside = segment >= 0
         skipped["points outside of every label interval"] += int((~inside).sum())
         if inside.any():
-            kept = points[inside].assign(segment=segment[inside], trajectory=Path(name).stem)
-            tables.append(kept)
+            tables.append(points[inside].assign(segment=segment[inside], trajectory=Path(name).stem))
     empty = pd.DataFrame(columns=["latitude", "longitude", "altitude", "seconds", "segment", "trajectory"])
-    table = pd.concat(tables) if tables else empty
+    table = pd.concat(tables, ignore_index=True) if tables else empty
     skipped["label intervals without points"] += len(intervals.mode) - table["segment"].nunique()
-    table = table.sort_values("seconds", kind="stable")
-    table["user"] = user
-    table["label"] = [intervals.mode[number] for number in table["segment"]]
-    table["date_time"] = pd.to_datetime(table["seconds"].astype("int64"), unit="s").dt.strftime("%Y-%m-%d %H:%M:%S")
-    return table[list(COLUMNS)]
+    place = table[["latitude", "longitude"]].apply(pd.to_numeric)
+    repeated = pd.concat([table["seconds"], place], axis=1).duplicated()
+    skipped["points that repeat one of the same user, time and place"] += int(repeated.sum())
+    kept: pd.DataFrame = table[~repeated].sort_values("seconds", kind="stable")
+    kept["user"] = user
+    kept["label"] = [intervals.mode[number] for number in kept["segment"]]
+    kept["date_time"] = pd.to_datetime(kept["seconds"].astype("int64"), unit="s").dt.strftime("%Y-%m-%d %H:%M:%S")
+    return kept[list(COLUMNS)]
 
 
 def _read_plt(content: bytes) -> pd.DataFrame | None:
@@ -203,7 +212,9 @@ def _inventory(files: _Source, source: Path) -> tuple[dict[str, str], dict[str, 
     trajectories: dict[str, list[str]] = {}
     for name in sorted(files.names()):
         if found := _LABELS.fullmatch(name):
-            labels[found[1]] = name
+            if (other := labels.setdefault(found[1], name)) != name:
+                msg = f"{source} has user {found[1]} twice: {other} and {name}; give the folder of one of the copies"
+                raise DataError(msg)
         elif found := _TRAJECTORY.fullmatch(name):
             trajectories.setdefault(found[1], []).append(name)
     if not labels or not trajectories:
@@ -257,8 +268,11 @@ class _Zip:
     def read(self, name: str) -> bytes:
         try:
             return self.file.read(name)
-        except (zipfile.BadZipFile, EOFError, OSError) as error:
-            msg = f"{self.path}: {name} is damaged ({error}); copy or download the file again"
+        except RuntimeError as error:  # a password, or a method of compression that Python does not know
+            msg = f"{self.path}: {name} cannot be unpacked ({error}); unpack it by another program and give the folder"
+            raise DataError(msg) from error
+        except _DAMAGES as error:
+            msg = f"{self.path}: {name} is damaged ({str(error) or 'it ends early'}); copy or download the file again"
             raise DataError(msg) from error
 
 
@@ -270,7 +284,7 @@ def _opened(source: Path) -> _Folder | _Zip:
         raise DataError(msg)
     try:
         return _Zip(source)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
         msg = f"{source} is no complete zip file ({error}); expected the publisher's zip or the folder in it"
         raise DataError(msg) from error
 

@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from eafl_flower import rng as randomness
 from eafl_flower.data import car_following
 from eafl_flower.data.partition import client_counts, seen_and_unseen, seen_part, unseen_part
-from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import ConfigError
 
@@ -159,12 +158,10 @@ def simulate_idm_traffic(
         else unseen_part(x[vehicle], y[vehicle], gap=_GAP_ROWS)
         for client, vehicle in enumerate(order)
     ]
-    scaled, scaler = scaled_rows(parts, num_seen)
-    return InMemorySource(
+    return InMemorySource.scaled(
+        parts,
         name="idm",
         class_names=car_following.CLASS_NAMES,
         feature_names=car_following.FEATURE_NAMES,
         num_seen=num_seen,
-        parts=scaled,
-        scaler=scaler,
     )

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from eafl_flower.data.files import listed, read_columns, read_header
 from eafl_flower.data.labels import class_index
-from eafl_flower.data.recordings import RECORDINGS, Recording
+from eafl_flower.data.recordings import RECORDINGS, Recording, own_table
+from eafl_flower.data.user_columns import TableColumn
 from eafl_flower.errors import DataError
 
 
@@ -33,7 +34,13 @@ class InputRows:
 
 
 def read_input_rows(
-    path: Path, *, data: str, feature_names: Sequence[str], class_names: Sequence[str], label: str = ""
+    path: Path,
+    *,
+    data: str,
+    feature_names: Sequence[str],
+    class_names: Sequence[str],
+    columns: Sequence[TableColumn] = (),
+    label: str = "",
 ) -> InputRows:
     """Read the rows of a CSV file, plain or gzip.
 
@@ -45,6 +52,8 @@ def read_input_rows(
         Name of the data set.
     feature_names, class_names
         What the model expects and gives.
+    columns
+        Columns of a file of one's own behind the features; none of other data.
     label
         Column with the name of the true class; empty if there is none.
 
@@ -56,7 +65,7 @@ def read_input_rows(
     """
     header = read_header(path)
     words: Sequence[str] | Mapping[str, int] = class_names
-    recording = RECORDINGS.get(data)
+    recording = own_table(columns) if columns else RECORDINGS.get(data)
     if set(feature_names) <= set(header) and not (recording and recording.alone):
         table = read_columns(path, numeric=feature_names)
         x, rows = table.to_numpy(dtype=np.float64), np.arange(len(table))

@@ -26,7 +26,6 @@ from eafl_flower.data.files import DataFile, find, read_columns, read_header
 from eafl_flower.data.labels import class_index
 from eafl_flower.data.owners import Partition, paired_partition
 from eafl_flower.data.partition import Part, client_counts
-from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import DataError
 
@@ -116,14 +115,12 @@ def load_iot_devices(
     parts = [
         Part(x_train=x[train], y_train=y[train], x_test=x_test[test], y_test=y_test[test]) for train, test in owned
     ]
-    scaled, scaler = scaled_rows(parts, clients - unseen)
-    return InMemorySource(
+    return InMemorySource.scaled(
+        parts,
         name="iot-devices",
         class_names=CLASS_NAMES,
         feature_names=names,
         num_seen=clients - unseen,
-        parts=scaled,
-        scaler=scaler,
     )
 
 

@@ -24,7 +24,6 @@ from eafl_flower import rng as randomness
 from eafl_flower.data import car_following
 from eafl_flower.data.files import DataFile, find, read_columns, read_header
 from eafl_flower.data.partition import client_counts, seen_and_unseen, seen_part, unseen_part
-from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import DataError
 
@@ -64,6 +63,17 @@ def is_ngsim(header: Sequence[str]) -> bool:
     return any(set(columns) <= set(header) for columns in SPELLINGS)
 
 
+def within_sight(headway_m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return headways as the model sees them: without a leader, and beyond 100 m, they are 100 m.
+
+    Examples
+    --------
+    >>> within_sight(np.array([0.0, 25.0, 130.0])).tolist()
+    [100.0, 25.0, 100.0]
+    """
+    return np.where(headway_m <= 0, NO_LEADER_M, np.minimum(headway_m, NO_LEADER_M))
+
+
 def read_tracks(path: Path) -> list[Track]:
     """Read the tracks of a file, in order of vehicle and time.
 
@@ -93,8 +103,7 @@ def read_tracks(path: Path) -> list[Track]:
     vehicle = table["Vehicle_ID"].to_numpy().astype(np.int64)
     time_ms = table["Global_Time"].to_numpy().astype(np.int64)
     speed_m_s = table[speed].to_numpy() * to_metres
-    headway_m = table[headway].to_numpy() * to_metres
-    headway_m = np.where(headway_m <= 0, NO_LEADER_M, np.minimum(headway_m, NO_LEADER_M))
+    headway_m = within_sight(table[headway].to_numpy() * to_metres)
     rows = table.index.to_numpy().astype(np.int64)
     starts = np.flatnonzero((np.diff(vehicle) != 0) | (np.diff(time_ms) != _FRAME_MS)) + 1
     return [
@@ -145,13 +154,11 @@ def load_ngsim_us101(
             parts.append(seen_part(x, y, test_share=TEST_SHARE, gap=_GAP_ROWS))
         else:
             parts.append(unseen_part(x, y, gap=_GAP_ROWS))
-    scaled, scaler = scaled_rows(parts, clients - unseen)
-    return InMemorySource(
+    return InMemorySource.scaled(
+        parts,
         name="ngsim-us101",
         class_names=car_following.CLASS_NAMES,
         feature_names=car_following.FEATURE_NAMES,
         num_seen=clients - unseen,
-        parts=scaled,
-        scaler=scaler,
         client_names=tuple(str(tracks[number].vehicle) for number in order),
     )

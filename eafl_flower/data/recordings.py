@@ -4,7 +4,7 @@ Nothing is held out here and nothing is left out but rows of which the past is u
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,9 @@ from eafl_flower.data import car_following, geolife, iot_devices, ngsim, trips, 
 from eafl_flower.data.files import read_columns, read_header, read_table
 from eafl_flower.data.partition import content_groups
 from eafl_flower.data.times import unix_seconds
-from eafl_flower.data.user_columns import indicators, words_of
+from eafl_flower.data.user_columns import TableColumn, encoded, numbers_of
 from eafl_flower.errors import DataError
+from eafl_flower.types import Array
 
 DRIVE = ("speed_m_s", "headway_m")
 
@@ -52,7 +53,10 @@ class Recording:
 
 def _ngsim(path: Path, feature_names: tuple[str, ...]) -> Found:
     """Classify every frame of each vehicle that has 3 s of past."""
-    return _frames(path, ngsim.read_tracks(path) if ngsim.is_ngsim(read_header(path)) else [_drive(path)])
+    if ngsim.is_ngsim(read_header(path)):
+        return _frames(path, ngsim.read_tracks(path))
+    drive = _drive(path)
+    return _frames(path, [replace(drive, headway_m=ngsim.within_sight(drive.headway_m))])
 
 
 def _idm(path: Path, feature_names: tuple[str, ...]) -> Found:
@@ -111,18 +115,18 @@ def _geolife(path: Path, feature_names: tuple[str, ...]) -> Found:
     return trips.motion_features(latitude[points], longitude[points], time_s[points]), points[:, -1]
 
 
-def _csv(path: Path, feature_names: tuple[str, ...]) -> Found:
-    words = words_of(feature_names)
-    numbers = [name for name, known in words.items() if not known]
-    table = read_table(path, text=[name for name in words if name not in numbers], others=numbers)
-    # True and False count as numbers; whatever else is none is refused with its place.
-    strict = [name for name in numbers if table[name].dtype.kind != "b"]
-    table[strict] = read_columns(path, numeric=strict)
-    columns: list[NDArray[np.float64]] = []
-    for name, known in words.items():
-        values = table[name].to_numpy()
-        columns.extend(indicators(values.astype(str), known) if known else [values.astype(np.float64)])
-    return np.stack(columns, axis=1), np.arange(len(table))
+def own_table(columns: Sequence[TableColumn]) -> Recording:
+    """Return what a file of one's own is: a table with the columns that were features in training."""
+
+    def read(path: Path, feature_names: tuple[str, ...]) -> Found:
+        numbers = [column.name for column in columns if column.words is None]
+        texts = [column.name for column in columns if column.words is not None]
+        table = read_table(path, text=texts, others=numbers)
+        cells: dict[str, Array] = {name: table[name].to_numpy(dtype=object).astype(str) for name in texts}
+        cells.update({name: numbers_of(path, name, table[name]) for name in numbers})
+        return encoded(columns, cells), np.arange(len(table))
+
+    return Recording(columns=_one_of([column.name for column in columns]), read=read, alone=True)
 
 
 def _one_of(*columns: Sequence[str]) -> Callable[[Sequence[str]], Sequence[Sequence[str]]]:
@@ -141,5 +145,4 @@ RECORDINGS: Mapping[str, Recording] = {
     ),
     "iot-devices": Recording(columns=lambda feature_names: (feature_names,), read=_iot_devices, alone=True),
     "geolife": Recording(columns=_one_of(("latitude", "longitude", "date_time")), read=_geolife, words=geolife.WORDS),
-    "csv": Recording(columns=lambda feature_names: (tuple(words_of(feature_names)),), read=_csv, alone=True),
 }

@@ -1,8 +1,12 @@
 """A data source whose rows are in memory: what every loader returns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
-from eafl_flower.data.scaling import Scaler
+from eafl_flower.data.partition import Part
+from eafl_flower.data.scaling import Scaler, scaled_rows
+from eafl_flower.data.user_columns import TableColumn
 from eafl_flower.types import Rows
 
 
@@ -12,7 +16,8 @@ class InMemorySource:
 
     ``parts[:num_seen]`` are the clients that train, the rest never do. ``scaler`` is what scaled the features; None
     if they are as the files have them. ``client_names`` are what the data call the clients (a user, a vehicle); none if
-    they share the rows.
+    they share the rows. ``columns`` are those of a file of one's own behind the features, ``left_out`` its
+    columns that could be features if they were named; none of other data.
     """
 
     name: str
@@ -22,6 +27,35 @@ class InMemorySource:
     parts: tuple[Rows, ...] = field(repr=False)
     scaler: Scaler | None = field(default=None, repr=False)
     client_names: tuple[str, ...] = field(default=(), repr=False)
+    columns: tuple[TableColumn, ...] = field(default=(), repr=False)
+    left_out: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def scaled(
+        cls,
+        parts: Sequence[Part],
+        *,
+        name: str,
+        class_names: tuple[str, ...],
+        feature_names: tuple[str, ...],
+        num_seen: int,
+        client_names: tuple[str, ...] = (),
+        columns: tuple[TableColumn, ...] = (),
+        left_out: tuple[str, ...] = (),
+    ) -> Self:
+        """Return the source of ``parts``, scaled by the training rows of those that train."""
+        rows, scaler = scaled_rows(parts, num_seen)
+        return cls(
+            name=name,
+            class_names=class_names,
+            feature_names=feature_names,
+            num_seen=num_seen,
+            parts=rows,
+            scaler=scaler,
+            client_names=client_names,
+            columns=columns,
+            left_out=left_out,
+        )
 
     @property
     def num_clients(self) -> int:

@@ -22,7 +22,6 @@ from eafl_flower.data.files import DataFile, find, read_columns
 from eafl_flower.data.labels import class_index
 from eafl_flower.data.owners import Partition, paired_partition
 from eafl_flower.data.partition import Part, client_counts, last_share_of_runs
-from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 
 FILE = DataFile(
@@ -90,12 +89,10 @@ def load_ton_weather(
         train, test = before[train], after[test]
         parts.append(Part(x_train=x[train], y_train=y[train], x_test=x[test], y_test=y[test]))
     num_seen = clients - unseen
-    scaled, scaler = scaled_rows(parts, num_seen)
-    return InMemorySource(
+    return InMemorySource.scaled(
+        parts,
         name="ton-weather",
         class_names=CLASS_NAMES,
         feature_names=FEATURE_NAMES,
         num_seen=num_seen,
-        parts=scaled,
-        scaler=scaler,
     )

@@ -29,7 +29,6 @@ from eafl_flower.data.partition import (
     group_boundary,
     shuffled_groups,
 )
-from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.types import Array
 
@@ -152,14 +151,12 @@ def load_unsw_nb15(
     parts = [
         Part(x_train=x[train], y_train=labels[train], x_test=x[test], y_test=labels[test]) for train, test in splits
     ]
-    scaled, scaler = scaled_rows(parts, num_seen)
-    return InMemorySource(
+    return InMemorySource.scaled(
+        parts,
         name="unsw-nb15",
         class_names=CLASS_NAMES,
         feature_names=_feature_names(protocols),
         num_seen=num_seen,
-        parts=scaled,
-        scaler=scaler,
     )
 
 

@@ -1,6 +1,6 @@
 """Columns of a CSV file of one's own as features: what is refused, and how texts become numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from eafl_flower.types import Array
 MAX_WORDS = 200
 COMMON_WORDS = 20
 OTHER = "other"
-# Numbers that programs write where they know nothing.
+# Numbers that programs write where they know nothing; not -1 and 0, which are values too often.
 _SIGNS = (-99, -777, -999, -9999, -99999, 999, 9999, 9999.99, 99999, 999999, 2147483647, -2147483648)
-# Such a number is taken for a sign if it is this many times the others' range away from them.
+# Such a number is taken for a sign if it is this many times the others' range away from them, or if it stands in
+# several rows below 0 and no other number does. What is honest is not to be refused, so it takes that much.
 _FAR = 5.0
+# Texts, in small letters, that programs write into a cell that has no value.
+_NOTHING = ("", "-", "?", "#n/a", "<na>", "n/a", "na", "nan", "-nan", "nil", "none", "null", "unknown")
 _LARGEST = 1e150  # whose square is a number
 _LEAVE_OUT = "leave out the row or the column (name the others as features)"
 
@@ -32,6 +35,48 @@ class Columns:
     client: str = ""
     time: str = ""
     features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableColumn:
+    """A column of a file as features of a model.
+
+    Parameters
+    ----------
+    name
+        What the file calls it.
+    words
+        Of a column of texts, those that have a feature each; one more is for all others. None: a column of numbers.
+
+    Examples
+    --------
+    >>> road = TableColumn(name="road", words=("city", "rural"))
+    >>> road.feature_names
+    ('road=city', 'road=rural', 'road=other')
+    >>> [column.tolist() for column in road.values(np.array(["rural", "sea"]))]
+    [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    """
+
+    name: str
+    words: tuple[str, ...] | None = None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of its features, for people: two columns may give the same ones."""
+        return (self.name,) if self.words is None else tuple(f"{self.name}={word}" for word in (*self.words, OTHER))
+
+    def codes(self, cells: Array) -> Array:
+        """Return cells ``(n,)`` so that those are equal which have equal features."""
+        return cells if self.words is None else pd.Index(self.words).get_indexer(pd.Index(cells))
+
+    def values(self, cells: Array) -> list[NDArray[np.float64]]:
+        """Return its features, ``(n,)`` each, of cells ``(n,)``: numbers, or texts without surrounding blanks."""
+        if self.words is None:
+            return [cells.astype(np.float64)]
+        return [
+            *((cells == word).astype(np.float64) for word in self.words),
+            (~np.isin(cells, list(self.words))).astype(np.float64),
+        ]
 
 
 def candidates(path: Path, columns: Columns) -> tuple[str, ...]:
@@ -57,6 +102,8 @@ def candidates(path: Path, columns: Columns) -> tuple[str, ...]:
 def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> dict[str, Array]:
     """Return the columns of a table by name, numbers and, if ``texts``, words, ``(n,)`` each; else words are left out.
 
+    A column is one of numbers, or of true and false, if most of its cells are that say anything.
+
     Raises
     ------
     DataError
@@ -65,69 +112,40 @@ def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> dict[str
     """
     found: dict[str, Array] = {}
     for name in map(str, table.columns):
-        column = table[name]
-        if column.dtype.kind in "iufb":
-            found[name] = column.to_numpy(dtype=np.float64)
-            _refuse_signs(path, name, found[name])
-            continue
-        cells = column.to_numpy(dtype=object).astype(str)
-        numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-        if np.isfinite(numbers).mean() > 0.5:
-            _refuse_cell(path, name, cells, numbers)
-        if texts:
-            found[name] = _words(path, name, cells)
+        numbers = _numbers(table[name])
+        if _is_of_numbers(table[name], numbers):
+            _refuse_cells(path, name, table[name], numbers, f"; fill it, or {_LEAVE_OUT}")
+            _refuse_signs(path, name, numbers)
+            found[name] = numbers
+        elif texts:
+            found[name] = _words(path, name, table[name].to_numpy(dtype=object).astype(str))
     if not found:
         msg = f"{path} has no column of numbers beside label, client and time; name columns of text as features"
         raise DataError(msg)
     return found
 
 
-def one_hot(features: dict[str, Array], training: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Return the names and columns ``(n, d)`` of features, texts as one column for each of their common values.
-
-    The values are the commonest of the training rows, at most 20; one more column is for the others.
-    """
-    names: list[str] = []
-    columns: list[NDArray[np.float64]] = []
-    for name, values in features.items():
-        if values.dtype.kind == "f":
-            names.append(name)
-            columns.append(values)
-            continue
-        found, count = np.unique(values[training], return_counts=True)
-        common = found[np.lexsort((found, -count))[:COMMON_WORDS]]
-        names.extend(f"{name}={word}" for word in (*common, OTHER))
-        columns.extend(indicators(values, list(common)))
-    return tuple(names), np.stack(columns, axis=1)
+def left_out_note(names: Sequence[str]) -> str:
+    """Return what to tell about columns that would be features if they were named."""
+    return f"columns of text are no features unless --features names them: {listed(names)}"
 
 
-def indicators(values: Array, common: Sequence[str]) -> list[NDArray[np.float64]]:
-    """Return a column of zeros and ones for each common word, and one for the others."""
-    return [
-        *((values == word).astype(np.float64) for word in common),
-        (~np.isin(values, list(common))).astype(np.float64),
-    ]
+def table_columns(features: Mapping[str, Array], rows: NDArray[np.int64]) -> tuple[TableColumn, ...]:
+    """Return what the columns ``features`` are for a model: of texts, the words commonest among ``rows``."""
+    return tuple(
+        TableColumn(name=name) if values.dtype.kind == "f" else TableColumn(name=name, words=_commonest(values[rows]))
+        for name, values in features.items()
+    )
 
 
-def words_of(feature_names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the columns of a file behind features made by ``one_hot``: a text's common words, nothing for numbers.
+def encoded(columns: Sequence[TableColumn], cells: Mapping[str, Array]) -> NDArray[np.float64]:
+    """Return the features ``(n, d)`` of a table's cells, numbers or texts ``(n,)`` by the name of their column."""
+    return np.stack([values for column in columns for values in column.values(cells[column.name])], axis=1)
 
-    Examples
-    --------
-    >>> words_of(["speed", "road=city", "road=rural", "road=other"])
-    {'speed': (), 'road': ('city', 'rural')}
-    """
-    left, found = list(feature_names), dict[str, tuple[str, ...]]()
-    while left:
-        name = left.pop()
-        words: list[str] = []
-        if name.endswith(f"={OTHER}"):  # the last column of a text
-            column = name.removesuffix(f"={OTHER}")
-            while left and left[-1].startswith(f"{column}="):
-                words.append(left.pop().removeprefix(f"{column}="))
-            name = column
-        found[name] = tuple(reversed(words))
-    return dict(reversed(found.items()))
+
+def _commonest(values: Array) -> tuple[str, ...]:
+    found, count = np.unique(values, return_counts=True)
+    return tuple(str(word) for word in found[np.lexsort((found, -count))[:COMMON_WORDS]])
 
 
 def _words(path: Path, name: str, words: Array) -> Array:
@@ -140,31 +158,69 @@ def _words(path: Path, name: str, words: Array) -> Array:
     return words
 
 
-def _refuse_cell(path: Path, name: str, cells: Array, numbers: NDArray[np.float64]) -> None:
-    bad = int(np.flatnonzero(~np.isfinite(numbers))[0])
-    shown = repr(str(cells[bad])) if str(cells[bad]) else "an empty cell"
-    msg = (
-        f"{path}, line {line_of(path, bad)}, column {name}: expected a number, found {shown}; fill it, or {_LEAVE_OUT}"
-    )
+def numbers_of(path: Path, name: str, column: pd.Series) -> NDArray[np.float64]:
+    """Return a column that ``files.read_table`` has read as numbers, ``(n,)``; True and False are 1 and 0.
+
+    Raises
+    ------
+    DataError
+        If a cell is no finite number; names the first one.
+    """
+    numbers = _numbers(column)
+    _refuse_cells(path, name, column, numbers)
+    return numbers
+
+
+def _numbers(column: pd.Series) -> NDArray[np.float64]:
+    # pandas leaves a column as texts for one number beyond 64 bits, one behind a no-break space, or one empty cell.
+    numbers: NDArray[np.float64] = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, copy=True)
+    none = np.isnan(numbers)
+    if np.isin(numbers[~none], (0, 1)).all():  # beside other numbers True is a mistake
+        numbers[none] = _truths(column)[none]
+    return numbers
+
+
+def _truths(column: pd.Series) -> NDArray[np.float64]:
+    if column.dtype.kind in "iufb":
+        return np.full(len(column), np.nan)
+    return np.asarray(column.str.lower().map({"true": 1.0, "false": 0.0}), dtype=np.float64)
+
+
+def _is_of_numbers(column: pd.Series, numbers: NDArray[np.float64]) -> bool:
+    if column.dtype.kind in "iufb":
+        return True
+    says = ~column.str.lower().isin(_NOTHING).to_numpy(dtype=np.bool_)
+    number = ~np.isnan(numbers) | ~np.isnan(_truths(column))
+    return bool(number[says].sum() > says.sum() / 2)
+
+
+def _refuse_cells(path: Path, name: str, column: pd.Series, numbers: NDArray[np.float64], remedy: str = "") -> None:
+    if not len(bad := np.flatnonzero(~np.isfinite(numbers))):
+        return
+    row = int(bad[0])
+    cell = str(column.iloc[row])
+    shown = repr(cell) if cell else "an empty cell"
+    msg = f"{path}, line {line_of(path, row)}, column {name}: expected a number, found {shown}{remedy}"
     raise DataError(msg)
 
 
 def _refuse_signs(path: Path, name: str, values: NDArray[np.float64]) -> None:
-    if not np.isfinite(values).all():
-        _refuse_cell(path, name, values.astype(str), values)
     if np.abs(values).max() > _LARGEST:
         largest = int(np.abs(values).argmax())
         msg = f"{path}, line {line_of(path, largest)}, column {name}: {values[largest]:g} is too large to be scaled"
         raise DataError(msg)
+    rest = values[~np.isin(values, _SIGNS)]
+    if len(rest) == 0 or np.ptp(rest) == 0:
+        return
     for sign in (float(values.min()), float(values.max())):
         places = np.flatnonzero(values == sign)
-        rest = values[values != sign]
-        if sign not in _SIGNS or len(places) == 1 or len(rest) == 0:
-            continue
-        if np.abs(rest - sign).min() > _FAR * np.ptp(rest) > 0:
+        far = np.abs(rest - sign).min() > _FAR * np.ptp(rest)
+        lone_negative = sign < 0 <= rest.min() and len(places) > 1
+        if sign in _SIGNS and (far or lone_negative):
+            count = "1 row" if len(places) == 1 else f"{len(places):,} rows"
             msg = (
-                f"{path}, line {line_of(path, int(places[0]))}, column {name}: {sign:.15g} stands in "
-                f"{len(places):,} rows, far from the other values ({rest.min():g} to {rest.max():g}), and seems to "
+                f"{path}, line {line_of(path, int(places[0]))}, column {name}: {sign:.15g} stands in {count}, "
+                f"{'far from' if far else 'below'} the other values ({rest.min():g} to {rest.max():g}), and seems to "
                 f"mean 'unknown'; write a number that can be compared with the others, or {_LEAVE_OUT}"
             )
             raise DataError(msg)

@@ -7,7 +7,7 @@ the others. Without a list of features, all columns of numbers are features exce
 Rows held out (a quarter of each client's):
 
 * with a time column the last ones, without any shuffling; rows of one time stay together;
-* without one, a random quarter, where rows with equal features stay together.
+* without one, a random quarter, where rows that are equal for the model (rare words are one word to it) stay together.
 
 Without a client column rows are shared among clients. A Dirichlet partition of rows with times holds out the last
 quarter of each class from everybody and gives a client the same share of it before and after, so that nobody trains on
@@ -17,6 +17,7 @@ rows between those that another is scored on.
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -36,10 +37,9 @@ from eafl_flower.data.partition import (
     seen_and_unseen,
     shuffled_groups,
 )
-from eafl_flower.data.scaling import scaled_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.times import sortable_times
-from eafl_flower.data.user_columns import Columns, candidates, feature_columns, one_hot
+from eafl_flower.data.user_columns import Columns, TableColumn, candidates, encoded, feature_columns, table_columns
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
 
@@ -54,19 +54,37 @@ Split = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UserTable:
-    """A file's rows: features by name (numbers or texts, ``(n,)`` each), class index, client and time of each row."""
+    """A file's rows: features by name (numbers or texts, ``(n,)`` each), class index, client and time of each row.
+
+    ``left_out`` are columns of text that nobody has named.
+    """
 
     features: dict[str, Array]
     class_names: tuple[str, ...]
     y: NDArray[np.int64]
     client: Array | None
     time: NDArray[np.float64] | None
+    left_out: tuple[str, ...] = ()
+
+    def columns(self, training: NDArray[np.int64]) -> tuple[TableColumn, ...]:
+        """Return what the features are for a model.
+
+        Without times words are counted in all rows: which rows are equal, all rare words being one, has to be known
+        before it is decided who trains on which.
+        """
+        return table_columns(self.features, training if self.time is not None else np.arange(len(self.y)))
+
+    @cached_property
+    def content(self) -> NDArray[np.int64]:
+        """Equal numbers for rows without times that are equal for the model, ``(n,)``."""
+        columns = self.columns(np.empty(0, dtype=np.int64))
+        return content_groups([column.codes(self.features[column.name]) for column in columns])
 
     def entities(self) -> tuple[list[NDArray[np.int64]], int]:
         """Rows of each client that has rows enough to be split, and how many have not."""
         assert self.client is not None
         code, names = pd.factorize(self.client, sort=True)
-        order = self.time if self.time is not None else content_groups(list(self.features.values()))
+        order = self.time if self.time is not None else self.content
         owned = [np.flatnonzero(code == number) for number in range(len(names))]
         enough = [rows for rows in owned if len(rows) >= MIN_ROWS and len(np.unique(order[rows])) > 1]
         return enough, len(owned) - len(enough)
@@ -114,12 +132,14 @@ def read_user_table(path: Path, columns: Columns) -> UserTable:
         msg = f"{path}, column {columns.label}: expected 2 to {MAX_CLASSES} classes, found {shown}"
         raise DataError(msg)
     time = table[columns.time].to_numpy(dtype=object) if columns.time else None
+    features = feature_columns(path, table[list(names)], texts=bool(columns.features))
     return UserTable(
-        features=feature_columns(path, table[list(names)], texts=bool(columns.features)),
+        features=features,
         class_names=tuple(str(name) for name in classes),
         y=y.astype(np.int64),
         client=table[columns.client].to_numpy(dtype=object).astype(str) if columns.client else None,
         time=None if time is None else sortable_times(time, path=path, column=columns.time),
+        left_out=tuple(name for name in names if name not in features),
     )
 
 
@@ -165,7 +185,7 @@ def load_csv(
     path = find_csv(csv, data_dir)
     table = read_user_table(path, Columns(label=label, client=client, time=time, features=tuple(features)))
     rng = randomness.generator(seed, "data", "csv")
-    content = content_groups(list(table.features.values())) if table.time is None else np.empty(0, dtype=np.int64)
+    content = table.content if table.time is None else np.empty(0, dtype=np.int64)
 
     def split(rows: NDArray[np.int64], *, trains: bool) -> Split:
         if table.time is not None:
@@ -211,19 +231,20 @@ def load_csv(
     if any(len(test) == 0 for _, test in splits):
         msg = f"{path}: a client's rows are all equal or of one time, and none can be held out; use fewer clients"
         raise DataError(msg)
-    names, x = one_hot(table.features, np.concatenate([train for train, _ in splits[: clients - unseen]]))
+    seen = table.columns(np.concatenate([train for train, _ in splits[: clients - unseen]]))
+    x = encoded(seen, table.features)
     parts = [
         Part(x_train=x[train], y_train=table.y[train], x_test=x[test], y_test=table.y[test]) for train, test in splits
     ]
-    scaled, scaler = scaled_rows(parts, clients - unseen)
-    return InMemorySource(
+    return InMemorySource.scaled(
+        parts,
         name="csv",
         class_names=table.class_names,
-        feature_names=names,
+        feature_names=tuple(name for column in seen for name in column.feature_names),
         num_seen=clients - unseen,
-        parts=scaled,
-        scaler=scaler,
         client_names=client_names,
+        columns=seen,
+        left_out=table.left_out,
     )
 
 

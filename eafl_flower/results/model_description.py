@@ -1,7 +1,9 @@
 """What the model of a run expects and gives: ``model.json``, beside the arrays.
 
 With it and the run's ``config.toml`` a vehicle can use the model without the data it was trained on: the features
-in order, the constants that scale them, the classes, and which state of each client belongs to the final arrays.
+in order, the constants that scale them, the classes, and which state of each client belongs to the final arrays; of a
+file of one's own the columns behind the features; for a head that is yet to be fitted, the bins of the entropies that
+decide its size.
 The states themselves, with the private heads in them, stay where the clients keep them.
 """
 
@@ -13,9 +15,12 @@ import numpy as np
 
 from eafl_flower.data.files import listed
 from eafl_flower.data.scaling import Scaler
+from eafl_flower.data.user_columns import TableColumn
 from eafl_flower.errors import ConfigError
+from eafl_flower.heads.prior import FeatureRanges
 
 FORMAT = "eafl-flower model 1"
+_NUMBERS, _TEXTS = "numbers", "texts"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,6 +43,10 @@ class ModelDescription:
         For each client the counter of the state that goes with the final arrays; 0: it never trained.
     client_names
         What the data call the clients; none where they have no names.
+    ranges
+        Of the scaled features, the bins of the entropies by which heads are sized; None where they are not.
+    columns
+        Columns of a file of one's own behind the features; none of other data.
     """
 
     run: str
@@ -48,6 +57,8 @@ class ModelDescription:
     num_seen: int
     client_states: tuple[int, ...]
     client_names: tuple[str, ...] = ()
+    ranges: FeatureRanges | None = None
+    columns: tuple[TableColumn, ...] = ()
 
     def client_called(self, name: str) -> int:
         """Return the number of the client that the data call ``name``.
@@ -72,7 +83,7 @@ class ModelDescription:
 
     def to_json(self) -> str:
         """Return the description as JSON, numbers exactly."""
-        s = self.scaler
+        s, r = self.scaler, self.ranges
         values = {
             "format": FORMAT,
             "run": self.run,
@@ -83,6 +94,13 @@ class ModelDescription:
             "clients_that_train": self.num_seen,
             "client_states": self.client_states,
             "client_names": self.client_names,
+            "ranges": r and {"low": r.low.tolist(), "high": r.high.tolist()},
+            "columns": [
+                {"name": c.name, "kind": _NUMBERS}
+                if c.words is None
+                else {"name": c.name, "kind": _TEXTS, "words": c.words}
+                for c in self.columns
+            ],
         }
         lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
@@ -107,6 +125,9 @@ class ModelDescription:
                 scale=np.array(stored["scaler"]["scale"], np.float64),
                 limit=float(stored["scaler"]["limit"]),
             )
+            ranges = stored.get("ranges") and FeatureRanges(  # an earlier version left them out
+                low=np.array(stored["ranges"]["low"], np.float64), high=np.array(stored["ranges"]["high"], np.float64)
+            )
             described = cls(
                 run=str(stored["run"]),
                 data=str(stored["data"]),
@@ -116,6 +137,11 @@ class ModelDescription:
                 num_seen=int(stored["clients_that_train"]),
                 client_states=tuple(stored["client_states"]),
                 client_names=tuple(stored["client_names"]),
+                ranges=ranges or None,
+                columns=tuple(
+                    TableColumn(name=str(c["name"]), words=None if c["kind"] == _NUMBERS else tuple(c["words"]))
+                    for c in stored.get("columns", ())
+                ),
             )
         except (KeyError, TypeError) as error:
             msg = f"it is damaged: {error!r}"
@@ -123,5 +149,14 @@ class ModelDescription:
         expected = (len(described.feature_names),)
         if scaler and (scaler.mean.shape, scaler.scale.shape) != (expected, expected):
             msg = f"it is damaged: {expected[0]} features, but {scaler.mean.size} means and {scaler.scale.size} scales"
+            raise ValueError(msg)
+        if ranges and (ranges.low.shape, ranges.high.shape) != (expected, expected):
+            msg = f"it is damaged: {expected[0]} features, but {ranges.low.size} and {ranges.high.size} ends of ranges"
+            raise ValueError(msg)
+        if described.data == "csv" and "columns" not in stored:
+            msg = "it was written by an earlier version, without the columns of the file; repeat the run"
+            raise ValueError(msg)
+        if described.columns and (found := sum(len(c.feature_names) for c in described.columns)) != expected[0]:
+            msg = f"it is damaged: {expected[0]} features, but its columns give {found}"
             raise ValueError(msg)
         return described

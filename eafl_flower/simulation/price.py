@@ -1,5 +1,6 @@
 """What a job takes: seconds and joules of its download, its computation and its upload."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -34,6 +35,11 @@ class JobPrice:
     dispatched_s: float
     start: StartPrice
     upload: UploadPrice | None = None
+
+    @property
+    def download_end_s(self) -> float:
+        """When the client has everything it was sent [s]: rounded up, so that until then the download is whole."""
+        return math.nextafter(self.dispatched_s + self.start.download_s, math.inf)
 
     @property
     def upload_start_s(self) -> float:

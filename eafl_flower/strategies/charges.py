@@ -62,5 +62,25 @@ def book_job(ledger: Ledger, network: Network, job: Job, until_s: float) -> Spen
     return spent
 
 
+def book_late(ledger: Ledger, network: Network, job: Job) -> Spent:
+    """Book the upload of a ``job`` that had been given up, and booked: its reply came whole, for nothing."""
+    upload = network.upload(job.client, job.uplink_bytes)
+    ledger.book(
+        job.client,
+        "uplink",
+        energy_j=upload.energy_j,
+        time_s=upload.upload_s,
+        payload_bytes=job.uplink_bytes,
+        framed_bytes=job.uplink_framed_bytes,
+    )
+    return Spent(
+        energy_j=upload.energy_j,
+        uplink_bytes=job.uplink_bytes,
+        uplink_framed_bytes=job.uplink_framed_bytes,
+        downlink_bytes=0,
+        downlink_framed_bytes=0,
+    )
+
+
 def _share(part: float, whole: float) -> float:
     return 1.0 if whole <= 0 else min(1.0, part / whole)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,31 +13,35 @@ import safetensors
 import safetensors.numpy
 
 from eafl_flower.errors import CheckpointError
+from eafl_flower.results.atomic import make_folder, sync_folder
 from eafl_flower.state import flatten, restore
 from eafl_flower.types import Array
 
 T = TypeVar("T")
-FORMAT = "eafl-flower checkpoint 3"
+FORMAT = "eafl-flower checkpoint 4"
+VALUES = "values"
+Places = dict[str, tuple[str, tuple[int, ...], int]]  # of each array: dtype, shape, and where its values begin
 
 
 def write_checkpoint(path: Path, state: Any) -> None:
-    """Write ``state`` to ``path``; at any moment the file is either the old or the new one, whole."""
+    """Write ``state`` to ``path``; at any moment the file is either the old or the new one, whole.
+
+    It is its owner's alone: the secret of a deployment's session keys may be in it.
+    """
     arrays, tree = flatten(state)
-    stored = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
-    text = json.dumps(tree)
-    data = safetensors.numpy.save(stored, metadata={"format": FORMAT, "state": text, "sha256": _sha256(stored, text)})
-    path.parent.mkdir(parents=True, exist_ok=True)
+    values, places = _pack(arrays)
+    text = json.dumps({"state": tree, "arrays": places})
+    header = {"format": FORMAT, "text": text, "sha256": _sha256(text, values)}
+    data = safetensors.numpy.save({VALUES: np.frombuffer(values, np.uint8)}, header)
+    make_folder(path.parent)
     temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
+    temporary.unlink(missing_ok=True)  # of a process that was killed; whatever rights it has would stay
+    with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def read_checkpoint(path: Path, template: T) -> T:
@@ -50,27 +55,52 @@ def read_checkpoint(path: Path, template: T) -> T:
     try:
         with safetensors.safe_open(path, framework="np") as file:
             header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            known = header.get("format") == FORMAT
+            values = file.get_tensor(VALUES) if known else np.zeros(0, np.uint8)
     except FileNotFoundError as error:
         msg = f"no checkpoint at {path}: the run was started without checkpoints, or ended before its first one"
         raise CheckpointError(msg) from error
     except (OSError, safetensors.SafetensorError, ValueError) as error:
         msg = f"checkpoint {path} cannot be read ({error}): damaged? start the run afresh"
         raise CheckpointError(msg) from error
-    if header.get("format") != FORMAT:
+    if not known:
         msg = f"{path} is not a checkpoint of this version of eafl-flower (expected format {FORMAT!r})"
         raise CheckpointError(msg)
-    text = header.get("state", "")
-    if header.get("sha256") != _sha256(arrays, text):
+    text = header.get("text", "")
+    if header.get("sha256") != _sha256(text, values.data):
         msg = f"checkpoint {path} is damaged: its content does not match its checksum"
         raise CheckpointError(msg)
-    return restore(template, arrays, json.loads(text))
+    stored = json.loads(text)
+    return restore(template, _unpack(values, stored["arrays"]), stored["state"])
 
 
-def _sha256(arrays: Mapping[str, Array], text: str) -> str:
+def _pack(arrays: Mapping[str, Array]) -> tuple[bytes, Places]:
+    """Return the values of all arrays in one piece, and where in it each is.
+
+    One piece, because there may be ten thousands of arrays. The same values are stored once: many clients hold the
+    same whole arrays.
+    """
+    begins: dict[bytes, int] = {}
+    size, places = 0, {}
+    for name, array in arrays.items():
+        values = array.tobytes()
+        begin = begins.setdefault(values, size)
+        size += len(values) if begin == size else 0
+        places[name] = array.dtype.str, array.shape, begin
+    return b"".join(begins), places
+
+
+def _unpack(values: Array, places: Places) -> dict[str, Array]:
+    """Return the arrays packed by ``_pack``, each with memory of its own: states may be changed in place."""
+    arrays = {}
+    for name, (kind, shape, begin) in places.items():
+        dtype = np.dtype(kind)
+        end = begin + math.prod(shape) * dtype.itemsize
+        arrays[name] = values[begin:end].copy().view(dtype).reshape(shape)
+    return arrays
+
+
+def _sha256(text: str, values: bytes | memoryview) -> str:
     sha = hashlib.sha256(text.encode())
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        sha.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        sha.update(array.reshape(-1).view(np.uint8).data)
+    sha.update(values)
     return sha.hexdigest()

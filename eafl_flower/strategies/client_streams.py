@@ -89,7 +89,15 @@ class ClientStreams:
 
     def merge(self, client: int, counter: int, decoder: Any) -> None:
         """Note that the upload of the open job, number ``counter``, was merged and left ``decoder``."""
-        self._working[client] = replace(self._working[client], acknowledged=counter, decoder=decoder)
+        stream = self._working.get(client)
+        if stream is not None:  # a plain client has none
+            self._working[client] = replace(stream, acknowledged=counter, decoder=decoder)
+
+    def restart(self, client: int) -> None:
+        """Let the next upload of a client at work build on nothing; what the client holds stays."""
+        stream = self._working.get(client)
+        if stream is not None:
+            self._working[client] = replace(stream, acknowledged=0, decoder=self._fresh.decoder)
 
     def end(self, client: int, *, state: int, arrays: Arrays | None = None) -> None:
         """End the job of ``client``, which now has the state number ``state`` (0: none).

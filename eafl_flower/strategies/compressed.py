@@ -1,5 +1,6 @@
 """Compression around any round-based Flower strategy."""
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from logging import INFO, WARNING
@@ -13,7 +14,8 @@ from flwr.serverapp.strategy import Strategy
 
 from eafl_flower.aggregation.difference import moved
 from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
-from eafl_flower.codecs.lqgcm import keyed_for
+from eafl_flower.codecs.lqgcm import keyed_for, needs_key
+from eafl_flower.codecs.lqgcm_dither import KEY_BYTES, client_key
 from eafl_flower.errors import CodecError, ConfigError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.rng import generator
@@ -60,7 +62,7 @@ class Compressed(Strategy):
     Wraps FedAvg, FedAdam, Krum and the like; the ClientApp needs ``compression_mod`` with the same codec.
     The wrapped strategy sees the full arrays of each client: what the client decoded plus its decoded
     difference. A reply that cannot be decoded is refused: the wrapped strategy does not see it. Arrays travel
-    in the dtypes they had first (FedAdam makes float64 of float32). Our own strategies take ``codec=`` instead.
+    in the dtypes they had at the start (FedAdam makes float64 of float32). Our own strategies take ``codec=`` instead.
 
     With a ``DifferenceCodec`` a node whose last reply was used is sent what has changed since, any other node, and
     whoever evaluates, whole arrays.
@@ -77,6 +79,9 @@ class Compressed(Strategy):
         Names the run to the clients.
     remembered_clients
         Nodes of which the server remembers what they hold, see ``RunOptions``.
+    secret
+        32 bytes from which the nodes' session keys are made, where the codec needs them; by default every start draws
+        its own. Only for runs that are to be repeated: whoever knows it can take off the dither.
 
     Attributes
     ----------
@@ -93,16 +98,26 @@ class Compressed(Strategy):
     """
 
     def __init__(
-        self, strategy: Strategy, codec: Codec[Any], *, seed: int = 0, run: str = "run", remembered_clients: int = 0
+        self,
+        strategy: Strategy,
+        codec: Codec[Any],
+        *,
+        seed: int = 0,
+        run: str = "run",
+        remembered_clients: int = 0,
+        secret: bytes = b"",
     ) -> None:
         if type(strategy).start is not Strategy.start:
             msg = f"{type(strategy).__name__} has a start() of its own, Compressed cannot stand around it"
             raise TypeError(f"{msg}: use its codec= argument, if it has one")
         if remembered_clients < 0:
             raise ConfigError(f"remembered_clients = {remembered_clients}: expected a number of at least 0")
+        if len(secret) not in (0, KEY_BYTES):
+            raise ConfigError(f"secret has {len(secret)} bytes: expected {KEY_BYTES}, or none to draw them at random")
         self.strategy, self.codec, self.seed, self._run = strategy, codec, seed, run
         self.uplink_bytes = self.downlink_bytes = self.refused = 0
-        self._remembered = remembered_clients
+        self._remembered, self._given_secret = remembered_clients, secret
+        self._secret = secret or secrets.token_bytes(KEY_BYTES)
         self._whole = whole_codec(codec)
         self._dtypes: dict[str, np.dtype[Any]] = {}
         self._sent: dict[int, _Sent] = {}
@@ -121,7 +136,8 @@ class Compressed(Strategy):
     ) -> Iterable[Message]:
         """Configure as the wrapped strategy does, and code what it sends."""
         if server_round <= self._last_round:  # another start
-            self._streams, self._model, self._acknowledged = None, None, {}
+            self._streams, self._model, self._acknowledged, self._dtypes = None, None, {}, {}
+            self._secret = self._given_secret or secrets.token_bytes(KEY_BYTES)  # rounds are counted from 1 again
         self._last_round = server_round
         for node in self._sent:
             self._lose(node)
@@ -181,6 +197,7 @@ class Compressed(Strategy):
                 load=load,
                 acknowledged=known,
                 durable=load,
+                key=self._key_of(node) if trains else b"",
             )
             sent, base = self._begin(terms, whole, node) if trains else (whole.coded, whole.decoded)
             self.downlink_bytes += len(sent["payload"])  # type: ignore[arg-type]
@@ -235,7 +252,7 @@ class Compressed(Strategy):
             msg = f'{whose} has a record "{CODED}" without payload bytes'
             raise ProtocolError(msg)
         self.uplink_bytes += len(payload)
-        codec = keyed_for(self.codec, seed=self.seed, client=_client_of(node))
+        codec = keyed_for(self.codec, seed=self.seed, client=_client_of(node), key=self._key_of(node))
         start = codec.init(layout_of(sent.base)) if self._streams is None else self._streams.of(node).decoder
         try:
             delta, state = codec.decode(start, payload)
@@ -258,6 +275,10 @@ class Compressed(Strategy):
         reply.content = RecordDict({ARRAYS: array_record(sent.keys, new), **others})
         return reply
 
+    def _key_of(self, node: int) -> bytes:
+        """Return the session key of ``node``, none where the codec needs none."""
+        return client_key(self._secret, _client_of(node)) if needs_key(self.codec) else b""
+
     def _lose(self, node: int) -> None:
         """Forget what a node holds whose last reply was not used: nobody knows whether it holds what it was sent.
 
@@ -267,7 +288,7 @@ class Compressed(Strategy):
             self._streams.end(node, state=0)
 
     def _as_at_first(self, record: ArrayRecord) -> Arrays:
-        """Return the arrays of ``record`` in the dtypes that arrays of these names had first."""
+        """Return the arrays of ``record`` in the dtypes that arrays of these names had first since the start."""
         arrays = []
         for key, array in zip(record, arrays_of(record), strict=True):
             dtype = self._dtypes.setdefault(key, array.dtype)

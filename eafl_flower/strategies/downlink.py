@@ -119,9 +119,13 @@ class Downlink:
 
     # Sizes and checkpoints.
 
-    def typical_bytes(self, arrays: Arrays) -> tuple[int, int]:
-        """Return the payload sizes of a job that is not its client's first, down and up; ``arrays`` give the values."""
-        codec = self._codec
+    def typical_bytes(self) -> tuple[int, int]:
+        """Return the payload sizes of a job that is not its client's first, down and up.
+
+        They are those of noise: a model may begin with zeros, which take next to no bytes.
+        """
+        codec, noise = self._codec, generator(0, "sizes", "values")
+        arrays = tuple(np.asarray(noise.standard_normal(s.shape)).astype(s.dtype) for s in self._layout)
         if codec is None:
             return (sum(a.nbytes for a in arrays),) * 2
         up_codec = keyed_for(codec, seed=self._seed, client=0)

@@ -8,7 +8,7 @@ from flwr.app import ConfigRecord, Message, MessageType
 from flwr.common.logger import log
 
 from eafl_flower.errors import ProtocolError
-from eafl_flower.strategies.mailbox import Interrupted
+from eafl_flower.strategies.mailbox import Interrupted, was_delivered
 from eafl_flower.strategies.open_jobs import OpenJobs, framed_with
 from eafl_flower.strategies.records import (
     NUM_EXAMPLES,
@@ -24,7 +24,8 @@ def evaluate_on_clients(
 ) -> dict[str, float]:
     """Return the clients' metrics for ``served``, averaged with their ``num-examples`` as weights.
 
-    Clients that fail are left out, with a warning each. Bytes are booked as "evaluate".
+    Clients that fail are left out, with a warning each. Bytes are booked as "evaluate": of an error, those of the
+    way down.
 
     Raises
     ------
@@ -50,11 +51,13 @@ def evaluate_on_clients(
         replies.append((client, reply))
     scores: list[dict[str, float]] = []
     for client, reply in replies:
+        if reply is not None and was_delivered(reply):
+            payload, framed = sent[client]
+            framed += framed_bytes(reply.content) if reply.has_content() else 0
+            jobs.ledger.book(client, "evaluate", payload_bytes=payload, framed_bytes=framed)
         if reply is None or reply.has_error():
             log(WARNING, "evaluation on client %d failed: %s", client, reason_of(reply))
             continue
-        payload, framed = sent[client]
-        jobs.ledger.book(client, "evaluate", payload_bytes=payload, framed_bytes=framed + framed_bytes(reply.content))
         try:
             scores.append(scores_of(single_metric_record(reply.content, f"the evaluation of client {client}")))
         except ProtocolError as error:

@@ -67,7 +67,8 @@ def take_up(run: "FederatedRun") -> None:
         records.update({merge: MetricRecord(dict(values)) for merge, values in scores.items()})
     run.num_events, run.settled, run.stop_reason = stored.num_events, stored.settled, stored.stop_reason
     run.began_s = time.monotonic() - stored.wall_s
-    jobs.secret = bytes.fromhex(stored.secret)
+    # A run with a key of its users' had no secret; open jobs are sent again, with keys of the fresh one.
+    jobs.secret = bytes.fromhex(stored.secret) or jobs.secret
     jobs.restore(stored.jobs)
     run.restore_clock(stored)
 

@@ -8,6 +8,7 @@ from flwr.serverapp import Grid
 from eafl_flower.engines.waiting import wait_for
 
 LONGEST_LOOK_S = 0.5  # between two looks at whether the user wants to stop
+MESSAGE_UNAVAILABLE, NODE_UNAVAILABLE = 3, 5  # of Flower's error codes, of messages that did not reach a node
 
 
 class Interrupted(Exception):
@@ -87,3 +88,8 @@ class Mailbox:
             self.interrupted = True
         elif not self.interrupted:
             raise error
+
+
+def was_delivered(reply: Message) -> bool:
+    """Whether the node had the message that this is the reply to, be it an error of the node's."""
+    return not reply.has_error() or reply.error.code not in (MESSAGE_UNAVAILABLE, NODE_UNAVAILABLE)

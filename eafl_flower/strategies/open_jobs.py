@@ -182,7 +182,11 @@ class OpenJobs:
         return trusted_record(RecordDict, {base.name: base.record, CONFIG: config, TERMS: terms_record(terms)})
 
     def terms(self, client: int, counter: int, load: int, acknowledged: int) -> JobTerms:
-        """Return the terms of a message."""
+        """Return the terms of a message.
+
+        Whether or not this run writes checkpoints, it may have come from one and be killed: then that is needed again.
+        A client that starts afresh (``load`` 0) deletes nothing.
+        """
         return JobTerms(
             run=self._options.run_name,
             seed=self._options.seed,
@@ -190,7 +194,7 @@ class OpenJobs:
             counter=counter,
             load=load,
             acknowledged=acknowledged,
-            durable=int(self.table.durable[client]) if self._options.checkpoint_every else load,
+            durable=min(int(self.table.durable[client]), load),
             key=self.key_of(client),
         )
 

@@ -16,7 +16,7 @@ record          kind          holds
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -67,7 +67,8 @@ class JobTerms:
     acknowledged
         Counter of the newest upload of this client that was merged.
     durable
-        Counter of the client state that the newest checkpoint names: older states are not needed.
+        Counter of the client state that the newest checkpoint names, 0 if none does: of the states before ``load``
+        it is the only one that may be needed again.
     key
         Session key of a codec that needs one, in a deployment; travels only if there is one.
     """
@@ -79,7 +80,7 @@ class JobTerms:
     load: int
     acknowledged: int
     durable: int
-    key: bytes = b""
+    key: bytes = field(default=b"", repr=False)
 
 
 def config_record(content: RecordDict, name: str) -> ConfigRecord | None:
@@ -99,7 +100,7 @@ def terms_of(content: RecordDict) -> JobTerms | None:
     Raises
     ------
     ProtocolError
-        If the record is incomplete or of the wrong types.
+        If the record is incomplete or of the wrong types, or ``durable`` is later than ``load``.
     """
     record = config_record(content, TERMS)
     if record is None:
@@ -111,7 +112,14 @@ def terms_of(content: RecordDict) -> JobTerms | None:
             msg = f'record "{TERMS}" of a message has {name} = {value!r}: expected a non-negative {kind.__name__}'
             raise ProtocolError(msg)
         values[name] = value
-    return JobTerms(**values)  # type: ignore[arg-type]
+    terms = JobTerms(**values)  # type: ignore[arg-type]
+    if terms.durable > terms.load:
+        msg = (
+            f'record "{TERMS}" of a message has durable = {terms.durable}, load = {terms.load}: expected durable to be '
+            "at most load, for no checkpoint is ahead of its run; the server needs the same eafl-flower version"
+        )
+        raise ProtocolError(msg)
+    return terms
 
 
 @lru_cache(maxsize=256)

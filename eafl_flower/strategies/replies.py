@@ -14,6 +14,7 @@ from eafl_flower.aggregation.difference import difference
 from eafl_flower.codecs.lqgcm import keyed_for
 from eafl_flower.errors import ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec
+from eafl_flower.strategies.downlink import Base
 from eafl_flower.strategies.job import Job
 from eafl_flower.strategies.records import (
     CODED,
@@ -90,7 +91,7 @@ class UpdateReader:
         self._keys, self._codec, self._seed = keys, codec, seed
         self._start = None if codec is None else codec.init(layout)
 
-    def read(self, job: Job, content: RecordDict, base: Arrays, decoder: Any = None, key: bytes = b"") -> Reading:
+    def read(self, job: Job, content: RecordDict, base: Base, decoder: Any = None, key: bytes = b"") -> Reading:
         """Read the reply to ``job``, which started from ``base``, with the state ``decoder`` (None: a fresh one).
 
         ``key`` is the client's session key, if it was sent one.
@@ -101,12 +102,15 @@ class UpdateReader:
             If it is not a reply to such a job.
         """
         whose = f"the reply of client {job.client}"
-        coded = config_record(content, CODED)
-        if coded is not None and self._codec is not None and isinstance(reason := coded.get(REFUSED), str):
+        coded = None if self._codec is None else config_record(content, CODED)
+        if coded is not None and base.payload is None:  # a plain client has no stream that its payload could be of
+            msg = f'{whose} has a record "{CODED}", its job was sent as plain arrays: expected plain arrays'
+            raise ProtocolError(msg)
+        if coded is not None and isinstance(reason := coded.get(REFUSED), str):
             msg = f"client {job.client} has no update to send: {words_of(reason)}"
             raise UpdateRefusedError(msg)
         record = single_metric_record(content, whose)
-        if coded is not None and self._codec is not None:
+        if self._codec is not None and coded is not None:
             payload = coded.get("payload")
             if not isinstance(payload, bytes):
                 msg = f'{whose} has a record "{CODED}" without payload bytes'
@@ -122,11 +126,11 @@ class UpdateReader:
             if list(arrays) != self._keys:
                 msg = f"{whose} has arrays {list(arrays)[:8]}, expected {self._keys[:8]} ({len(self._keys)} in all)"
                 raise ProtocolError(msg)
-            delta = _minus(arrays_of(arrays), base, whose)
+            delta = _minus(arrays_of(arrays), base.arrays, whose)
         metrics = scores_of(record)
         num_examples = int(metrics.pop(NUM_EXAMPLES))
         update = Update(
-            client=job.client, delta=delta, base_version=job.base_version, num_examples=num_examples, base=base
+            client=job.client, delta=delta, base_version=job.base_version, num_examples=num_examples, base=base.arrays
         )
         return Reading(update=update, metrics=metrics, decoder=state)
 

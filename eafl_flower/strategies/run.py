@@ -17,7 +17,7 @@ from flwr.serverapp.strategy import Result
 from eafl_flower.aggregation.acceptance import accept
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.energy.ledger import Ledger
-from eafl_flower.errors import CodecError, ProtocolError, RunFailedError, UpdateRefusedError
+from eafl_flower.errors import CodecError, EAFLError, ProtocolError, RunFailedError, UpdateRefusedError
 from eafl_flower.strategies.charges import Spent
 from eafl_flower.strategies.checkpoint import write_checkpoint
 from eafl_flower.strategies.evaluation import evaluate_on_clients
@@ -219,7 +219,7 @@ class FederatedRun:
         """Take in the arrived reply of ``job`` and end it; False if it is refused."""
         jobs, before = self.jobs, self.version
         try:
-            base, key = jobs.base_of(job).arrays, jobs.key_of(job.client)
+            base, key = jobs.base_of(job), jobs.key_of(job.client)
             read = self.reader.read(job, reply.content, base, jobs.decoder_of(job), key)
             update = read.update
             if self.plan.barrier:
@@ -227,7 +227,7 @@ class FederatedRun:
             else:
                 self.state = self.aggregator.apply(self.state, update)
         except (ProtocolError, CodecError, UpdateRefusedError) as error:
-            self._refuse(job, reply, str(error))
+            self._refuse(job, reply, error)
             return False
         if self.plan.barrier:
             self.pending.append(replace(update, base=None))
@@ -259,17 +259,22 @@ class FederatedRun:
         if updates:
             self.state = self.aggregator.apply(self.state, combine(updates))
 
-    def _refuse(self, job: Job, reply: Message, reason: str) -> None:
+    def _refuse(self, job: Job, reply: Message, error: EAFLError) -> None:
         """End ``job`` without its update; its client goes on from the state before it, for both are of one kind.
 
-        A client that lost what its arrays build on did nothing wrong: it gets whole arrays at once.
+        A client that lost what its arrays build on did nothing wrong: it gets whole arrays at once. One whose payload
+        cannot be decoded may remember other uploads than the server, and would be refused for ever: its stream
+        starts afresh.
         """
         self.tally.refused += 1
+        reason = str(error)
         if is_out_of_step(job, reply.content):
             self.jobs.forget(job)
             self.end(job, "refused", reason=reason)
             return
         self.jobs.table.state[job.client] = job.load
+        if isinstance(error, CodecError) and self.jobs.streams is not None:
+            self.jobs.streams.restart(job.client)
         self.end(job, "refused", reason=reason)
         self._count_failure(job.client, reason)
 

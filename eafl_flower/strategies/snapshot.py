@@ -1,6 +1,6 @@
 """Everything a run needs to go on, as a storable value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Snapshot:
     settled: int
     stop_reason: str
     wall_s: float
-    secret: str  # in hexadecimal; open jobs were sent keys made of it
+    secret: str = field(repr=False)  # in hexadecimal, "" if there is none; open jobs were sent keys made of it
 
     def check_belongs(self, path: Path, run_name: str, seed: int, codec: str) -> None:
         """Raise ``CheckpointError`` unless this is a state of the run ``run_name`` with ``seed`` and ``codec``."""

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from dataclasses import replace
 from logging import WARNING
+from typing import TypeVar
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from flwr.common.logger import log
@@ -12,16 +13,18 @@ from flwr.common.logger import log
 from eafl_flower.codecs.lqgcm import needs_key
 from eafl_flower.codecs.lqgcm_dither import KEY_BYTES
 from eafl_flower.errors import RunFailedError
+from eafl_flower.strategies.charges import book_late
 from eafl_flower.strategies.job import Job
-from eafl_flower.strategies.mailbox import Interrupted
+from eafl_flower.strategies.mailbox import NODE_UNAVAILABLE, Interrupted, was_delivered
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import CONFIG
+from eafl_flower.strategies.replies import sizes_of
 from eafl_flower.strategies.roster import MOST_CLIENTS, Member, member_of, reason_to_refuse
 from eafl_flower.strategies.run import FederatedRun
 
+T = TypeVar("T")
 NODE_POLL_S = 2.0
 REPLY_POLL_S = 0.5
-MESSAGE_UNAVAILABLE, NODE_UNAVAILABLE = 3, 5
 
 
 class WallRun(FederatedRun):
@@ -37,7 +40,7 @@ class WallRun(FederatedRun):
             self.jobs.secret = secrets.token_bytes(KEY_BYTES)
         self._inbox: deque[Message] = deque()
         self._resting: dict[int, float] = {}  # client -> when it may work again
-        self._late: dict[str, tuple[int, float]] = {}  # messages of jobs given up -> client, and until when [s]
+        self._late: dict[str, tuple[Job, float]] = {}  # messages of jobs given up -> job, and until when [s]
         self._asked: dict[str, tuple[int, float]] = {}  # roster queries under way -> node id, and until when [s]
         self._online: set[int] = set()  # nodes, at the last look
         self._away: set[int] = set()  # clients whose node is not online
@@ -49,8 +52,10 @@ class WallRun(FederatedRun):
         return self.wall_s()
 
     def charged_until_s(self, job: Job, outcome: str) -> float:
-        """Charge a job whose reply came whole: the price model's times are not those of the wall."""
-        return float("inf") if outcome in ("merge", "refused") else self.now_s()
+        """Charge what is known to have been sent: the price model's times are not those of the wall."""
+        if outcome in ("merge", "refused"):
+            return float("inf")
+        return max(self.now_s(), job.price.download_end_s) if outcome == "error" else self.now_s()
 
     def clients_to_evaluate(self) -> list[int]:
         """Clients that are there and, before the end, have no job: nobody waits for those at work."""
@@ -115,16 +120,14 @@ class WallRun(FederatedRun):
             self._welcome(reply, self._asked.pop(message_id)[0])
             return
         if message_id in self._late:
-            client, _ = self._late.pop(message_id)
+            late, _ = self._late.pop(message_id)
             if not reply.has_error():
-                self.tally.late += 1
-                self._resting.pop(client, None)
-                self._free(client)
+                self._note_late(late, reply)
             return
         job = next((j for j in self.jobs if self.jobs.wires[j.client].message_id == message_id), None)
         if job is None:
             self.tally.late += 1  # a second reply to a job that has ended
-        elif reply.has_error() and reply.error.code in (MESSAGE_UNAVAILABLE, NODE_UNAVAILABLE):
+        elif not was_delivered(reply):
             if reply.error.code == NODE_UNAVAILABLE:
                 self._away.add(job.client)  # until the node is seen again: another job would be lost too
             self._lose(job)
@@ -138,6 +141,14 @@ class WallRun(FederatedRun):
             else:
                 self._rest(job.client)
         self._end_round()
+
+    def _note_late(self, job: Job, reply: Message) -> None:
+        """Take the reply of a job that was given up: what it cost is booked, and its client is free."""
+        self.tally.late += 1
+        job.uplink_bytes, job.uplink_framed_bytes = sizes_of(reply.content)
+        self.emit("late", **self._where(job), **book_late(self.ledger, self.options.network, job).fields())
+        self._resting.pop(job.client, None)
+        self._free(job.client)
 
     def _end_round(self) -> None:
         if self.plan.barrier and not len(self.jobs):
@@ -158,7 +169,7 @@ class WallRun(FederatedRun):
             message_id = self.jobs.wires[job.client].message_id
             if message_id in there:
                 continue
-            self._late[message_id] = job.client, self.now_s() + self.plan.timeout_s
+            self._late[message_id] = job, self.now_s() + self.plan.timeout_s
             self.tally.timed_out += 1
             self.jobs.table.failures[job.client] += 1
             self.end(job, "timeout")
@@ -207,7 +218,7 @@ class WallRun(FederatedRun):
             if message_id:
                 self._asked[message_id] = node, self.now_s() + self.plan.timeout_s
 
-    def _still_awaited(self, messages: dict[str, tuple[int, float]]) -> dict[str, tuple[int, float]]:
+    def _still_awaited(self, messages: dict[str, tuple[T, float]]) -> dict[str, tuple[T, float]]:
         """Return those of these messages whose reply may still come."""
         return {i: (of, until_s) for i, (of, until_s) in messages.items() if self.now_s() <= until_s}
 
@@ -243,7 +254,7 @@ class WallRun(FederatedRun):
                     "while the first is there; give each SuperNode its own",
                 )
                 return
-        elif reply.has_error() and reply.error.code not in (MESSAGE_UNAVAILABLE, NODE_UNAVAILABLE):
+        elif reply.has_error() and was_delivered(reply):
             member = Member(client=self._next_number(), node_id=node, num_examples=1, trains=True, plain=True)
         else:
             return  # gone again before it answered

@@ -41,10 +41,25 @@ def test_a_run_on_ones_own_file_takes_all_its_clients_and_knows_where_it_is(expe
     assert (data.label_column, data.client_column, data.features) == ("kind", "id", ("a", "b"))
 
 
+def test_a_file_of_ones_own_is_looked_for_here_and_then_in_the_data_folder(eafl, mine, tmp_path, monkeypatch):
+    columns = ("--label", "kind", "--client", "id", "--time", "when")
+    monkeypatch.setenv("EAFL_DATA_DIR", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    settings = ("--set", "strategy.merges=5", "--baselines", "none")
+    ended = eafl("run", "--csv", "mine.csv", *columns, *settings)
+    assert (ended.code, ended.err) == (0, "")
+    assert "240 rows" in eafl("data", "check", "--csv", "mine.csv", *columns).out
+    Path("mine.csv").write_text("a,kind\n1,x\n")
+    assert "has no column id, when" in eafl("run", "--csv", "mine.csv", *columns, *settings).err
+    gone = eafl("run", "--csv", "gone.csv", *columns, *settings).err
+    assert f"data.csv: no file gone.csv or {tmp_path / 'gone.csv'}\n" in gone
+
+
 def test_settings_of_the_command_line_and_of_files_win_over_the_defaults_of_a_file_of_ones_own(experiment, eafl, mine):
     Path("few.toml").write_text("[data]\nclients = 15\n")
     command = ("run", "--csv", "mine.csv", "--label", "kind", "--config", "few.toml", "--set", "data.unseen=2")
-    assert eafl(*command).code == 0
+    assert eafl(*command, "data.partition=contiguous").code == 0
     data = data_settings()
     assert (data["clients"], data["unseen"]) == (15, 2)
 
@@ -56,6 +71,31 @@ def test_a_real_run_on_ones_own_file(eafl, mine):
     )  # fmt: skip
     assert ended.code == 0, ended.err
     assert "majority class" in ended.out
+
+
+def test_columns_of_text_that_are_left_out_are_named_by_check_and_run(eafl, mine):
+    header, *lines = mine.read_text().splitlines()
+    mine.write_text(
+        "\n".join([f"{header},place[x]", *(f"{line},{'road' if i % 2 else 'city'}" for i, line in enumerate(lines))])
+    )
+    columns = ("--csv", "mine.csv", "--label", "kind", "--client", "id", "--time", "when")
+    left_out = "columns of text are no features unless --features names them: place[x]\n"
+    check, run = ("data", "check", *columns), ("run", *columns, "--set", "strategy.merges=5", "--baselines", "none")
+    for command in (check, run):
+        assert left_out in eafl(*command).out
+        ended = eafl(*command, "--features", "a,place[x]")
+        assert (ended.code, left_out in ended.out) == (0, False)
+
+
+def test_a_sweep_on_ones_own_file(eafl, mine):
+    ended = eafl(
+        "sweep", "--csv", "mine.csv", "--label", "kind", "--client", "id", "--set", "strategy.merges=5",
+        "--seeds", "1,2", "--out", "both", "--baselines", "none",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    configs = [tomllib.loads(path.read_text()) for path in Path("both").glob("*/config.toml")]
+    assert sorted(config["seed"] for config in configs) == [1, 2]
+    assert {(config["data"]["name"], config["data"]["csv"]) for config in configs} == {("csv", str(mine))}
 
 
 def test_the_client_of_a_file_of_ones_own_is_named_as_in_the_file_and_its_texts_are_read_as_in_training(eafl, mine):

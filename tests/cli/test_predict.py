@@ -11,13 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eafl_flower.build import build_source
+from eafl_flower.build import build_source, build_workload
 from eafl_flower.clients.numpy_client import FederatedClient
 from eafl_flower.config import RunConfig
 from eafl_flower.data.idm import Traffic, simulate
+from eafl_flower.data.input_rows import InputRows
 from eafl_flower.experiment import run_experiment
+from eafl_flower.heads.prior import FeatureRanges, entropy_bits, prior_size
+from eafl_flower.prediction import predictor_of
 from eafl_flower.results.observer import Fanout
 from eafl_flower.results.run_directory import RunDirectory
+from eafl_flower.rng import generator
+from eafl_flower.types import Rows
 
 SMALL = {
     **{"data.clients": 6, "data.unseen": 2, "data.rows-per-client": 48, "task.hidden": "8,8"},
@@ -187,8 +192,6 @@ def test_a_node_needs_three_files_of_the_run_and_its_own_states(run, rows, eafl,
 
 
 def test_a_drive_is_classified_at_every_frame_with_three_seconds_of_past(run, eafl):
-    from eafl_flower.rng import generator
-
     speed, headway = simulate(generator(5, "drive"), vehicles=3, frames=80, traffic=Traffic())
     lines = [f"{s:.6f},{h:.6f}" for s, h in zip(speed[0], headway[0], strict=True)]
     Path("drive.csv").write_text("\n".join(["speed_m_s,headway_m", *lines]) + "\n")
@@ -235,14 +238,47 @@ def test_a_file_that_cannot_be_used_is_one_error(run, eafl, name):
         (["--client", "1", "--output", "no/where.csv"], 1, "error: "),
         (["--client", "1", "--fit", "rows.csv"], 2, "--fit needs --label"),
         ([], 2, "--client"),
+        (["--client", "5", "--fit", "-", "--label", "truth"], 2, "FILE and --fit cannot both be -"),
     ],
 )
 def test_a_mistake_is_one_message_without_traceback(run, rows, eafl, arguments, code, message):
-    ended = eafl("predict", run.path, rows, *arguments)
+    ended = eafl("predict", run.path, "-" if "-" in arguments else rows, *arguments)
     assert ended.code == code
     assert message in " ".join(ended.err.split("│")) if code == 2 else ended.err.startswith(message)
     assert code == 2 or ended.err.count("\n") == 1
     assert "Traceback" not in ended.err
+
+
+@pytest.fixture
+def alike():
+    """Rows enough to size a head by, from a small part of the ranges of the features, and their class."""
+    rng = generator(1, "alike")
+    return 0.05 * rng.standard_normal((60, 12), dtype=np.float32), rng.integers(0, 3, 60)
+
+
+def test_a_head_that_is_fitted_here_is_as_large_as_the_run_would_make_it(finished, alike):
+    run, (x, y) = finished("sized"), alike
+    run_dir = RunDirectory.open(run.path)
+    rows = Rows(x_train=x, y_train=y, x_test=x[:0], y_test=y[:0])
+    of_the_run = build_workload(RunConfig.from_toml(run_dir.config_path)).task.prior_size(rows)
+    raw = x.astype(np.float64) * run.source.scaler.scale + run.source.scaler.mean
+    examples = InputRows(x=raw, numbers=np.arange(len(y)), labels=y)
+    task = predictor_of(run_dir, 5, examples=examples).task
+    assert task.prior_size(rows) == of_the_run != prior_size(entropy_bits(x, FeatureRanges.of(x)).mean())
+
+
+def test_a_run_of_an_earlier_version_that_does_not_say_how_heads_are_sized_fits_none(finished, alike, eafl, tmp_path):
+    finished("sized").write_rows("alike.csv", *alike)
+    copied = RunDirectory.open(shutil.copytree(finished("sized").path, tmp_path / "copy"))
+    description = json.loads(copied.description_path.read_text())
+    del description["ranges"]
+    copied.description_path.write_text(json.dumps(description))
+    given = ["predict", str(copied.path), "alike.csv", "--label", "truth"]
+    ended = eafl(*given, "--client", "5", "--fit", "alike.csv")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert "model.json was written by an earlier version, without the ranges of the features" in ended.err
+    assert "repeat the run" in ended.err
+    assert eafl(*given, "--client", "1").code == 0  # a head that is there is used
 
 
 def test_a_client_that_had_no_job_has_no_head(copy, rows, eafl):

@@ -67,10 +67,11 @@ def test_metrics_that_are_no_numbers_travel_apart(make_message, make_context):
     assert not content.array_records
 
 
-def test_a_client_gets_configuration_and_terms_of_the_job(make_message, make_context):
+def test_a_client_gets_configuration_and_terms_of_the_job_but_not_the_key_of_the_codec(make_message, make_context):
     client = Stranger()
     app = numpy_client_app(lambda _: client)
-    app(make_message("train", floats(), {"lr": 0.1, "server-round": 3}, {"seed": 5, "counter": 2}), make_context())
+    terms = {"seed": 5, "counter": 2, "key": bytes(32)}
+    app(make_message("train", floats(), {"lr": 0.1, "server-round": 3}, terms), make_context())
     assert client.config == {"lr": 0.1, "server-round": 3, "eafl.seed": 5, "eafl.counter": 2}
 
 

@@ -307,6 +307,7 @@ def test_who_does_not_hold_what_a_job_builds_on_says_so_and_does_not_train(make_
         lambda state: state.pop("codec.held"),
         lambda state: state.pop("codec"),
         lambda state: state["codec"].update({"counter": 7}),
+        lambda state: state.update({"codec.held": array_record(server.keys, [a + np.float32(1) for a in VALUES])}),
         lambda state: state.update({"codec.held": ConfigRecord()}),
     ):
         other = make_context()
@@ -376,8 +377,8 @@ def test_broken_differences_are_named(make_context):
     with pytest.raises(CodecError):
         send(payload=b"short")
     other = encode_onto(DIFFERENCES, server.held, server.arrays, counter=9, rng=None)
-    with pytest.raises(CodecError, match="job 2 came with the payload of job 9"):
-        send(payload=other)
+    reason = send(payload=other).content["eafl.arrays"]["refused"]
+    assert re.search("job 2 build on, are not held any more: .* or belongs to another job", reason)
     without_terms = server.message(2)
     del without_terms.content["eafl"]
     with pytest.raises(ProtocolError, match='without the record "eafl"'):

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -72,8 +74,8 @@ def test_without_files_a_state_older_than_two_jobs_is_lost_and_the_reply_says_so
 def test_with_files_any_state_that_may_be_needed_is_found(job, make_context, tmp_path):
     context, mod = make_context(), durable_state_mod(tmp_path)
     for counter in (1, 2, 3):
-        job(context, counter, counter - 1, mod=mod)
-    assert job(context, 4, 1, mod=mod) == (2, False)
+        job(context, counter, counter - 1, mod=mod, durable=min(counter - 1, 1))
+    assert job(context, 4, 1, mod=mod, durable=1) == (2, False)
     assert files(tmp_path) == [f"run-1/client-4/state-{n}.safetensors" for n in (1, 2, 3, 4)]
 
 
@@ -108,15 +110,73 @@ def test_the_folder_comes_from_the_node_or_from_the_run(job, make_context, tmp_p
     assert files(tmp_path) == [f"{who}/run-1/client-4/state-1.safetensors" for who in ("node", "run")]
 
 
-def test_only_files_older_than_the_newest_durable_state_are_deleted(job, make_context, tmp_path):
+def left(*numbers):
+    return [f"run-1/client-4/state-{n}.safetensors" for n in numbers]
+
+
+@pytest.mark.parametrize(("durable", "kept"), [(0, (5, 6)), (2, (2, 5, 6)), (4, (4, 5, 6)), (5, (5, 6))])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_left_are_the_state_of_the_checkpoint_that_of_the_start_and_the_one_just_made(
+    job, make_context, tmp_path, durable, kept, restarts
+):
     context, mod = make_context(), durable_state_mod(tmp_path)
     for counter in range(1, 6):
+        job(context, counter, counter - 1, mod=mod, durable=min(durable, counter - 1))
+    notes = tmp_path / "run-1" / "client-4" / "state-notes.safetensors"
+    notes.write_text("not ours")
+    job(make_context() if restarts else context, 6, 5, mod=mod, durable=durable)
+    notes.unlink()
+    assert files(tmp_path) == left(*kept)
+
+
+def test_a_job_of_a_killed_server_deletes_nothing_that_the_resumed_one_had_made_meanwhile(job, make_context, tmp_path):
+    """Job 5 of the old server ends after job 3 of the one that goes on from the checkpoint with state 2."""
+    old, mod = make_context(), durable_state_mod(tmp_path)
+    for counter in (1, 2, 3, 4):
+        job(old, counter, counter - 1, mod=mod, durable=min(2, counter - 1))
+    job(make_context(), 3, 2, mod=mod, durable=2)
+    made = tmp_path / left(3)[0]
+    os.utime(made, ns=(made.stat().st_atime_ns, made.stat().st_mtime_ns + 10**9))
+    job(old, 5, 4, mod=mod, durable=2)
+    assert files(tmp_path) == left(2, 3, 4, 5)
+
+
+def inodes(*paths):
+    return [path.stat().st_ino for path in paths]
+
+
+def test_a_state_and_the_names_of_its_folders_are_on_the_disk_before_the_reply(
+    job, make_context, tmp_path, monkeypatch
+):
+    """Each folder after what is in it got its name; what the new state stands in for goes only then."""
+    synced, there, context, mod = [], [], make_context(), durable_state_mod(tmp_path / "new")
+
+    def fsync(handle):
+        synced.append(os.fstat(handle).st_ino)
+        there.append(files(tmp_path / "new"))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    folders = [tmp_path, tmp_path / "new", tmp_path / "new" / "run-1", tmp_path / "new" / "run-1" / "client-4"]
+    for counter in (1, 2, 3):
+        synced.clear()
+        there.clear()
         job(context, counter, counter - 1, mod=mod)
-    kept = tmp_path / "run-1" / "client-4" / "notes.txt"
-    kept.write_text("not ours")
-    job(context, 6, 5, mod=mod, durable=4)
-    left = [f"run-1/client-4/state-{n}.safetensors" for n in (4, 5, 6)]
-    assert files(tmp_path) == ["run-1/client-4/notes.txt", *left]
+        expected = inodes(folders[-1] / f"state-{counter}.safetensors", folders[-1])
+        assert synced == (inodes(*folders[:-1]) if counter == 1 else []) + expected
+        assert there[-1] == left(*range(max(1, counter - 2), counter + 1))
+    assert files(tmp_path / "new") == left(2, 3)
+
+
+def test_where_power_is_safe_nothing_waits_for_the_disk(job, make_context, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda handle: pytest.fail("waits"))
+    assert job(make_context(), 1, 0, mod=durable_state_mod(tmp_path / "new", power_safe=False)) == (1, False)
+
+
+def test_a_client_that_starts_afresh_deletes_nothing(job, make_context, tmp_path):
+    context, mod = make_context(), durable_state_mod(tmp_path)
+    job(context, 1, 0, mod=mod)
+    job(context, 2, 0, mod=mod)
+    assert files(tmp_path) == left(1, 2)
 
 
 def test_other_runs_and_clients_are_left_alone(job, make_context, tmp_path):
@@ -145,6 +205,20 @@ def test_a_run_name_that_could_leave_the_folder_is_refused(job, make_context, tm
 def test_terms_of_wrong_types_are_refused(job, make_context, tmp_path, field, value):
     with pytest.raises(ProtocolError, match=f'record "eafl" of a message has {field} = '):
         job(make_context(), **{"counter": 1, "load": 0, "mod": durable_state_mod(tmp_path), field: value})
+
+
+def test_a_checkpoint_ahead_of_its_run_is_refused(job, make_context, tmp_path):
+    with pytest.raises(ProtocolError, match=r"durable = 3, load = 2: expected durable to be at most load"):
+        job(make_context(), 4, 2, mod=durable_state_mod(tmp_path), durable=3)
+    assert files(tmp_path) == []
+
+
+def test_numbers_without_files_cost_nothing(job, make_context, tmp_path):
+    """A server that names the state of a checkpoint very far ahead makes no client look for all before it."""
+    context, mod, far = make_context(), durable_state_mod(tmp_path), 2**62
+    job(context, 1, 0, mod=mod)
+    assert job(context, far + 1, far, mod=mod, durable=far) == (1, True)
+    assert files(tmp_path) == left(far + 1)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
-from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
+from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec, PublishedLQGCMCodec
+from eafl_flower.codecs.differences import OtherArraysError, decode_onto, encode_onto, whole_codec
 from eafl_flower.errors import CodecError
 from eafl_flower.types import digest
 
@@ -40,12 +40,46 @@ def test_no_difference_changes_nothing():
     assert digest(decode_onto(CODEC, HELD, payload, counter=1)) == digest(HELD)
 
 
-def test_the_payload_of_another_job_is_refused():
-    payload = encode_onto(CODEC, HELD, WANTED, counter=2, rng=None)
-    with pytest.raises(CodecError, match="job 3 came with the payload of job 2"):
-        decode_onto(CODEC, HELD, payload, counter=3)
+BOTH = pytest.mark.parametrize("codec", [CODEC, PublishedLQGCMCodec()], ids=["lqgcm", "published"])
+
+
+@BOTH
+def test_the_payload_of_another_job_is_refused(codec):
+    payload = encode_onto(codec, HELD, WANTED, counter=2, rng=None)
+    for counter in (0, 1, 3, 2**32 - 1):
+        with pytest.raises(OtherArraysError, match=f"job {counter} give .* or belongs to another job"):
+            decode_onto(codec, HELD, payload, counter=counter)
     with pytest.raises(CodecError, match="layout"):
-        decode_onto(CODEC, HELD[:1], payload, counter=2)
+        decode_onto(codec, HELD[:1], payload, counter=2)
+
+
+@BOTH
+@pytest.mark.parametrize("place", range(len(HELD)))
+def test_a_difference_is_refused_by_who_holds_other_arrays(codec, place):
+    payload = encode_onto(codec, HELD, WANTED, counter=2, rng=None)
+    other = [a.copy() for a in HELD]
+    other[place].view(np.uint8)[-1] ^= 1
+    with pytest.raises(OtherArraysError, match="it is the difference to other arrays"):
+        decode_onto(codec, tuple(other), payload, counter=2)
+
+
+@BOTH
+def test_what_is_no_payload_at_all_says_nothing_about_the_arrays(codec):
+    payload = encode_onto(codec, HELD, WANTED, counter=2, rng=None)
+    for damaged in (payload[:-1], payload[:-1] + bytes([payload[-1] ^ 1]), b""):
+        with pytest.raises(CodecError) as raised:
+            decode_onto(codec, HELD, damaged, counter=2)
+        assert not isinstance(raised.value, OtherArraysError)
+
+
+@BOTH
+def test_arrays_of_any_shape_and_memory_order_can_be_held(codec):
+    """Both sides tell them by their values in the order of C, as they travel."""
+    matrix = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
+    held = (np.asfortranarray(matrix), np.array(2, np.int64), np.zeros((0, 5), np.float32), np.zeros(3, np.float16))
+    same = (matrix, *(a.copy() for a in held[1:]))
+    payload = encode_onto(codec, held, tuple(a + a.dtype.type(1) for a in held), counter=1, rng=None)
+    assert digest(decode_onto(codec, same, payload, counter=1)) == digest(decode_onto(codec, held, payload, counter=1))
 
 
 def test_arrays_that_are_not_finite_are_refused():

@@ -173,6 +173,22 @@ def test_a_receiver_of_another_reconstruction_refuses():
             stream.codec.decode(state, encoded.payload)
 
 
+def test_a_receiver_of_another_reconstruction_under_the_same_number_refuses():
+    """A client may come back with a state of another run, whose numbers are the same."""
+    mine, theirs = (Stream(LQGCMCodec(), layout_of(update())) for _ in range(2))
+    mine.send(update("mine"))
+    theirs.send(update("theirs"))
+    encoded, _ = mine.send(update())
+    with pytest.raises(
+        CodecError, match="payload 2 predicts from another history than the reconstruction of payload 1"
+    ):
+        theirs.codec.decode(theirs.receiver, encoded.payload)
+    theirs.forget()
+    encoded, decoded = theirs.send(update())
+    assert encoded.payload[2] & 1
+    assert digest(decoded) == digest(Stream(LQGCMCodec(), layout_of(update())).send(update())[1])
+
+
 def test_a_payload_outside_of_any_stream_is_not_remembered():
     codec = LQGCMCodec()
     stream = Stream(codec, layout_of(update()))

@@ -143,10 +143,10 @@ def field(payload, offset, layout, value):
         (2, "B", 1, "flags 0x01"),
         (2, "B", 4, "mode rvq"),
         (2, "B", 0xF0, "mode 60"),
-        (3, "B", 2, "version 2"),
+        (3, "B", 1, "version 1"),
         (4, "I", 7, "predicts from payload 7"),
         (8, "I", 1, "predicts from payload 1"),
-        (12, "I", 0, "layout and codebook 00000000"),
+        (12, "I", 0, "another history .* or is of another layout or codebook .00000000, expected"),
         (16, "f", 0.0, "scale 0.0"),
         (16, "f", -1.0, "scale -1.0"),
         (16, "f", 3.0, "scale 3.0"),
@@ -170,6 +170,14 @@ def test_each_field_of_a_forged_payload_is_checked(offset, layout, value, messag
     state, payload = ends(CODECS["sign"])
     with pytest.raises(CodecError, match=message):
         CODECS["sign"].decode(state, field(payload, offset, layout, value))
+
+
+def test_the_hash_of_a_payload_that_predicts_from_nothing_is_that_of_layout_and_codebook():
+    codec = CODECS["sign"]
+    state = replace(codec.init(LAYOUT), counter=1)
+    payload = codec.encode(state, update(1), RNG)[0].payload
+    with pytest.raises(CodecError, match="made for layout and codebook 00000000"):
+        codec.decode(codec.init(LAYOUT), field(payload, 12, "I", 0))
 
 
 def test_a_gain_beyond_float32_is_refused():

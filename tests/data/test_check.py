@@ -135,7 +135,8 @@ def test_a_file_of_ones_own_is_checked_with_the_columns_named(tmp_path):
     assert (report.name, report.label, report.num_clients) == ("csv", "kind", 5)
     assert report.split == "the last quarter by t of each id"
     assert warning(report, "copy") == "is the label in another form"
-    assert report.notes == ("features of a run: noise, copy", "clients of a run: 5")
+    left_out = "columns of text are no features unless --features names them: word"
+    assert report.notes == ("features of a run: noise, copy", left_out, "clients of a run: 5")
     assert check_csv(path, Columns(label="kind")).split == "a quarter of the distinct rows"
 
 

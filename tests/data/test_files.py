@@ -84,6 +84,15 @@ def test_truncated_compression_is_named(tmp_path):
         refused(path, "truncated: the compressed data end early; copy or download it again")
 
 
+@pytest.mark.parametrize("place", [0.5, 1.0])  # in the data, or in the checksum behind them
+def test_compressed_data_that_were_altered_are_not_called_truncated(tmp_path, place):
+    path = write(tmp_path / "t.csv.gz", "a,w\n" + "".join(f"{i * 37 % 1009},x{i}\n" for i in range(5000)))
+    content = bytearray(path.read_bytes())
+    content[int(place * (len(content) - 6))] ^= 0xFF
+    path.write_bytes(content)
+    refused(path, r"is damaged: the compressed data are not as they were written \(.+\); copy or download it again")
+
+
 def test_an_open_quote_is_not_a_proper_table(tmp_path):
     refused(write(tmp_path / "q.csv", 'a,w\n1,x\n2,"y\n'), "is not a proper CSV file: .*EOF inside string")
 

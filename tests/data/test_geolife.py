@@ -122,6 +122,8 @@ def test_the_split_is_a_function_of_the_seed(table):
         ("walk", "hover", r"line 2, column label: 'hover' is none of walk, bike, bus, car, taxi"),
         ("00:00:00", "25:00:00", r"line 2, column date_time: expected a time as in 2008-05-21 14:30:00, found"),
         ("39.900000", "north", r"line 2, column latitude: expected a number, found 'north'"),
+        (",0,t0", ",1.5,t0", r"line 2, column segment: expected a whole number of at most 15 digits, found 1\.5"),
+        (",0,t0", ",1e300,t0", r"line 2, column segment: expected a whole number of at most 15 digits, found 1e\+300"),
         ("longitude", "lng", r"has no column longitude: found user, latitude, lng"),
     ],
 )

@@ -76,6 +76,48 @@ def test_folder_zip_and_compressed_output_hold_the_same(folder):
     assert not list(folder.glob("*.part"))
 
 
+@pytest.mark.parametrize("content", [b"mode\n", b"", "Start Time\r\n".encode("utf-16")])
+def test_a_user_whose_labels_have_another_header_is_skipped_and_counted(folder, content):
+    (folder / "Geolife Trajectories 1.3" / "Data" / "010" / "labels.txt").write_bytes(content)
+    prepared = prepare_geolife(folder, folder / "out.csv")
+    assert (prepared.points, prepared.users) == (11, 1)
+    assert "skipped: 1 users whose labels.txt does not begin with 'Start Time'" in prepared.lines()
+
+
+def test_labels_may_begin_with_a_byte_order_mark_and_hold_any_letters(folder):
+    labels = folder / "Geolife Trajectories 1.3" / "Data" / "020" / "labels.txt"
+    labels.write_bytes(b"\xef\xbb\xbf" + labels.read_bytes() + interval(60, 70, "\u00e9").encode("latin-1"))
+    assert prepare_geolife(folder, folder / "out.csv").users == 2
+    assert set(pd.read_csv(folder / "out.csv", dtype=str)["label"]) == {"walk", "bus", "train", "taxi", "\ufffd"}
+
+
+def test_a_point_that_stands_in_two_files_is_written_once_and_counted(folder):
+    trajectory = folder / "Geolife Trajectories 1.3" / "Data" / "010" / "Trajectory"
+    before = prepare_geolife(folder, folder / "before.csv")
+    first = (trajectory / "20080501000000.plt").read_text().replace("39.1,", "39.10,")
+    # Of the 21 points of the first interval but the last, which is the first of the next one's; and one elsewhere.
+    (trajectory / "20080501000001.plt").write_text(PLT_HEADER + "".join(first.splitlines(keepends=True)[26:46]))
+    (trajectory / "20080501000002.plt").write_text(PLT_HEADER + point(100, 39.7))
+    after = prepare_geolife(folder, folder / "after.csv")
+    assert dict(after.skipped)["points that repeat one of the same user, time and place"] == 20
+    assert after.points == before.points + 1
+    table = pd.read_csv(folder / "after.csv", dtype=str)
+    assert table[table["latitude"] != "39.7"].to_csv(index=False) == (folder / "before.csv").read_text()
+
+
+def test_a_source_with_two_copies_of_a_user_is_refused_with_both_names(folder):
+    data = folder / "Geolife Trajectories 1.3" / "Data"
+    shutil.copytree(data / "020", folder / "Copy" / "020")
+    both = (
+        r"has user 020 twice: Copy/020/labels\.txt and Geolife Trajectories 1\.3/Data/020/labels\.txt; give the folder"
+    )
+    with pytest.raises(DataError, match=both):
+        prepare_geolife(folder, folder / "out.csv")
+    shutil.make_archive(str(folder / "both"), "zip", folder)
+    with pytest.raises(DataError, match=both):
+        prepare_geolife(folder / "both.zip", folder / "out.csv")
+
+
 def test_damaged_files_and_lines_are_skipped_and_counted(folder):
     root = folder / "Geolife Trajectories 1.3" / "Data" / "010"
     (root / "Trajectory" / "20080501010000.plt").write_text(PLT_HEADER + "39.9,116,0,1,2\r\n", newline="")
@@ -91,7 +133,7 @@ def test_damaged_files_and_lines_are_skipped_and_counted(folder):
 
 def test_a_time_of_several_intervals_goes_to_the_one_that_begins_last():
     text = LABELS_HEADER + interval(0, 100, "car") + interval(20, 30, "walk")
-    labels = read_labels(text, path="labels.txt", skipped=Counter())
+    labels = read_labels(text, skipped=Counter())
     start = labels.start_s[0]
     assert segment_of(start + np.array([101, 30, 31, 20, 19, -1]), labels).tolist() == [-1, 1, 0, 1, 0, -1]
 
@@ -107,10 +149,6 @@ def test_wrong_sources_and_outputs_are_data_errors(folder):
     (folder / "cut.zip").write_bytes(b"PK\x03\x04 and then nothing")
     with pytest.raises(DataError, match="is no complete zip file"):
         prepare_geolife(folder / "cut.zip", folder / "out.csv")
-    labels = folder / "Geolife Trajectories 1.3" / "Data" / "010" / "labels.txt"
-    labels.write_text("mode\n")
-    with pytest.raises(DataError, match=r"labels\.txt, line 1: expected 'Start Time, End Time, Transportation Mode'"):
-        prepare_geolife(folder, folder / "out.csv")
     assert not list(folder.glob("out.csv*"))
     (folder / "out.csv").write_text("mine")
     with pytest.raises(DataError, match="exists already"):
@@ -126,23 +164,52 @@ def test_without_a_labelled_point_nothing_is_written(folder):
     assert not list(folder.glob("out.csv*"))
 
 
-def test_a_damaged_member_of_a_zip_file_is_named(folder):
-    archive = folder / "g.zip"
-    with zipfile.ZipFile(archive, "w") as file:
+def write_zip(archive, folder, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(archive, "w", compression) as file:
         for path in (folder / "Geolife Trajectories 1.3").rglob("*"):
             if path.is_file():
                 file.write(path, path.relative_to(folder).as_posix())
-    content = bytearray(archive.read_bytes())
+    return bytearray(archive.read_bytes())
+
+
+def test_a_damaged_member_of_a_zip_file_is_named(folder):
+    content = write_zip(folder / "g.zip", folder)
     place = content.find(b"116.33035")
     content[place : place + 3] = b"999"
-    archive.write_bytes(bytes(content))
+    (folder / "g.zip").write_bytes(content)
     with pytest.raises(DataError, match=r"\.plt is damaged \(Bad CRC-32"):
-        prepare_geolife(archive, folder / "out.csv")
+        prepare_geolife(folder / "g.zip", folder / "out.csv")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_is_told_whatever_the_compression(folder, compression):
+    content = write_zip(folder / "g.zip", folder, compression)
+    place = content.find(b"labels.txt") + len("labels.txt") + 10
+    content[place : place + 20] = b"\xff" * 20
+    (folder / "g.zip").write_bytes(content)
+    with pytest.raises(DataError, match=r"g\.zip: .*/labels\.txt is damaged \(.+\); copy or download the file again"):
+        prepare_geolife(folder / "g.zip", folder / "out.csv")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "reason"), [(8, 1, "is encrypted, password required"), (10, 98, "compression method is not")]
+)
+def test_a_zip_file_that_python_cannot_unpack_is_told_with_what_to_do(folder, place, value, reason):
+    content = write_zip(folder / "g.zip", folder)
+    at = content.find(b"PK\x01\x02")
+    while at >= 0:  # in each entry of the directory at the end: flags, and the method of compression
+        content[at + place] = value
+        at = content.find(b"PK\x01\x02", at + 1)
+    (folder / "g.zip").write_bytes(content)
+    with pytest.raises(
+        DataError, match=rf"labels\.txt cannot be unpacked \(.*{reason}.*\); unpack it by another program"
+    ):
+        prepare_geolife(folder / "g.zip", folder / "out.csv")
 
 
 def test_the_real_original_gives_the_rows_of_the_labelled_table(real_data, tmp_path):
     prepared = prepare_geolife(real_data / "geolife" / "geolife_original_12_users.zip", tmp_path / "out.csv.gz")
-    assert (prepared.points, prepared.users) == (82_199, 12)
+    assert (prepared.points, prepared.users) == (82_197, 12)  # two more repeat another
     mine = pd.read_csv(tmp_path / "out.csv.gz", dtype=str)
     table = pd.read_csv(real_data / "geolife" / "geolife_labelled_points.csv.gz", dtype=str)
     table = table[table["user"].isin(mine["user"].unique())]

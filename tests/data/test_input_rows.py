@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from eafl_flower.data import car_following, geolife, iot_devices, trips, user_columns
+from eafl_flower.data import car_following, geolife, iot_devices, ngsim, trips, user_columns
 from eafl_flower.data.digits import load_digits
 from eafl_flower.data.files import find, read_text
 from eafl_flower.data.geolife import load_geolife
@@ -21,6 +21,7 @@ from eafl_flower.rng import generator
 
 def read(path, source, **options):
     names = {"feature_names": source.feature_names, "class_names": source.class_names}
+    names["columns"] = getattr(source, "columns", ())
     return read_input_rows(path, data=source.name, **names, **options)
 
 
@@ -103,8 +104,19 @@ def test_a_table_of_ones_own_is_read_as_it_was_for_training(tmp_path):
         read(write(tmp_path / "w.csv", ("speed",), [(1,)]), source)
 
 
-def test_the_examples_are_true():
-    assert doctest.testmod(user_columns).failed == 0
+def test_names_and_words_of_a_table_may_hold_the_signs_that_features_are_named_with(tmp_path):
+    rows = [(i % 7, i % 2, "pq"[i % 2], ("other", "x=y")[i % 3 == 0], "ab"[i % 5 == 0]) for i in range(200)]
+    path = write(tmp_path / "x.csv", ("road=city", "road=other", "road=x", "road", "y"), rows)
+    source = load_csv(path, label="y", features=("road=city", "road=other", "road=x", "road"), clients=2, unseen=1)
+    assert len(source.feature_names) == 2 + 3 + 3
+    assert_holds_all_rows(read(path, source, label="y"), source, client=0)
+    with pytest.raises(DataError, match=r"has no column road=x: expected road=city, road=other, road=x, road$"):
+        read(write(tmp_path / "z.csv", ("road=city", "road=other", "road", "road=p"), [(1, 1, "x=y", 1)]), source)
+
+
+@pytest.mark.parametrize("module", [ngsim, user_columns])
+def test_the_examples_are_true(module):
+    assert doctest.testmod(module).failed == 0
 
 
 def points(trip, start_s, step_s=2):
@@ -175,6 +187,26 @@ def test_a_recorded_drive_becomes_the_rows_the_model_was_trained_on(real_data, t
     found = read(own, source)
     assert found.numbers.tolist() == list(range(31, len(track.rows) + 1))
     np.testing.assert_array_equal(source.scaler.apply(found.x[frames - 30]), x)
+
+
+def test_a_drive_has_the_features_of_the_same_drive_in_the_publishers_table(tmp_path):
+    class Driving(ToyTable):
+        feature_names = car_following.FEATURE_NAMES
+        class_names = car_following.CLASS_NAMES
+
+    frames = np.arange(60)
+    speed, headway = (
+        10 + np.sin(frames / 9),
+        np.where(frames < 20, 0.0, 5.0 * frames - 90),
+    )  # no leader; then one leaves
+    table = [(1, 100 * i, v / 0.3048, h / 0.3048) for i, v, h in zip(frames, speed, headway, strict=True)]
+    published = write(tmp_path / "p.csv", ("Vehicle_ID", "Global_Time", "v_Vel", "Space_Headway"), table)
+    own = write(tmp_path / "d.csv", ("speed_m_s", "headway_m"), zip(speed, headway, strict=True))
+    Driving.name = "ngsim-us101"
+    expected = read(published, Driving)
+    np.testing.assert_allclose(read(own, Driving).x, expected.x, atol=1e-9)
+    Driving.name = "idm"  # generated traffic has a leader always
+    assert np.abs(read(own, Driving).x - expected.x).max() > 50
 
 
 def test_recorded_trips_become_the_windows_the_model_was_trained_on(real_data, tmp_path):

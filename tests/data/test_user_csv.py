@@ -3,6 +3,7 @@ import gzip
 import numpy as np
 import pytest
 
+from eafl_flower.data.input_rows import read_input_rows
 from eafl_flower.data.user_csv import MIN_ROWS, load_csv
 from eafl_flower.errors import ConfigError, DataError
 
@@ -55,6 +56,23 @@ def test_without_a_time_column_equal_rows_stay_together(tmp_path):
         train, test = (set(numbers(source, client, side)) for side in ("x_train", "x_test"))
         assert train and test and not train & test
         assert len(train | test) == 20
+
+
+@pytest.mark.parametrize("client", ["", "id"])
+def test_rows_that_are_equal_for_the_model_stay_together_though_the_file_tells_them_apart(tmp_path, client):
+    rng = np.random.default_rng(0)
+    words = [f"w{number}" for number in rng.integers(0, 150, 600)]  # 20 have columns, all others share one
+    table = [
+        (f"v{i % 3}", i, rng.integers(0, 4), rng.integers(0, 4), word, "ab"[i % 2]) for i, word in enumerate(words)
+    ]
+    path = write(tmp_path, table)
+    source = load_csv(path, label="kind", client=client, features=("a", "colour"), clients=3, unseen=1)
+    parts = [source.partition(number) for number in range(3)]
+    train, test = ([{row.tobytes() for row in getattr(part, side)} for part in parts] for side in ("x_train", "x_test"))
+    assert all(train) and all(test)
+    # Where clients own their rows, two of them may have equal ones.
+    assert not (train[0] & test[0]) | (train[1] & test[1])
+    assert client or not (train[0] | train[1]) & (test[0] | test[1] | test[2])
 
 
 def test_without_a_client_column_clients_share_the_rows(mine):
@@ -125,6 +143,57 @@ def test_cells_that_cannot_be_used_are_named_by_line_and_column(tmp_path, change
         load_csv(write(tmp_path, table), label="kind", client="id", time="when")
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {0: "100000000000000000000"},
+        {i: 10**25 + i * 10**20 for i in range(240)},
+        {i: 2**64 - i if i % 2 else -i for i in range(240)},
+        {i: f"\u00a0{i}" for i in range(0, 240, 3)},
+    ],
+)
+def test_numbers_are_taken_however_long_they_are_and_whatever_blanks_are_around_them(tmp_path, cells):
+    table = [list(row) for row in rows()]
+    for row, cell in cells.items():
+        table[row][2] = cell
+    path = write(tmp_path, table)
+    source = load_csv(path, label="kind", client="id", features=("a", "b"))
+    assert source.feature_names == ("a", "b")
+    known = read_input_rows(path, data="csv", feature_names=("a", "b"), class_names=(), columns=source.columns).x
+    assert known[:, 0].tolist() == [float(row[2]) for row in table]
+    part = source.partition(0)
+    assert {row.tobytes() for row in part.x_train} <= {row.tobytes() for row in source.scaler.apply(known)}
+
+
+@pytest.mark.parametrize("nothing", ["", "NA", "NaN", "null", "?", "Unknown"])
+@pytest.mark.parametrize("values", [("1.5", "2"), ("True", "false")])
+def test_a_column_of_numbers_or_truths_is_one_however_many_cells_say_nothing(tmp_path, nothing, values):
+    table = [(*row[:2], values[i % 2] if i % 5 == 0 else nothing, *row[3:]) for i, row in enumerate(rows())]
+    path = write(tmp_path, table)
+    for features in ((), ("a", "b")):
+        with pytest.raises(DataError, match=r"line 3, column a: expected a number, found .*; fill it, or leave out"):
+            load_csv(path, label="kind", client="id", features=features)
+
+
+def test_truths_may_be_written_as_numbers_too_but_not_beside_other_numbers(tmp_path):
+    table = [(*row[:2], ("True", "0", "false", "1")[i % 4], *row[3:]) for i, row in enumerate(rows())]
+    source = load_csv(write(tmp_path, table), label="kind", client="id")
+    assert source.feature_names == ("a", "b")
+    wet = source.partition(0).x_train[:, 0] * source.scaler.scale[0] + source.scaler.mean[0]
+    assert set(np.round(wet, 5)) == {0, 1}
+    with pytest.raises(DataError, match="line 2, column a: expected a number, found 'True'"):
+        load_csv(write(tmp_path, [table[0], *rows()[1:]]), label="kind", client="id")
+
+
+def test_words_beside_empty_cells_are_texts_and_what_is_left_out_is_told(tmp_path):
+    table = [(*row[:4], ("x", "", "4")[i % 3], row[5]) for i, row in enumerate(rows())]
+    path = write(tmp_path, table)
+    source = load_csv(path, label="kind", client="id", time="when")
+    assert (source.feature_names, source.left_out) == (("a", "b"), ("colour",))
+    named = load_csv(path, label="kind", client="id", time="when", features=("colour",))
+    assert (named.feature_names, named.left_out) == (("colour=", "colour=4", "colour=x", "colour=other"), ())
+
+
 def test_a_number_that_means_unknown_is_refused_and_a_real_one_is_not(tmp_path):
     table = [list(row) for row in rows()]
     table[3][2] = table[9][2] = "-999"
@@ -136,6 +205,39 @@ def test_a_number_that_means_unknown_is_refused_and_a_real_one_is_not(tmp_path):
     for i, row in enumerate(table):
         row[2] = 999 if i % 7 == 0 else 990 + i % 9
     assert load_csv(write(tmp_path, table), label="kind", client="id").feature_names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("sign", "places", "others", "told"),
+    [
+        (-999, 1, (-4, 5), "-999 stands in 1 row, far from the other values .-4 to 5."),
+        (9999.99, 1, (0, 100), "9999.99 stands in 1 row, far from"),
+        (-999, 40, (0, 229), "-999 stands in 40 rows, below the other values .0 to 229."),
+        (-99, 2, (0, 5000), "-99 stands in 2 rows, below"),
+        (-999, 1, (0, 229), None),  # may be the one honest loss
+        (-999, 40, (-1, 229), None),
+        (999, 40, (0, 229), None),  # a price
+        (-1, 40, (20, 25), None),
+        (-998, 40, (0, 1), None),
+    ],
+)
+def test_a_number_means_unknown_if_it_is_a_usual_one_and_far_or_alone_below_zero(tmp_path, sign, places, others, told):
+    table = [list(row) for row in rows()]
+    for i, row in enumerate(table):
+        row[2] = sign if i < places else others[i % 2]
+    path = write(tmp_path, table)
+    if told is None:
+        assert load_csv(path, label="kind", client="id", time="when").feature_names == ("a", "b")
+    else:
+        with pytest.raises(DataError, match=f"line 2, column a: {told}.* and seems to mean 'unknown'; write a number"):
+            load_csv(path, label="kind", client="id", time="when")
+
+
+def test_two_signs_in_a_column_do_not_hide_each_other(tmp_path):
+    table = [list(row) for row in rows()]
+    table[3][2], table[9][2] = "-999", "9999"
+    with pytest.raises(DataError, match="line 5, column a: -999 stands in 1 row, far from"):
+        load_csv(write(tmp_path, table), label="kind", client="id")
 
 
 def test_wrong_labels_and_columns_are_refused(mine, tmp_path):

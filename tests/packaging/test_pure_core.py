@@ -16,6 +16,7 @@ ADAPTERS = {
     "eafl_flower.experiment",
     "eafl_flower.cli",
     "eafl_flower.cli_data",
+    "eafl_flower.cli_results",
     "eafl_flower.command_line",
     "eafl_flower.client_app",
     "eafl_flower.clients",

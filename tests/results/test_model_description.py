@@ -1,10 +1,13 @@
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from eafl_flower.data.scaling import Scaler
+from eafl_flower.data.user_columns import TableColumn
 from eafl_flower.errors import ConfigError
+from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.rng import generator
 
@@ -21,6 +24,7 @@ def description():
         num_seen=2,
         client_states=(3, 0, 0),
         client_names=("021", "7", "7"),
+        ranges=FeatureRanges(rng.standard_normal(3), 3 + rng.standard_normal(3)),
     )
 
 
@@ -31,6 +35,26 @@ def test_a_description_comes_back_to_the_last_bit(description):
     assert again.client_names == description.client_names
     assert np.array_equal(again.scaler.mean, description.scaler.mean)
     assert np.array_equal(again.scaler.scale, description.scaler.scale)
+    assert np.array_equal(again.ranges.low, description.ranges.low)
+    assert np.array_equal(again.ranges.high, description.ranges.high)
+
+
+def test_ranges_may_be_missing_as_in_files_of_an_earlier_version(description):
+    without = replace(description, ranges=None).to_json()
+    assert ModelDescription.from_json(without).ranges is None
+    assert ModelDescription.from_json(without.replace(',\n "ranges": null', "")).ranges is None
+
+
+def test_columns_of_a_file_of_ones_own_come_back_with_their_kind_and_words(description):
+    columns = (TableColumn(name="a=other"), TableColumn(name="=", words=("x=1",)))
+    own = replace(description, data="csv", columns=columns)
+    assert ModelDescription.from_json(own.to_json()).columns == columns
+    with pytest.raises(ValueError, match="it is damaged: 3 features, but its columns give 1"):
+        ModelDescription.from_json(replace(own, columns=columns[:1]).to_json())
+    before = re.sub(r',\n "columns": .*', "", own.to_json())
+    with pytest.raises(ValueError, match="by an earlier version, without the columns of the file; repeat the run"):
+        ModelDescription.from_json(before)
+    assert ModelDescription.from_json(before.replace('"csv"', '"idm"')).columns == ()
 
 
 def test_features_need_not_be_scaled(description):
@@ -53,6 +77,7 @@ def test_a_client_is_found_by_what_the_data_call_it(description):
         ("eafl-flower model 1", "eafl-flower model 2", r"has the format 'eafl-flower model 2', this version .* reads"),
         ('"classes"', '"Klassen"', "damaged: KeyError"),
         ('"c"', '"c", "d"', "4 features, but 3 means and 3 scales"),
+        ('"low": [', '"low": [0, ', "3 features, but 4 and 3 ends of ranges"),
         ("{", "[", "Expecting"),
     ],
 )

@@ -69,6 +69,15 @@ def test_an_upload_that_is_not_known_is_not_charged():
     assert charge.upload_s == 0.0
 
 
+def test_at_its_end_a_download_is_whole():
+    for dispatched_s in (0.0, 0.1, 1e3 / 3, 1e9 / 7):
+        start = NETWORK.start(1, WORK, 1516)
+        job = JobPrice(dispatched_s=dispatched_s, start=start)
+        charge = NETWORK.energy_until(job, job.download_end_s)
+        assert (charge.download_s, charge.download_energy_j) == (start.download_s, start.download_energy_j)
+        assert charge.compute_s < 1e-6
+
+
 def test_a_job_that_arrives_is_charged_exactly_its_price():
     # at late times the sum's rounding exceeds short phases; the full price must come out all the same
     for dispatched_s in (0.0, 0.1, 1e3 / 3, 1e9 / 7, 1e17):

@@ -55,7 +55,8 @@ class WatchedGrid(InlineGrid):
         return super().push_messages(messages)
 
     def compare(self):
-        streams = getattr(self.run_of(), "jobs", None) and self.run_of().jobs.streams
+        jobs = getattr(self.run_of(), "jobs", None)
+        streams = jobs.streams if jobs is not None else None  # without an open job they are false
         for client, stream in [*streams._resting.items(), *streams._working.items()] if streams else []:
             if stream.counter:
                 assert_agree(stream, self._states[client + 2], self.codec)

@@ -1,3 +1,4 @@
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -6,6 +7,8 @@ import safetensors.numpy
 
 from eafl_flower.errors import CheckpointError
 from eafl_flower.strategies.checkpoint import read_checkpoint, write_checkpoint
+from eafl_flower.strategies.records import JobTerms
+from eafl_flower.strategies.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,18 @@ def test_arrays_in_any_memory_order_are_stored_as_they_read(tmp_path):
     np.testing.assert_array_equal(sliced, matrix[:, ::2])
 
 
+def test_the_same_values_are_stored_once_and_come_back_apart(tmp_path):
+    """Whether they are one array or equal ones, of whatever shape and type."""
+    path, ones = tmp_path / "c", np.ones(1000, np.float32)
+    arrays = (ones, ones, ones.copy(), ones.reshape(10, 100), ones.view(np.int32), np.zeros((0, 4)), ones[:0])
+    write_checkpoint(path, State(arrays, {}, "x", 0.0))
+    assert ones.nbytes < path.stat().st_size < 2 * ones.nbytes
+    again = read_checkpoint(path, state()).arrays
+    assert_equal(State(again, {}, "x", 0.0), State(arrays, {}, "x", 0.0))
+    again[0][0] = 7.0
+    assert all(array.reshape(-1)[0] != 7.0 for array in again[1:5])
+
+
 def test_a_process_that_dies_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "c"
     write_checkpoint(path, state(1.0))
@@ -56,6 +71,33 @@ def test_a_process_that_dies_while_writing_leaves_the_old_checkpoint(tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         write_checkpoint(path, state(2.0))
     assert_equal(read_checkpoint(path, state()), state(1.0))
+
+
+def test_the_names_of_a_checkpoint_and_of_its_new_folders_are_on_the_disk(tmp_path, monkeypatch):
+    synced, folder = [], tmp_path / "deep" / "deeper"
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    write_checkpoint(folder / "c", state())
+    paths = [tmp_path, tmp_path / "deep", folder / "c", folder]
+    assert synced == [path.stat().st_ino for path in paths]
+
+
+def test_only_its_owner_can_read_a_checkpoint(tmp_path):
+    """Whatever the umask says, and whatever a process that was killed has left."""
+    path, before = tmp_path / "c.safetensors", os.umask(0)
+    try:
+        path.with_suffix(".tmp").touch(0o666)
+        write_checkpoint(path, state())
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_terms_and_snapshots_do_not_show_their_secrets():
+    terms = JobTerms(run="r", seed=0, client=0, counter=1, load=0, acknowledged=0, durable=0, key=b"hush")
+    snapshot = Snapshot(**dict.fromkeys(Snapshot.__dataclass_fields__, "x") | {"secret": "hush"})
+    assert "counter=1" in repr(terms)
+    assert "run_name='x'" in repr(snapshot)
+    assert "hush" not in repr(terms) + repr(snapshot)
 
 
 def test_a_missing_checkpoint_says_why_there_may_be_none(tmp_path):

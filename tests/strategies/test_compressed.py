@@ -11,6 +11,7 @@ from toy_federation import START, examples_of, initial, step_of, toy_app
 
 from eafl_flower.clients import compression_mod, numpy_client_app
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
+from eafl_flower.codecs.lqgcm_dither import session_key
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.strategies import AsyncEMAM, Compressed
@@ -319,6 +320,28 @@ def test_only_so_many_nodes_are_remembered():
         Compressed(FedAvg(), DIFFERENCES, remembered_clients=-1)
 
 
+@pytest.mark.parametrize("codec", [Float32Codec(), DIFFERENCES], ids=["whole", "differences"])
+def test_a_second_start_in_another_precision_is_sent_in_that(codec):
+    class Noting(InlineGrid):
+        def push_messages(self, messages):
+            messages = list(messages)
+            for message in messages:
+                sent.update(code[:2] for code in message.content["eafl.arrays"].get("layout", "f?").split(";"))
+            return super().push_messages(messages)
+
+    class Keeps(ThirdParty):
+        def fit(self, parameters, config):
+            return [p + p.dtype.type(0.1) for p in parameters], examples_of(self.client), {}
+
+    compressed = Compressed(FedAdam(**EVERYBODY, eta=0.05), codec)
+    grid = Noting(numpy_client_app(Keeps, mods=[compression_mod(codec)]), 4)
+    for dtype, code in ((np.float32, "f4"), (np.float64, "f8"), (np.float32, "f4")):
+        sent = set()
+        compressed.start(grid, ArrayRecord([START.astype(dtype)]), num_rounds=2)
+        assert sent - {"f?"} == {code}
+    assert compressed.refused == 0
+
+
 def test_a_second_start_begins_afresh():
     compressed = Compressed(FedAvg(**EVERYBODY), DIFFERENCES)
     grid = Sent(THIRD, 4, compressed)
@@ -328,6 +351,85 @@ def test_a_second_start_begins_afresh():
     for node in range(4):
         assert [size == WHOLE_BYTES for size in grid.sizes["train", node]] == [True, False, False] * 2
     assert compressed.refused == 0
+
+
+DITHERED = LQGCMCodec(mode="dithered", downlink_tuples=2)
+
+
+class Listener(InlineGrid):
+    """Reads the session keys on their way down, and the payloads on their way up."""
+
+    def __init__(self):
+        super().__init__(numpy_client_app(ThirdParty, mods=[compression_mod(DITHERED)]), 4)
+        self.keys, self.payloads = {}, {}
+
+    def push_messages(self, messages):
+        messages = list(messages)
+        for message in messages:
+            terms = message.content.get("eafl", {})
+            if message.metadata.message_type == "train":
+                self.keys.setdefault(message.metadata.dst_node_id, []).append(terms["key"])
+            else:
+                assert "key" not in terms
+        return super().push_messages(messages)
+
+    def pull_messages(self, ids):
+        replies = list(super().pull_messages(ids))
+        for reply in replies:
+            if reply.metadata.message_type == "train":
+                payload = reply.content["eafl.arrays"]["payload"]
+                self.payloads.setdefault(reply.metadata.src_node_id, []).append(payload)
+        return replies
+
+
+def heard(compressed, *, starts=1):
+    grid = Listener()
+    for _ in range(starts):
+        random.seed(5)
+        compressed.start(grid, initial(), num_rounds=3)
+    assert compressed.refused == 0
+    return grid
+
+
+def test_session_keys_are_random_and_sent_to_each_node_with_its_jobs():
+    first, second = (heard(Compressed(FedAvg(**EVERYBODY), DITHERED, seed=3)) for _ in range(2))
+    keys = [{*grid.keys[node]} for grid in (first, second) for node in grid.keys]
+    assert all(len(of_node) == 1 for of_node in keys)
+    assert len({key for of_node in keys for key in of_node}) == 8
+    layout = layout_of(arrays_of(initial()))
+    for node, (payload, *_) in first.payloads.items():
+        with_it, without = (DITHERED.keyed(key, node) for key in (first.keys[node][0], session_key(3, node)))
+        decoded = [codec.decode(codec.init(layout), payload)[0][1] for codec in (with_it, without)]
+        np.testing.assert_allclose(decoded[0], step_of(node - 2), atol=0.01)
+        assert not np.array_equal(*decoded)  # the key of a simulation is a function of seed and node
+
+
+def test_another_start_has_other_keys_for_it_counts_rounds_from_1_again():
+    grid = heard(Compressed(FedAvg(**EVERYBODY), DITHERED), starts=2)
+    for first, again, third, *later in grid.keys.values():
+        assert first == again == third != later[0]
+        assert len({*later}) == 1
+
+
+def test_with_a_secret_of_ones_own_a_run_can_be_repeated():
+    secret = bytes(range(32))
+    first, second, other = (
+        heard(Compressed(FedAvg(**EVERYBODY), DITHERED, secret=s)) for s in (secret, secret, secret[::-1])
+    )
+    assert (first.keys, first.payloads) == (second.keys, second.payloads)
+    assert all(first.payloads[node] != other.payloads[node] for node in first.payloads)
+    with pytest.raises(ConfigError, match="secret has 5 bytes: expected 32"):
+        Compressed(FedAvg(), DITHERED, secret=b"short")
+
+
+def test_a_key_of_the_users_own_is_sent_to_nobody():
+    codec = replace(DITHERED, session_key=bytes(range(32)))
+    grid = InlineGrid(numpy_client_app(ThirdParty, mods=[compression_mod(codec)]), 4)
+    sent, push = [], grid.push_messages
+    grid.push_messages = lambda messages: push(sent.append(m) or m for m in messages)
+    Compressed(FedAvg(**EVERYBODY), codec).start(grid, initial(), num_rounds=2)
+    assert sent
+    assert not any("key" in message.content["eafl"] for message in sent)
 
 
 def test_who_uses_a_codec_is_told_that_it_is_no_privacy(flower_log):

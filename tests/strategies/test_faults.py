@@ -286,6 +286,30 @@ def test_a_client_without_an_evaluation_is_left_out_of_the_mean_with_a_warning(f
     assert 'evaluation of client 1 reports "num-examples" = -1' in flower_log.text
 
 
+def test_an_evaluation_that_ends_in_an_error_is_booked_with_what_its_client_was_sent():
+    app = toy_app()
+
+    def broken(message, context):
+        if message.metadata.message_type == "evaluate" and context.node_config["partition-id"] == 1:
+            raise ValueError("no test rows")
+        return app(message, context)
+
+    run, _ = run_toy(3, 4, app=broken)
+    fine, failed = (run.ledger.of(client, "evaluate") for client in (0, 1))
+    assert failed.payload_bytes == fine.payload_bytes == run.raw_bytes
+    assert failed.payload_bytes < failed.framed_bytes < fine.framed_bytes
+
+
+def test_an_evaluation_that_reached_nobody_costs_nothing():
+    class Deaf(InlineGrid):
+        def push_messages(self, messages):
+            messages = list(messages)
+            return [""] if messages[0].metadata.message_type == "evaluate" else super().push_messages(messages)
+
+    run, _ = run_toy(3, 4, grid=Deaf(toy_app(), 3))
+    assert run.ledger.total("evaluate").payload_bytes == 0
+
+
 def test_a_round_goes_on_when_an_update_is_refused():
     app = toy_app(train=only(1, lambda arrays: [np.full_like(a, np.nan) for a in arrays]))
     run, recorder = run_toy(3, 5, strategy=EMAM, app=app)

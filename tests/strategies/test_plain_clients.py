@@ -1,15 +1,18 @@
 """Clients of other people: any ClientApp, and any NumPyClient through the bridge."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
 from toy_federation import START, arrays_of_run, examples_of, run_toy, same_for_all, step_of, toy_app
 
 from eafl_flower.clients import numpy_client_app
-from eafl_flower.codecs import Int8Codec
+from eafl_flower.codecs import Int8Codec, LQGCMCodec
 from eafl_flower.strategies import EMAM, AsyncEMAM
+from eafl_flower.types import layout_of
 
 
 def ordinary_app():
@@ -90,6 +93,29 @@ def test_a_mixed_federation_gives_nearly_the_arrays_of_one_without_a_codec():
     # each payload errs by at most half a step of its block: values below 6, 127 steps, and 40 merges that forget
     for a, b in zip(arrays_of_run(with_codec), arrays_of_run(without), strict=True):
         np.testing.assert_allclose(a, b, atol=10 * 15 / 127)
+
+
+@pytest.mark.parametrize(
+    "codec", [Int8Codec(block_size=4), LQGCMCodec(tuples=2, downlink_tuples=1)], ids=["whole", "differences"]
+)
+def test_a_payload_from_a_client_that_was_sent_plain_arrays_is_refused(codec):
+    """A right one too: no codec was agreed on with it, and nothing of it is remembered."""
+
+    def spoil(client, counter, reply):
+        if client == 1 and counter in (1, 3):
+            arrays = tuple(reply.content["arrays"].to_numpy_ndarrays())
+            state = replace(codec.init(layout_of(arrays)), counter=counter)
+            reply.content["eafl.arrays"] = ConfigRecord({"payload": codec.encode(state, arrays, None)[0].payload})
+        return reply
+
+    app = toy_app(codec=codec, plain=(1,), spoil=spoil)
+    run, recorder = run_toy(4, 40, app=app, codec=codec, network=same_for_all(), backoff_s=0.1)
+    refused = recorder.of("refused")
+    assert [e["counter"] for e in refused] == [1, 3]
+    assert all("its job was sent as plain arrays: expected plain arrays" in e["reason"] for e in refused)
+    (client,) = {e["client"] for e in refused}
+    assert [e["counter"] for e in recorder.of("merge") if e["client"] == client][:3] == [2, 4, 5]
+    assert run.version == 40
 
 
 class ThirdParty(NumPyClient):

@@ -165,6 +165,56 @@ def test_ctrl_c_anywhere_leaves_a_checkpoint_from_which_the_run_goes_on(tmp_path
     assert recorder.told() == [e for e in undisturbed.told() if e["event"] != "checkpoint"]
 
 
+def interrupted(tmp_path, **options):
+    """Stop a run without scheduled checkpoints as Ctrl-C does, at its 25th message."""
+    grid = InlineGrid(toy_app(codec=options["codec"], state_dir=tmp_path / "state"), 4)
+    push, pushed = grid.push_messages, []
+
+    def push_messages(messages):
+        pushed.append(1)
+        if len(pushed) == 25:
+            raise KeyboardInterrupt
+        return push(messages)
+
+    grid.push_messages = push_messages
+    with pytest.raises(KeyboardInterrupt):
+        run_toy(4, 40, grid=grid, checkpoint=tmp_path / "server.safetensors", **options)
+
+
+@pytest.mark.parametrize("codec", [CODEC, DIFFERENCES], ids=str)
+def test_the_checkpoint_of_ctrl_c_stands_for_any_number_of_resumes(tmp_path, codec):
+    """Two of them are killed before they get anywhere, without a checkpoint of their own."""
+    expected, _ = run_toy(4, 40, app=toy_app(codec=codec), codec=codec)
+    recorder = Recorder()
+    interrupted(tmp_path, recorder=recorder, codec=codec)
+    app = toy_app(codec=codec, state_dir=tmp_path / "state")
+    options = {"codec": codec, "checkpoint": tmp_path / "server.safetensors", "resume": True, "recorder": recorder}
+    for place in (38, 36):
+        recorder.stop_at, recorder.error = place, Killed
+        with pytest.raises(Killed):
+            run_toy(4, 40, app=app, **options)
+    run, _ = run_toy(4, 40, app=app, **options)
+    assert run.arrays_sha256() == expected.arrays_sha256()
+    assert (run.tally.states_lost, run.tally.refused) == (0, 0)
+
+
+def test_states_do_not_pile_up_where_nobody_will_need_them_again(tmp_path):
+    """A client keeps what its last job started from and made and, in a resumed run, what the checkpoint names."""
+
+    def states():
+        folders = (tmp_path / "state").rglob("client-*")
+        return max(len([*folder.iterdir()]) for folder in folders)
+
+    interrupted(tmp_path, codec=CODEC)
+    assert states() == 2
+    app = toy_app(codec=CODEC, state_dir=tmp_path / "state")
+    recorder = Recorder(stop_at=150, error=Killed)
+    options = {"codec": CODEC, "checkpoint": tmp_path / "server.safetensors", "resume": True}
+    with pytest.raises(Killed):
+        run_toy(4, 200, app=app, recorder=recorder, **options)
+    assert states() == 3
+
+
 class PressingCtrlC(Recorder):
     """Sends SIGINT while it is told the event number ``place``."""
 
@@ -255,6 +305,7 @@ def test_a_checkpoint_may_be_made_while_a_client_says_that_it_lost_its_state(tmp
 
     undisturbed = Recorder()
     go(tmp_path, undisturbed)
+    assert not undisturbed.of("error")  # who starts afresh is not sent the number of the state that it has lost
     places = [i for i, e in enumerate(undisturbed.events) if e["event"] == "refused"]
     assert any(undisturbed.events[i - 1]["event"] == "checkpoint" for i in places)
     for place in places:

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 from threaded_grid import ThreadedGrid
-from toy_federation import Recorder, arrays_of_run, examples_of, initial, run_toy, step_of, toy_app
+from toy_federation import Recorder, arrays_of_run, examples_of, initial, network, run_toy, step_of, toy_app
 
 from eafl_flower.aggregation.reference import FedBuff
 from eafl_flower.aggregation.staleness import HalfLife
@@ -15,6 +15,7 @@ from eafl_flower.engines import waiting
 from eafl_flower.errors import RunFailedError
 from eafl_flower.results.invariants import check_events
 from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy, wall_time
+from eafl_flower.strategies.replies import sizes_of
 
 DIFFERENCES = LQGCMCodec(tuples=2, downlink_tuples=1)
 
@@ -109,6 +110,38 @@ def test_a_deployment_sends_each_client_a_session_key_of_its_own(deploy):
     assert all(len(sent) == 1 and len(next(iter(sent))) == 32 for sent in keys.values())
     assert len(set.union(*keys.values())) == len(keys) == 3
     assert all(session_key(run.options.seed, client) not in sent for client, sent in keys.items())
+
+
+def test_a_run_begun_with_a_key_of_its_users_is_resumed_without_one_under_fresh_keys(deploy, tmp_path):
+    """Its open job, too: it is sent again. A resume after that keeps the keys."""
+    shared = LQGCMCodec(mode="dithered", tuples=2, session_key=bytes(range(32)))
+    codec, secrets, over = LQGCMCodec(mode="dithered", tuples=2), [], threading.Event()
+
+    class Listening(ThreadedGrid):
+        def push_messages(self, messages):
+            keys.extend(m.content["eafl"].get("key") for m in messages if m.metadata.message_type == "train")
+            return super().push_messages(messages)
+
+    def stuck(client, counter, arrays):
+        if client == 2:
+            over.wait()
+
+    for now, merges, resume in ((shared, 8, False), (codec, 20, True), (codec, 32, True)):
+        keys = []
+        app = toy_app(codec=now, state_dir=tmp_path / "state", train=None if resume else stuck)
+        options = {"checkpoint": tmp_path / "server.safetensors", "checkpoint_every": 4, "resume": resume}
+        grid = Listening(app, 3)
+        try:
+            run, recorder = run_deployed(grid, merges, codec=now, evaluate_clients=False, **options)
+        finally:
+            over.set()
+            grid.close()
+        assert (run.version, run.tally.refused) == (merges, 0)
+        assert [bool(key) for key in keys] == [resume] * len(keys)
+        assert resume or 2 in {e["client"] for e in recorder.of("unfinished")}
+        secrets.append(run.jobs.secret)
+    assert [len(secret) for secret in secrets] == [0, 32, 32]
+    assert secrets[1] == secrets[2]
 
 
 def test_a_node_that_vanishes_is_a_lost_job_and_the_others_go_on(deploy):
@@ -259,16 +292,38 @@ def test_a_late_reply_changes_nothing_of_what_both_sides_hold(deploy):
     assert whole_jobs(run, recorder) == {(0, 1), (1, 1)}
 
 
-def test_a_late_reply_is_counted_and_not_merged(deploy):
+def test_a_late_reply_is_counted_and_booked_but_not_merged(deploy):
     """The first job of client 0 is given up after 0.3 s; its answer comes at 0.6 s."""
     grid = deploy(toy_app(), 2, delay=lambda client, number: 0.6 if (client, number) == (0, 1) else 0.02)
+    pull, pulled = grid.pull_messages, []
+
+    def pull_messages(message_ids):
+        replies = pull(message_ids)
+        pulled.extend(sizes_of(r.content) for r in replies if r.has_content() and r.metadata.message_type == "train")
+        return replies
+
+    grid.pull_messages = pull_messages
     run, recorder = run_deployed(grid, 60, deadline_s=0.3)
     assert run.tally.timed_out == len(recorder.of("timeout"))
     assert (0, 1) in [(e["client"], e["counter"]) for e in recorder.of("timeout")]
-    assert run.tally.late >= 1
+    assert run.tally.late == len(recorder.of("late")) >= 1
+    assert (0, 1) in [(e["client"], e["counter"]) for e in recorder.of("late")]
     assert all((e["client"], e["counter"]) != (0, 1) for e in recorder.of("merge"))
     assert 0 in merged_by(recorder)
     check_events(recorder.events)
+    booked, unseen = run.ledger.total("uplink"), len(run._inbox)
+    assert unseen < len(pulled)
+    seen = pulled[: len(pulled) - unseen]
+    assert (booked.payload_bytes, booked.framed_bytes) == tuple(map(sum, zip(*seen, strict=True)))
+    assert_events_hold_the_ledger(run, recorder)
+
+
+def assert_events_hold_the_ledger(run, recorder):
+    for kind in ("uplink", "downlink"):
+        booked = run.ledger.total(kind)
+        assert booked.payload_bytes == sum(e.get(f"{kind}_bytes", 0) for e in recorder.events)
+        assert booked.framed_bytes == sum(e.get(f"{kind}_framed_bytes", 0) for e in recorder.events)
+    assert run.ledger.total().energy_j == pytest.approx(sum(e.get("energy_j", 0.0) for e in recorder.events))
 
 
 def test_replies_that_never_come_are_forgotten_after_the_timeout(deploy):
@@ -322,6 +377,23 @@ def test_errors_of_clients_are_told_and_the_client_rests(deploy):
     assert 1 <= run.tally.errors < 10
     assert recorder.of("error")[0]["reason"] == "error 2: ValueError: the disk is full"
     assert merged_by(recorder) == {0, 2}
+
+
+def test_a_client_that_answers_with_an_error_had_everything_it_was_sent(deploy):
+    """The price model's download takes 0.3 s, longer than all of the job on the wall."""
+
+    def broken(client, counter, arrays):
+        if client == 1:
+            raise ValueError("the disk is full")
+
+    grid = deploy(toy_app(train=broken), 3)
+    run, recorder = run_deployed(grid, 20, network=network(down=1e3))
+    assert recorder.of("error")
+    sizes = {(e["downlink_bytes"], e["downlink_framed_bytes"]) for e in recorder.of("merge") if e["client"] == 0}
+    for event in recorder.of("error"):
+        assert (event["downlink_bytes"], event["downlink_framed_bytes"]) in sizes
+        assert event["uplink_bytes"] == 0
+    assert_events_hold_the_ledger(run, recorder)
 
 
 def test_when_all_clients_fail_the_run_ends_with_their_words(deploy):

@@ -1,0 +1,109 @@
+"""Commands on runs that are there: ``eafl compare | report | predict``."""
+
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eafl_flower.cli_data import Debug
+from eafl_flower.command_line import console as new_console
+from eafl_flower.command_line import reported
+
+
+@reported
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Directories of finished runs.")],
+    html: Annotated[Path | None, typer.Option(help="Also write a page with overlaid curves.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Put runs side by side, with the settings in which they differ.
+
+    Runs that are not finished are left out.
+    """
+    from eafl_flower.results.comparison import comparison_page, differing_settings, run_titles
+    from eafl_flower.results.run_directory import RunDirectory
+    from eafl_flower.results.tables import comparison_table, settings_table
+
+    given = [RunDirectory.open(path) for path in runs]
+    directories = [found for found in given if found.finished] or given  # none: the first one says how to go on
+    titles = run_titles(directories)
+    console = new_console()
+    rows = [(title, found.summary()) for title, found in zip(titles, directories, strict=True)]
+    console.print(comparison_table(rows, width=console.width))
+    if different := differing_settings(directories):
+        console.print()
+        console.print(settings_table(titles, different))
+    if unfinished := [str(found.path) for found in given if not found.finished]:
+        console.print(f"\nLeft out, not finished: {', '.join(unfinished)}", markup=False, soft_wrap=True)
+    if html is not None:
+        html.write_text(comparison_page(directories), encoding="utf-8")
+        console.print(f"\nPage: {html}", markup=False, soft_wrap=True)
+
+
+@reported
+def report(
+    run_directory: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")],
+    out: Annotated[Path | None, typer.Option(help="The page to write.", show_default="RUN/report.html")] = None,
+    debug: Debug = False,
+) -> None:
+    """Write one self-contained HTML page about a run."""
+    from eafl_flower.results.report import run_page
+    from eafl_flower.results.run_directory import RunDirectory
+
+    found = RunDirectory.open(run_directory)
+    target = out or found.path / "report.html"
+    target.write_text(run_page(found), encoding="utf-8")
+    new_console().print(f"Page: {target}", markup=False, soft_wrap=True)
+
+
+@reported
+def predict(
+    run_directory: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a finished run, or a copy.")],
+    file: Annotated[Path, typer.Argument(help="Rows of the client: CSV, plain or gzip; - reads standard input.")],
+    client: Annotated[int | None, typer.Option(help="Number of the client.", show_default=False)] = None,
+    name: Annotated[
+        str, typer.Option(help="What the data call it: a user, a vehicle, a value of the client column.")
+    ] = "",
+    label: Annotated[str, typer.Option(help="Column with the true class; tells the accuracy.")] = "",
+    fit: Annotated[
+        Path | None, typer.Option(help="Labelled rows to fit a fresh head to, for a client without one; - as in FILE.")
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(help="Where the client keeps its states.", show_default="RUN/state")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The table to write.", show_default="standard output")] = None,
+    debug: Debug = False,
+) -> None:
+    """Classify rows of one client by the run's model with that client's own head.
+
+    FILE has the columns of the data set's recordings, or of the model's features before scaling.
+    """
+    from eafl_flower.prediction import predictor_of, read_rows, write_predictions
+    from eafl_flower.results.quantities import percent_text
+    from eafl_flower.results.run_directory import RunDirectory
+    from eafl_flower.threads import one_thread
+
+    if (client is None) == (not name):
+        raise typer.BadParameter("give either --client, the client's number, or --name, what the data call it")
+    if fit is not None and not label:
+        msg = "--fit needs --label: the column with the true class of the rows to fit to"
+        raise typer.BadParameter(msg)
+    if str(fit) == str(file) == "-":
+        raise typer.BadParameter("FILE and --fit cannot both be -: standard input holds one table")
+    one_thread()
+    found = RunDirectory.open(run_directory, events=False)
+    description = found.description()
+    client = description.client_called(name) if client is None else client
+    examples = None if fit is None else read_rows(fit, description, label=label)
+    predictor = predictor_of(found, client, state_dir=state_dir, examples=examples)
+    rows = read_rows(file, description, label=label, may_lack_label=fit is not None)
+    p = predictor.probabilities(rows)
+    with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8", newline="") as table:
+        write_predictions(table, rows.numbers, p, description.class_names)
+    if rows.labels is not None:
+        known = rows.labels >= 0
+        right, scored = int((p.argmax(axis=1) == rows.labels).sum()), int(known.sum())
+        share = percent_text(right / scored) if scored else "-"
+        typer.echo(f"accuracy {share}, {right} of {scored} rows", err=True)
