@@ -47,7 +47,8 @@ def _gaps(scope: Scope, store: Store) -> Any:
         axes.set_ylim(bottom=0)
         if column == 0:
             axes.set_ylabel("accuracy [%]")
-            axes.legend(fontsize=8, loc="lower left")
+            handles, labels = axes.get_legend_handles_labels()
+            figure.legend(handles, labels, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, -0.05), ncols=len(rows))
     return figure
 
 
