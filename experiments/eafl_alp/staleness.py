@@ -1,8 +1,8 @@
 """How much should a stale update count? The rules side by side on the fleet of asynchrony.py, two numbers in flight.
 
 A rule that weighs everything less does no harm with a larger alpha. So each rule has the alpha of five that is best for
-it on the tuning seed; EMAM as it is by default, and as published, keep theirs. Scores are means over the last fifth of the
-evaluations, because one alone swings by more than the rules differ.
+it on the tuning seed; EMAM as it is by default, and as published, keep theirs. Scores are means over the last fifth
+of the evaluations, because one alone swings by more than the rules differ.
 """
 
 from collections.abc import Mapping
