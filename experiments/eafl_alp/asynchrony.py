@@ -217,25 +217,23 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
         ours, our_rows = results_of(scope, store, "EMAM", churn=churn)
         common = {"seeds": len(ours), "command": scope.command}
         for method, aim, source in (
+            (PLAIN, 1 / CLAIMED_SPEEDUP, "3.3 times faster convergence"),
             (TUNED, 1 / CLAIMED_SPEEDUP, "3.3 times faster convergence"),
             ("FedAsync", AIM_RATIO, "not given"),
             ("FedBuff", AIM_RATIO, "not given"),
         ):
             theirs, rows = results_of(scope, store, method, churn=churn)
-            pairs = [(a, b) for a, b in zip(our_rows, rows, strict=True) if a is not None and b is not None]
-            if not pairs:
-                continue
-            ratio, low, high = geometric_mean_ratio([a[TIME] for a, _ in pairs], [b[TIME] for _, b in pairs])
+            ratio, low, high = geometric_mean_ratio(_times(ours, our_rows), _times(theirs, rows))
             found.append(
                 Claim(
                     claim=f"EMAM's virtual time to the target beside {method}, {where}",
                     source="README of EAFL-ALP" if aim < 1 else "-",
                     source_value=source,
                     our_value=f"{1 / ratio:.2f} times faster" if aim < 1 else f"ratio {ratio:.2f}",
-                    our_sd=f"95 % interval of the ratio {low:.2f} to {high:.2f}, {len(pairs)} pairs",
-                    baseline=method,
+                    our_sd=f"95 % interval of the ratio {low:.2f} to {high:.2f}",
+                    baseline=f"{method}, {len(rows) - rows.count(None)} of {len(rows)} there",
                     baseline_value=f"aim: ratio at most {aim:.2f}",
-                    holds="yes" if ratio <= aim and len(pairs) == len(our_rows) else "no",
+                    holds="yes" if ratio <= aim and None not in our_rows else "no",
                     **common,
                 )
             )
@@ -255,6 +253,11 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
                     )
                 )
     return found
+
+
+def _times(results: Sequence[Result], rows: Sequence[Sequence[float] | None]) -> list[float]:
+    """Return the times to the target [s]; who never got there has the end of its run, which is in its favour."""
+    return [float(r["virtual_time_s"] if row is None else row[TIME]) for r, row in zip(results, rows, strict=True)]
 
 
 def _slowest(result: Result) -> float:
