@@ -75,5 +75,6 @@ def _races(scope: Scope, store: Store) -> Any:
         axes.set_xlabel("virtual time [s]")
         axes.set_ylabel("accuracy before training [%]")
         axes.set_title(f"slowdown {asynchrony.SLOWDOWN}, {'with' if churn else 'without'} churn", fontsize=10)
-        axes.legend(fontsize=8)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, -0.08), ncols=len(labels))
     return figure
