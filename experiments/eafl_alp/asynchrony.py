@@ -227,13 +227,15 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
         for method, aim, source in beside_sync + (beside_others if our_name == "EMAM" else []):
             theirs, rows = results_of(scope, store, method, churn=churn)
             ratio, low, high = geometric_mean_ratio(_times(ours, our_rows), _times(theirs, rows))
-            bound = "" if None not in rows else "at least " if aim < 1 else "at most "
+            never = None in rows
             found.append(
                 Claim(
                     claim=f"{our_name}: virtual time to the target, {where}",
                     source="README of EAFL-ALP" if aim < 1 else "-",
                     source_value=source,
-                    our_value=bound + (f"{1 / ratio:.1f} times faster" if aim < 1 else f"ratio {ratio:.2f}"),
+                    our_value=f"{'at least ' if never else ''}{1 / ratio:.1f} times faster"
+                    if aim < 1
+                    else f"ratio {'at most ' if never else ''}{ratio:.2f}",
                     our_sd=f"95 % interval of the ratio {low:.2f} to {high:.2f}",
                     baseline=f"{method}, {len(rows) - rows.count(None)} of {len(rows)} there",
                     baseline_value=f"aim: ratio at most {aim:.2f}",

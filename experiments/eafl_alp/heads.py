@@ -18,7 +18,7 @@ from experiments.eafl_alp.statistics import mean_of
 NO_HEAD, SMALLEST, LARGEST = "no private head", "smallest (0x16)", "largest (4x32)"
 CHOSEN, FIXED, SHUFFLED = "sized by entropy", "one size, same mean", "sizes shuffled"
 ROWS = (NO_HEAD, SMALLEST, LARGEST, CHOSEN, FIXED, SHUFFLED)
-HEADER = ("head", "before", "after", "unseen", "mean parameters", "sizes (depth x width: clients)")
+HEADER = ("head", "before", "after", "unseen", "mean parameters", "sizes with the first seed (depth x width: clients)")
 
 
 def first_cells(scope: Scope) -> list[Cell]:
