@@ -43,8 +43,12 @@ def _cell(scope: Scope, in_flight: int, name: str, settings: Settings, seed: int
     return Cell("experiments.eafl_alp.measure:federated", config, title)
 
 
+def _fleets(scope: Scope) -> list[int]:
+    return list(IN_FLIGHT)[:1] if scope.quick else list(IN_FLIGHT)
+
+
 def _points(scope: Scope, name: str) -> list[Settings]:
-    rates = RATES[1:3] if scope.quick else RATES
+    rates = RATES[1:2] if scope.quick else RATES
     return [{**RULES[name], "strategy.alpha": rate} for rate in rates]
 
 
@@ -52,7 +56,7 @@ def tuning_cells(scope: Scope) -> list[Cell]:
     """Return the runs on the tuning seed: every rule with every alpha."""
     return [
         _cell(scope, in_flight, name, point, TUNING_SEED)
-        for in_flight, name in product(IN_FLIGHT, RULES)
+        for in_flight, name in product(_fleets(scope), RULES)
         for point in _points(scope, name)
     ]
 
@@ -73,7 +77,7 @@ def _chosen(scope: Scope, store: Store, in_flight: int, name: str) -> Settings:
 def cells(scope: Scope, store: Store) -> list[Cell]:
     """Return the runs of every rule with its alpha, and those of synchronous FedAvg, which give the target."""
     found = [sync_cell(seed, churn=False, scope=scope, store=store) for seed in scope.seeds]
-    for in_flight, name, seed in product(IN_FLIGHT, (*AS_THEY_ARE, *RULES), scope.seeds):
+    for in_flight, name, seed in product(_fleets(scope), (*AS_THEY_ARE, *RULES), scope.seeds):
         found.append(_cell(scope, in_flight, name, _chosen(scope, store, in_flight, name), seed))
     return found
 
@@ -87,7 +91,7 @@ def tables(scope: Scope, store: Store) -> dict[int, list[tuple[str, ...]]]:
     """Return a table for each number in flight, one line a rule."""
     found: dict[int, list[tuple[str, ...]]] = {}
     targets = [target_of(store[sync_cell(seed, churn=False, scope=scope, store=store)]) for seed in scope.seeds]
-    for in_flight in IN_FLIGHT:
+    for in_flight in _fleets(scope):
         lines = []
         for name in (*AS_THEY_ARE, *RULES):
             results = _results(scope, store, in_flight, name)
@@ -110,7 +114,7 @@ def tables(scope: Scope, store: Store) -> dict[int, list[tuple[str, ...]]]:
 def claims(scope: Scope, store: Store) -> list[Claim]:
     """Return the default beside the published rule, and beside the best of the others."""
     found = []
-    for in_flight in IN_FLIGHT:
+    for in_flight in _fleets(scope):
         scores = {
             name: [_settled(r) for r in _results(scope, store, in_flight, name)] for name in (*AS_THEY_ARE, *RULES)
         }
