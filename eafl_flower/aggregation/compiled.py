@@ -25,10 +25,12 @@ def compiled_kernels(dtype: str) -> Kernels:
     read = numba.types.Array(scalar, 1, "C", readonly=True)
     step = compile_loop(_step, (written, read, scalar))
     pull = compile_loop(_pull, (written, read, written, scalar, scalar, scalar))
+    swap = compile_loop(_swap, (written, read, read, scalar, scalar))
     rounded = np.dtype(dtype).type
     return Kernels(
         lambda t, d, weight: step(t, d, rounded(weight)),
         lambda t, d, m, weight, stiffness, rate: pull(t, d, m, rounded(weight), rounded(stiffness), rounded(rate)),
+        lambda t, new, old, gain, loss: swap(t, new, old, rounded(gain), rounded(loss)),
         compile_loop(_inner, (read, read), fastmath={"reassoc"}),
     )
 
@@ -53,6 +55,12 @@ def _pull(theta: Array, delta: Array, mean: Array, weight: Any, stiffness: Any, 
         t += weight * delta[i] + stiffness * (m - t)
         theta[i] = t
         mean[i] = m + rate * (t - m)
+
+
+def _swap(theta: Array, new: Array, old: Array, gain: Any, loss: Any) -> None:
+    for i in range(theta.size):
+        t = theta[i]
+        theta[i] = t + (gain * (new[i] - t) - loss * (old[i] - t))
 
 
 def _inner(x: Array, y: Array) -> float:

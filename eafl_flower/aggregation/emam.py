@@ -6,7 +6,6 @@ form is the minimiser and is the one built here.
 """
 
 import math
-import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -15,13 +14,12 @@ import numpy as np
 
 from eafl_flower.aggregation.acceptance import Accepted, Merged, accept, begin, check_current, new_clock, own
 from eafl_flower.aggregation.merge import pull, squared_norm, step
+from eafl_flower.aggregation.norm_guard import guard_scale, noted
 from eafl_flower.aggregation.objective import energy
 from eafl_flower.aggregation.staleness import Estimated, EstimatedState, Exponential, HalfLife, StalenessRule
 from eafl_flower.errors import ConfigError
 from eafl_flower.types import Array, Arrays, Update, layout_of
 
-_NORMS_KEPT = 64
-_NORMS_NEEDED = 16
 _EXAMPLE_WEIGHTS = (0.2, 5.0)
 _TEN_IN_FLIGHT = HalfLife.for_in_flight(10)
 
@@ -162,7 +160,7 @@ class EMAMAggregator:
         check_current(state.clock, state.version)
         accepted = accept(state.arrays, update, version=state.version)
         weight = self._weight(state, accepted, update)
-        scale = self._guard_scale(state.norms, accepted.norm)
+        scale = guard_scale(state.norms, accepted.norm, self.norm_guard)
         deltas, push = accepted.deltas, self.alpha * weight * scale
         if self.proxy is not None:
             deltas, push = self._with_proxy(state.arrays, deltas, push, push * accepted.norm), 1.0
@@ -183,7 +181,7 @@ class EMAMAggregator:
             average=None if state.average is None else average,
             version=state.version + 1,
             clock=clock,
-            norms=(*state.norms, scale * accepted.norm)[-_NORMS_KEPT:] if self.norm_guard else (),
+            norms=noted(state.norms, scale * accepted.norm, self.norm_guard),
             examples=state.examples + update.num_examples,
             observed=observed,
             last=Merged(
@@ -214,13 +212,6 @@ class EMAMAggregator:
             share = update.num_examples * (state.version + 1) / total
             weight *= min(max(share, _EXAMPLE_WEIGHTS[0]), _EXAMPLE_WEIGHTS[1])
         return weight
-
-    def _guard_scale(self, norms: tuple[float, ...], norm: float) -> float:
-        if not self.norm_guard or len(norms) < _NORMS_NEEDED:
-            return 1.0
-        limit = self.norm_guard * statistics.median(norms)
-        # A median of zero (clients that did not train) must not refuse everything that follows.
-        return limit / norm if 0 < limit < norm else 1.0
 
     def _objective(
         self, arrays: Arrays, average: Arrays, merged: Arrays, deltas: Arrays, push: float

@@ -32,6 +32,7 @@ class Kernels(NamedTuple):
 
     step: Callable[..., None]
     pull: Callable[..., None]
+    swap: Callable[..., None]
     inner: Callable[..., float]
 
 
@@ -96,6 +97,34 @@ def pull(arrays: Arrays, deltas: Arrays, average: Arrays, *, weight: float, stif
         else:
             flat += change
             flat_mean[...] = flat
+
+
+def swap(arrays: Arrays, new: Arrays, old: Arrays, *, gain: float, loss: float) -> None:
+    r"""Let one member of a mean take the place of another, in place.
+
+    .. math:: \theta \leftarrow \theta + a\,(y - \theta) - b\,(o - \theta)
+
+    Integer arrays are left alone: a mean of counters means nothing.
+
+    Parameters
+    ----------
+    arrays
+        The mean :math:`\theta`; C-contiguous and writable.
+    new, old
+        The members :math:`y` and :math:`o` that come and go, of the same shapes.
+    gain, loss
+        Their shares :math:`a` and :math:`b` of the mean as it will be, rounded to each array's dtype.
+
+    Raises
+    ------
+    ValueError
+        If numbers of arrays or shapes differ, or ``arrays`` cannot be written in place.
+    """
+    total = _total(arrays)
+    for (theta, come), (_, go) in zip(_pairs(arrays, new), _pairs(arrays, old), strict=True):
+        if theta.dtype.kind == "f":
+            flat = _target(theta)
+            kernels(theta.dtype, total).swap(flat, _source(come, theta), _source(go, theta), gain, loss)
 
 
 def inner(left: Arrays, right: Arrays) -> float:
@@ -193,6 +222,19 @@ def _pull(theta: Array, delta: Array, mean: Array, weight: float, stiffness: flo
         np.add(m, spring, out=m, casting="same_kind")
 
 
+def _swap(theta: Array, new: Array, old: Array, gain: float, loss: float) -> None:
+    dtype = _working_dtype(theta)
+    a, b = dtype.type(gain), dtype.type(loss)
+    for block in _blocks(theta.size):
+        t = theta[block]
+        change = np.subtract(new[block], t, dtype=dtype)
+        change *= a
+        lost = np.subtract(old[block], t, dtype=dtype)
+        lost *= b
+        change -= lost
+        np.add(t, change, out=t, casting="same_kind")
+
+
 def _inner(x: Array, y: Array) -> float:
     result = 0.0
     for block in _blocks(x.size):
@@ -201,4 +243,4 @@ def _inner(x: Array, y: Array) -> float:
     return result
 
 
-NUMPY = Kernels(_step, _pull, _inner)
+NUMPY = Kernels(_step, _pull, _swap, _inner)

@@ -1,0 +1,258 @@
+r"""FedAvg without rounds: the model is the mean of the newest model of each client.
+
+FedAvg waits for all clients and takes the mean of their models. Here each model takes the place of that client's last
+one when it arrives, so nobody waits, nothing is counted twice, and a fast client weighs no more than a slow one.
+
+.. math:: \theta = \frac{\sum_k n_k\, y_k}{\sum_k n_k}, \qquad y_k = x_k + \kappa\,\delta_k
+
+with :math:`x_k` the arrays client k last started from, :math:`\delta_k` what training added and :math:`n_k` its
+examples. Let training shrink the distance to the optimum by :math:`1-\lambda` along some direction. FedAvg then goes on
+like :math:`1-\lambda` a round, and this rule, for *any* delays, at least like the largest of
+:math:`|1-\kappa\lambda|`: it converges wherever :math:`\kappa\lambda < 2`. Adding up weighted updates instead, without
+taking the last ones away, is stable only up to :math:`\lambda = \pi/2` and swings from :math:`1/e` on.
+
+The price of not waiting is age: the :math:`x_k` are 1.5 rounds' worth of merges old on average where FedAvg's are one.
+So :math:`\kappa` is that age, and slow directions go as fast as FedAvg's. Where clients hardly answer to moving the
+model (``secant``), it grows.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from eafl_flower.aggregation.acceptance import Merged, accept, begin, check_current, new_clock, own
+from eafl_flower.aggregation.merge import swap
+from eafl_flower.aggregation.norm_guard import guard_scale, noted
+from eafl_flower.aggregation.secant import SecantState, observe, sample
+from eafl_flower.errors import ConfigError
+from eafl_flower.types import Array, Arrays, Update
+
+LEAST_STEP, MOST_AGE = 1.0, 2.0
+ROUNDS_KEPT = 4  # a client unheard of for so many rounds' worth of merges is no longer part of the mean
+LEAST_SHARE = 1e-3  # of the mean weight: an update without examples
+_LOOKED_AT = 4096
+_NOTHING = np.zeros(0)
+
+
+class Newest(NamedTuple):
+    """The newest model of one client.
+
+    ``base`` and ``delta`` are the measured coordinates of what it started from and of what training added.
+    """
+
+    model: Arrays
+    weight: float
+    merged_at: int
+    base_version: int
+    base: Array
+    delta: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewestState:
+    """State of ``NewestMean``; consumed by ``apply``.
+
+    ``newest`` has a client's ``Newest`` (as a plain tuple), the longest unheard of first. ``initial`` stands in for
+    the clients that have not answered yet, with the weight ``initial_weight``; ``total_weight`` is that of all.
+    ``versions`` is the weighted sum of base versions.
+    """
+
+    arrays: Arrays
+    initial: Arrays
+    version: int
+    clock: Array  # shape (1,): merges that the arrays hold, shared by all states of a stream
+    newest: dict[int, Newest] = field(default_factory=dict)
+    total_weight: float = 0.0
+    initial_weight: float = 0.0
+    mean_weight: float = 0.0
+    versions: float = 0.0
+    secant: SecantState = field(default_factory=SecantState)
+    norms: tuple[float, ...] = ()
+    last: Merged = field(default_factory=Merged)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewestMean:
+    """Keep the model at the mean of the newest model of each client, weighed by examples.
+
+    Parameters
+    ----------
+    clients
+        Updates in a round's worth: as many as FedAvg would wait for. So many models are kept, as many as FedAvg holds
+        at the end of a round.
+    norm_guard
+        Updates longer than this many times the median of the last 64 accepted norms are scaled down to that length,
+        from the 17th merge on; 0 switches the guard off.
+    weight_by_examples
+        Whether a client weighs as many examples as it counts, as with FedAvg, or all weigh alike. Where no client
+        counts any, all weigh alike.
+
+    Raises
+    ------
+    ConfigError
+        If a parameter is out of range.
+
+    Notes
+    -----
+    Arrays without a negative number before and after training are taken to be variances, scales or counts:
+    their step stays 1, because a longer one may make a variance negative. Integer arrays are counters: the whole
+    difference is added.
+
+    References
+    ----------
+    Ours. The mean of the newest models is that of Iakovidou and Kim, "Asynchronous federated stochastic optimization
+    with exact averaging", 2024, there kept by the clients; the step is not.
+
+    Examples
+    --------
+    >>> aggregator = NewestMean(clients=2)
+    >>> state = aggregator.init((np.zeros(1),))
+    >>> for client, goal in (0, 2.0), (1, 4.0), (1, 6.0):
+    ...     base = aggregator.arrays(state)
+    ...     update = Update(client=client, delta=(goal - base[0],), base=(base[0].copy(),), base_version=state.version,
+    ...         num_examples=1)
+    ...     state = aggregator.apply(state, update)
+    >>> aggregator.arrays(state)[0].tolist()  # the mean of 2 and 6, whatever client 1 said before
+    [4.0]
+    """
+
+    clients: int = 10
+    norm_guard: float = 4.0
+    weight_by_examples: bool = True
+
+    def __post_init__(self) -> None:
+        if self.clients < 1:
+            raise ConfigError(f"NewestMean: clients = {self.clients}: expected at least 1")
+        if not 0 <= self.norm_guard < math.inf:
+            raise ConfigError(f"NewestMean: norm_guard = {self.norm_guard}: expected 0 (off) or more")
+
+    def init(self, arrays: Arrays) -> NewestState:
+        """Return the state before the first merge; ``arrays`` are copied."""
+        return NewestState(arrays=own(arrays), initial=own(arrays), version=0, clock=new_clock())
+
+    def apply(self, state: NewestState, update: Update) -> NewestState:
+        """Let the model in ``update`` take the place of that client's last one; consumes ``state``.
+
+        Raises
+        ------
+        UpdateRefusedError
+            If ``accept`` refuses the update or its base; ``state`` is unchanged and usable.
+        ConsumedStateError
+            If ``state`` has been used before.
+        ValueError
+            If ``update.base`` is None.
+        """
+        check_current(state.clock, state.version)
+        if update.base is None:
+            msg = f"update of client {update.client} has no base: the mean is one of the clients' arrays, base + delta"
+            raise ValueError(msg)
+        accepted = accept(state.arrays, update, version=state.version)
+        # The base came with the update, so it is as little to be trusted.
+        base = accept(state.arrays, replace(update, delta=update.base), version=state.version).deltas
+        scale = guard_scale(state.norms, accepted.norm, self.norm_guard)
+        version, weight = state.version + 1, self._weight(state, update)
+        step = self._step(state)
+        model = _extrapolated(base, accepted.deltas, step, scale)
+        seen = Newest(model, weight, version, update.base_version, sample(base), sample(accepted.deltas))
+        mean_weight = state.mean_weight + (weight - state.mean_weight) / min(version, self.clients)
+        total = state.total_weight if state.version else self.clients * weight
+        begun = state.initial_weight if state.version else total
+        waiting = max(0, self.clients - version) * mean_weight if begun else 0.0
+
+        clock, (arrays,) = begin(state.clock, state.arrays)
+        newest = state.newest  # consumed with its state
+        last = newest.pop(update.client, None)
+        leaving = [Newest(*last)] if last is not None else []
+        leaving += [Newest(state.initial, begun - waiting, 0, 0, seen.base, seen.delta)] if begun != waiting else []
+        newest[update.client] = seen
+        leaving += _lost(newest, version - ROUNDS_KEPT * self.clients)
+        versions = state.versions + weight * update.base_version - sum(m.weight * m.base_version for m in leaving)
+        total = _replace(arrays, seen, leaving, total)
+        _count(arrays, accepted.deltas)
+        return NewestState(
+            arrays=arrays,
+            initial=state.initial if waiting else (),
+            version=version,
+            clock=clock,
+            newest=newest,
+            total_weight=total,
+            initial_weight=waiting,
+            mean_weight=mean_weight,
+            versions=versions,
+            secant=observe(
+                state.secant,
+                update=seen.delta - last[5] if last is not None else _NOTHING,
+                base=seen.base - last[4] if last is not None else _NOTHING,
+                weight=weight,
+                clients=self.clients,
+                at_least=step,
+            ),
+            norms=noted(state.norms, scale * accepted.norm, self.norm_guard),
+            last=Merged(staleness=accepted.staleness, weight=step * weight / total, scale=scale, norm=accepted.norm),
+        )
+
+    def arrays(self, state: NewestState) -> Arrays:
+        """Return the current arrays, valid until the next ``apply``; not to be written to."""
+        check_current(state.clock, state.version)
+        return state.arrays
+
+    def _weight(self, state: NewestState, update: Update) -> float:
+        """Return the weight of an update; the least there is for one without examples, where others have some."""
+        if not self.weight_by_examples:
+            return 1.0
+        return float(update.num_examples) or (LEAST_SHARE * state.mean_weight or 1.0)
+
+    def _step(self, state: NewestState) -> float:
+        r"""Return :math:`\kappa`: the mean age of the bases in rounds' worth of merges, or more where it may be."""
+        if not state.total_weight:
+            return LEAST_STEP
+        age = (state.version - state.versions / state.total_weight) / self.clients
+        return max(min(max(age, LEAST_STEP), MOST_AGE), state.secant.step)
+
+
+def _extrapolated(base: Arrays, deltas: Arrays, step: float, scale: float) -> Arrays:
+    """Return what each client's arrays count as; integer arrays as they are."""
+    return tuple(
+        b if b.dtype.kind != "f" else np.asarray(b + b.dtype.type(scale if _is_unsigned(b, d) else step * scale) * d)
+        for b, d in zip(base, deltas, strict=True)
+    )
+
+
+def _is_unsigned(base: Array, delta: Array) -> bool:
+    """Whether no number is negative, before and after training."""
+    for place in (slice(0, _LOOKED_AT), slice(_LOOKED_AT, None)):  # most arrays of weights are told by a few
+        b, d = base.reshape(-1)[place], delta.reshape(-1)[place]
+        if b.size and (b.min() < 0 or (b + d).min() < 0):
+            return False
+    return True
+
+
+def _lost(newest: dict[int, Newest], before: int) -> list[Newest]:
+    """Take out the models merged before that version."""
+    lost = []
+    while newest:
+        client, model = next(iter(newest.items()))
+        if Newest(*model).merged_at >= before:
+            break
+        lost.append(Newest(*newest.pop(client)))
+    return lost
+
+
+def _replace(arrays: Arrays, comes: Newest, leaving: Sequence[Newest], total: float) -> float:
+    """Let one model come into the mean and others leave it, in place; return the weight of all that are in it now."""
+    first = leaving[0] if leaving else comes._replace(weight=0.0)
+    total += comes.weight - first.weight
+    swap(arrays, comes.model, first.model, gain=comes.weight / total, loss=first.weight / total)
+    for model in leaving[1:]:
+        total -= model.weight
+        swap(arrays, model.model, model.model, gain=0.0, loss=model.weight / total)
+    return total
+
+
+def _count(arrays: Arrays, deltas: Arrays) -> None:
+    for array, delta in zip(arrays, deltas, strict=True):
+        if array.dtype.kind != "f":
+            array += delta
