@@ -13,6 +13,7 @@ from eafl_flower.engines.flower_internals import is_in_memory
 from eafl_flower.engines.waiting import WaitingGrid
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.strategies.hooks import refuse_legacy, refuse_overrides, refuse_unknown
+from eafl_flower.strategies.initial import check_initial
 from eafl_flower.strategies.options import NO_PRIVACY, RunOptions
 from eafl_flower.strategies.plan import EvaluateFn, MakeAggregator, Plan
 from eafl_flower.strategies.run import FederatedRun
@@ -95,9 +96,7 @@ class AsynchronousStrategy(Strategy):
         if num_rounds < 1:
             msg = f"num_rounds = {num_rounds}: expected at least 1"
             raise ConfigError(msg)
-        if not initial_arrays:
-            msg = "initial_arrays is empty: give the arrays of the model to be trained"
-            raise ConfigError(msg)
+        check_initial(initial_arrays)
         plan = Plan(
             options=self.options,
             make_aggregator=self._make_aggregator,

@@ -40,6 +40,7 @@ def snapshot_of(run: "FederatedRun", *, template: bool = False) -> Snapshot:
         num_selections=jobs.num_selections,
         num_events=run.num_events,
         settled=run.settled,
+        evaluated=run.evaluated,
         stop_reason=run.stop_reason,
         wall_s=run.wall_s(),
         secret=jobs.secret.hex(),
@@ -75,7 +76,8 @@ def take_up(run: "FederatedRun") -> None:
     metrics = run.train_metrics
     metrics.records.update({number: MetricRecord(dict(values)) for number, values in stored.train_records.items()})
     metrics.pending, metrics.closed = list(stored.train_pending), run.count
-    run.num_events, run.settled, run.stop_reason = stored.num_events, stored.settled, stored.stop_reason
+    run.num_events, run.settled, run.evaluated = stored.num_events, stored.settled, stored.evaluated
+    run.stop_reason = stored.stop_reason
     run.began_s = time.monotonic() - stored.wall_s
     # A run with a key of its users' had no secret; open jobs are sent again, with keys of the fresh one.
     jobs.secret = bytes.fromhex(stored.secret) or jobs.secret

@@ -188,5 +188,7 @@ def _minus(new: Arrays, base: Arrays, whose: str) -> Arrays:
     for place, (n, b) in enumerate(zip(new, base, strict=True)):
         if n.shape != b.shape or not (n.dtype == b.dtype or np.can_cast(n.dtype, b.dtype, "same_kind")):
             msg = f"{whose} has array {place} of {n.dtype} {n.shape}, expected {b.dtype} {b.shape}"
+            if n.dtype == b.dtype == np.uint8:
+                msg += ": bytes (as of XGBoost's models) cannot be merged; use Flower's FedXgbBagging or FedXgbCyclic"
             raise ProtocolError(msg)
     return difference(new, base)

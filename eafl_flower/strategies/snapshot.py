@@ -20,9 +20,10 @@ class Snapshot:
     """State of a run between two events.
 
     ``codec`` is the class of the codec. ``settled`` is the number of units after which evaluation, rules to stop
-    and checkpoint had their turn, counted in ``unit``; ``round_size`` are the updates in a round's worth, and
-    ``train_records`` and ``train_pending`` what clients reported of their training (see ``train_metrics``). ``jobs``
-    are sent again by a run that resumes, each from the client state it names.
+    and checkpoint had their turn, counted in ``unit``, and ``evaluated`` that of the last evaluation; ``round_size``
+    are the updates in a round's worth, and ``train_records`` and ``train_pending`` what clients reported of their
+    training (see ``train_metrics``). ``jobs`` are sent again by a run that resumes, each from the client state it
+    names.
     """
 
     run_name: str
@@ -45,6 +46,7 @@ class Snapshot:
     num_selections: int
     num_events: int
     settled: int
+    evaluated: int
     stop_reason: str
     wall_s: float
     secret: str = field(repr=False)  # in hexadecimal, "" if there is none; open jobs were sent keys made of it
