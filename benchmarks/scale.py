@@ -150,7 +150,7 @@ def run(num_clients: int, merges: int, give_way: Callable[[], None] = lambda: No
     """Make so many merges with so many vehicles."""
     gc.collect()
     clock = Clock(merges, give_way)
-    strategy = AsyncEMAM(concurrency=10, seed=1, observer=clock, evaluate_clients=False)
+    strategy = AsyncEMAM(unit="merges", concurrency=10, seed=1, observer=clock, evaluate_clients=False)
     workload = build(num_clients)
     strategy.start(InlineGrid(client_app(num_clients), num_clients), array_record("01", workload.initial(1)), merges)
     return clock

@@ -44,6 +44,7 @@ def collected(config: RunConfig) -> Streams:
     strategy = AsynchronousStrategy(
         lambda in_flight: Noting(build_aggregator(config, in_flight), streams),
         seed=config.seed,
+        unit="merges",
         concurrency=config.strategy.concurrency,
         codec=Float32Codec(),
         network=build_network(config),

@@ -235,6 +235,7 @@ def build_strategy(config: RunConfig, **options: Any) -> AsynchronousStrategy:
     s, stop = config.strategy, config.stop
     settings = {
         "seed": config.seed,
+        "unit": "merges",
         "concurrency": (s.cohort if s.mode == "sync" else 0) or s.concurrency,
         "codec": build_codec(config),
         "remembered_clients": config.codec.remembered_clients,

@@ -15,6 +15,7 @@ from eafl_flower.config.run_config import StopSettings
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.results.baselines import collect_baselines
+from eafl_flower.results.event_log import read_events
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.observer import Event, Fanout, Observer
 from eafl_flower.results.ownership import owned
@@ -184,7 +185,7 @@ def conduct(
     run_dir.write_description(_description(config, run, _run_name(run_dir)))
     summary = summarize(
         outcome,
-        run_dir.events(),
+        read_events(run_dir.events_path),  # one by one: there may be millions
         name=config.name,
         seed=config.seed,
         config_sha256=config.hash(leave_out=["results", "engine"]),

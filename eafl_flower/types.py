@@ -54,12 +54,13 @@ class Update:
 
     ``delta`` is the client's arrays minus ``base``, the arrays it started from (what it decoded, not
     what the server meant to send); ``base_version`` is the number of merges those arrays had.
+    ``num_examples`` is its weight, a whole number unless the user weighs by something else.
     """
 
     client: int
     delta: Arrays
     base_version: int
-    num_examples: int
+    num_examples: float
     base: Arrays | None = None
 
 

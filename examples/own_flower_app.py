@@ -2,6 +2,7 @@
 
 Run it: ``python examples/own_flower_app.py``. It trains a logistic regression on data that it makes up, first as
 Flower ships it (FedAvg), then FedAvg with compressed payloads, then asynchronously; all three in this process.
+Ten rounds are as many updates each time: AsyncEMAM counts rounds' worth of updates, as many as FedAvg takes in a round.
 """
 
 import numpy as np
@@ -57,7 +58,7 @@ def main() -> dict[str, float]:
     runs = {
         "FedAvg, 10 rounds": (FedAvg(), make_client_app(), 10),
         "FedAvg with int8 payloads": (Compressed(FedAvg(), codec), make_client_app([compression_mod(codec)]), 10),
-        "asynchronous EMAM, 200 merges": (AsyncEMAM(concurrency=10), make_client_app(), 200),
+        "asynchronous EMAM, 10 rounds' worth of updates": (AsyncEMAM(concurrency=10), make_client_app(), 10),
     }
     accuracy = {}
     for name, (strategy, app, num_rounds) in runs.items():

@@ -62,8 +62,8 @@ def accept(arrays: Arrays, update: Update, *, version: int) -> Accepted:
     UpdateRefusedError
         If the number of arrays, a shape or the kind of a dtype differs, a value is not finite (or too
         large to be squared), the norm is so large that merges could overflow (2**60, for float16 a
-        sixteenth of its largest number), the base version lies in the future, or the number of examples
-        is negative.
+        sixteenth of its largest number), a boolean array changes, the base version lies in the future, or
+        the number of examples is negative.
     """
     who = f"update of client {update.client}"
     if len(update.delta) != len(arrays):
@@ -79,6 +79,9 @@ def accept(arrays: Arrays, update: Update, *, version: int) -> Accepted:
         _converted(f"{who}: array {i}", np.asarray(delta), array)  # a difference of 0-d arrays is a scalar
         for i, (delta, array) in enumerate(zip(update.delta, arrays, strict=True))
     )
+    if flipped := [i for i, d in enumerate(deltas) if d.dtype.kind == "b" and d.any()]:
+        msg = f"{who} changes boolean array {flipped[0]}, which cannot be averaged: leave it as it is, or send integers"
+        raise UpdateRefusedError(msg)
     norm = math.sqrt(total) if math.isfinite(total := squared_norm(deltas)) else math.inf
     if math.isfinite(norm) and norm > (limit := _largest_norm(arrays)):
         msg = f"{who} has norm {norm:.3g}, more than any training makes ({limit:.3g}): it would spoil the model"
@@ -115,11 +118,11 @@ def own(arrays: Arrays) -> Arrays:
     Raises
     ------
     ValueError
-        If a dtype is neither floating point (16, 32 or 64 bit) nor integer.
+        If a dtype is neither floating point (16, 32 or 64 bit) nor integer nor boolean.
     """
     for i, array in enumerate(arrays):
-        if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
-            msg = f"array {i} has dtype {array.dtype.name}: expected float16, float32, float64 or integers"
+        if array.dtype.kind not in "iufb" or array.dtype.itemsize > 8:
+            msg = f"array {i} has dtype {array.dtype.name}: expected float16, float32, float64, integers or booleans"
             raise ValueError(msg)
     return tuple(_aligned_copy(a) for a in arrays)
 

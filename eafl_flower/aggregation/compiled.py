@@ -50,17 +50,23 @@ def _step(theta: Array, delta: Array, weight: Any) -> None:
 
 
 def _pull(theta: Array, delta: Array, mean: Array, weight: Any, stiffness: Any, rate: Any) -> None:
+    nothing = weight - weight  # of this dtype
     for i in range(theta.size):
         t, m = theta[i], mean[i]
-        t += weight * delta[i] + stiffness * (m - t)
+        gap = m - t if m != t else nothing  # infinite elements, too
+        t += weight * delta[i] + stiffness * gap
+        gap = t - m if m != t else nothing
         theta[i] = t
-        mean[i] = m + rate * (t - m)
+        mean[i] = m + rate * gap
 
 
 def _swap(theta: Array, new: Array, old: Array, gain: Any, loss: Any) -> None:
+    nothing = gain - gain  # of this dtype
     for i in range(theta.size):
-        t = theta[i]
-        theta[i] = t + (gain * (new[i] - t) - loss * (old[i] - t))
+        t, y, o = theta[i], new[i], old[i]
+        come = y - t if y != t else nothing  # infinite elements, too
+        go = o - t if o != t else nothing
+        theta[i] = t + (gain * come - loss * go)
 
 
 def _inner(x: Array, y: Array) -> float:

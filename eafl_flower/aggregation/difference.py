@@ -1,12 +1,13 @@
 """Differences of arrays that can be undone: what a client sends, and what the server adds back.
 
 Floating arrays are subtracted and added. So are integers, modulo their range, without loss; booleans have
-no difference, and flip instead (exclusive or).
+no difference, and flip instead (exclusive or). Elements that are not finite (a mask of minus infinity, a buffer of NaN)
+and the same on both sides have the difference 0: added back, that changes nothing.
 """
 
 import numpy as np
 
-from eafl_flower.types import Arrays
+from eafl_flower.types import Array, Arrays
 
 
 def difference(new: Arrays, base: Arrays) -> Arrays:
@@ -18,10 +19,17 @@ def difference(new: Arrays, base: Arrays) -> Arrays:
     (array([0.5, 0. ]), array([False,  True]))
     """
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused as such
-        return tuple(
-            np.asarray(np.logical_xor(n, b) if b.dtype.kind == "b" else np.subtract(n, b, dtype=b.dtype))
-            for n, b in zip(new, base, strict=True)
-        )
+        return tuple(_minus(np.asarray(n), b) for n, b in zip(new, base, strict=True))
+
+
+def _minus(new: Array, base: Array) -> Array:
+    if base.dtype.kind == "b":
+        return np.asarray(np.logical_xor(new, base))
+    result: Array = np.asarray(np.subtract(new, base, dtype=base.dtype))
+    if base.dtype.kind in "fc" and not (finite := np.isfinite(result)).all():
+        unchanged = ~finite & ((new == base) | (np.isnan(new) & np.isnan(base)))
+        result = np.where(unchanged, base.dtype.type(0), result)
+    return result
 
 
 def moved(base: Arrays, delta: Arrays) -> Arrays:

@@ -38,7 +38,7 @@ class EMAMState:
     version: int
     clock: Array  # shape (1,): merges that the arrays hold, shared by all states of a stream
     norms: tuple[float, ...] = ()
-    examples: int = 0
+    examples: float = 0
     observed: EstimatedState = field(default_factory=EstimatedState)
     last: Merged = field(default_factory=Merged)
 

@@ -8,7 +8,8 @@ bit for bit. Both ways round every element alike (no fused multiply-add, no reor
 
 Floating-point arrays follow the equations. Integer arrays are taken as counters (the batch counter of
 a batch normalisation, say): a weighted count means nothing, so the whole delta is added, whatever the
-weight, and the average holds a copy. They do not enter norms.
+weight, and the average holds a copy. They do not enter norms. Boolean arrays stay as they are (``acceptance.accept``
+takes no others), and so do infinite elements, which are equal to their average.
 """
 
 from collections.abc import Callable
@@ -213,11 +214,11 @@ def _pull(theta: Array, delta: Array, mean: Array, weight: float, stiffness: flo
     w, b, r = dtype.type(weight), dtype.type(stiffness), dtype.type(rate)
     for block in _blocks(theta.size):
         t, m = theta[block], mean[block]
-        spring = np.subtract(m, t, dtype=dtype)
+        spring = _gap(m, t, dtype)
         spring *= b
         spring += np.multiply(delta[block], w, dtype=dtype)
         np.add(t, spring, out=t, casting="same_kind")
-        np.subtract(t, m, out=spring, dtype=dtype)
+        spring = _gap(t, m, dtype)
         spring *= r
         np.add(m, spring, out=m, casting="same_kind")
 
@@ -227,12 +228,20 @@ def _swap(theta: Array, new: Array, old: Array, gain: float, loss: float) -> Non
     a, b = dtype.type(gain), dtype.type(loss)
     for block in _blocks(theta.size):
         t = theta[block]
-        change = np.subtract(new[block], t, dtype=dtype)
+        change = _gap(new[block], t, dtype)
         change *= a
-        lost = np.subtract(old[block], t, dtype=dtype)
+        lost = _gap(old[block], t, dtype)
         lost *= b
         change -= lost
         np.add(t, change, out=t, casting="same_kind")
+
+
+def _gap(left: Array, right: Array, dtype: np.dtype[Any]) -> Array:
+    """Return ``left - right``, 0 where they are equal: infinite elements, too."""
+    with np.errstate(invalid="ignore"):
+        gap: Array = np.subtract(left, right, dtype=dtype)
+    gap[left == right] = 0.0
+    return gap
 
 
 def _inner(x: Array, y: Array) -> float:

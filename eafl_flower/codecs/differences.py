@@ -14,6 +14,7 @@ import numpy as np
 from eafl_flower.aggregation.difference import difference, moved
 from eafl_flower.codecs.float32 import Float32Codec
 from eafl_flower.codecs.literal import little_endian
+from eafl_flower.codecs.whole import WholeCodec
 from eafl_flower.errors import CodecError
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.types import Arrays, layout_of
@@ -24,8 +25,11 @@ class OtherArraysError(CodecError):
 
 
 def whole_codec(codec: Codec[Any]) -> Codec[Any]:
-    """Return what codes whole arrays on the way down: ``codec``, or float32 where that knows only differences."""
-    return Float32Codec() if isinstance(codec, DifferenceCodec) else codec
+    """Return what codes whole arrays on the way down: ``codec``, or float32 where that knows only differences.
+
+    Arrays that hold NaN or infinity travel as they are, beside it.
+    """
+    return WholeCodec(Float32Codec() if isinstance(codec, DifferenceCodec) else codec)
 
 
 def encode_onto(

@@ -23,6 +23,7 @@ Part = bytes | memoryview
 # codec ids: below 128 for this package, from 128 to 255 for codecs of other projects
 FLOAT32_ID: Final = 1
 INT8_ID: Final = 2
+WHOLE_ID: Final = 3
 
 HEADER_BYTES: Final = 16
 MAX_COUNTER: Final = 2**32 - 1
@@ -127,6 +128,13 @@ def unframe(
         msg = f"payload of {len(payload)} bytes, counter {counter}, fails its CRC: altered or truncated in transit"
         raise CodecError(msg)
     return counter, body
+
+
+def codec_id_of(payload: bytes) -> int:
+    """Return the codec id that a payload claims, -1 if it is none of this package; nothing else is checked."""
+    if len(payload) < HEADER_BYTES or _HEAD.unpack_from(payload)[0] != _MAGIC:
+        return -1
+    return int(_HEAD.unpack_from(payload)[1])
 
 
 @lru_cache(maxsize=256)

@@ -2,10 +2,12 @@
 
 import hashlib
 import platform
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from itertools import accumulate
 from typing import Any
 
 from eafl_flower.results.observer import Event
@@ -13,6 +15,7 @@ from eafl_flower.results.observer import Event
 BASELINES = ("no_communication", "exact", "majority", "lookup")
 _PACKAGES = ("eafl-flower", "flwr", "torch", "numpy", "scipy", "numba", "ray", "safetensors")
 _PREFIX = "accuracy-"
+_SIZES = ("raw_bytes", "uplink_bytes", "downlink_bytes", "uplink_framed_bytes", "downlink_framed_bytes")
 
 
 def on_the_wall(summary: Mapping[str, Any]) -> bool:
@@ -78,10 +81,11 @@ def summarize(
         to download a model that it does not know yet. ``virtual_time_s`` is the time on the run's clock, virtual
         in simulations and real in deployments; ``order_sha256`` is ``order_digest`` of the merges.
     """
-    merged = [event for event in events if event["event"] == "merge"]
-    raw = _sum(merged, "raw_bytes")
-    later = [event for event in merged if event["counter"] > 1]
-    framed = _sum(later, "uplink_framed_bytes") + _sum(later, "downlink_framed_bytes")
+    merged = _Merges()
+    for event in events:
+        if event["event"] == "merge":
+            merged.add(event)
+    raw, later = merged.sizes["raw_bytes"], merged.later
     given = baselines or {}
     return {
         "name": name,
@@ -90,7 +94,7 @@ def summarize(
         "config_sha256": config_sha256,
         "stopped": outcome.stopped,
         "merges": outcome.merges,
-        "uploads": len(merged),
+        "uploads": merged.uploads,
         "refused": outcome.refused,
         "lost": outcome.lost,
         "timeouts": outcome.timeouts,
@@ -102,15 +106,17 @@ def summarize(
         "uplink_framed_bytes": outcome.uplink_framed_bytes,
         "downlink_framed_bytes": outcome.downlink_framed_bytes,
         "raw_bytes": raw,
-        "uplink_saved": _saved(raw, _sum(merged, "uplink_bytes")),
-        "uplink_framed_saved": _saved(raw, _sum(merged, "uplink_framed_bytes")),
-        "downlink_saved": _saved(raw, _sum(merged, "downlink_bytes")),
-        "both_ways_saved": _saved(2 * _sum(later, "raw_bytes"), framed),
+        "uplink_saved": _saved(raw, merged.sizes["uplink_bytes"]),
+        "uplink_framed_saved": _saved(raw, merged.sizes["uplink_framed_bytes"]),
+        "downlink_saved": _saved(raw, merged.sizes["downlink_bytes"]),
+        "both_ways_saved": _saved(
+            2 * later["raw_bytes"], later["uplink_framed_bytes"] + later["downlink_framed_bytes"]
+        ),
         "energy_j": outcome.energy_j,
         "accuracy": scores_of(outcome.metrics),
         "baselines": {key: dict(scores) if (scores := given.get(key)) is not None else None for key in BASELINES},
-        "staleness": staleness_of([event["staleness"] for event in merged]),
-        "order_sha256": order_digest(merged),
+        "staleness": _middle_and_end(merged.staleness),
+        "order_sha256": merged.order.hexdigest(),
         "arrays_sha256": outcome.arrays_sha256,
         "versions": versions(),
     }
@@ -125,20 +131,33 @@ def scores_of(metrics: Mapping[str, float]) -> dict[str, float]:
     }
 
 
-def staleness_of(staleness: Sequence[float]) -> dict[str, float | None]:
+def staleness_of(staleness: Iterable[float]) -> dict[str, float | None]:
     """Return median, 95th percentile (nearest rank) and maximum; null without merges."""
-    if not staleness:
+    return _middle_and_end(Counter(staleness))
+
+
+def _middle_and_end(times: Mapping[float, int]) -> dict[str, float | None]:
+    """Return the same of values that occur so many ``times``."""
+    counts = sorted(times.items())
+    ranks = list(accumulate(count for _, count in counts))
+    if not ranks:
         return {"median": None, "p95": None, "max": None}
-    ordered = sorted(staleness)
-    rank = -(-95 * len(ordered) // 100)  # ceil(0.95 n), in integers because 0.95 is not a binary fraction
-    return {"median": statistics.median(ordered), "p95": ordered[rank - 1], "max": ordered[-1]}
+    total = ranks[-1]
+
+    def at(rank: int) -> float:
+        """Return the value of this rank, from 1."""
+        return counts[bisect_left(ranks, rank)][0]
+
+    middle = at(total // 2 + 1)
+    p95 = at(-(-95 * total // 100))  # ceil(0.95 n), in integers because 0.95 is not a binary fraction
+    return {"median": middle if total % 2 else (at(total // 2) + middle) / 2, "p95": p95, "max": counts[-1][0]}
 
 
 def order_digest(merged: Iterable[Event]) -> str:
     """SHA-256 over the lines ``client counter`` of the uploads in the order they were merged."""
     sha = hashlib.sha256()
     for event in merged:
-        sha.update(f"{event['client']} {event['counter']}\n".encode())
+        sha.update(_order_line(event))
     return sha.hexdigest()
 
 
@@ -153,8 +172,29 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def _sum(events: Iterable[Event], key: str) -> int:
-    return sum(event[key] for event in events)
+class _Merges:
+    """What a summary says of the merges, gathered one by one: a log may have millions."""
+
+    def __init__(self) -> None:
+        self.uploads = 0
+        self.sizes: Counter[str] = Counter()
+        self.later: Counter[str] = Counter()  # the same without each client's first job
+        self.staleness: Counter[float] = Counter()
+        self.order = hashlib.sha256()
+
+    def add(self, event: Event) -> None:
+        """Take in one merge."""
+        self.uploads += 1
+        sizes = {key: event[key] for key in _SIZES}
+        self.sizes.update(sizes)
+        if event["counter"] > 1:
+            self.later.update(sizes)
+        self.staleness[event["staleness"]] += 1
+        self.order.update(_order_line(event))
+
+
+def _order_line(event: Event) -> bytes:
+    return f"{event['client']} {event['counter']}\n".encode()
 
 
 def _saved(raw: int, coded: int) -> float | None:

@@ -12,6 +12,8 @@ from flwr.serverapp.strategy import Result, Strategy
 from eafl_flower.engines.flower_internals import is_in_memory
 from eafl_flower.engines.waiting import WaitingGrid
 from eafl_flower.errors import ConfigError, ProtocolError
+from eafl_flower.strategies.hooks import refuse_legacy, refuse_overrides, refuse_unknown
+from eafl_flower.strategies.initial import check_initial
 from eafl_flower.strategies.options import NO_PRIVACY, RunOptions
 from eafl_flower.strategies.plan import EvaluateFn, MakeAggregator, Plan
 from eafl_flower.strategies.run import FederatedRun
@@ -37,11 +39,8 @@ class AsynchronousStrategy(Strategy):
     """
 
     def __init__(self, make_aggregator: MakeAggregator, *, barrier: bool = False, **options: Any) -> None:
-        unknown = sorted(set(options) - set(RunOptions.__dataclass_fields__))
-        if unknown:
-            known = ", ".join(RunOptions.__dataclass_fields__)
-            msg = f"{type(self).__name__} has no setting {', '.join(unknown)}; it has {known}"
-            raise ConfigError(msg)
+        refuse_overrides(type(self), AsynchronousStrategy)
+        refuse_unknown(type(self), options, RunOptions.__dataclass_fields__)
         self.options = RunOptions(**options)
         self.run: FederatedRun | None = None
         self._make_aggregator, self._barrier = make_aggregator, barrier
@@ -56,7 +55,9 @@ class AsynchronousStrategy(Strategy):
         evaluate_config: ConfigRecord | None = None,
         evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
     ) -> Result:
-        """Train until ``num_rounds`` merges are made or a rule says stop.
+        """Train until as many updates are merged as FedAvg takes in ``num_rounds`` rounds, or a rule says stop.
+
+        A subclass may override it to do something before and after: it must call ``super().start()``.
 
         Parameters
         ----------
@@ -65,18 +66,25 @@ class AsynchronousStrategy(Strategy):
         initial_arrays
             The model to start from.
         num_rounds
-            Number of merges (with a buffer: flushes; with a barrier: rounds).
+            Number of rounds' worth of updates or, with ``unit="merges"``, of merges (with a buffer: flushes); with a
+            barrier, of rounds. See ``RunOptions.unit``.
         timeout
             Longest real time to wait for one reply [s].
         train_config, evaluate_config
-            Sent with each message, with ``server-round``, the number of merges in the arrays.
+            Sent with each message, with ``server-round``: of a job, 1 and the rounds' worth of updates merged before
+            it; of an evaluation, the rounds' worth that its arrays hold. So the jobs of the first round's worth
+            have 1, and the evaluation after it has 1, as with FedAvg, whatever ``unit`` is.
         evaluate_fn
-            Central evaluation, called with the number of merges and the arrays.
+            Central evaluation, called with the number of rounds' worth (or merges, see ``unit``) and the arrays:
+            with 0 before the first, then when ``evaluate_every`` says, and at the end.
 
         Returns
         -------
         Result
-            Final arrays and metrics, keyed by number of merges.
+            Final arrays and metrics, keyed by the number of rounds' worth (or merges, see ``unit``). A run that a
+            rule ends within a round's worth counts that one as a whole. ``train_metrics_clientapp`` has a record for
+            each round's worth, aggregated from its updates; where merges are counted, one for each of the newest
+            1,000 merges (all of them are in the event log).
 
         Raises
         ------
@@ -86,18 +94,16 @@ class AsynchronousStrategy(Strategy):
             If the run is to be resumed and its checkpoint cannot be used.
         """
         if num_rounds < 1:
-            msg = f"num_rounds = {num_rounds}: expected at least one merge"
+            msg = f"num_rounds = {num_rounds}: expected at least 1"
             raise ConfigError(msg)
-        if not initial_arrays:
-            msg = "initial_arrays is empty: give the arrays of the model to be trained"
-            raise ConfigError(msg)
+        check_initial(initial_arrays)
         plan = Plan(
             options=self.options,
             make_aggregator=self._make_aggregator,
             barrier=self._barrier,
             grid=grid,
             initial_arrays=initial_arrays,
-            num_merges=num_rounds,
+            num_rounds=num_rounds,
             timeout_s=timeout,
             train_config=train_config if train_config is not None else ConfigRecord(),
             evaluate_config=evaluate_config if evaluate_config is not None else ConfigRecord(),
@@ -147,8 +153,15 @@ class AsynchronousStrategy(Strategy):
         """Not used: there are no rounds to evaluate."""
         self._no_rounds()
 
+    def initialize_parameters(self, client_manager: object) -> NoReturn:
+        """Not used: what Flower's legacy API calls first; raises ``ConfigError``."""
+        refuse_legacy(type(self))
+
     def _no_rounds(self) -> NoReturn:
-        msg = f"{type(self).__name__} has no rounds: call start(), which dispatches and merges by itself"
+        msg = (
+            f"{type(self).__name__} has no rounds: call its start(), which dispatches and merges by itself; a wrapper "
+            "or a start() that calls configure_train and aggregate_train works only with strategies that have rounds"
+        )
         raise ProtocolError(msg)
 
 

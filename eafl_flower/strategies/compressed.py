@@ -12,7 +12,7 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from eafl_flower.aggregation.difference import moved
+from eafl_flower.aggregation.difference import difference, moved
 from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
 from eafl_flower.codecs.lqgcm import keyed_for, needs_key
 from eafl_flower.codecs.lqgcm_dither import KEY_BYTES, client_key
@@ -263,7 +263,7 @@ class Compressed(Strategy):
             msg = f"{whose} holds the payload of round {state.counter}"
             raise ProtocolError(msg)
         new = moved(sent.base, delta)
-        if not all(np.isfinite(array).all() for array in new):
+        if not all(np.isfinite(array).all() for array in difference(new, sent.base)):  # a buffer may be infinite
             msg = f"{whose} is so large that its arrays are not finite"
             raise UpdateRefusedError(msg)
         self._acknowledged[node] = server_round

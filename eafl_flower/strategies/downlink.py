@@ -27,26 +27,25 @@ class Base:
     """What the client of a job starts from.
 
     ``arrays`` are what it holds after decoding; ``payload_bytes`` is what the energy model charges
-    and ``framed_bytes`` the same with Flower's framing.
+    and ``framed_bytes`` the same with Flower's framing. ``name`` is that of the record in a message; messages share
+    the record, nobody changes it.
     """
 
+    name: str
     arrays: Arrays
     payload: bytes | None
     record: ArrayRecord | ConfigRecord
     payload_bytes: int
     framed_bytes: int
 
-    @property
-    def name(self) -> str:
-        """Name of the record in a message; messages share the record, nobody changes it."""
-        return ARRAYS if self.payload is None else CODED
-
 
 class Downlink:
     """Makes what jobs start from, and forgets whole arrays with the last open job that started from them."""
 
-    def __init__(self, codec: Codec[Any] | None, keys: list[str], layout: Layout, seed: int) -> None:
-        self._keys, self._layout, self._seed = keys, layout, seed
+    def __init__(
+        self, codec: Codec[Any] | None, keys: list[str], layout: Layout, seed: int, plain_name: str = ARRAYS
+    ) -> None:
+        self._keys, self._layout, self._seed, self._plain_name = keys, layout, seed, plain_name
         self._codec = codec
         self._differences = codec if isinstance(codec, DifferenceCodec) else None
         self._whole = None if codec is None else whole_codec(codec)
@@ -114,8 +113,10 @@ class Downlink:
 
     def _plain_base(self, arrays: Arrays) -> Base:
         record, size = array_record(self._keys, arrays), sum(a.nbytes for a in arrays)
-        framed = framed_bytes(RecordDict({ARRAYS: record}))
-        return Base(arrays=arrays, payload=None, record=record, payload_bytes=size, framed_bytes=framed)
+        framed = framed_bytes(RecordDict({self._plain_name: record}))
+        return Base(
+            name=self._plain_name, arrays=arrays, payload=None, record=record, payload_bytes=size, framed_bytes=framed
+        )
 
     # Sizes and checkpoints.
 
@@ -153,4 +154,6 @@ class Downlink:
 
 def _coded_base(arrays: Arrays, payload: bytes, record: ConfigRecord) -> Base:
     framed = framed_bytes(RecordDict({CODED: record}))
-    return Base(arrays=arrays, payload=payload, record=record, payload_bytes=len(payload), framed_bytes=framed)
+    return Base(
+        name=CODED, arrays=arrays, payload=payload, record=record, payload_bytes=len(payload), framed_bytes=framed
+    )

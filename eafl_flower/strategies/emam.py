@@ -23,12 +23,13 @@ class AsyncEMAM(AsynchronousStrategy):
     staleness
         Staleness rule; None is a half-life of one merge less than there are clients in flight.
     **options
-        Settings of the run, see ``RunOptions``: ``concurrency``, ``codec``, ``seed``, ``evaluate_every``, ...
+        Settings of the run, see ``RunOptions``: ``unit``, ``concurrency``, ``codec``, ``seed``, ``evaluate_every``,
+        FedAvg's arguments, the hooks ``on_dispatch``, ``on_merge`` and ``on_evaluate``, ...
 
     Examples
     --------
-    >>> strategy = AsyncEMAM(concurrency=10, evaluate_every=50)
-    >>> # result = strategy.start(grid, initial_arrays, num_rounds=500)
+    >>> strategy = AsyncEMAM(concurrency=10)
+    >>> # result = strategy.start(grid, initial_arrays, num_rounds=20)  # as many updates as 20 rounds of FedAvg
     """
 
     def __init__(

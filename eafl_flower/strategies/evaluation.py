@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from logging import WARNING
 
 import numpy as np
-from flwr.app import ConfigRecord, Message, MessageType
+from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.common.logger import log
 
 from eafl_flower.errors import ProtocolError
+from eafl_flower.rng import generator
 from eafl_flower.strategies.mailbox import Interrupted, was_delivered
 from eafl_flower.strategies.open_jobs import OpenJobs, framed_with
 from eafl_flower.strategies.records import (
@@ -15,17 +16,35 @@ from eafl_flower.strategies.records import (
     single_metric_record,
 )
 from eafl_flower.strategies.replies import reason_of, scores_of
+from eafl_flower.strategies.unregistered import has_no_evaluate
 from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays
 
 
-def evaluate_on_clients(
-    jobs: OpenJobs, clients: Iterable[int], config: ConfigRecord, *, version: int, served: Arrays
-) -> dict[str, float]:
-    """Return the clients' metrics for ``served``, averaged with their ``num-examples`` as weights.
+def sample(jobs: OpenJobs, clients: Iterable[int], number: int) -> list[int]:
+    """Draw those of ``clients`` that evaluation ``number`` asks, in order: as many as FedAvg would."""
+    options = jobs.options
+    there = sorted(set(clients) - jobs.never_evaluate)
+    wanted = max(int(options.fraction_evaluate * len(there)), options.min_evaluate_nodes)
+    if options.fraction_evaluate == 0 or wanted >= len(there):
+        return there if options.fraction_evaluate else []
+    drawn = generator(options.seed, "evaluate", number).choice(len(there), wanted, replace=False)
+    return [there[i] for i in sorted(drawn)]
 
-    Clients that fail are left out, with a warning each. Bytes are booked as "evaluate": of an error, those of the
-    way down.
+
+def evaluate_on_clients(
+    jobs: OpenJobs,
+    clients: Iterable[int],
+    config: ConfigRecord,
+    *,
+    version: int,
+    served: Arrays,
+    server_round: int = 0,
+) -> MetricRecord:
+    """Return the clients' metrics for ``served``, aggregated as the options say, by default to weighted means.
+
+    Clients that fail are left out, with a warning each; those without an evaluate function are not asked again.
+    Bytes are booked as "evaluate": of an error, those of the way down.
 
     Raises
     ------
@@ -37,7 +56,7 @@ def evaluate_on_clients(
     sent: dict[int, tuple[int, int]] = {}  # payload and framed bytes
     for client in clients:
         theirs, terms = jobs.for_client(client, base), jobs.terms(client, 0, int(jobs.table.state[client]), 0)
-        content = jobs.content(terms, theirs, config, version)
+        content = jobs.content(terms, theirs, config, server_round)
         sent[client] = theirs.payload_bytes, framed_with(theirs, content)
         asked.append((client, jobs.mail.push(jobs.members[client].node_id, content, MessageType.EVALUATE, version)))
     replies: list[tuple[int, Message | None]] = []
@@ -49,20 +68,33 @@ def evaluate_on_clients(
         # Who has had this long need not be waited for once more: only what is there already counts.
         timeout_s = 0.0 if message_id and reply is None else timeout_s
         replies.append((client, reply))
+    weighted_by, aggregate = jobs.options.weighted_by_key, jobs.options.evaluate_metrics_aggr_fn
     scores: list[dict[str, float]] = []
+    contents: list[RecordDict] = []
+    without = {client for client, reply in replies if has_no_evaluate(reply)}
+    if without:
+        jobs.never_evaluate |= without
+        log(WARNING, "%d clients have no evaluate function (@app.evaluate()): they are not asked again", len(without))
     for client, reply in replies:
         if reply is not None and was_delivered(reply):
             payload, framed = sent[client]
             framed += framed_bytes(reply.content) if reply.has_content() else 0
             jobs.ledger.book(client, "evaluate", payload_bytes=payload, framed_bytes=framed)
+        if client in without:
+            continue
         if reply is None or reply.has_error():
             log(WARNING, "evaluation on client %d failed: %s", client, reason_of(reply))
             continue
         try:
-            scores.append(scores_of(single_metric_record(reply.content, f"the evaluation of client {client}")))
+            record = single_metric_record(reply.content, f"the evaluation of client {client}", weighted_by)
+            values = scores_of(record)
+            scores.append({**values, NUM_EXAMPLES: values.pop(weighted_by)})
+            contents.append(reply.content)
         except ProtocolError as error:
             log(WARNING, "%s", error)
-    return weighted_means(scores)
+    if aggregate is not None and contents:
+        return aggregate(contents, weighted_by)
+    return MetricRecord(dict(weighted_means(scores)))
 
 
 def weighted_means(scores: Iterable[dict[str, float]]) -> dict[str, float]:

@@ -15,7 +15,8 @@ class Job:
 
     ``load`` is the counter of the client state it starts from, ``onto`` the same if its arrays are sent as the
     difference to what that state holds, 0 if they are sent whole. ``ends_s`` is when its client vanishes or its
-    deadline passes, infinite if neither happens. ``uplink_*`` are known once the reply is in.
+    deadline passes, infinite if neither happens. ``server_round`` is the number of its round, or round's worth,
+    from 1. ``uplink_*`` are known once the reply is in.
     """
 
     client: int
@@ -23,6 +24,7 @@ class Job:
     load: int
     onto: int = 0
     base_version: int
+    server_round: int = 1
     price: JobPrice
     ends_s: float
     downlink_bytes: int = 0

@@ -1,6 +1,7 @@
 """A run as a value: what a checkpoint holds of it, and how it is taken up again."""
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from flwr.app import MetricRecord
@@ -31,9 +32,15 @@ def snapshot_of(run: "FederatedRun", *, template: bool = False) -> Snapshot:
         pending=(ANY_UPDATE,) if template else tuple(run.pending),
         client_scores=run.client_scores,
         server_scores=run.server_scores,
+        unit=options.unit,
+        round_size=run.pace.round_size,
+        # Of a run that counts merges they are only the newest of many, all of which are in the event log.
+        train_records={n: dict(r) for n, r in run.train_metrics.records.items()} if options.unit == "rounds" else {},
+        train_pending=tuple(run.train_metrics.pending),
         num_selections=jobs.num_selections,
         num_events=run.num_events,
         settled=run.settled,
+        evaluated=run.evaluated,
         stop_reason=run.stop_reason,
         wall_s=run.wall_s(),
         secret=jobs.secret.hex(),
@@ -51,11 +58,12 @@ def take_up(run: "FederatedRun") -> None:
     path, options, jobs = run.options.checkpoint, run.options, run.jobs
     assert path is not None
     stored = read_checkpoint(path, snapshot_of(run, template=True))
-    stored.check_belongs(path, options.run_name, options.seed, _codec_name(run))
+    stored.check_belongs(path, options.run_name, options.seed, _codec_name(run), options.unit)
     if layout_of(run.aggregator.arrays(stored.aggregator)) != run.layout:
         msg = f"checkpoint {path} holds a model with other arrays than the one to be trained"
         raise CheckpointError(msg)
     run.state, run.tally = stored.aggregator, stored.tally
+    run.pace = replace(run.pace, round_size=stored.round_size)
     jobs.table, jobs.ledger, jobs.num_selections = stored.table, stored.ledger, stored.num_selections
     jobs.table.grow(max(jobs.members) + 1)
     run.pending = list(stored.pending)
@@ -65,7 +73,11 @@ def take_up(run: "FederatedRun") -> None:
         (run.server_scores, run.result.evaluate_metrics_serverapp),
     ):
         records.update({merge: MetricRecord(dict(values)) for merge, values in scores.items()})
-    run.num_events, run.settled, run.stop_reason = stored.num_events, stored.settled, stored.stop_reason
+    metrics = run.train_metrics
+    metrics.records.update({number: MetricRecord(dict(values)) for number, values in stored.train_records.items()})
+    metrics.pending, metrics.closed = list(stored.train_pending), run.count
+    run.num_events, run.settled, run.evaluated = stored.num_events, stored.settled, stored.evaluated
+    run.stop_reason = stored.stop_reason
     run.began_s = time.monotonic() - stored.wall_s
     # A run with a key of its users' had no secret; open jobs are sent again, with keys of the fresh one.
     jobs.secret = bytes.fromhex(stored.secret) or jobs.secret

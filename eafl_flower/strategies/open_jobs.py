@@ -20,7 +20,7 @@ from eafl_flower.strategies.downlink import Base, Downlink
 from eafl_flower.strategies.job import ANY_JOB, ClientTable, IdleClients, InFlight, Job
 from eafl_flower.strategies.mailbox import Mailbox
 from eafl_flower.strategies.plan import Plan
-from eafl_flower.strategies.records import CONFIG, TERMS, JobTerms, terms_record
+from eafl_flower.strategies.records import TERMS, JobTerms, terms_record
 from eafl_flower.strategies.replies import is_out_of_step, sizes_of
 from eafl_flower.strategies.roster import Member
 from eafl_flower.strategies.wire_size import record_bytes
@@ -56,12 +56,14 @@ class OpenJobs:
         What each client holds, where the codec builds on it.
     wires
         Message and reply of each job that was sent.
+    never_evaluate
+        Clients whose app has said that it has no evaluate function.
     """
 
     def __init__(self, plan: Plan, mail: Mailbox, keys: list[str], layout: Layout) -> None:
-        self._options, self._train_config = options, _ = plan.options, plan.train_config
+        self.options, self._train_config = options, _ = plan.options, plan.train_config
         self.mail, codec = mail, options.codec
-        self.downlink = Downlink(codec, keys, layout, options.seed)
+        self.downlink = Downlink(codec, keys, layout, options.seed, options.arrayrecord_key)
         self.streams: ClientStreams | None = None
         if isinstance(codec, DifferenceCodec):
             self.streams = ClientStreams(codec, layout, options.remembered_clients)
@@ -71,6 +73,7 @@ class OpenJobs:
         self.ledger = Ledger()
         self.wires: dict[int, InFlight] = {}
         self.num_selections = 0
+        self.never_evaluate: set[int] = set()
         self.secret = b""  # of a deployment, from which the clients' session keys are made
         self._jobs: dict[int, Job] = {}
         self._bases: dict[int, Base] = {}
@@ -128,25 +131,26 @@ class OpenJobs:
 
     def draw_idle(self) -> int:
         """Choose an idle client at random, by the seed and the number of choices made."""
-        client = self.idle.draw(generator(self._options.seed, "select", self.num_selections))
+        client = self.idle.draw(generator(self.options.seed, "select", self.num_selections))
         self.num_selections += 1
         return client
 
-    def open(self, client: int, *, version: int, arrays: Arrays, now_s: float, ends_s: float) -> Job:
+    def open(self, client: int, *, version: int, server_round: int, arrays: Arrays, now_s: float, ends_s: float) -> Job:
         """Make the next job of ``client``, from ``arrays``; it is not sent yet."""
         table = self.table
         table.counter[client] += 1
         counter, load = int(table.counter[client]), int(table.state[client])
         base, onto = self._make_base(client, counter, load, version, arrays)
-        content = self.content(self._terms_of(client, counter, load), base, self._train_config, version)
-        work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=self._options.local_epochs)
-        start = self._options.network.start(client, work, base.payload_bytes)
+        content = self._train_content(self._terms_of(client, counter, load), base, server_round)
+        work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=self.options.local_epochs)
+        start = self.options.network.start(client, work, base.payload_bytes)
         job = Job(
             client=client,
             counter=counter,
             load=load,
             onto=onto,
             base_version=version,
+            server_round=server_round,
             price=JobPrice(dispatched_s=now_s, start=start),
             ends_s=ends_s,
             downlink_bytes=base.payload_bytes,
@@ -169,17 +173,25 @@ class OpenJobs:
         content = self._unsent.pop(job.client, None)
         if content is None:  # sent again
             terms = self._terms_of(job.client, job.counter, job.load)
-            content = self.content(terms, self._bases[job.client], self._train_config, job.base_version)
+            content = self._train_content(terms, self._bases[job.client], job.server_round)
         node_id = self.members[job.client].node_id
         message_id = self.mail.push(node_id, content, MessageType.TRAIN, job.base_version)
         self.wires[job.client] = InFlight(message_id)
         return bool(message_id)
 
-    def content(self, terms: JobTerms, base: Base, config: ConfigRecord, version: int) -> RecordDict:
+    def content(self, terms: JobTerms, base: Base, config: ConfigRecord, server_round: int) -> RecordDict:
         """Return arrays, configuration and terms of a message."""
         config = copy_record(config)
-        config["server-round"] = version
-        return trusted_record(RecordDict, {base.name: base.record, CONFIG: config, TERMS: terms_record(terms)})
+        config["server-round"] = server_round
+        records = {base.name: base.record, self.options.configrecord_key: config, TERMS: terms_record(terms)}
+        return trusted_record(RecordDict, records)
+
+    def _train_content(self, terms: JobTerms, base: Base, server_round: int) -> RecordDict:
+        """Return the content of a job, its configuration as the user's hook leaves it."""
+        content, change = self.content(terms, base, self._train_config, server_round), self.options.on_dispatch
+        if change is not None:
+            change(server_round, content.config_records[self.options.configrecord_key])
+        return content
 
     def terms(self, client: int, counter: int, load: int, acknowledged: int) -> JobTerms:
         """Return the terms of a message.
@@ -188,8 +200,8 @@ class OpenJobs:
         A client that starts afresh (``load`` 0) deletes nothing.
         """
         return JobTerms(
-            run=self._options.run_name,
-            seed=self._options.seed,
+            run=self.options.run_name,
+            seed=self.options.seed,
             client=client,
             counter=counter,
             load=load,
@@ -245,7 +257,7 @@ class OpenJobs:
 
     def close(self, job: Job, until_s: float) -> Spent:
         """End ``job``: book what it spent until then, forget its message."""
-        spent = book_job(self.ledger, self._options.network, job, until_s)
+        spent = book_job(self.ledger, self.options.network, job, until_s)
         self._forget_base(job)
         del self._jobs[job.client]
         self.wires.pop(job.client, None)

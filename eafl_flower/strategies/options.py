@@ -1,8 +1,11 @@
 """Settings of a run that are the same for every method."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from flwr.app import MetricRecord, RecordDict
 
 from eafl_flower.energy.model import CMOSRadioEnergy
 from eafl_flower.errors import ConfigError
@@ -10,11 +13,14 @@ from eafl_flower.protocols import Codec
 from eafl_flower.results.observer import Fanout, Observer
 from eafl_flower.simulation.churn import AlwaysOn, Churn
 from eafl_flower.simulation.price import ConstantRateNetwork, Network
-from eafl_flower.strategies.records import RUN_NAME
+from eafl_flower.strategies.hooks import OnDispatch, OnEvaluate, OnMerge
+from eafl_flower.strategies.records import ARRAYS, CONFIG, NUM_EXAMPLES, RUN_NAME
 from eafl_flower.strategies.stop_rule import StopRule
 from eafl_flower.types import Link
 
 Clock = Literal["auto", "virtual", "wall"]
+Unit = Literal["rounds", "merges"]
+AggregateMetrics = Callable[[list[RecordDict], str], MetricRecord]
 
 NO_PRIVACY = "no privacy: payloads are coded, not protected"  # said at the start of each run with a codec
 
@@ -29,8 +35,20 @@ class RunOptions:
     ----------
     seed
         Seed of everything random on the server, sent to the clients for theirs.
+    unit
+        What ``num_rounds`` of ``start``, ``evaluate_every``, ``checkpoint_every``, the number that ``evaluate_fn``
+        gets and the keys of the result count. "rounds": rounds' worth of updates, each as many updates as FedAvg
+        takes in a round, that is ``max(int(fraction_train * nodes that train), min_train_nodes)`` of the nodes
+        that are there at the start, whoever comes or goes later. "merges": merges (with a buffer: flushes). With
+        a barrier both are rounds.
     concurrency
-        Most clients that work at the same time; 0 means all.
+        Most clients that work at the same time; 0 means all, or with ``fraction_train`` below 1 as many as are in
+        a round's worth.
+    fraction_train, min_train_nodes
+        How many updates are a round's worth, see ``unit``.
+    fraction_evaluate, min_evaluate_nodes
+        An evaluation asks ``max(int(fraction_evaluate * nodes), min_evaluate_nodes)`` nodes, drawn by the seed;
+        fraction 0 asks none.
     codec
         How arrays are coded in both directions; the ClientApp needs ``compression_mod`` with the same
         codec. None sends Flower's plain arrays.
@@ -52,17 +70,33 @@ class RunOptions:
     backoff_s
         Pause of a client after its first error; doubles with each further one in a row.
     evaluate_every
-        Merges between two evaluations; 0 means only at the end.
+        Units (see ``unit``) between two evaluations; 0 means only at the end. By default 1 where rounds' worth are
+        counted, as in FedAvg, and 0 where merges are.
     evaluate_clients
         Whether the clients evaluate (beside ``evaluate_fn``, if given).
     evaluate_first
-        Whether the initial arrays are evaluated too.
+        Whether the clients evaluate the initial arrays too. ``evaluate_fn`` gets them anyway where rounds' worth are
+        counted.
+    weighted_by_key
+        The metric of each reply that is its weight, in updates and in means of metrics.
+    arrayrecord_key, configrecord_key
+        Names of the records in messages; with a codec the former stays what it is.
+    train_metrics_aggr_fn, evaluate_metrics_aggr_fn
+        Flower's: called with the replies' metrics and ``weighted_by_key``; None is the weighted mean.
+    on_dispatch
+        Called before each job with ``server-round`` and the job's own copy of ``train_config``, which it may change
+        in place. The same number must give the same configuration.
+    on_merge
+        Called after each merge of an update with the number of merges and the event, as in the log: ``client``,
+        ``staleness``, ``weight``, ``time_s``, ``metrics`` and others.
+    on_evaluate
+        Called after each evaluation with its number (see ``unit``), the arrays and the scores.
     stop
         Rules to stop early.
     checkpoint
         File for checkpoints; None means no checkpoints.
     checkpoint_every
-        Merges between two checkpoints; 0 means only when interrupted.
+        Units (see ``unit``) between two checkpoints; 0 means only when interrupted.
     resume
         Go on from the checkpoint instead of starting afresh.
     observer
@@ -83,7 +117,12 @@ class RunOptions:
     """
 
     seed: int = 0
+    unit: Unit = "rounds"
     concurrency: int = 0
+    fraction_train: float = 1.0
+    min_train_nodes: int = 2
+    fraction_evaluate: float = 1.0
+    min_evaluate_nodes: int = 2
     codec: Codec[Any] | None = None
     remembered_clients: int = 0
     network: Network = field(default_factory=lambda: ConstantRateNetwork(link=DEFAULT_LINK, energy=CMOSRadioEnergy()))
@@ -94,9 +133,17 @@ class RunOptions:
     deadline_s: float = 0.0
     error_budget: int = 10
     backoff_s: float = 1.0
-    evaluate_every: int = 0
+    evaluate_every: int | None = None
     evaluate_clients: bool = True
     evaluate_first: bool = False
+    weighted_by_key: str = NUM_EXAMPLES
+    arrayrecord_key: str = ARRAYS
+    configrecord_key: str = CONFIG
+    train_metrics_aggr_fn: AggregateMetrics | None = None
+    evaluate_metrics_aggr_fn: AggregateMetrics | None = None
+    on_dispatch: OnDispatch | None = None
+    on_merge: OnMerge | None = None
+    on_evaluate: OnEvaluate | None = None
     stop: StopRule = field(default_factory=StopRule)
     checkpoint: Path | None = None
     checkpoint_every: int = 0
@@ -109,6 +156,8 @@ class RunOptions:
     run_name: str = "run"
 
     def __post_init__(self) -> None:
+        if self.evaluate_every is None:
+            object.__setattr__(self, "evaluate_every", 1 if self.unit == "rounds" else 0)
         wrong = [
             f"{name} = {getattr(self, name)!r}: expected a number of at least {least:g}"
             for name, least in (
@@ -122,6 +171,8 @@ class RunOptions:
                 ("backoff_s", 0),
                 ("evaluate_every", 0),
                 ("checkpoint_every", 0),
+                ("min_train_nodes", 0),
+                ("min_evaluate_nodes", 0),
                 ("min_available_nodes", 1),
                 ("node_timeout_s", 0),
             )
@@ -129,6 +180,17 @@ class RunOptions:
         ]
         if (self.on_job_times > 0) != (self.off_job_times > 0):
             wrong.append("on_job_times and off_job_times: expected both positive (churn) or both 0 (none)")
+        if not (isinstance(self.fraction_train, int | float) and 0 < self.fraction_train <= 1):
+            wrong.append(f"fraction_train = {self.fraction_train!r}: expected a number above 0, at most 1")
+        if not (isinstance(self.fraction_evaluate, int | float) and 0 <= self.fraction_evaluate <= 1):
+            wrong.append(f"fraction_evaluate = {self.fraction_evaluate!r}: expected a number from 0 to 1")
+        if self.unit not in ("rounds", "merges"):
+            wrong.append(f"unit = {self.unit!r}: expected 'rounds' or 'merges'")
+        if self.codec is not None and self.arrayrecord_key != ARRAYS:
+            wrong.append(
+                f"arrayrecord_key = {self.arrayrecord_key!r} with a codec: compression_mod hands the arrays to the "
+                f"ClientApp as {ARRAYS!r}; let it read that, or leave the codec out"
+            )
         if self.clock not in ("auto", "virtual", "wall"):
             wrong.append(f"clock = {self.clock!r}: expected 'auto', 'virtual' or 'wall'")
         if (self.resume or self.checkpoint_every) and self.checkpoint is None:

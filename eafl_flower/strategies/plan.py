@@ -23,7 +23,7 @@ class Plan:
     barrier: bool
     grid: Grid
     initial_arrays: ArrayRecord
-    num_merges: int
+    num_rounds: int  # in the unit of the options
     timeout_s: float
     train_config: ConfigRecord
     evaluate_config: ConfigRecord

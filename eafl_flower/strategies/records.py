@@ -7,7 +7,7 @@ record          kind          holds
 ``eafl.arrays`` ConfigRecord  the same arrays coded: ``payload``, and on the way down either ``layout`` and
                               ``keys`` or, of a difference, ``onto``: the number of the client state that holds
                               what it is the difference to; or ``refused``, why the client has nothing to send
-``config``      ConfigRecord  the user's configuration and ``server-round``
+``config``      ConfigRecord  the user's configuration and ``server-round``, from 1
 ``eafl``        ConfigRecord  the terms of the job (``JobTerms``); in a reply ``state-lost``, if it was
 ``metrics``     MetricRecord  ``num-examples`` and whatever the client reports
 ==============  ============  ================================================================
@@ -226,15 +226,15 @@ def single_array_record(content: RecordDict, whose: str) -> ArrayRecord:
     return records[0]
 
 
-def single_metric_record(content: RecordDict, whose: str) -> MetricRecord:
-    """Return the only MetricRecord of a message; it must hold ``num-examples``, a number >= 0."""
+def single_metric_record(content: RecordDict, whose: str, weighted_by: str = NUM_EXAMPLES) -> MetricRecord:
+    """Return the only MetricRecord of a message; it must hold ``weighted_by``, a number >= 0."""
     records = [record for record in content.values() if isinstance(record, MetricRecord)]
     if len(records) != 1:
         msg = f"{whose} holds {len(records)} MetricRecords in {sorted(content)}: expected exactly one"
         raise ProtocolError(msg)
     record = records[0]
-    count = record.get(NUM_EXAMPLES)
+    count = record.get(weighted_by)
     if not isinstance(count, int | float) or not 0 <= count <= MOST_EXAMPLES:
-        msg = f'{whose} reports "{NUM_EXAMPLES}" = {count!r}: expected a number from 0 to {MOST_EXAMPLES}'
+        msg = f'{whose} reports "{weighted_by}" = {count!r}: expected a number from 0 to {MOST_EXAMPLES}'
         raise ProtocolError(msg)
     return record

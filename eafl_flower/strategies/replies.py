@@ -85,10 +85,19 @@ class UpdateReader:
         The codec of the run, None for plain arrays.
     seed
         Seed of the run.
+    weighted_by
+        The metric that is the weight of an update.
     """
 
-    def __init__(self, keys: list[str], layout: Layout, codec: Codec[Any] | None, seed: int = 0) -> None:
-        self._keys, self._codec, self._seed = keys, codec, seed
+    def __init__(
+        self,
+        keys: list[str],
+        layout: Layout,
+        codec: Codec[Any] | None,
+        seed: int = 0,
+        weighted_by: str = NUM_EXAMPLES,
+    ) -> None:
+        self._keys, self._codec, self._seed, self._weighted_by = keys, codec, seed, weighted_by
         self._start = None if codec is None else codec.init(layout)
 
     def read(self, job: Job, content: RecordDict, base: Base, decoder: Any = None, key: bytes = b"") -> Reading:
@@ -109,7 +118,7 @@ class UpdateReader:
         if coded is not None and isinstance(reason := coded.get(REFUSED), str):
             msg = f"client {job.client} has no update to send: {words_of(reason)}"
             raise UpdateRefusedError(msg)
-        record = single_metric_record(content, whose)
+        record = single_metric_record(content, whose, self._weighted_by)
         if self._codec is not None and coded is not None:
             payload = coded.get("payload")
             if not isinstance(payload, bytes):
@@ -128,7 +137,8 @@ class UpdateReader:
                 raise ProtocolError(msg)
             delta = _minus(arrays_of(arrays), base.arrays, whose)
         metrics = scores_of(record)
-        num_examples = int(metrics.pop(NUM_EXAMPLES))
+        weight = metrics.pop(self._weighted_by)
+        num_examples = int(weight) if self._weighted_by == NUM_EXAMPLES else weight
         update = Update(
             client=job.client, delta=delta, base_version=job.base_version, num_examples=num_examples, base=base.arrays
         )
@@ -178,5 +188,7 @@ def _minus(new: Arrays, base: Arrays, whose: str) -> Arrays:
     for place, (n, b) in enumerate(zip(new, base, strict=True)):
         if n.shape != b.shape or not (n.dtype == b.dtype or np.can_cast(n.dtype, b.dtype, "same_kind")):
             msg = f"{whose} has array {place} of {n.dtype} {n.shape}, expected {b.dtype} {b.shape}"
+            if n.dtype == b.dtype == np.uint8:
+                msg += ": bytes (as of XGBoost's models) cannot be merged; use Flower's FedXgbBagging or FedXgbCyclic"
             raise ProtocolError(msg)
     return difference(new, base)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from logging import INFO, WARNING
 from typing import Any
 
-from flwr.app import Message, MetricRecord
+from flwr.app import Message
 from flwr.common.logger import log
 from flwr.serverapp.strategy import Result
 
@@ -20,18 +20,22 @@ from eafl_flower.energy.ledger import Ledger
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, RunFailedError, UpdateRefusedError
 from eafl_flower.strategies.charges import Spent
 from eafl_flower.strategies.checkpoint import write_checkpoint
-from eafl_flower.strategies.evaluation import evaluate_on_clients
+from eafl_flower.strategies.evaluation import evaluate_on_clients, sample
 from eafl_flower.strategies.job import ClientTable, Job
 from eafl_flower.strategies.keeping import snapshot_of, take_up
 from eafl_flower.strategies.mailbox import Interrupted, Mailbox
 from eafl_flower.strategies.open_jobs import OpenJobs
 from eafl_flower.strategies.plan import Plan
-from eafl_flower.strategies.records import array_record, arrays_of
+from eafl_flower.strategies.progress import Progress
+from eafl_flower.strategies.records import NUM_EXAMPLES, array_record, arrays_of
 from eafl_flower.strategies.replies import UpdateReader, is_out_of_step, reason_of, scores_of, state_was_lost
 from eafl_flower.strategies.roster import MOST_CLIENTS, Roster, take_roster
+from eafl_flower.strategies.rounds import Pace, announce, updates_in_a_round
 from eafl_flower.strategies.signals import interrupts
 from eafl_flower.strategies.snapshot import Scores, Snapshot
 from eafl_flower.strategies.tally import Tally
+from eafl_flower.strategies.train_metrics import NEWEST_KEPT, TrainMetrics
+from eafl_flower.strategies.unregistered import advice, no_tracebacks
 from eafl_flower.types import Arrays, Update, digest, layout_of
 
 
@@ -49,18 +53,24 @@ class FederatedRun:
         self.raw_bytes = sum(a.nbytes for a in self.initial)
         self.mail = Mailbox(plan.grid, plan.timeout_s)
         self.jobs = OpenJobs(plan, self.mail, self.keys, self.layout)
-        self.reader = UpdateReader(self.keys, self.layout, self.options.codec, self.options.seed)
+        options = self.options
+        self.reader = UpdateReader(self.keys, self.layout, options.codec, options.seed, options.weighted_by_key)
         self.pending: list[Update] = []
         self.tally = Tally()
-        self.result = Result(arrays=plan.initial_arrays)
+        keep = NEWEST_KEPT if options.unit == "merges" else 0
+        self.train_metrics = TrainMetrics(options.train_metrics_aggr_fn, options.weighted_by_key, keep=keep)
+        self.progress = Progress(plan.num_rounds)
+        self.result = Result(arrays=plan.initial_arrays, train_metrics_clientapp=self.train_metrics.records)
         self.client_scores: dict[int, Scores] = {}
         self.server_scores: dict[int, Scores] = {}
         self.num_events = self.in_flight = 0
-        self.settled = -1
+        self.settled = self.evaluated = -1
         self.stop_reason = ""
         self.began_s = time.monotonic()
 
     # What a clock adds.
+
+    time_unit = "s"  # of its time, in words
 
     def now_s(self) -> float:
         """Time of the run [s]."""
@@ -111,11 +121,15 @@ class FederatedRun:
         KeyboardInterrupt
             On Ctrl-C, after a checkpoint was written if the run had told that it starts.
         """
+        with no_tracebacks():
+            return self._execute()
+
+    def _execute(self) -> Result:
         options = self.options
         # Ctrl-C while nodes are waited for stops at once: there is nothing to keep yet.
         roster = take_roster(
             self.plan.grid,
-            min_nodes=options.min_available_nodes,
+            min_nodes=max(options.min_available_nodes, options.min_train_nodes if options.unit == "rounds" else 0),
             timeout_s=options.node_timeout_s,
             most=self.most_clients,
         )
@@ -148,6 +162,8 @@ class FederatedRun:
         if not trainers:
             msg = f"none of the {len(jobs.members)} nodes trains: one must answer the roster query with trains = 1"
             raise RunFailedError(msg)
+        size = updates_in_a_round(options, len(trainers))
+        self.pace = Pace(unit=options.unit, round_size=size, barrier=self.plan.barrier)
         self.set_in_flight(len(trainers))
         self.state = self.aggregator.init(self.initial)
         jobs.table = ClientTable.of_size(max(jobs.members) + 1)
@@ -156,13 +172,15 @@ class FederatedRun:
         for member in jobs.members.values():
             if not (member.plain and options.resume):  # what a plain client's first reply told is in the checkpoint
                 jobs.table.num_examples[member.client] = member.num_examples
+        if options.unit == "rounds":
+            announce(self.pace, self.plan.num_rounds, clients=len(trainers), in_flight=self.in_flight)
         self.emit(
             "resume" if options.resume else "start",
             merge=self.version,
             time_s=self.now_s(),
             clients=len(trainers),
             in_flight=self.in_flight,
-            merges_planned=self.plan.num_merges,
+            merges_planned=self.pace.planned_merges(self.plan.num_rounds),
             parameters=sum(s.size for s in self.layout),
             raw_bytes=self.raw_bytes,
             uploads=self.tally.updates,
@@ -175,7 +193,9 @@ class FederatedRun:
         The aggregator is made for this number, so another number needs another one. It goes on from the state
         of the last one: an aggregator is only its settings.
         """
-        in_flight = min(self.options.concurrency or num_trainers, num_trainers)
+        options = self.options
+        sampled = self.pace.round_size if options.fraction_train < 1 else num_trainers
+        in_flight = min(options.concurrency or sampled, num_trainers)
         if in_flight != self.in_flight:
             self.in_flight = in_flight
             self.aggregator = self.plan.make_aggregator(max(1, in_flight))
@@ -197,14 +217,38 @@ class FederatedRun:
         return int(self.state.version)
 
     @property
+    def count(self) -> int:
+        """Number of whole units (rounds' worth, or merges) done."""
+        return self.pace.done(merges=self.version, updates=self.tally.updates)
+
+    @property
+    def number(self) -> int:
+        """The same, one that has begun included: the number of an evaluation now."""
+        return self.pace.begun(merges=self.version, updates=self.tally.updates)
+
+    @property
+    def made(self) -> str:
+        """How far the run is, in words."""
+        planned = self.plan.num_rounds
+        if self.options.unit == "merges":
+            return f"{self.version} of {planned} merges made"
+        return f"{self.count} of {planned} rounds' worth of updates made ({self.version} merges)"
+
+    @property
     def ledger(self) -> Ledger:
         """What ended jobs have spent."""
         return self.jobs.ledger
 
     def open_job(self, client: int, ends_s: float) -> Job:
         """Make the next job of ``client`` from the current arrays; it is not sent yet."""
-        arrays = self.aggregator.arrays(self.state)
-        return self.jobs.open(client, version=self.version, arrays=arrays, now_s=self.now_s(), ends_s=ends_s)
+        return self.jobs.open(
+            client,
+            version=self.version,
+            server_round=self.pace.server_round(merges=self.version, updates=self.tally.updates),
+            arrays=self.aggregator.arrays(self.state),
+            now_s=self.now_s(),
+            ends_s=ends_s,
+        )
 
     def note_reply(self, job: Job, reply: Message) -> None:
         """Note that the reply of ``job`` is in."""
@@ -231,14 +275,15 @@ class FederatedRun:
             return False
         if self.plan.barrier:
             self.pending.append(replace(update, base=None))
-        if jobs.members[job.client].plain:
+        if jobs.members[job.client].plain and self.options.weighted_by_key == NUM_EXAMPLES:
             jobs.table.num_examples[job.client] = update.num_examples
         jobs.merged(job, read.decoder)
         jobs.table.failures[job.client] = 0
         self.tally.merged()
         spent = jobs.close(job, self.charged_until_s(job, "merge"))
-        self.result.train_metrics_clientapp[before + 1] = MetricRecord(dict(read.metrics))
-        self.emit(
+        self.train_metrics.note(read.metrics, update.num_examples)
+        self.progress.merged(before - job.base_version)
+        event = self.emit(
             "merge",
             merge=before + 1,
             **self._where(job),
@@ -251,13 +296,22 @@ class FederatedRun:
             **spent.fields(),
             metrics=dict(read.metrics),
         )
+        self._close_unit()
+        if self.options.on_merge is not None:
+            self.options.on_merge(before + 1, event)
         return True
+
+    def _close_unit(self) -> None:
+        """Aggregate what clients reported of their training, if a unit has just been done."""
+        if self.count > self.train_metrics.closed:
+            self.progress.trained(self.train_metrics.close(self.count) or {})
 
     def flush_barrier(self) -> None:
         """Merge the updates of a finished round, if any came; their order does not depend on who was first."""
         updates, self.pending = sorted(self.pending, key=lambda u: u.client), []
         if updates:
             self.state = self.aggregator.apply(self.state, combine(updates))
+            self._close_unit()
 
     def _refuse(self, job: Job, reply: Message, error: EAFLError) -> None:
         """End ``job`` without its update; its client goes on from the state before it, for both are of one kind.
@@ -282,6 +336,7 @@ class FederatedRun:
         """``job`` ended in an error."""
         wire = self.jobs.wires.get(job.client)
         reason = reason_of(reply) if wire is not None and wire.message_id else "its node is not there"
+        reason += advice(reason)
         self.tally.errors += 1
         self.end(job, "error", reason=reason)
         self._count_failure(job.client, reason)
@@ -324,53 +379,74 @@ class FederatedRun:
     # After merges.
 
     def settle(self) -> None:
-        """Evaluate, look at the rules to stop and write a checkpoint, each when it is due after a merge."""
-        version, options = self.version, self.options
-        if version == self.settled:
+        """Evaluate, look at the rules to stop and write a checkpoint, each when it is due after a unit."""
+        count, options = self.count, self.options
+        if count == self.settled:
             if options.stop.has_budget and not (self.plan.barrier and len(self.jobs)):
                 self.stop_reason = self.stop_reason or options.stop.spent(self.ledger, self.now_s())
             return
         every = options.evaluate_every
-        if options.evaluate_first if version == 0 else every and version % every == 0:
+        if count and every and count % every == 0:
             self.evaluate()
+        elif count == 0 and (options.evaluate_first or options.unit == "rounds"):
+            self.evaluate(on_clients=options.evaluate_first)
         self.stop_reason = self.stop_reason or options.stop.spent(self.ledger, self.now_s())
-        self.settled = version
+        self.settled = count
+        self._tell()
         every = options.checkpoint_every
-        if version and every and version % every == 0:
+        if count and every and count % every == 0:
             self.checkpoint(scheduled=True)
 
     @property
     def done(self) -> bool:
-        """Whether all merges are made or a rule says stop."""
-        return self.version >= self.plan.num_merges or bool(self.stop_reason)
+        """Whether all units are done or a rule says stop."""
+        return self.count >= self.plan.num_rounds or bool(self.stop_reason)
 
-    def evaluate(self) -> None:
+    def evaluate(self, *, on_clients: bool = True) -> None:
         """Evaluate the served arrays: centrally, and on the clients."""
-        version, served, plan = self.version, self.served(), self.plan
+        number, served, plan, options = self.number, self.served(), self.plan, self.options
         scores: Scores = {}
-        if self.options.evaluate_clients:  # first, because the user may interrupt it
-            clients = self.clients_to_evaluate()
-            scores = evaluate_on_clients(self.jobs, clients, plan.evaluate_config, version=version, served=served)
-            self.client_scores[version] = scores
-            self.result.evaluate_metrics_clientapp[version] = MetricRecord(dict(scores))
+        clients = (
+            sample(self.jobs, self.clients_to_evaluate(), number) if on_clients and options.evaluate_clients else []
+        )
+        if clients:  # first, because the user may interrupt it
+            rounds = self.pace.evaluation_round(merges=self.version, updates=self.tally.updates)
+            record = evaluate_on_clients(
+                self.jobs, clients, plan.evaluate_config, version=self.version, served=served, server_round=rounds
+            )
+            if not self.jobs.never_evaluate.issuperset(clients):
+                scores = self.client_scores[number] = scores_of(record)
+                self.result.evaluate_metrics_clientapp[number] = record
         if plan.evaluate_fn is not None:
-            record = plan.evaluate_fn(version, array_record(self.keys, served))
-            if record is not None:
-                self.server_scores[version] = scores_of(record)
-                self.result.evaluate_metrics_serverapp[version] = record
-                scores = self.server_scores[version] | scores
+            central = plan.evaluate_fn(number, array_record(self.keys, served))
+            if central is not None:
+                self.server_scores[number] = scores_of(central)
+                self.result.evaluate_metrics_serverapp[number] = central
+                scores = self.server_scores[number] | scores
+        self.evaluated = number if on_clients else self.evaluated
         if not scores:
             return
-        self.emit("evaluate", merge=version, time_s=self.now_s(), wall_s=self.wall_s(), metrics=scores)
-        stop = self.options.stop
+        self.emit("evaluate", merge=self.version, time_s=self.now_s(), wall_s=self.wall_s(), metrics=scores)
+        if options.on_evaluate is not None:
+            options.on_evaluate(number, array_record(self.keys, served), scores)
+        stop = options.stop
         if stop.metric and stop.metric not in scores:
             log(WARNING, "no evaluation reports %s, which the run is to stop at: there are %s", stop.metric, [*scores])
         self.stop_reason = stop.reached(scores) or self.stop_reason
 
+    def _tell(self) -> None:
+        """Log how far the run is, where it counts rounds' worth."""
+        if self.options.unit == "rounds" and (number := self.number):
+            scores = self.client_scores.get(number, {}) | self.server_scores.get(number, {})
+            self.progress.tell(number, merges=self.version, time=f"{self.now_s():.6g} {self.time_unit}", scores=scores)
+
     def finish(self) -> Result:
         """Evaluate if that is still due, charge open jobs until now, say why the run stopped; return its result."""
-        if self.version not in self.client_scores and self.version not in self.server_scores:
+        if self.number > self.train_metrics.closed:
+            self.progress.trained(self.train_metrics.close(self.number) or {})
+        if self.number not in (self.evaluated, *self.client_scores, *self.server_scores):
             self.evaluate()
+        self._tell()
         for job in tuple(self.jobs):
             spent = self.jobs.close(job, self.charged_until_s(job, "unfinished"))
             self.emit("unfinished", **self._where(job), **spent.fields())
@@ -394,8 +470,10 @@ class FederatedRun:
         """Real time since the start, time before a resume included [s]."""
         return time.monotonic() - self.began_s
 
-    def emit(self, event: str, **fields: Any) -> None:
-        """Tell the observer."""
+    def emit(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Tell the observer; return what it was told."""
         if event != "resume":
             self.num_events += 1
-        self.options.observer.write({"event": event, **fields})
+        told = {"event": event, **fields}
+        self.options.observer.write(told)
+        return told

@@ -12,14 +12,17 @@ from eafl_flower.strategies.tally import Tally
 from eafl_flower.types import Update
 
 Scores = dict[str, float]
+Metrics = dict[str, Any]  # numbers and lists of numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """State of a run between two events.
 
-    ``codec`` is the class of the codec. ``settled`` is the newest version after which evaluation, rules to stop
-    and checkpoint had their turn; ``jobs`` are sent again by a run that resumes, each from the client state it
+    ``codec`` is the class of the codec. ``settled`` is the number of units after which evaluation, rules to stop
+    and checkpoint had their turn, counted in ``unit``, and ``evaluated`` that of the last evaluation; ``round_size``
+    are the updates in a round's worth, and ``train_records`` and ``train_pending`` what clients reported of their
+    training (see ``train_metrics``). ``jobs`` are sent again by a run that resumes, each from the client state it
     names.
     """
 
@@ -36,15 +39,20 @@ class Snapshot:
     pending: tuple[Update, ...]
     client_scores: dict[int, Scores]
     server_scores: dict[int, Scores]
+    unit: str
+    round_size: int
+    train_records: dict[int, Metrics]
+    train_pending: tuple[Metrics, ...]
     num_selections: int
     num_events: int
     settled: int
+    evaluated: int
     stop_reason: str
     wall_s: float
     secret: str = field(repr=False)  # in hexadecimal, "" if there is none; open jobs were sent keys made of it
 
-    def check_belongs(self, path: Path, run_name: str, seed: int, codec: str) -> None:
-        """Raise ``CheckpointError`` unless this is a state of the run ``run_name`` with ``seed`` and ``codec``."""
+    def check_belongs(self, path: Path, run_name: str, seed: int, codec: str, unit: str) -> None:
+        """Raise ``CheckpointError`` unless this is a state of the run of this name, seed, codec and unit."""
         if (self.run_name, self.seed) != (run_name, seed):
             msg = (
                 f"checkpoint {path} belongs to run {self.run_name!r} with seed {self.seed}, "
@@ -53,6 +61,9 @@ class Snapshot:
             raise CheckpointError(msg)
         if self.codec != codec:
             msg = f"checkpoint {path} was made with codec {self.codec}, not with {codec}: resume with the same codec"
+            raise CheckpointError(msg)
+        if self.unit != unit:
+            msg = f"checkpoint {path} counts {self.unit}, not {unit}: resume with unit = {self.unit!r}"
             raise CheckpointError(msg)
 
 

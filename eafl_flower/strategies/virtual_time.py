@@ -24,6 +24,8 @@ from eafl_flower.types import Work
 class VirtualRun(FederatedRun):
     """A run on the virtual clock."""
 
+    time_unit = "s of virtual time"
+
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         self.queue = EventQueue()
@@ -70,13 +72,13 @@ class VirtualRun(FederatedRun):
             raise Interrupted
         self._next_event()
 
-    def evaluate(self) -> None:
+    def evaluate(self, *, on_clients: bool = True) -> None:
         """Flower's own runtime loses client state when a node has two messages at a time: wait for jobs first."""
-        if not isinstance(self.plan.grid, LocalGrid):
+        if on_clients and not isinstance(self.plan.grid, LocalGrid):
             for job in self.jobs:
                 if job.client in self.jobs.wires:
                     self.jobs.await_reply(job)
-        super().evaluate()
+        super().evaluate(on_clients=on_clients)
 
     def _churn(self) -> Any:
         """Return when clients are there; on and off times in job times become seconds here."""
@@ -117,7 +119,7 @@ class VirtualRun(FederatedRun):
     def _next_event(self) -> None:
         event = self.queue.peek()
         if event is None:
-            msg = f"no client is left at {self.now_s():.6g} s: {self.version} of {self.plan.num_merges} merges made"
+            msg = f"no client is left at {self.now_s():.6g} s: {self.made}"
             raise RunFailedError(msg)
         job = self.jobs.of(event.client)
         reply = None

@@ -205,7 +205,7 @@ class WallRun(FederatedRun):
         if online:
             self._last_seen_s = self.now_s()
         elif self.now_s() > self._last_seen_s + self.plan.timeout_s:
-            msg = f"no node has been online for {self.plan.timeout_s:g} s: {self.version} merges made"
+            msg = f"no node has been online for {self.plan.timeout_s:g} s: {self.made}"
             raise RunFailedError(msg)
         self._online = set(online)
         self._note_who_is_there(self._online)

@@ -112,11 +112,13 @@ def _trained(config: RunConfig, notes: _Notes) -> tuple[FederatedRun, InlineGrid
 
 
 def _summary(config: RunConfig, run: FederatedRun, grid: InlineGrid, notes: _Notes) -> dict[str, Any]:
-    final = evaluate_on_clients(run.jobs, sorted(run.jobs.members), AFTER, version=run.version, served=run.served())
+    final = dict(
+        evaluate_on_clients(run.jobs, sorted(run.jobs.members), AFTER, version=run.version, served=run.served())
+    )
     slowdown = config.clients.slowdown
     slowest = sorted(set(slowdown))[-SLOWEST:]
     own = [
-        evaluate_on_clients(run.jobs, [client], AFTER, version=run.version, served=run.served())
+        dict(evaluate_on_clients(run.jobs, [client], AFTER, version=run.version, served=run.served()))
         for client in run.trainers
         if slowdown[client % len(slowdown)] in slowest and len(set(slowdown)) > 1
     ]

@@ -3,6 +3,7 @@ import pytest
 
 from eafl_flower.aggregation import accept
 from eafl_flower.aggregation.acceptance import begin, new_clock, own
+from eafl_flower.aggregation.emam import EMAMAggregator
 from eafl_flower.errors import UpdateRefusedError
 from eafl_flower.types import Update
 
@@ -54,10 +55,19 @@ def test_deltas_take_the_dtype_of_the_arrays():
     assert accept((np.array(1.0),), _update(np.float64(2.0)), version=0).norm == 2.0
 
 
-@pytest.mark.parametrize("dtype", ["bool", "complex64", "U3"])
+@pytest.mark.parametrize("dtype", ["complex64", "U3"])
 def test_arrays_that_cannot_be_averaged_are_refused_at_the_start(dtype):
     with pytest.raises(ValueError, match="array 1 has dtype"):
         own((np.zeros(1), np.zeros(1, dtype=dtype)))
+
+
+def test_boolean_arrays_pass_as_long_as_they_do_not_change():
+    flags = (np.zeros(1), np.array([True, False, True]))
+    state = EMAMAggregator(beta=0.2).init(flags)
+    kept = EMAMAggregator(beta=0.2).apply(state, _update(np.ones(1), np.zeros(3, bool)))
+    assert kept.arrays[1].tolist() == [True, False, True]
+    with pytest.raises(UpdateRefusedError, match="changes boolean array 1, which cannot be averaged"):
+        accept(flags, _update(np.ones(1), np.array([False, True, False])), version=0)
 
 
 def test_arrays_mapped_read_only_are_copied_once():

@@ -24,3 +24,10 @@ def flower_log(caplog):
     logger.addHandler(caplog.handler)
     yield caplog
     logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def progress_log(flower_log):
+    """The same, with what it says of the progress."""
+    logging.getLogger("flwr").setLevel(logging.INFO)
+    return flower_log

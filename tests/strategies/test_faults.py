@@ -318,7 +318,7 @@ def test_a_round_goes_on_when_an_update_is_refused():
 
 
 def test_mistakes_in_the_settings_are_told_together():
-    with pytest.raises(ConfigError, match="has no setting rounds; it has seed, concurrency"):
+    with pytest.raises(ConfigError, match="has no setting rounds; it has seed, unit, concurrency"):
         AsyncEMAM(rounds=3)
     words = r"concurrency = -1.*remembered_clients = -2.*error_budget = 0.*clock = 'sun'.*run_name = '../x'"
     with pytest.raises(ConfigError, match=words):

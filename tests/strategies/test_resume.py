@@ -371,7 +371,7 @@ def test_a_checkpoint_of_a_larger_federation_is_refused(tmp_path):
 def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     go(tmp_path, 8, Recorder())
     options = everything(tmp_path)
-    strategy = options.pop("strategy")(resume=True, **options)
+    strategy = options.pop("strategy")(resume=True, unit="merges", **options)
     with pytest.raises(CheckpointError, match="holds a model with other arrays"):
         strategy.start(InlineGrid(toy_app(codec=CODEC), 6), ArrayRecord([np.zeros(5, np.float32)]), num_rounds=9)
 
@@ -380,7 +380,13 @@ def test_a_snapshot_holds_all_that_changes():
     """Whoever adds state to a run must store it: this list is what is known to be made anew."""
     run, _ = run_toy(2, 3)
     made_anew = {"plan", "options", "keys", "initial", "layout", "raw_bytes", "mail", "reader", "aggregator"}
-    made_anew |= {"trainers", "in_flight", "num_partitions", "churn", "result", "began_s"}
-    stored_as = {"state": "aggregator", "queue": "queue", "jobs": "jobs"}
+    made_anew |= {"trainers", "in_flight", "num_partitions", "churn", "result", "began_s", "progress"}
+    stored_as = {
+        "state": "aggregator",
+        "queue": "queue",
+        "jobs": "jobs",
+        "pace": "round_size",
+        "train_metrics": "train_pending",
+    }
     names = {stored_as.get(name, name) for name in vars(run) if name not in made_anew}
     assert names <= {f.name for f in dataclasses.fields(Snapshot)}

@@ -136,6 +136,7 @@ def run_toy(num_clients=4, merges=20, *, strategy=AsyncEMAM, app=None, grid=None
         grid = InlineGrid(app if app is not None else toy_app(codec=codec), num_clients)
     options.setdefault("network", network())
     options.setdefault("clock", "auto")
+    options.setdefault("unit", "merges")
     made = strategy(observer=recorder, codec=codec, node_timeout_s=5.0, **options)
     made.start(grid, initial(), num_rounds=merges, **start)
     return made.run, recorder

@@ -1,0 +1,52 @@
+"""What a model must be to be trained by merging updates, seen at its initial arrays."""
+
+from collections.abc import Iterable
+from logging import WARNING
+
+import numpy as np
+from flwr.app import ArrayRecord
+from flwr.common.logger import log
+
+from eafl_flower.errors import ConfigError
+from eafl_flower.strategies.records import arrays_of
+
+
+def check_initial(record: ArrayRecord) -> None:
+    """Check the arrays that a run is to start from, and tell of those that are not finite.
+
+    Raises
+    ------
+    ConfigError
+        If there are none, or some that cannot be merged.
+    """
+    if not record:
+        msg = "initial_arrays is empty: give the arrays of the model to be trained"
+        raise ConfigError(msg)
+    named = list(zip(record, arrays_of(record), strict=True))
+    if all(array.dtype == np.uint8 for _, array in named):
+        msg = (
+            "initial_arrays holds bytes (uint8) and nothing else, as a model of XGBoost does: updates of it cannot be "
+            "merged; use Flower's FedXgbBagging or FedXgbCyclic"
+        )
+        raise ConfigError(msg)
+    wrong = [f"{key} ({a.dtype.name})" for key, a in named if a.dtype.kind not in "iufb" or a.dtype.itemsize > 8]
+    if wrong:
+        msg = (
+            f"initial_arrays holds {_some(wrong)}: expected float16, float32, float64, integers or booleans; "
+            "keep other arrays on the clients"
+        )
+        raise ConfigError(msg)
+    special = [f"{key} ({_num_special(a)} of {a.size})" for key, a in named if a.dtype.kind == "f" and _num_special(a)]
+    if special:
+        text = "initial_arrays holds elements that are NaN or infinite: %s; they stay as they are, and an update that "
+        log(WARNING, text + "changes one is refused", _some(special))
+
+
+def _num_special(array: np.ndarray) -> int:
+    return array.size - int(np.isfinite(array).sum())
+
+
+def _some(names: Iterable[str], most: int = 5) -> str:
+    """Name the first few."""
+    shown = list(names)
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
