@@ -12,7 +12,7 @@ from torch.nn import functional
 from eafl_flower.rng import generator
 
 PIXELS, CLASSES = 64, 10  # scikit-learn's digits
-WORDS, LENGTH, WIDTH, HEADS, RANK = 32, 12, 16, 2, 2
+WORDS, LENGTH, WIDTH, HEADS, RANK = 32, 10, 16, 2, 2
 SOURCE_TOPICS, TOPICS = 8, 5
 
 
@@ -36,31 +36,30 @@ def regressor() -> nn.Module:
 
 
 def cnn(*, batch_norm: bool = False) -> nn.Module:
-    def block(inputs: int, outputs: int) -> list[nn.Module]:
-        norm = [nn.BatchNorm2d(outputs)] if batch_norm else []
-        return [nn.Conv2d(inputs, outputs, 3, padding=1), *norm, nn.ReLU(), nn.MaxPool2d(2)]
+    def norm(channels: int) -> nn.Module:
+        return nn.BatchNorm2d(channels) if batch_norm else nn.Identity()
 
     return nn.Sequential(
         nn.Unflatten(1, (1, 8, 8)),
-        *block(1, 6),
-        *block(6, 12),
-        nn.Flatten(),
-        nn.Linear(48, 32),
+        nn.Conv2d(1, 8, 3, stride=2),
+        norm(8),
         nn.ReLU(),
-        nn.Linear(32, CLASSES),
+        nn.Conv2d(8, 16, 2),
+        norm(16),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(64, CLASSES),
     )
 
 
 def frozen_vision() -> nn.Module:
-    """Two frozen convolutions and a head that is trained."""
+    """Return frozen convolutions and a head that is trained."""
     features = nn.Sequential(
         nn.Unflatten(1, (1, 8, 8)),
-        nn.Conv2d(1, 8, 3, padding=1),
+        nn.Conv2d(1, 8, 3, stride=2),
         nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(8, 24, 3, padding=1),
+        nn.Conv2d(8, 24, 2),
         nn.ReLU(),
-        nn.MaxPool2d(2),
         nn.Flatten(),
     )
     features.requires_grad_(False)
@@ -88,7 +87,7 @@ class Layer(nn.Module):
         self.norm_1, self.norm_2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.attend: nn.Module = nn.Linear(WIDTH, 3 * WIDTH)
         self.mix: nn.Module = nn.Linear(WIDTH, WIDTH)
-        self.feed = nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.GELU(), nn.Linear(2 * WIDTH, WIDTH))
+        self.feed = nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.ReLU(), nn.Linear(2 * WIDTH, WIDTH))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         shape = (len(x), LENGTH, HEADS, WIDTH // HEADS)

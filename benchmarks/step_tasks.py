@@ -8,7 +8,7 @@ strategy sends it.
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from torch.nn import functional
 from eafl_flower.clients import numpy_client_app
 from eafl_flower.rng import generator
 
-TRAIN, BATCH, FEWEST = 1400, 16, 4
+TRAIN, SENTENCES, BATCH, FEWEST = 1400, 800, 16, 4
 
 Table = tuple[NDArray[Any], NDArray[Any]]  # features (n, ...), labels (n,)
 Deal = Callable[[NDArray[Any], int, np.random.Generator], list[NDArray[np.int64]]]
@@ -62,7 +62,7 @@ class Task:
 def digits(seed: int) -> tuple[Table, Table]:
     x, y = load_digits(return_X_y=True)
     order = generator(seed, "split").permutation(len(y))
-    x, y = (x[order] / 16).astype(np.float32), y[order].astype(np.int64)
+    x, y = (x[order] / 8 - 1).astype(np.float32), y[order].astype(np.int64)
     return (x[:TRAIN], y[:TRAIN]), (x[TRAIN:], y[TRAIN:])
 
 
@@ -75,8 +75,8 @@ def friedman(seed: int) -> tuple[Table, Table]:
 
 def topics(seed: int) -> tuple[Table, Table]:
     kinds = range(models.SOURCE_TOPICS, models.SOURCE_TOPICS + models.TOPICS)
-    x, y = models.sentences(TRAIN + 400, kinds, generator(seed, "sentences"))
-    return (x[:TRAIN], y[:TRAIN]), (x[TRAIN:], y[TRAIN:])
+    x, y = models.sentences(SENTENCES + 800, kinds, generator(seed, "sentences"))
+    return (x[:SENTENCES], y[:SENTENCES]), (x[SENTENCES:], y[SENTENCES:])
 
 
 def alike(y: NDArray[Any], num_clients: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -90,7 +90,7 @@ def alike(y: NDArray[Any], num_clients: int, rng: np.random.Generator) -> list[N
 def dirichlet(
     y: NDArray[Any], num_clients: int, rng: np.random.Generator, *, concentration: float
 ) -> list[NDArray[np.int64]]:
-    """Deal each class in shares drawn from Dirichlet(concentration); the largest give to those below ``FEWEST`` rows."""
+    """Deal each class in Dirichlet shares; the largest clients give to those below ``FEWEST`` rows."""
     parts: list[list[int]] = [[] for _ in range(num_clients)]
     for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))
