@@ -237,7 +237,7 @@ def main() -> None:
     rules = arguments.rules.split(",")
     tasks = [name for name in TASKS if name.startswith(tuple(arguments.tasks.split(",")))]
     keys = [
-        (task, size, rule, seed, rounds) for task, size, seed, rule in product(tasks, sizes, seeds, (FEDAVG, *rules))
+        (task, size, rule, seed, rounds) for seed, task, size, rule in product(seeds, tasks, sizes, (FEDAVG, *rules))
     ]
     runs = run_all(keys, arguments.out, arguments.jobs)
     show([judged(task, size, rule, runs, seeds, rounds) for rule, task, size in product(rules, tasks, sizes)])
