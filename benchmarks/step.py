@@ -60,7 +60,7 @@ def case_of(task: Task, num_clients: int, seed: int) -> TaskCase:
 
 
 def run_row(
-    task: Task | str, clients: int, in_flight: int, seed: int, strategy_factory: Make = fedavg, rounds: int = 30
+    task: Task | str, clients: int, in_flight: int, seed: int, strategy_factory: Make = fedavg, rounds: int = 20
 ) -> dict[str, Any]:
     """Run one strategy on one task.
 
@@ -226,14 +226,14 @@ def main() -> None:
     parser.add_argument("--sizes", default=",".join(SIZES), help=f"of {', '.join(SIZES)} (default: all)")
     parser.add_argument("--rules", default="default", help=f"of {', '.join(RULES)} (default: default)")
     parser.add_argument("--seeds", default="1,2,3")
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "step.jsonl")
-    parser.add_argument("--quick", action="store_true", help="one seed, 20 rounds, without 50 in flight")
+    parser.add_argument("--quick", action="store_true", help="one seed, without 50 in flight")
     arguments = parser.parse_args()
     sizes, seeds, rounds = arguments.sizes.split(","), [int(s) for s in arguments.seeds.split(",")], arguments.rounds
     if arguments.quick:
-        sizes, seeds, rounds = ["2", "10", "10of50"], seeds[:1], 20
+        sizes, seeds = ["2", "10", "10of50"], seeds[:1]
     rules = arguments.rules.split(",")
     tasks = [name for name in TASKS if name.startswith(tuple(arguments.tasks.split(",")))]
     keys = [

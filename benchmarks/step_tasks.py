@@ -1,7 +1,7 @@
 """Tasks of `step.py`, written as Flower's quickstart templates write them.
 
 A task fixes data, model, local optimiser and how rows are dealt to clients. Digits are scikit-learn's: 1,400 rows to
-train, 397 held out. The k-th job of a client draws its batches from a generator of (seed, client, k), whichever
+train, 397 held out; a client has at most 140 rows, so that two clients cost no more than ten. The k-th job of a client draws its batches from a generator of (seed, client, k), whichever
 strategy sends it.
 """
 
@@ -26,7 +26,8 @@ from torch.nn import functional
 from eafl_flower.clients import numpy_client_app
 from eafl_flower.rng import generator
 
-TRAIN, SENTENCES, BATCH, FEWEST = 1400, 800, 16, 4
+TRAIN, SENTENCES, BATCH = 1400, 800, 16
+FEWEST, MOST = 4, 140  # rows of a client; the latter on average
 
 Table = tuple[NDArray[Any], NDArray[Any]]  # features (n, ...), labels (n,)
 Deal = Callable[[NDArray[Any], int, np.random.Generator], list[NDArray[np.int64]]]
@@ -135,9 +136,10 @@ def torch_case(
     trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
     names = {name for name, p in net.named_parameters() if p.requires_grad} if only_trained else set(net.state_dict())
     table, held_out = rows(seed)
+    dealt = table[1][: MOST * num_clients]
     x, y = (torch.from_numpy(column) for column in table)
     x_test, y_test = (torch.from_numpy(column) for column in held_out)
-    parts = deal(table[1], num_clients, generator(seed, "deal", num_clients))
+    parts = deal(dealt, num_clients, generator(seed, "deal", num_clients))
     classifies = table[1].dtype.kind == "i"
     criterion = functional.cross_entropy if classifies else functional.mse_loss
     app = ClientApp()
@@ -189,7 +191,7 @@ def torch_case(
 def logistic_regression_case(num_clients: int, seed: int, epochs: float) -> TaskCase:
     """Return scikit-learn's logistic regression as a NumPyClient, ``epochs`` passes of SAGA a job."""
     (x, y), (x_test, y_test) = digits(seed)
-    parts = alike(y, num_clients, generator(seed, "deal", num_clients))
+    parts = alike(y[: MOST * num_clients], num_clients, generator(seed, "deal", num_clients))
 
     class Client(NumPyClient):
         def __init__(self, context: Context) -> None:
@@ -240,7 +242,7 @@ TASKS: dict[str, Task] = {
     **_rows_of("softmax", (0.05, 0.5), partial(torch_case, model=models.softmax)),
     **_rows_of("mlp", (0.05, 0.5), partial(torch_case, model=models.mlp)),
     **_rows_of("mlp-skewed", (0.03, 0.3), partial(torch_case, model=models.mlp, deal=SKEWED)),
-    **_rows_of("mlp-adam-skewed", (0.001, 0.01), partial(torch_case, model=models.mlp, deal=SKEWED, optimizer=adam)),
+    **_rows_of("mlp-adam-skewed", (0.002, 0.02), partial(torch_case, model=models.mlp, deal=SKEWED, optimizer=adam)),
     **_rows_of("cnn-momentum", (0.01, 0.1), partial(torch_case, model=models.cnn, optimizer=momentum)),
     **_rows_of(
         "cnn-norm-adam",
@@ -256,7 +258,7 @@ TASKS: dict[str, Task] = {
     **_rows_of("logistic", (1, 10), logistic_regression_case),
     **_rows_of(
         "lora",
-        (0.001, 0.01),
+        (0.002, 0.02),
         partial(torch_case, model=models.lora, rows=topics, optimizer=adam, only_trained=True),
     ),
     **_rows_of("regression", (0.01, 0.1), partial(torch_case, model=models.regressor, rows=friedman)),
