@@ -1,8 +1,8 @@
 """Tasks of `step.py`, written as Flower's quickstart templates write them.
 
 A task fixes data, model, local optimiser and how rows are dealt to clients. Digits are scikit-learn's: 1,400 rows to
-train, 397 held out; a client has at most 140 rows, so that two clients cost no more than ten. The k-th job of a client draws its batches from a generator of (seed, client, k), whichever
-strategy sends it.
+train, 397 held out; a client has at most 140 rows, so that two clients cost no more than ten. The k-th job of a client
+draws its batches from a generator of (seed, client, k), whichever strategy sends it.
 """
 
 import warnings
