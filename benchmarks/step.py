@@ -11,7 +11,8 @@ after each ``n``. Both train the same clients from the same arrays. A row passes
 
 Where the score is a loss, points are per cent of it (of FedAvg's, and of the one before), and the limits double.
 
-Runs are kept in FILE, one JSON object a line, and not made again: delete the lines of a rule that has changed.
+Runs are kept in FILE (.jsonl), one JSON object a line, and not made again: delete the lines of a rule that has changed.
+The table is written beside it (.json).
 """
 
 import argparse
@@ -146,7 +147,7 @@ def judged(task: str, size: str, rule: str, runs: Mapping[Key, Any], seeds: list
     ours, peer = ([runs[task, size, name, seed, rounds] for seed in seeds] for name in (rule, FEDAVG))
     higher = peer[0]["higher_is_better"]
     double = 1 if higher else 2
-    row = {"task": task, "size": size, "rule": rule, "fedavg": np.mean([run["scores"][-1] for run in peer])}
+    row = {"task": task, "size": size, "rule": rule, "fedavg": float(np.mean([run["scores"][-1] for run in peer]))}
     scores, wanted = [run["scores"] for run in ours], [run["scores"] for run in peer]
     if any(len(run) < rounds or not np.isfinite(run).all() for run in scores):
         return row | {"ours": float("nan"), "gap": float("inf"), "fall": float("inf"), "allowed": 0.0, "passes": False}
@@ -154,7 +155,7 @@ def judged(task: str, size: str, rule: str, runs: Mapping[Key, Any], seeds: list
     fall, peer_fall = (largest_fall(some, higher_is_better=higher) for some in (scores, wanted))
     allowed = max(5.0 * double, peer_fall + double)
     return row | {
-        "ours": np.mean([run[-1] for run in scores]),
+        "ours": float(np.mean([run[-1] for run in scores])),
         "gap": gap,
         "fall": fall,
         "allowed": allowed,
@@ -240,7 +241,9 @@ def main() -> None:
         (task, size, rule, seed, rounds) for seed, task, size, rule in product(seeds, tasks, sizes, (FEDAVG, *rules))
     ]
     runs = run_all(keys, arguments.out, arguments.jobs)
-    show([judged(task, size, rule, runs, seeds, rounds) for rule, task, size in product(rules, tasks, sizes)])
+    table = [judged(task, size, rule, runs, seeds, rounds) for rule, task, size in product(rules, tasks, sizes)]
+    show(table)
+    arguments.out.with_suffix(".json").write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -36,16 +36,12 @@ def regressor() -> nn.Module:
 
 
 def cnn(*, batch_norm: bool = False) -> nn.Module:
-    def norm(channels: int) -> nn.Module:
-        return nn.BatchNorm2d(channels) if batch_norm else nn.Identity()
-
     return nn.Sequential(
         nn.Unflatten(1, (1, 8, 8)),
         nn.Conv2d(1, 8, 3, stride=2),
-        norm(8),
+        nn.BatchNorm2d(8) if batch_norm else nn.Identity(),
         nn.ReLU(),
         nn.Conv2d(8, 16, 2),
-        norm(16),
         nn.ReLU(),
         nn.Flatten(),
         nn.Linear(64, CLASSES),
