@@ -255,7 +255,7 @@ TASKS: dict[str, Task] = {
             optimizer=momentum,
         ),
     ),
-    **_rows_of("frozen-head", (0.01, 0.1), partial(torch_case, model=models.frozen_vision, optimizer=momentum)),
+    **_rows_of("frozen-head", (0.03, 0.3), partial(torch_case, model=models.frozen_vision, optimizer=momentum)),
     **_rows_of("logistic", (1, 10), logistic_regression_case),
     **_rows_of(
         "lora",
