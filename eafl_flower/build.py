@@ -11,6 +11,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.aggregation.emam import EMAMAggregator
+from eafl_flower.aggregation.newest import NewestMean
 from eafl_flower.aggregation.reference import FedAsync, FedAvg, FedBuff
 from eafl_flower.aggregation.staleness import (
     Constant,
@@ -207,13 +208,15 @@ def build_staleness(config: RunConfig, in_flight: int) -> StalenessRule | Estima
     return rules[s.staleness]()
 
 
-def build_aggregator(config: RunConfig, in_flight: int) -> Aggregator[Any]:
-    """Return the aggregator that ``strategy.name`` names, for so many clients in flight."""
+def build_aggregator(config: RunConfig, in_flight: int, clients: int) -> Aggregator[Any]:
+    """Return the aggregator that ``strategy.name`` names, for so many clients in flight and in a round's worth."""
     s = config.strategy
+    if s.name == "emam" and s.mode == "async" and not s.alpha:
+        return NewestMean(clients=clients, norm_guard=s.norm_guard)
     staleness = build_staleness(config, in_flight)
     if s.name == "emam":
         return EMAMAggregator(
-            alpha=s.alpha,
+            alpha=s.alpha or 1.0,
             beta=s.beta,
             mu=s.mu,
             staleness=staleness,
@@ -237,6 +240,7 @@ def build_strategy(config: RunConfig, **options: Any) -> AsynchronousStrategy:
         "seed": config.seed,
         "unit": "merges",
         "concurrency": (s.cohort if s.mode == "sync" else 0) or s.concurrency,
+        "select": s.select,
         "codec": build_codec(config),
         "remembered_clients": config.codec.remembered_clients,
         "network": build_network(config),
@@ -257,7 +261,9 @@ def build_strategy(config: RunConfig, **options: Any) -> AsynchronousStrategy:
         "checkpoint_every": config.checkpoint.every,
     }
     return AsynchronousStrategy(
-        lambda in_flight: build_aggregator(config, in_flight), barrier=s.mode == "sync", **{**settings, **options}
+        lambda in_flight, clients: build_aggregator(config, in_flight, clients),
+        barrier=s.mode == "sync",
+        **{**settings, **options},
     )
 
 

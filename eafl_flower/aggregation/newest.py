@@ -168,7 +168,7 @@ class NewestMean:
         leaving = [Newest(*last)] if last is not None else []
         leaving += [Newest(state.initial, begun - waiting, 0, 0, seen.base, seen.delta)] if begun != waiting else []
         newest[update.client] = seen
-        leaving += _lost(newest, version - ROUNDS_KEPT * self.clients)
+        leaving += _lost(newest, most=self.clients, since=version - ROUNDS_KEPT * self.clients)
         versions = state.versions + weight * update.base_version - sum(m.weight * m.base_version for m in leaving)
         total = _replace(arrays, seen, leaving, total)
         _count(arrays, accepted.deltas)
@@ -230,14 +230,15 @@ def _is_unsigned(base: Array, delta: Array) -> bool:
     return True
 
 
-def _lost(newest: dict[int, Newest], before: int) -> list[Newest]:
-    """Take out the models merged before that version."""
+def _lost(newest: dict[int, Newest], *, most: int, since: int) -> list[Newest]:
+    """Take out the oldest models, where there are more than ``most`` or they were merged before version ``since``."""
     lost = []
     while newest:
-        client, model = next(iter(newest.items()))
-        if Newest(*model).merged_at >= before:
+        client, oldest = next((client, Newest(*model)) for client, model in newest.items())
+        if len(newest) <= most and oldest.merged_at >= since:
             break
-        lost.append(Newest(*newest.pop(client)))
+        lost.append(oldest)
+        del newest[client]
     return lost
 
 

@@ -2,8 +2,8 @@ r"""How strongly updates answer to moving the model: the curvature that the serv
 
 .. math:: L = \frac{\lVert \sum_k n_k (\delta_k - \delta_k') \rVert}{\lVert \sum_k n_k (x_k - x_k') \rVert}
 
-over the clients of a quarter of a round, with :math:`\delta_k` a client's update, :math:`x_k` the arrays it started from,
-and dashes for that client's last ones: clients that differ do not add to it. Noise of local training makes it too
+over the clients of a quarter of a round, with :math:`\delta_k` a client's update and :math:`x_k` the arrays it started
+from, and dashes for that client's last ones: clients that differ do not add to it. Noise of local training makes it too
 large, which errs on the side of short steps. A step :math:`\kappa` with :math:`\kappa L = \gamma` changes the mean
 update by a share of about :math:`\gamma` a round.
 """

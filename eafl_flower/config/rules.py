@@ -7,6 +7,16 @@ from typing import Any
 
 from eafl_flower.heads.size import parse_sizes
 
+# What a mean of the clients' newest models has no use for, and what it is then.
+OF_A_CHOSEN_STEP = {
+    "strategy.beta": 0.0,
+    "strategy.staleness": "half-life",
+    "strategy.half-life": 0.0,
+    "strategy.weight-by-examples": False,
+    "strategy.serve": "current",
+    "strategy.self-check": False,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Clash:
@@ -65,6 +75,11 @@ def _strategy(values: Mapping[str, Any]) -> list[Clash]:
     if values["strategy.staleness"] == "estimated" and name in ("fedasync", "fedbuff"):
         text = f'only strategy.name = "emam" can estimate it; with "{name}" choose a rule, as in "polynomial"'
         found.append(Clash(("strategy.staleness", "strategy.name"), text))
+    if name == "emam" and mode == "async" and not values["strategy.alpha"]:
+        text = "belongs to a step that is chosen: set strategy.alpha too, as in 0.2"
+        found += [
+            Clash((key, "strategy.alpha"), text) for key, usual in OF_A_CHOSEN_STEP.items() if values[key] != usual
+        ]
     if values["strategy.self-check"] and (name, mode) != ("emam", "async"):
         text = 'only strategy.name = "emam" with strategy.mode = "async" has an energy to note after each upload'
         found.append(Clash(("strategy.self-check", "strategy.name"), text))

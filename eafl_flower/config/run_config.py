@@ -75,7 +75,8 @@ class StrategySettings:
     merges: CountFromOne = 2000
     concurrency: Count = 0  # jobs in flight; 0: one for every client that trains
     cohort: Count = 0  # clients of a synchronous round; 0: all
-    alpha: Positive = 0.8  # above 1 where many in flight weigh little
+    select: Literal["longest-idle", "random"] = "longest-idle"  # the idle client that gets the next job
+    alpha: NotNegative = 0.0  # 0: the mean of the clients' newest models, whose step needs no tuning
     beta: NotNegative = 0.0
     mu: Annotated[float, Range(0, 1, below=True)] = 0.95
     staleness: Literal["half-life", "exponential", "polynomial", "hinge", "constant", "estimated"] = "half-life"

@@ -1,5 +1,6 @@
 """Jobs and clients as a run keeps them: plain values that a checkpoint can hold."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -113,3 +114,33 @@ class IdleClients:
         client = self.clients[int(rng.integers(len(self.clients)))]
         self.remove(client)
         return client
+
+
+@dataclass(kw_only=True, slots=True)
+class WaitingClients:
+    """Clients that are there and have no job, in the order in which they became idle."""
+
+    _since: OrderedDict[int, None] = field(default_factory=OrderedDict)
+
+    def __len__(self) -> int:
+        return len(self._since)
+
+    def __contains__(self, client: int) -> bool:
+        return client in self._since
+
+    @property
+    def clients(self) -> list[int]:
+        """Those who have waited longest first."""
+        return list(self._since)
+
+    def add(self, client: int) -> None:
+        """Add a client that is not idle yet."""
+        self._since.setdefault(client)
+
+    def remove(self, client: int) -> None:
+        """Remove a client, if it is there."""
+        self._since.pop(client, None)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """Remove and return the client that has waited longest."""
+        return self._since.popitem(last=False)[0]

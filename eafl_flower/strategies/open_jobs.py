@@ -1,6 +1,6 @@
 """The jobs under way: opened, sent, answered, and booked when they end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from eafl_flower.simulation.price import JobPrice
 from eafl_flower.strategies.charges import Spent, book_job
 from eafl_flower.strategies.client_streams import ANY_STREAMS, ClientStreams, StoredStreams
 from eafl_flower.strategies.downlink import Base, Downlink
-from eafl_flower.strategies.job import ANY_JOB, ClientTable, IdleClients, InFlight, Job
+from eafl_flower.strategies.job import ANY_JOB, ClientTable, IdleClients, InFlight, Job, WaitingClients
 from eafl_flower.strategies.mailbox import Mailbox
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import TERMS, JobTerms, terms_record
@@ -69,7 +69,8 @@ class OpenJobs:
             self.streams = ClientStreams(codec, layout, options.remembered_clients)
         self.members: dict[int, Member] = {}
         self.table = ClientTable.of_size(0)
-        self.idle = IdleClients()
+        waits_longest = options.select == "longest-idle" and not plan.barrier
+        self.idle: IdleClients | WaitingClients = WaitingClients() if waits_longest else IdleClients()
         self.ledger = Ledger()
         self.wires: dict[int, InFlight] = {}
         self.num_selections = 0
@@ -129,8 +130,15 @@ class OpenJobs:
                 base = self.for_client(job.client, self.downlink[job.base_version])
             self._bases[job.client] = base
 
+    def first_order(self, clients: Sequence[int]) -> list[int]:
+        """Return the order in which clients that are all idle at the start become so: shuffled where it matters."""
+        if isinstance(self.idle, IdleClients):
+            return list(clients)
+        order = generator(self.options.seed, "select", "first").permutation(len(clients))
+        return [clients[place] for place in order]
+
     def draw_idle(self) -> int:
-        """Choose an idle client at random, by the seed and the number of choices made."""
+        """Choose the idle client that has waited longest, or one at random by the seed and the choices made."""
         client = self.idle.draw(generator(self.options.seed, "select", self.num_selections))
         self.num_selections += 1
         return client

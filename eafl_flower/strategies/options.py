@@ -20,6 +20,7 @@ from eafl_flower.types import Link
 
 Clock = Literal["auto", "virtual", "wall"]
 Unit = Literal["rounds", "merges"]
+Select = Literal["longest-idle", "random"]
 AggregateMetrics = Callable[[list[RecordDict], str], MetricRecord]
 
 NO_PRIVACY = "no privacy: payloads are coded, not protected"  # said at the start of each run with a codec
@@ -44,6 +45,10 @@ class RunOptions:
     concurrency
         Most clients that work at the same time; 0 means all, or with ``fraction_train`` below 1 as many as are in
         a round's worth.
+    select
+        Which idle client gets the next job where more are idle than may work: "longest-idle", so that all take part
+        alike and none waits long, or "random", each with the same probability. With a barrier the clients of a round
+        are drawn at random.
     fraction_train, min_train_nodes
         How many updates are a round's worth, see ``unit``.
     fraction_evaluate, min_evaluate_nodes
@@ -119,6 +124,7 @@ class RunOptions:
     seed: int = 0
     unit: Unit = "rounds"
     concurrency: int = 0
+    select: Select = "longest-idle"
     fraction_train: float = 1.0
     min_train_nodes: int = 2
     fraction_evaluate: float = 1.0
@@ -186,6 +192,8 @@ class RunOptions:
             wrong.append(f"fraction_evaluate = {self.fraction_evaluate!r}: expected a number from 0 to 1")
         if self.unit not in ("rounds", "merges"):
             wrong.append(f"unit = {self.unit!r}: expected 'rounds' or 'merges'")
+        if self.select not in ("longest-idle", "random"):
+            wrong.append(f"select = {self.select!r}: expected 'longest-idle' or 'random'")
         if self.codec is not None and self.arrayrecord_key != ARRAYS:
             wrong.append(
                 f"arrayrecord_key = {self.arrayrecord_key!r} with a codec: compression_mod hands the arrays to the "

@@ -11,7 +11,7 @@ from eafl_flower.protocols import Aggregator
 from eafl_flower.strategies.options import RunOptions
 
 EvaluateFn = Callable[[int, ArrayRecord], MetricRecord | None]
-MakeAggregator = Callable[[int], Aggregator[Any]]
+MakeAggregator = Callable[[int, int], Aggregator[Any]]  # for so many jobs in flight, so many clients a round
 
 
 @dataclass(frozen=True, kw_only=True)

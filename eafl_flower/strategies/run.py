@@ -38,6 +38,8 @@ from eafl_flower.strategies.train_metrics import NEWEST_KEPT, TrainMetrics
 from eafl_flower.strategies.unregistered import advice, no_tracebacks
 from eafl_flower.types import Arrays, Update, digest, layout_of
 
+MOST_BYTES_OF_MODELS = 2**31  # that an aggregator may keep of its clients
+
 
 class FederatedRun:
     """State and steps of one run.
@@ -198,7 +200,15 @@ class FederatedRun:
         in_flight = min(options.concurrency or sampled, num_trainers)
         if in_flight != self.in_flight:
             self.in_flight = in_flight
-            self.aggregator = self.plan.make_aggregator(max(1, in_flight))
+            self.aggregator = self.plan.make_aggregator(max(1, in_flight), self._models_kept(max(1, in_flight)))
+
+    def _models_kept(self, in_flight: int) -> int:
+        """Return the clients of a round's worth, as far as memory for a model of each may be taken."""
+        wanted, room = max(self.pace.round_size, in_flight), MOST_BYTES_OF_MODELS // max(1, self.raw_bytes)
+        if room < wanted and not self.plan.barrier:
+            text = "%d models of %d bytes are too many to keep: a mean of the clients' models is one of %d of them"
+            log(WARNING, text, wanted, self.raw_bytes, max(room, in_flight))
+        return wanted if room >= wanted else max(room, in_flight)
 
     def checkpoint(self, *, scheduled: bool = False) -> None:
         """Write a checkpoint, if the run has a file for it; only a scheduled one is an event of the run."""

@@ -59,7 +59,7 @@ class VirtualRun(FederatedRun):
         """All clients that are there are idle; or send open jobs again, unless their clients never get to answer."""
         self.churn = self._churn()
         if not self.options.resume:
-            for client in self.trainers:
+            for client in self.jobs.first_order(self.trainers):
                 self._free(client)
         for job in self.jobs:
             if job.price.upload_start_s <= job.ends_s:

@@ -82,7 +82,7 @@ class WallRun(FederatedRun):
         for job in list(self.jobs):
             if job.client not in self.jobs.members or not (self.jobs.send(job) or self.mail.interrupted):
                 self._lose(job)
-        for client in self.trainers:
+        for client in self.jobs.first_order(self.trainers):
             if client not in self._resting:
                 self._free(client)
 
