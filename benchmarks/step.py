@@ -116,13 +116,10 @@ def start(
     rounds: int,
     evaluate: Callable[[int, ArrayRecord], MetricRecord | None],
 ) -> None:
-    """Run ``rounds`` rounds' worth of updates with an evaluation after each: here alone units matter."""
+    """Run ``rounds`` rounds' worth of updates with an evaluation after each."""
     if isinstance(strategy, AsynchronousStrategy):
-        clients = len(list(grid.get_node_ids()))
-        strategy.options = replace(strategy.options, seed=seed, evaluate_every=clients, evaluate_clients=False)
-        strategy.start(grid, initial, num_rounds=rounds * clients, evaluate_fn=evaluate)
-    else:
-        strategy.start(grid, initial, num_rounds=rounds, evaluate_fn=evaluate)
+        strategy.options = replace(strategy.options, seed=seed, evaluate_every=1, evaluate_clients=False)
+    strategy.start(grid, initial, num_rounds=rounds, evaluate_fn=evaluate)
 
 
 # -- the table -------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ model (``secant``), it grows.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -27,13 +27,12 @@ from eafl_flower.aggregation.acceptance import Merged, accept, begin, check_curr
 from eafl_flower.aggregation.merge import swap
 from eafl_flower.aggregation.norm_guard import guard_scale, noted
 from eafl_flower.aggregation.secant import SecantState, observe, sample
-from eafl_flower.errors import ConfigError
-from eafl_flower.types import Array, Arrays, Update
+from eafl_flower.errors import ConfigError, UpdateRefusedError
+from eafl_flower.types import Array, Arrays, Update, layout_of
 
 LEAST_STEP, MOST_AGE = 1.0, 2.0
 ROUNDS_KEPT = 4  # a client unheard of for so many rounds' worth of merges is no longer part of the mean
 LEAST_SHARE = 1e-3  # of the mean weight: an update without examples
-_LOOKED_AT = 4096
 _NOTHING = np.zeros(0)
 
 
@@ -57,7 +56,7 @@ class NewestState:
 
     ``newest`` has a client's ``Newest`` (as a plain tuple), the longest unheard of first. ``initial`` stands in for
     the clients that have not answered yet, with the weight ``initial_weight``; ``total_weight`` is that of all.
-    ``versions`` is the weighted sum of base versions.
+    ``versions`` is the weighted sum of base versions; ``signed`` tells in which arrays a negative number was seen.
     """
 
     arrays: Arrays
@@ -71,6 +70,8 @@ class NewestState:
     versions: float = 0.0
     secant: SecantState = field(default_factory=SecantState)
     norms: tuple[float, ...] = ()
+    examples: int = 0
+    signed: tuple[bool, ...] = ()
     last: Merged = field(default_factory=Merged)
 
 
@@ -97,9 +98,9 @@ class NewestMean:
 
     Notes
     -----
-    Arrays without a negative number before and after training are taken to be variances, scales or counts:
-    their step stays 1, because a longer one may make a variance negative. Integer arrays are counters: the whole
-    difference is added.
+    Arrays in which no client ever had a negative number are taken to be variances, scales or counts: their step
+    stays 1, because a longer one may make a variance negative. Integer arrays are counters: the whole difference is
+    added.
 
     References
     ----------
@@ -131,7 +132,8 @@ class NewestMean:
 
     def init(self, arrays: Arrays) -> NewestState:
         """Return the state before the first merge; ``arrays`` are copied."""
-        return NewestState(arrays=own(arrays), initial=own(arrays), version=0, clock=new_clock())
+        signed = tuple(a.dtype.kind == "f" and a.size > 0 and bool(a.min() < 0) for a in arrays)
+        return NewestState(arrays=own(arrays), initial=own(arrays), version=0, clock=new_clock(), signed=signed)
 
     def apply(self, state: NewestState, update: Update) -> NewestState:
         """Let the model in ``update`` take the place of that client's last one; consumes ``state``.
@@ -150,12 +152,12 @@ class NewestMean:
             msg = f"update of client {update.client} has no base: the mean is one of the clients' arrays, base + delta"
             raise ValueError(msg)
         accepted = accept(state.arrays, update, version=state.version)
-        # The base came with the update, so it is as little to be trusted.
-        base = accept(state.arrays, replace(update, delta=update.base), version=state.version).deltas
+        base = _checked_base(state.arrays, update)
         scale = guard_scale(state.norms, accepted.norm, self.norm_guard)
         version, weight = state.version + 1, self._weight(state, update)
         step = self._step(state)
-        model = _extrapolated(base, accepted.deltas, step, scale)
+        signed = _signed(state.signed, base, accepted.deltas)
+        model = _extrapolated(base, accepted.deltas, signed, step, scale)
         seen = Newest(model, weight, version, update.base_version, sample(base), sample(accepted.deltas))
         mean_weight = state.mean_weight + (weight - state.mean_weight) / min(version, self.clients)
         total = state.total_weight if state.version else self.clients * weight
@@ -190,6 +192,8 @@ class NewestMean:
                 clients=self.clients,
                 at_least=step,
             ),
+            examples=state.examples + update.num_examples,
+            signed=signed,
             norms=noted(state.norms, scale * accepted.norm, self.norm_guard),
             last=Merged(staleness=accepted.staleness, weight=step * weight / total, scale=scale, norm=accepted.norm),
         )
@@ -203,7 +207,7 @@ class NewestMean:
         """Return the weight of an update; the least there is for one without examples, where others have some."""
         if not self.weight_by_examples:
             return 1.0
-        return float(update.num_examples) or (LEAST_SHARE * state.mean_weight or 1.0)
+        return float(update.num_examples) or (LEAST_SHARE * state.mean_weight if state.examples else 1.0)
 
     def _step(self, state: NewestState) -> float:
         r"""Return :math:`\kappa`: the mean age of the bases in rounds' worth of merges, or more where it may be."""
@@ -213,21 +217,28 @@ class NewestMean:
         return max(min(max(age, LEAST_STEP), MOST_AGE), state.secant.step)
 
 
-def _extrapolated(base: Arrays, deltas: Arrays, step: float, scale: float) -> Arrays:
-    """Return what each client's arrays count as; integer arrays as they are."""
+def _checked_base(arrays: Arrays, update: Update) -> Arrays:
+    base = () if update.base is None else tuple(np.asarray(b) for b in update.base)
+    if layout_of(base) != layout_of(arrays):
+        msg = f"update of client {update.client} started from arrays {layout_of(base)}, expected {layout_of(arrays)}"
+        raise UpdateRefusedError(msg)
+    return base
+
+
+def _signed(known: tuple[bool, ...], base: Arrays, deltas: Arrays) -> tuple[bool, ...]:
+    """Return of each array whether a negative number was ever seen in a client's."""
     return tuple(
-        b if b.dtype.kind != "f" else np.asarray(b + b.dtype.type(scale if _is_unsigned(b, d) else step * scale) * d)
-        for b, d in zip(base, deltas, strict=True)
+        signed or (b.dtype.kind == "f" and b.size > 0 and bool((b + d).min() < 0))
+        for signed, b, d in zip(known, base, deltas, strict=True)
     )
 
 
-def _is_unsigned(base: Array, delta: Array) -> bool:
-    """Whether no number is negative, before and after training."""
-    for place in (slice(0, _LOOKED_AT), slice(_LOOKED_AT, None)):  # most arrays of weights are told by a few
-        b, d = base.reshape(-1)[place], delta.reshape(-1)[place]
-        if b.size and (b.min() < 0 or (b + d).min() < 0):
-            return False
-    return True
+def _extrapolated(base: Arrays, deltas: Arrays, signed: tuple[bool, ...], step: float, scale: float) -> Arrays:
+    """Return what a client's arrays count as; integer arrays as they are."""
+    return tuple(
+        b if b.dtype.kind != "f" else np.asarray(b + b.dtype.type(step * scale if s else scale) * d)
+        for b, d, s in zip(base, deltas, signed, strict=True)
+    )
 
 
 def _lost(newest: dict[int, Newest], *, most: int, since: int) -> list[Newest]:

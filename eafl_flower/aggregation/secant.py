@@ -36,11 +36,14 @@ class SecantState:
 
 
 def sample(arrays: Arrays) -> Array:
-    """Return at most 2**14 evenly spaced floating-point elements of ``arrays``: float64, always the same ones."""
+    """Return at most 2**14 evenly spaced floating-point elements of ``arrays``, always the same ones.
+
+    They are float64, and 0 where they are not finite.
+    """
     flat = [a.reshape(-1) for a in arrays if a.dtype.kind == "f"]
     # An odd distance does not fall into step with rows of even length.
     apart = -(-sum(a.size for a in flat) // COORDINATES) | 1
-    return np.concatenate([_NOTHING, *(a[::apart] for a in flat)])
+    return np.nan_to_num(np.concatenate([_NOTHING, *(a[::apart] for a in flat)]), posinf=0.0, neginf=0.0)
 
 
 def observe(

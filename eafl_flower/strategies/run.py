@@ -21,6 +21,7 @@ from eafl_flower.errors import CodecError, EAFLError, ProtocolError, RunFailedEr
 from eafl_flower.strategies.charges import Spent
 from eafl_flower.strategies.checkpoint import write_checkpoint
 from eafl_flower.strategies.evaluation import evaluate_on_clients, sample
+from eafl_flower.strategies.explosion import Explosion
 from eafl_flower.strategies.job import ClientTable, Job
 from eafl_flower.strategies.keeping import snapshot_of, take_up
 from eafl_flower.strategies.mailbox import Interrupted, Mailbox
@@ -61,6 +62,7 @@ class FederatedRun:
         self.tally = Tally()
         keep = NEWEST_KEPT if options.unit == "merges" else 0
         self.train_metrics = TrainMetrics(options.train_metrics_aggr_fn, options.weighted_by_key, keep=keep)
+        self.explosion = Explosion()
         self.progress = Progress(plan.num_rounds)
         self.result = Result(arrays=plan.initial_arrays, train_metrics_clientapp=self.train_metrics.records)
         self.client_scores: dict[int, Scores] = {}
@@ -171,6 +173,8 @@ class FederatedRun:
         jobs.table = ClientTable.of_size(max(jobs.members) + 1)
         if options.resume:
             take_up(self)
+            self.in_flight = 0  # a round's worth stays what it was, and the aggregator is made for it
+            self.set_in_flight(len(trainers))
         for member in jobs.members.values():
             if not (member.plain and options.resume):  # what a plain client's first reply told is in the checkpoint
                 jobs.table.num_examples[member.client] = member.num_examples
@@ -206,8 +210,8 @@ class FederatedRun:
         """Return the clients of a round's worth, as far as memory for a model of each may be taken."""
         wanted, room = max(self.pace.round_size, in_flight), MOST_BYTES_OF_MODELS // max(1, self.raw_bytes)
         if room < wanted and not self.plan.barrier:
-            text = "%d models of %d bytes are too many to keep: a mean of the clients' models is one of %d of them"
-            log(WARNING, text, wanted, self.raw_bytes, max(room, in_flight))
+            text = "a mean of the clients' newest models is one of the newest %d, not %d: each takes %d bytes"
+            log(INFO, text, max(room, in_flight), wanted, self.raw_bytes)
         return wanted if room >= wanted else max(room, in_flight)
 
     def checkpoint(self, *, scheduled: bool = False) -> None:
@@ -293,6 +297,8 @@ class FederatedRun:
         spent = jobs.close(job, self.charged_until_s(job, "merge"))
         self.train_metrics.note(read.metrics, update.num_examples)
         self.progress.merged(before - job.base_version)
+        last = None if self.plan.barrier else getattr(self.state, "last", None)
+        self.explosion.note(before + 1, last and last.norm, read.metrics)
         event = self.emit(
             "merge",
             merge=before + 1,

@@ -97,7 +97,7 @@ def test_a_run_that_a_rule_ends_within_a_rounds_worth_counts_it_as_a_whole():
 
 
 def test_a_rounds_worth_of_a_buffer_is_as_many_updates():
-    made = AsynchronousStrategy(lambda _: FedBuff(buffer_size=4))
+    made = AsynchronousStrategy(lambda *_: FedBuff(buffer_size=4))
     result, _ = run_foreign(made, 2)
     assert (made.run.tally.updates, made.run.version) == (12, 3)
     assert list(result.evaluate_metrics_clientapp) == [1, 2]

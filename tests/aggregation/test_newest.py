@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+
+from eafl_flower.aggregation.barrier import combine
+from eafl_flower.aggregation.newest import MOST_AGE, ROUNDS_KEPT, NewestMean
+from eafl_flower.errors import ConfigError, UpdateRefusedError
+from eafl_flower.types import Arrays, Update
+
+
+def zeros(*shape: int) -> np.ndarray:
+    return np.zeros(shape, np.float64)
+
+
+def update(client: int, delta: Arrays, base: Arrays, version: int, *, examples: int = 1) -> Update:
+    base = tuple(a.copy() for a in base)
+    return Update(client=client, delta=delta, base=base, base_version=version, num_examples=examples)
+
+
+def asynchronously(aggregator: NewestMean, train, *, clients: int, merges: int, start: Arrays, slow=lambda client: 1):
+    """Let all clients train at once; each goes on from the newest arrays when it has answered."""
+    state = aggregator.init(start)
+    jobs = [(slow(c), c, tuple(a.copy() for a in start), 0) for c in range(clients)]
+    path = [start[0].copy()]
+    while state.version < merges:
+        jobs.sort(key=lambda job: job[:2])
+        ends, client, base, version = jobs.pop(0)
+        delta = tuple(n - b for n, b in zip(train(client, base), base, strict=True))
+        state = aggregator.apply(state, update(client, delta, base, version, examples=1))
+        path.append(aggregator.arrays(state)[0].copy())
+        jobs.append((ends + slow(client), client, tuple(a.copy() for a in aggregator.arrays(state)), state.version))
+    return state, path
+
+
+def test_updates_of_one_version_give_the_mean_of_fedavg():
+    rng = np.random.default_rng(0)
+    start = (rng.normal(size=(3, 2)), rng.normal(size=4))
+    aggregator = NewestMean(clients=5, norm_guard=0.0)
+    state = aggregator.init(start)
+    updates = [
+        update(c, tuple(rng.normal(size=a.shape) for a in start), start, 0, examples=int(rng.integers(1, 99)))
+        for c in range(5)
+    ]
+    for one in updates:
+        state = aggregator.apply(state, one)
+    mean = combine(updates).delta
+    for got, begun, moved in zip(aggregator.arrays(state), start, mean, strict=True):
+        np.testing.assert_allclose(got, begun + moved, rtol=1e-12)
+
+
+def test_a_client_that_answers_again_takes_its_own_place():
+    start = (zeros(1),)
+    aggregator = NewestMean(clients=2, norm_guard=0.0, weight_by_examples=False)
+    state = aggregator.init(start)
+    for client, goal in ((0, -2.0), (1, -4.0), (1, -6.0), (1, -8.0)):
+        state = aggregator.apply(state, update(client, (zeros(1) + goal,), start, 0))
+    step = 1.5  # bases of version 0 are 1.5 rounds' worth old at the last merge
+    assert aggregator.arrays(state)[0][0] == pytest.approx((-2.0 - step * 8.0) / 2)
+
+
+@pytest.mark.parametrize("slowness", [1, 3, 7])
+def test_where_training_ends_at_the_optimum_no_delay_makes_it_diverge_or_leaves_an_error(slowness):
+    goals = np.array([-1.0, 0.5, 4.0, 2.0])
+
+    def train(client: int, base: Arrays) -> Arrays:
+        return (np.full_like(base[0], goals[client]),)  # lambda = 1
+
+    state, _ = asynchronously(
+        NewestMean(clients=4, norm_guard=0.0),
+        train,
+        clients=4,
+        merges=400,
+        start=(np.array([50.0, -50.0]),),
+        slow=lambda client: slowness if client % 2 else 1,
+    )
+    # With equal clients the step is constant and the mean exact. Otherwise the step varies a little with the age of the
+    # bases, here by less than a tenth, and a client's difference of up to 2.6 counts so much more or less.
+    allowed = 1e-6 if slowness == 1 else 0.1 * 2.6
+    np.testing.assert_allclose(state.arrays[0], goals.mean(), atol=allowed)
+
+
+@pytest.mark.parametrize("contraction", [0.05, 0.3, 0.7, 1.0, 1.3])
+def test_it_converges_for_any_curvature_below_two_over_the_step(contraction):
+    assert MOST_AGE / 2 < 1.5 < 2 / 1.3  # the step of equal clients is 1.5
+    goals = np.linspace(-1, 1, 6)
+
+    def train(client: int, base: Arrays) -> Arrays:
+        return (base[0] + contraction * (goals[client] - base[0]),)
+
+    _, path = asynchronously(
+        NewestMean(clients=6, norm_guard=0.0), train, clients=6, merges=900, start=(np.array([8.0, -8.0]),)
+    )
+    assert abs(path[-1][0] - goals.mean()) < 0.05
+    assert max(abs(p[0]) for p in path) < 8.0 + 1e-9 + contraction * 8.0
+
+
+def test_slow_directions_go_at_least_as_fast_as_with_fedavg():
+    rate, clients, rounds = 0.02, 8, 25
+
+    def train(client: int, base: Arrays) -> Arrays:
+        return (base[0] * (1 - rate),)
+
+    _, path = asynchronously(
+        NewestMean(clients=clients, norm_guard=0.0),
+        train,
+        clients=clients,
+        merges=clients * rounds,
+        start=(np.array([1.0, -1.0]),),
+    )
+    one_round_late = (1 - rate) ** (rounds - 1)
+    assert path[-1][0] < one_round_late
+
+
+def test_the_step_grows_where_updates_hardly_answer_to_moving_the_model():
+    def train(client: int, base: Arrays) -> Arrays:
+        return (base[0] * 0.999,)
+
+    state, _ = asynchronously(NewestMean(clients=8), train, clients=8, merges=160, start=(np.array([1.0, -1.0]),))
+    assert state.secant.step > 4.0
+
+
+def test_variances_and_counters_are_not_extrapolated():
+    start = (np.array([1.0, 2.0]), np.array([3], np.int64), np.array([-1.0, 1.0]))
+    aggregator = NewestMean(clients=1, norm_guard=0.0)
+    state = aggregator.init(start)
+    for _ in range(6):
+        base = tuple(a.copy() for a in aggregator.arrays(state))
+        new = (base[0] * 0.2, base[1] + 2, base[2] * 0.2)
+        delta = tuple(n - b for n, b in zip(new, base, strict=True))
+        state = aggregator.apply(state, update(0, delta, base, max(0, state.version - 2)))
+        assert (aggregator.arrays(state)[0] > 0).all()
+    assert aggregator.arrays(state)[1].tolist() == [15]
+
+
+def test_infinite_elements_that_do_not_change_stay():
+    start = (np.array([-np.inf, 0.0]),)
+    aggregator = NewestMean(clients=2)
+    state = aggregator.init(start)
+    for client in (0, 1, 0):
+        base = tuple(a.copy() for a in aggregator.arrays(state))
+        state = aggregator.apply(state, update(client, (np.array([0.0, 1.0]),), base, state.version))
+    assert aggregator.arrays(state)[0][0] == -np.inf
+    assert np.isfinite(aggregator.arrays(state)[0][1])
+
+
+def test_only_as_many_models_as_a_round_has_are_kept_and_none_for_long():
+    start = (zeros(1),)
+    aggregator = NewestMean(clients=3)
+    state = aggregator.init(start)
+    for client in (0, 1, 2, 3, 4):
+        state = aggregator.apply(state, update(client, (zeros(1) + 1,), start, 0))
+    assert list(state.newest) == [2, 3, 4]
+    for _ in range(ROUNDS_KEPT * 3 + 1):
+        state = aggregator.apply(state, update(4, (zeros(1) + 1,), start, 0))
+    assert list(state.newest) == [4]
+
+
+def test_clients_without_any_examples_weigh_alike_and_next_to_nothing_beside_others():
+    start = (zeros(1),)
+    aggregator = NewestMean(clients=2, norm_guard=0.0)
+    state = aggregator.init(start)
+    for client, goal in ((0, 2.0), (1, 4.0)):
+        state = aggregator.apply(state, update(client, (zeros(1) + goal,), start, 0, examples=0))
+    assert aggregator.arrays(state)[0][0] == pytest.approx(3.0)
+    state = aggregator.init(start)
+    for client, goal, examples in ((0, 2.0, 10), (1, 4.0, 0)):
+        state = aggregator.apply(state, update(client, (zeros(1) + goal,), start, 0, examples=examples))
+    assert aggregator.arrays(state)[0][0] == pytest.approx(2.0, abs=0.01)
+
+
+def test_refused_updates_and_wrong_settings_are_told():
+    with pytest.raises(ConfigError, match="expected at least 1"):
+        NewestMean(clients=0)
+    aggregator = NewestMean(clients=2)
+    state = aggregator.init((zeros(1),))
+    with pytest.raises(ValueError, match="no base"):
+        aggregator.apply(state, Update(client=0, delta=(zeros(1),), base_version=0, num_examples=1))
+    with pytest.raises(UpdateRefusedError):
+        aggregator.apply(state, update(0, (zeros(1) + np.nan,), (zeros(1),), 0))
