@@ -5,6 +5,7 @@ They are asked once, and nobody sees a traceback for it.
 
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -45,5 +46,7 @@ def no_tracebacks() -> Iterator[None]:
 
 
 def _is_something_else(record: logging.LogRecord) -> bool:
-    text = record.getMessage() if record.levelno >= logging.ERROR else ""
+    if record.levelno < logging.ERROR:
+        return True
+    text = f"{record.getMessage()} {sys.exc_info()[1]}"  # one of Flower's lines does not say what it is about
     return _UNREGISTERED.search(text) is None and "getpropertiesins." not in text
