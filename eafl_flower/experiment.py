@@ -9,22 +9,30 @@ from typing import Any
 from flwr.app import ConfigRecord, Context
 from flwr.serverapp import Grid, ServerApp
 
-from eafl_flower.build import build_client_app, build_ranges, build_source, build_strategy, build_workload, config_of
+from eafl_flower.build import (
+    build_client_app,
+    build_ranges,
+    build_source,
+    build_strategy,
+    build_workload,
+    config_of,
+    forget_changed_files,
+)
 from eafl_flower.config import RunConfig
 from eafl_flower.config.run_config import StopSettings
 from eafl_flower.engines.inline import InlineGrid
-from eafl_flower.errors import ConfigError, RunFailedError
+from eafl_flower.errors import RunFailedError
 from eafl_flower.results.baselines import collect_baselines
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.observer import Event, Fanout, Observer
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, scores_of, summarize
+from eafl_flower.resuming import check_resumable, kept_provenance, provenance_of, resumed
 from eafl_flower.strategies.records import array_record, arrays_of
 from eafl_flower.strategies.run import FederatedRun
 from eafl_flower.strategies.wall_time import WallRun
 from eafl_flower.tasks.no_communication import no_communication
-from eafl_flower.types import digest
 
 LONGEST_FAREWELL_S = 60.0  # of a server that is about to end
 
@@ -60,6 +68,9 @@ def run_experiment(
     dict
         The summary, as in ``summary.json``.
     """
+    forget_changed_files()
+    if resume:  # before an engine is started
+        check_resumable(run_dir, config)
     num_nodes = build_source(config).num_clients
     if engine == "inline":
         grid: Grid = InlineGrid(build_client_app(config, run_dir.state_dir), num_nodes)
@@ -121,7 +132,8 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
 
     resume = bool(config.checkpoint.resume)
     if resume:
-        config = _resumed(RunConfig.from_toml(run_dir.config_path), config)
+        config = resumed(RunConfig.from_toml(run_dir.config_path), config)
+        check_resumable(run_dir, config)  # before nodes are waited for
     console = Console(highlight=False)
     observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
     try:
@@ -129,23 +141,6 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
     finally:
         observer.close()
     print_results(console, summary, run_dir.path)
-
-
-def _resumed(stored: RunConfig, given: RunConfig) -> RunConfig:
-    """Return ``stored``, the configuration of the run to be continued, if the clients have the same one."""
-    old, new = stored.to_flat(), given.to_flat()
-    differing = [
-        f"{key} = {new[key]!r}, was {old[key]!r}"
-        for key in old
-        if old[key] != new[key] and not key.startswith(("checkpoint.", "results.", "engine."))
-    ]
-    if differing:
-        msg = (
-            f"a run goes on with the settings it was started with, but now {'; '.join(differing)}: give `flwr run` the "
-            "config.toml of the run directory, with checkpoint.resume set in it"
-        )
-        raise ConfigError(msg)
-    return stored
 
 
 def conduct(
@@ -159,6 +154,7 @@ def conduct(
         checkpoint=run_dir.checkpoint_path,
         resume=resume,
         run_name=_run_name(run_dir),
+        provenance=kept_provenance(config),
     )
     spent = run.ledger.total()
     metrics = {**run.server_scores.get(run.version, {}), **run.client_scores.get(run.version, {})}
@@ -169,6 +165,7 @@ def conduct(
         lost=run.tally.lost,
         timeouts=run.tally.timed_out,
         errors=run.tally.errors,
+        states_lost=run.tally.states_lost,
         virtual_time_s=time_s,
         wall_s=time_s if isinstance(run, WallRun) else run.wall_s(),  # one clock, one number
         uplink_bytes=run.ledger.total("uplink").payload_bytes,
@@ -187,7 +184,7 @@ def conduct(
         run_dir.events(),
         name=config.name,
         seed=config.seed,
-        config_sha256=config.hash(leave_out=["results", "engine"]),
+        provenance=provenance_of(config),
         engine=engine,
         baselines=_baselines(config, merges=run.version),
     )
@@ -256,7 +253,7 @@ def _baselines(config: RunConfig, *, merges: int) -> dict[str, dict[str, float] 
     return collect_baselines(
         which,
         config=exact,
-        data_sha256=_data_sha256(config),
+        data_sha256=provenance_of(config).data.sha256,
         cheap=lambda: _looked_up(source),
         trained=lambda: _trained(exact),
     )
@@ -271,12 +268,6 @@ def exact_config(config: RunConfig, *, merges: int) -> RunConfig:
     no_rules = {f"stop.{name}": value for name, value in vars(StopSettings()).items()}
     changed = {"codec.name": "float32", "evaluate.every": 0, "checkpoint.every": 0, "strategy.merges": merges}
     return config.replace(changed | {key.replace("_", "-"): value for key, value in no_rules.items()})
-
-
-def _data_sha256(config: RunConfig) -> str:
-    source = build_source(config)
-    rows = [source.partition(client) for client in range(source.num_clients)]
-    return digest([a for r in rows for a in (r.x_train, r.y_train, r.x_test, r.y_test)])
 
 
 def _looked_up(source: Any) -> dict[str, dict[str, float]]:

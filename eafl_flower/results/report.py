@@ -96,5 +96,7 @@ def _both_ways(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _identity(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    rows = [(key, summary[key]) for key in ("engine", "seed", "config_sha256", "order_sha256", "arrays_sha256")]
+    keys = ("engine", "seed", "config_sha256", "data_sha256", "order_sha256", "arrays_sha256")
+    rows = [(key, summary[key]) for key in keys if key in summary]  # earlier versions noted less
+    rows += [(name, f"{count:,}") for name, count in summary.get("data", {}).items()]
     return rows + [(name, version or "not installed") for name, version in summary["versions"].items()]

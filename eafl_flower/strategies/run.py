@@ -7,6 +7,7 @@ comes. Both share what is here. All arithmetic is elsewhere: merging in ``aggreg
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 from logging import INFO, WARNING
 from typing import Any
 
@@ -389,6 +390,11 @@ class FederatedRun:
     def arrays_sha256(self) -> str:
         """Hash of the current arrays with shapes and dtypes."""
         return digest(self.aggregator.arrays(self.state))
+
+    @cached_property
+    def initial_sha256(self) -> str:
+        """Hash of the arrays the run was given to start from."""
+        return digest(self.initial)
 
     def wall_s(self) -> float:
         """Real time since the start, time before a resume included [s]."""

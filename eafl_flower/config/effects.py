@@ -1,0 +1,18 @@
+"""Settings that change no result of a run, and those that may change when it goes on."""
+
+from typing import Final
+
+WITHOUT_EFFECT: Final = (
+    "name",
+    "data.dir",  # where data lie: what they hold counts
+    "data.csv",
+    "job.reply-timeout-s",  # when a run gives up
+    "job.error-budget",
+    "checkpoint",
+    "results",
+    "engine",
+)
+"""Keys and groups of keys that say where and how safely a run is made, not what comes out."""
+
+MERGES: Final = "strategy.merges"
+"""A run that goes on may make more merges than it was started with."""
