@@ -11,6 +11,7 @@ from eafl_flower.errors import CheckpointError
 from eafl_flower.experiment import run_experiment
 from eafl_flower.results.observer import Fanout
 from eafl_flower.results.run_directory import RunDirectory
+from eafl_flower.resuming import changes_since
 from eafl_flower.rng import generator
 
 SMALL = {
@@ -103,6 +104,21 @@ def test_other_data_in_the_same_place_are_refused(killed, rows, message):
     write_rows(data, **rows)
     with pytest.raises(CheckpointError, match=message):
         go(folder, data, resume=True)
+
+
+def test_what_has_changed_since_a_run_is_told_before_and_after_it_has_ended(killed):
+    folder, data = killed
+    run_dir = RunDirectory.open(folder)
+    config = RunConfig.from_toml(run_dir.config_path)
+    assert changes_since(run_dir, config) == ""
+    assert changes_since(run_dir, config.replace({"task.hidden": "4"})) == "with other settings (task.hidden: 8,8 -> 4)"
+    write_rows(data, classes="zxy")
+    assert changes_since(run_dir, config) == "from other data (other labels)"
+    write_rows(data)
+    go(folder, data, resume=True)
+    assert changes_since(run_dir, config) == ""
+    write_rows(data, count=100)
+    assert changes_since(run_dir, config).startswith("from other data (training rows: ")
 
 
 def test_where_data_lie_how_safely_a_run_is_made_and_how_long_may_change(killed, tmp_path):
