@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from eafl_flower.provenance import listed
 from eafl_flower.results import page
 from eafl_flower.results.figures import Curve, accuracy_figure, curves_of
 from eafl_flower.results.quantities import energy_text, percent_text, time_text
@@ -41,7 +42,7 @@ def comparison_page(runs: Sequence[RunDirectory]) -> str:
     ]
     header = ("run", *(SCORE_TEXTS.get(score, score) for score in scores))
     header += ("merges", "uplink [bytes]", "downlink [bytes]", "energy", "virtual time")
-    parts = [page.section("Results", page.table(header, rows))]
+    parts = [page.section("Results", page.table(header, rows), note=data_note(runs))]
     for score, curves in by_score.items():
         figures = [accuracy_figure(curves, against=axis, name=score) for axis in ("time", "bytes")]
         parts.append(page.section(f"Accuracy: {SCORE_TEXTS.get(score, score)}", *map(page.figure, figures)))
@@ -59,6 +60,25 @@ def run_titles(runs: Sequence[RunDirectory]) -> list[str]:
         if len(set(titles)) == len(set(paths)):
             break
     return titles
+
+
+def data_note(runs: Sequence[RunDirectory]) -> str:
+    """Return what to know where finished runs have different data; "" if all have the same."""
+    groups: dict[str, list[int]] = {}
+    summaries = [run.summary() for run in runs]
+    for place, summary in enumerate(summaries):
+        groups.setdefault(str(summary.get("data_sha256", "")), []).append(place)
+    if len(groups) < 2:
+        return ""
+    if reasons := [key for key, _ in differing_settings(runs) if key == "seed" or key.startswith("data.")]:
+        return f"The runs have different data, as {', '.join(reasons)} say: their accuracies are of different rows."
+    titles = run_titles(runs)
+    told = [
+        f"{', '.join(titles[place] for place in places)} "
+        f"({listed([f'{name}: {n}' for name, n in summaries[places[0]].get('data', {}).items()]) or 'not noted'})"
+        for places in groups.values()
+    ]
+    return f"The runs have different data though their settings are the same, so do not compare: {' - '.join(told)}."
 
 
 def differing_settings(runs: Sequence[RunDirectory]) -> list[tuple[str, list[Any]]]:
