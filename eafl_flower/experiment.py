@@ -1,12 +1,12 @@
 """One experiment from its configuration to its summary, on any engine."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from flwr.app import ConfigRecord, Context
+from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from eafl_flower.build import (
@@ -19,6 +19,7 @@ from eafl_flower.build import (
     forget_changed_files,
 )
 from eafl_flower.config import RunConfig
+from eafl_flower.config.effects import MERGES
 from eafl_flower.config.run_config import StopSettings
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import RunFailedError
@@ -28,7 +29,7 @@ from eafl_flower.results.observer import Event, Fanout, Observer
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, scores_of, summarize
-from eafl_flower.resuming import check_resumable, kept_provenance, provenance_of, resumed
+from eafl_flower.resuming import check_resumable, check_same_data, provenance_of, resumed
 from eafl_flower.strategies.records import array_record, arrays_of
 from eafl_flower.strategies.run import FederatedRun
 from eafl_flower.strategies.wall_time import WallRun
@@ -75,12 +76,17 @@ def run_experiment(
     if engine == "inline":
         grid: Grid = InlineGrid(build_client_app(config, run_dir.state_dir), num_nodes)
         return conduct(config, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
-    state_dir = run_dir.state_dir.resolve()
+    state_dir, data = run_dir.state_dir.resolve(), provenance_of(config).data
+
+    def make_app() -> ClientApp:  # in another process, perhaps on another machine
+        check_same_data(config, data)
+        return build_client_app(config, state_dir)
+
     if engine == "ray":
         from eafl_flower.engines.ray_grid import RayGrid
 
         with RayGrid(
-            lambda: build_client_app(config, state_dir),
+            make_app,
             num_nodes,
             num_cpus=config.engine.num_cpus,
             num_gpus=config.engine.num_gpus,
@@ -99,7 +105,7 @@ def run_experiment(
 
     run_on_flower(
         server_app,
-        lambda: build_client_app(config, state_dir),
+        make_app,
         num_nodes=num_nodes,
         num_cpus=config.engine.num_cpus,
         num_gpus=config.engine.num_gpus,
@@ -147,14 +153,15 @@ def conduct(
     config: RunConfig, grid: Grid, *, run_dir: RunDirectory, observer: Observer, engine: str, resume: bool = False
 ) -> dict[str, Any]:
     """Run the strategy of ``config`` over ``grid`` and write model and summary; return the summary."""
+    provenance = provenance_of(config)
     run = train(
         config,
         grid,
         observer=observer,
         checkpoint=run_dir.checkpoint_path,
         resume=resume,
-        run_name=_run_name(run_dir),
-        provenance=kept_provenance(config),
+        run_name=run_dir.run_name,
+        provenance=provenance.without(MERGES),
     )
     spent = run.ledger.total()
     metrics = {**run.server_scores.get(run.version, {}), **run.client_scores.get(run.version, {})}
@@ -178,13 +185,13 @@ def conduct(
         stopped=run.stop_reason or "all merges made",
     )
     run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), {"run": run_dir.path.name})
-    run_dir.write_description(_description(config, run, _run_name(run_dir)))
+    run_dir.write_description(_description(config, run, run_dir.run_name))
     summary = summarize(
         outcome,
         run_dir.events(),
         name=config.name,
         seed=config.seed,
-        provenance=provenance_of(config),
+        provenance=provenance,
         engine=engine,
         baselines=_baselines(config, merges=run.version),
     )
@@ -206,12 +213,6 @@ def _description(config: RunConfig, run: FederatedRun, run_name: str) -> ModelDe
         ranges=build_ranges(config, source),
         columns=source.columns,
     )
-
-
-def _run_name(run_dir: RunDirectory) -> str:
-    """Name the run, as the nodes know it, after its directory; of that, the letters a folder may have anywhere."""
-    name = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", run_dir.path.resolve().name)
-    return name.lstrip("._=,+-")[:128] or "run"
 
 
 def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **options: Any) -> FederatedRun:

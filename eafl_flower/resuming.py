@@ -1,5 +1,9 @@
-"""Whether what is asked for now is what a stored run was made from: who resumes it must ask for the same."""
+"""What a run of a configuration is made from, and whether that is what a stored run, or a client, has.
 
+A run that goes on with other settings or data would be a run of neither.
+"""
+
+import platform
 from functools import lru_cache
 
 from eafl_flower.build import build_source, forget_changed_files
@@ -8,7 +12,7 @@ from eafl_flower.config import RunConfig
 from eafl_flower.config.effects import MERGES
 from eafl_flower.data.content import content_of
 from eafl_flower.data.source import InMemorySource
-from eafl_flower.errors import CheckpointError, ConfigError
+from eafl_flower.errors import CheckpointError, ConfigError, DataError
 from eafl_flower.provenance import Content, Plain, Provenance, listed
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.strategies.origin import read_origin
@@ -27,15 +31,20 @@ def provenance_of(config: RunConfig) -> Provenance:
     return Provenance(settings=settings, data=_content(build_source(config)))
 
 
-def kept_provenance(config: RunConfig) -> Provenance:
-    """Return what must not change while a run of ``config`` is interrupted; it may make more merges."""
-    return provenance_of(config).without(MERGES)
+def check_same_data(config: RunConfig, expected: Content) -> None:
+    """Raise ``DataError`` unless the data that clients find in this process are ``expected``, those of the server."""
+    forget_changed_files()
+    if changes := expected.changes_to(provenance_of(config).data):
+        msg = (
+            f"the clients on {platform.node()} find other data than the server ({listed(changes)}): give both the same"
+        )
+        raise DataError(msg)
 
 
 def check_resumable(run_dir: RunDirectory, config: RunConfig) -> None:
     """Raise ``CheckpointError`` unless the run in ``run_dir`` was made from the settings and data of ``config``."""
     path = run_dir.checkpoint_path
-    read_origin(path).check_provenance(path, kept_provenance(config))
+    read_origin(path).check_provenance(path, provenance_of(config).without(MERGES))
 
 
 def changes_since(run_dir: RunDirectory, config: RunConfig) -> str:
@@ -46,7 +55,7 @@ def changes_since(run_dir: RunDirectory, config: RunConfig) -> str:
     forget_changed_files()
     if not run_dir.finished:
         try:
-            return read_origin(run_dir.checkpoint_path).provenance.changes_to(kept_provenance(config))
+            return read_origin(run_dir.checkpoint_path).provenance.changes_to(provenance_of(config).without(MERGES))
         except CheckpointError:
             return ""
     summary, now = run_dir.summary(), provenance_of(config)

@@ -7,11 +7,11 @@ import shutil
 import pytest
 
 from eafl_flower.config import RunConfig
-from eafl_flower.errors import CheckpointError
+from eafl_flower.errors import CheckpointError, DataError
 from eafl_flower.experiment import run_experiment
 from eafl_flower.results.observer import Fanout
 from eafl_flower.results.run_directory import RunDirectory
-from eafl_flower.resuming import changes_since
+from eafl_flower.resuming import changes_since, check_same_data, provenance_of
 from eafl_flower.rng import generator
 
 SMALL = {
@@ -140,6 +140,16 @@ def test_client_states_that_were_missing_are_counted(killed):
     summary = go(folder, data, resume=True)
     assert summary["client_states_lost"] > 0
     assert json.loads((folder / "summary.json").read_text()) == summary
+
+
+def test_clients_of_another_process_that_find_other_data_say_so(killed):
+    folder, data = killed
+    config = RunConfig.from_toml(folder / "config.toml")
+    expected = provenance_of(config).data
+    check_same_data(config, expected)
+    write_rows(data, classes="zxy")
+    with pytest.raises(DataError, match=r"find other data than the server \(other labels\): give both the same"):
+        check_same_data(config, expected)
 
 
 def test_two_runs_of_one_process_read_a_file_that_changed_in_between_anew(tmp_path):

@@ -99,6 +99,12 @@ class RunDirectory:
         return cls(path)
 
     @property
+    def run_name(self) -> str:
+        """The run's name for its nodes: its directory's, of which it has the letters a folder may have anywhere."""
+        name = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", self.path.resolve().name)
+        return name.lstrip("._=,+-")[:128] or "run"
+
+    @property
     def config_path(self) -> Path:
         """The resolved configuration."""
         return self.path / "config.toml"
