@@ -184,7 +184,12 @@ def conduct(
         arrays_sha256=run.arrays_sha256(),
         stopped=run.stop_reason or "all merges made",
     )
-    run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), {"run": run_dir.path.name})
+    about = {
+        "run": run_dir.run_name,
+        "config_sha256": provenance.settings_sha256,
+        "data_sha256": provenance.data.sha256,
+    }
+    run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), about)
     run_dir.write_description(_description(config, run, run_dir.run_name))
     summary = summarize(
         outcome,

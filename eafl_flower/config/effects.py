@@ -1,6 +1,9 @@
 """Settings that change no result of a run, and those that may change when it goes on."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 WITHOUT_EFFECT: Final = (
     "name",
@@ -16,3 +19,12 @@ WITHOUT_EFFECT: Final = (
 
 MERGES: Final = "strategy.merges"
 """A run that goes on may make more merges than it was started with."""
+
+
+def decisive(flat: Mapping[str, T]) -> dict[str, T]:
+    """Return those settings that change what comes out."""
+    return {
+        key: value
+        for key, value in flat.items()
+        if key not in WITHOUT_EFFECT and key.partition(".")[0] not in WITHOUT_EFFECT
+    }

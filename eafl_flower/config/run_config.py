@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import tomli_w
 
-from eafl_flower.config.effects import WITHOUT_EFFECT
+from eafl_flower.config.effects import decisive
 from eafl_flower.config.files import nested, read_toml
 from eafl_flower.config.reading import checked, read_texts
 from eafl_flower.config.settings import (
@@ -264,11 +264,7 @@ class RunConfig:
 
     def decisive(self) -> dict[str, Value]:
         """Every key that changes what comes out, with its value (see ``effects``)."""
-        return {
-            key: value
-            for key, value in self.to_flat().items()
-            if key not in WITHOUT_EFFECT and key.partition(".")[0] not in WITHOUT_EFFECT
-        }
+        return decisive(self.to_flat())
 
     def hash(self, *, leave_out: Iterable[str] = ()) -> str:
         """SHA-256 over all settings, without the keys and groups named in ``leave_out``.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from eafl_flower.errors import CheckpointError
 from eafl_flower.provenance import listed
 from eafl_flower.results import page
 from eafl_flower.results.figures import Curve, accuracy_figure, curves_of
@@ -48,7 +49,10 @@ def comparison_page(runs: Sequence[RunDirectory]) -> str:
         parts.append(page.section(f"Accuracy: {SCORE_TEXTS.get(score, score)}", *map(page.figure, figures)))
     if different := differing_settings(runs):
         rows_of_settings = [(key, *("-" if v is None else v for v in values)) for key, values in different]
-        parts.append(page.section("Settings that differ", page.table(("setting", *titles), rows_of_settings)))
+        note = "; ".join(changed_configs(runs))
+        parts.append(
+            page.section("Settings that differ", page.table(("setting", *titles), rows_of_settings), note=note)
+        )
     return page.page(f"{len(runs)} runs compared", parts)
 
 
@@ -79,6 +83,19 @@ def data_note(runs: Sequence[RunDirectory]) -> str:
         for places in groups.values()
     ]
     return f"The runs have different data though their settings are the same, so do not compare: {' - '.join(told)}."
+
+
+def changed_configs(runs: Sequence[RunDirectory]) -> list[str]:
+    """Return the complaint about each run whose ``config.toml`` is no longer its own."""
+    found = []
+    for run in runs:
+        summary = run.summary()
+        try:
+            if "data_sha256" in summary:  # the digests of earlier versions are of other settings
+                run.check_config(summary["config_sha256"])
+        except CheckpointError as error:
+            found.append(str(error))
+    return found
 
 
 def differing_settings(runs: Sequence[RunDirectory]) -> list[tuple[str, list[Any]]]:

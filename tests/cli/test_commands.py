@@ -93,6 +93,19 @@ def test_compare_says_once_that_data_differ_and_whether_settings_say_so(runs, ea
         assert ("training rows: 7" if lost else "(not noted)") in ended.out
 
 
+def test_a_configuration_that_was_changed_after_its_run_is_told(runs, eafl):
+    config = Path(runs[0], "config.toml")
+    as_it_was = config.read_text()
+    told = f"{config} was changed after its run"
+    config.write_text(as_it_was.replace("[results]\n", "[results]\n# a note\n").replace('dir = "runs"', 'dir = "x"'))
+    assert told not in eafl("compare", *runs).out
+    config.write_text(as_it_was.replace("alpha = ", "alpha = 1"))
+    assert eafl("compare", *runs, "--html", "page.html").out.count(told) == 1
+    eafl("report", runs[0])
+    for page in ("page.html", f"{runs[0]}/report.html"):
+        assert Path(page).read_text().count(told) == 1
+
+
 def test_tables_in_a_pipe_are_not_cut(runs, eafl, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     ended = eafl("compare", *runs)
