@@ -142,6 +142,13 @@ def test_client_states_that_were_missing_are_counted(killed):
     assert json.loads((folder / "summary.json").read_text()) == summary
 
 
+def test_states_that_are_missing_only_for_the_last_evaluation_are_counted_once_each(tmp_path, killed):
+    data = killed[1]
+    go(tmp_path / "run", data)
+    shutil.rmtree(tmp_path / "run" / "state")
+    assert go(tmp_path / "run", data, resume=True)["client_states_lost"] == 4
+
+
 def test_clients_of_another_process_that_find_other_data_say_so(killed):
     folder, data = killed
     config = RunConfig.from_toml(folder / "config.toml")

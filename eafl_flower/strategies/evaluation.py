@@ -1,6 +1,6 @@
 """Evaluation on the clients: ask them all, then average each metric over those that report it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from logging import WARNING
 
 import numpy as np
@@ -14,18 +14,24 @@ from eafl_flower.strategies.records import (
     NUM_EXAMPLES,
     single_metric_record,
 )
-from eafl_flower.strategies.replies import reason_of, scores_of
+from eafl_flower.strategies.replies import reason_of, scores_of, state_was_lost
 from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays
 
 
 def evaluate_on_clients(
-    jobs: OpenJobs, clients: Iterable[int], config: ConfigRecord, *, version: int, served: Arrays
+    jobs: OpenJobs,
+    clients: Iterable[int],
+    config: ConfigRecord,
+    *,
+    version: int,
+    served: Arrays,
+    note_lost: Callable[[int], None],
 ) -> dict[str, float]:
     """Return the clients' metrics for ``served``, averaged with their ``num-examples`` as weights.
 
     Clients that fail are left out, with a warning each. Bytes are booked as "evaluate": of an error, those of the
-    way down.
+    way down. ``note_lost`` is called with each client that had lost its state and was scored with a fresh one.
 
     Raises
     ------
@@ -58,6 +64,8 @@ def evaluate_on_clients(
         if reply is None or reply.has_error():
             log(WARNING, "evaluation on client %d failed: %s", client, reason_of(reply))
             continue
+        if state_was_lost(reply.content):
+            note_lost(client)
         try:
             scores.append(scores_of(single_metric_record(reply.content, f"the evaluation of client {client}")))
         except ProtocolError as error:

@@ -52,6 +52,7 @@ class FederatedRun:
         self.jobs = OpenJobs(plan, self.mail, self.keys, self.layout)
         self.reader = UpdateReader(self.keys, self.layout, self.options.codec, self.options.seed)
         self.pending: list[Update] = []
+        self.lost_states: dict[int, int] = {}
         self.tally = Tally()
         self.result = Result(arrays=plan.initial_arrays)
         self.client_scores: dict[int, Scores] = {}
@@ -213,8 +214,14 @@ class FederatedRun:
         upload = self.options.network.upload(job.client, job.uplink_bytes)
         job.price = replace(job.price, upload=upload)
         if state_was_lost(reply.content):
+            self.note_lost_state(job.client, job.load)
+
+    def note_lost_state(self, client: int, load: int) -> None:
+        """Count the state ``load`` of a client as lost, once however often it is asked for."""
+        if self.lost_states.get(client) != load:
+            self.lost_states[client] = load
             self.tally.states_lost += 1
-            log(WARNING, "client %d has lost its state and starts afresh", job.client)
+            log(WARNING, "client %d has lost its state and starts afresh", client)
 
     def merge(self, job: Job, reply: Message) -> bool:
         """Take in the arrived reply of ``job`` and end it; False if it is refused."""
@@ -351,7 +358,14 @@ class FederatedRun:
         scores: Scores = {}
         if self.options.evaluate_clients:  # first, because the user may interrupt it
             clients = self.clients_to_evaluate()
-            scores = evaluate_on_clients(self.jobs, clients, plan.evaluate_config, version=version, served=served)
+            scores = evaluate_on_clients(
+                self.jobs,
+                clients,
+                plan.evaluate_config,
+                version=version,
+                served=served,
+                note_lost=lambda client: self.note_lost_state(client, int(self.jobs.table.state[client])),
+            )
             self.client_scores[version] = scores
             self.result.evaluate_metrics_clientapp[version] = MetricRecord(dict(scores))
         if plan.evaluate_fn is not None:
