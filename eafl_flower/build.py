@@ -25,10 +25,11 @@ from eafl_flower.aggregation.staleness import (
 from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.compression import compression_mod
 from eafl_flower.clients.durable_state import durable_state_mod
-from eafl_flower.clients.numpy_client import Workload, federated_client_fn
+from eafl_flower.clients.numpy_client import Workload, federated_client_fn, forget_workloads
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec, PublishedLQGCMCodec, read_codebook
 from eafl_flower.config import RunConfig
 from eafl_flower.config.run_config import DataSettings
+from eafl_flower.data.stamps import any_changed, forget, noted
 from eafl_flower.energy.model import CMOSRadioEnergy
 from eafl_flower.protocols import Aggregator, Codec, DataSource, Task
 from eafl_flower.simulation.price import ConstantRateNetwork
@@ -84,6 +85,15 @@ def _loaded(data: DataSettings, seed: int) -> "InMemorySource":
     from eafl_flower.data.digits import load_digits
 
     return load_digits(dirichlet_alpha=data.dirichlet_alpha, **counts)
+
+
+def forget_changed_files() -> None:
+    """Forget what this process has loaded, if one of the files has changed since: a run begins with what is there."""
+    if any_changed():
+        forget()
+        forget_workloads()
+        _loaded.cache_clear()
+        _compression.cache_clear()
 
 
 def build_ranges(config: RunConfig, source: DataSource) -> "FeatureRanges | None":
@@ -168,7 +178,7 @@ def build_codec(config: RunConfig) -> Codec[Any] | None:
             downlink_tuples=codec.downlink_tuples,
             prediction=codec.prediction,
             mode=codec.mode,
-            codebook=read_codebook(codec.codebook) if codec.codebook else None,
+            codebook=read_codebook(noted(Path(codec.codebook))) if codec.codebook else None,
         ),
         "lqgcm-published": lambda: PublishedLQGCMCodec(l1_clip=codec.l1_clip),
     }

@@ -158,11 +158,13 @@ def sweep(
 ) -> None:
     """Run every combination of values and seeds.
 
-    The same command again skips the runs that are finished and resumes the others.
+    The same command again skips the runs that are finished and resumes the others. What was made from other data
+    than there are now is run again.
     """
     from eafl_flower.results import sweep as sweeps
     from eafl_flower.results.quantities import percent_text
     from eafl_flower.results.tables import sweep_table
+    from eafl_flower.resuming import changes_since
 
     own = _own_data(csv, label=label, client=client, time=time, features=features)
     config = _config(preset, configs, None, engine=engine, seed=None, out=None, baselines=baselines, own=own)
@@ -184,7 +186,9 @@ def sweep(
         console.print(line, markup=False, soft_wrap=True, style="red" if result.status == "failed" else None)
 
     try:
-        results = sweeps.run_sweep(points, folder, jobs=jobs, command=sweeps.child_command, report=report)
+        results = sweeps.run_sweep(
+            points, folder, jobs=jobs, command=sweeps.child_command, changes=changes_since, report=report
+        )
     except KeyboardInterrupt as error:
         console.print(f"interrupted; the same command goes on: {shlex.join(['eafl', *sys.argv[1:]])}", soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from error

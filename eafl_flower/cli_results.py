@@ -22,7 +22,13 @@ def compare(
 
     Runs that are not finished are left out.
     """
-    from eafl_flower.results.comparison import comparison_page, differing_settings, run_titles
+    from eafl_flower.results.comparison import (
+        changed_configs,
+        comparison_page,
+        data_note,
+        differing_settings,
+        run_titles,
+    )
     from eafl_flower.results.run_directory import RunDirectory
     from eafl_flower.results.tables import comparison_table, settings_table
 
@@ -35,6 +41,8 @@ def compare(
     if different := differing_settings(directories):
         console.print()
         console.print(settings_table(titles, different))
+    for note in filter(None, [data_note(directories), *changed_configs(directories)]):
+        console.print(f"\n{note}", markup=False, soft_wrap=True, style="yellow")
     if unfinished := [str(found.path) for found in given if not found.finished]:
         console.print(f"\nLeft out, not finished: {', '.join(unfinished)}", markup=False, soft_wrap=True)
     if html is not None:

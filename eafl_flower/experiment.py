@@ -1,19 +1,28 @@
 """One experiment from its configuration to its summary, on any engine."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from flwr.app import ConfigRecord, Context
+from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from eafl_flower.build import build_client_app, build_ranges, build_source, build_strategy, build_workload, config_of
+from eafl_flower.build import (
+    build_client_app,
+    build_ranges,
+    build_source,
+    build_strategy,
+    build_workload,
+    config_of,
+    forget_changed_files,
+)
 from eafl_flower.config import RunConfig
+from eafl_flower.config.effects import MERGES
 from eafl_flower.config.run_config import StopSettings
 from eafl_flower.engines.inline import InlineGrid
-from eafl_flower.errors import ConfigError, RunFailedError
+from eafl_flower.errors import RunFailedError
 from eafl_flower.results.baselines import collect_baselines
 from eafl_flower.results.event_log import read_events
 from eafl_flower.results.model_description import ModelDescription
@@ -21,11 +30,11 @@ from eafl_flower.results.observer import Event, Fanout, Observer
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, scores_of, summarize
+from eafl_flower.resuming import check_resumable, check_same_data, provenance_of, resumed
 from eafl_flower.strategies.records import array_record, arrays_of
 from eafl_flower.strategies.run import FederatedRun
 from eafl_flower.strategies.wall_time import WallRun
 from eafl_flower.tasks.no_communication import no_communication
-from eafl_flower.types import digest
 
 LONGEST_FAREWELL_S = 60.0  # of a server that is about to end
 
@@ -61,16 +70,24 @@ def run_experiment(
     dict
         The summary, as in ``summary.json``.
     """
+    forget_changed_files()
+    if resume:  # before an engine is started
+        check_resumable(run_dir, config)
     num_nodes = build_source(config).num_clients
     if engine == "inline":
         grid: Grid = InlineGrid(build_client_app(config, run_dir.state_dir), num_nodes)
         return conduct(config, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
-    state_dir = run_dir.state_dir.resolve()
+    state_dir, data = run_dir.state_dir.resolve(), provenance_of(config).data
+
+    def make_app() -> ClientApp:  # in another process, perhaps on another machine
+        check_same_data(config, data)
+        return build_client_app(config, state_dir)
+
     if engine == "ray":
         from eafl_flower.engines.ray_grid import RayGrid
 
         with RayGrid(
-            lambda: build_client_app(config, state_dir),
+            make_app,
             num_nodes,
             num_cpus=config.engine.num_cpus,
             num_gpus=config.engine.num_gpus,
@@ -89,7 +106,7 @@ def run_experiment(
 
     run_on_flower(
         server_app,
-        lambda: build_client_app(config, state_dir),
+        make_app,
         num_nodes=num_nodes,
         num_cpus=config.engine.num_cpus,
         num_gpus=config.engine.num_gpus,
@@ -122,7 +139,8 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
 
     resume = bool(config.checkpoint.resume)
     if resume:
-        config = _resumed(RunConfig.from_toml(run_dir.config_path), config)
+        config = resumed(RunConfig.from_toml(run_dir.config_path), config)
+        check_resumable(run_dir, config)  # before nodes are waited for
     console = Console(highlight=False)
     observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
     try:
@@ -132,34 +150,19 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
     print_results(console, summary, run_dir.path)
 
 
-def _resumed(stored: RunConfig, given: RunConfig) -> RunConfig:
-    """Return ``stored``, the configuration of the run to be continued, if the clients have the same one."""
-    old, new = stored.to_flat(), given.to_flat()
-    differing = [
-        f"{key} = {new[key]!r}, was {old[key]!r}"
-        for key in old
-        if old[key] != new[key] and not key.startswith(("checkpoint.", "results.", "engine."))
-    ]
-    if differing:
-        msg = (
-            f"a run goes on with the settings it was started with, but now {'; '.join(differing)}: give `flwr run` the "
-            "config.toml of the run directory, with checkpoint.resume set in it"
-        )
-        raise ConfigError(msg)
-    return stored
-
-
 def conduct(
     config: RunConfig, grid: Grid, *, run_dir: RunDirectory, observer: Observer, engine: str, resume: bool = False
 ) -> dict[str, Any]:
     """Run the strategy of ``config`` over ``grid`` and write model and summary; return the summary."""
+    provenance = provenance_of(config)
     run = train(
         config,
         grid,
         observer=observer,
         checkpoint=run_dir.checkpoint_path,
         resume=resume,
-        run_name=_run_name(run_dir),
+        run_name=run_dir.run_name,
+        provenance=provenance.without(MERGES),
     )
     spent = run.ledger.total()
     metrics = {**run.server_scores.get(run.version, {}), **run.client_scores.get(run.version, {})}
@@ -170,6 +173,7 @@ def conduct(
         lost=run.tally.lost,
         timeouts=run.tally.timed_out,
         errors=run.tally.errors,
+        states_lost=run.tally.states_lost,
         virtual_time_s=time_s,
         wall_s=time_s if isinstance(run, WallRun) else run.wall_s(),  # one clock, one number
         uplink_bytes=run.ledger.total("uplink").payload_bytes,
@@ -181,14 +185,19 @@ def conduct(
         arrays_sha256=run.arrays_sha256(),
         stopped=run.stop_reason or "all merges made",
     )
-    run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), {"run": run_dir.path.name})
-    run_dir.write_description(_description(config, run, _run_name(run_dir)))
+    about = {
+        "run": run_dir.run_name,
+        "config_sha256": provenance.settings_sha256,
+        "data_sha256": provenance.data.sha256,
+    }
+    run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), about)
+    run_dir.write_description(_description(config, run, run_dir.run_name))
     summary = summarize(
         outcome,
         read_events(run_dir.events_path),  # one by one: there may be millions
         name=config.name,
         seed=config.seed,
-        config_sha256=config.hash(leave_out=["results", "engine"]),
+        provenance=provenance,
         engine=engine,
         baselines=_baselines(config, merges=run.version),
     )
@@ -210,12 +219,6 @@ def _description(config: RunConfig, run: FederatedRun, run_name: str) -> ModelDe
         ranges=build_ranges(config, source),
         columns=source.columns,
     )
-
-
-def _run_name(run_dir: RunDirectory) -> str:
-    """Name the run, as the nodes know it, after its directory; of that, the letters a folder may have anywhere."""
-    name = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", run_dir.path.resolve().name)
-    return name.lstrip("._=,+-")[:128] or "run"
 
 
 def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **options: Any) -> FederatedRun:
@@ -257,7 +260,7 @@ def _baselines(config: RunConfig, *, merges: int) -> dict[str, dict[str, float] 
     return collect_baselines(
         which,
         config=exact,
-        data_sha256=_data_sha256(config),
+        data_sha256=provenance_of(config).data.sha256,
         cheap=lambda: _looked_up(source),
         trained=lambda: _trained(exact),
     )
@@ -272,12 +275,6 @@ def exact_config(config: RunConfig, *, merges: int) -> RunConfig:
     no_rules = {f"stop.{name}": value for name, value in vars(StopSettings()).items()}
     changed = {"codec.name": "float32", "evaluate.every": 0, "checkpoint.every": 0, "strategy.merges": merges}
     return config.replace(changed | {key.replace("_", "-"): value for key, value in no_rules.items()})
-
-
-def _data_sha256(config: RunConfig) -> str:
-    source = build_source(config)
-    rows = [source.partition(client) for client in range(source.num_clients)]
-    return digest([a for r in rows for a in (r.x_train, r.y_train, r.x_test, r.y_test)])
 
 
 def _looked_up(source: Any) -> dict[str, dict[str, float]]:

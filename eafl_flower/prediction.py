@@ -105,8 +105,8 @@ def predictor_of(
     Raises
     ------
     CheckpointError
-        If the run has no model, a file is damaged, the client's head is not there, or nothing says by what ranges of
-        the features a fresh one is sized.
+        If the run has no model, a file is damaged or of another run, ``config.toml`` was changed, the client's head is
+        not there, or nothing says by what ranges of the features a fresh one is sized.
     ConfigError
         If the run has no such client.
     ProtocolError
@@ -119,6 +119,7 @@ def predictor_of(
         raise ConfigError(msg)
     # The clients' device need not be here; what they computed can be used anywhere.
     config = RunConfig.from_toml(run_dir.config_path).replace({"task.device": "cpu"})
+    _check_belongs_together(run_dir, description)
     task = build_task(config, _without_rows(description), ranges=lambda: _ranges(run_dir, description))
     initial = task.init(generator(config.seed, "init"))
     shared = _shared(run_dir, initial[: task.num_shared])
@@ -143,6 +144,20 @@ def write_predictions(
     table.writerow(["row", "class", *(f"p_{name}" for name in class_names)])
     for number, p, best in zip(numbers.tolist(), probabilities.tolist(), probabilities.argmax(axis=1), strict=True):
         table.writerow([number, class_names[best], *(f"{value:.6g}" for value in p)])
+
+
+def _check_belongs_together(run_dir: RunDirectory, description: ModelDescription) -> None:
+    """Raise ``CheckpointError`` unless arrays, description and configuration are of one run, as far as they say."""
+    about = run_dir.model_metadata()
+    if "config_sha256" not in about:  # of an earlier version
+        return
+    if (run := about.get("run")) != description.run:
+        msg = (
+            f"{run_dir.model_path} is of run {run!r}, but {run_dir.description_path.name} of "
+            f"{description.run!r}: copy both from one run"
+        )
+        raise CheckpointError(msg)
+    run_dir.check_config(about["config_sha256"])
 
 
 def _without_rows(description: ModelDescription) -> InMemorySource:

@@ -2,7 +2,8 @@
 
 A cell is one call of a function with a configuration. Its result is JSON, appended as one line to a file; a cell
 whose line is there is not calculated again. The key of a cell is a hash of the function's name and the settings,
-so that a changed setting is another cell. A changed program is not seen: start with ``--fresh`` after one.
+so that a changed setting is another cell. Each line also says what data it was made from; when they have changed, it is
+calculated again. A changed program is not seen: start with ``--fresh`` after one.
 """
 
 import hashlib
@@ -18,7 +19,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from eafl_flower.build import forget_changed_files
 from eafl_flower.config import RunConfig
+from eafl_flower.config.run_config import DataSettings
+from eafl_flower.resuming import provenance_of
 
 Result = Mapping[str, Any]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -45,6 +49,7 @@ class Store:
     def __init__(self, path: Path, *, fresh: bool = False) -> None:
         self.path = path
         self.results: dict[str, Result] = {}
+        self.data: dict[str, str] = {}  # digest by key
         path.parent.mkdir(parents=True, exist_ok=True)
         if fresh:
             path.unlink(missing_ok=True)
@@ -56,6 +61,7 @@ class Store:
                 try:
                     entry = json.loads(line)
                     self.results[entry["key"]] = entry["result"]
+                    self.data[entry["key"]] = entry.get("data", "")
                 except (ValueError, KeyError, TypeError):
                     continue
 
@@ -65,10 +71,10 @@ class Store:
     def __contains__(self, cell: Cell) -> bool:
         return cell.key in self.results
 
-    def put(self, cell: Cell, result: Result) -> None:
-        """Keep a result."""
-        self.results[cell.key] = result
-        entry = {"key": cell.key, "title": cell.title, "function": cell.function, "result": result}
+    def put(self, cell: Cell, result: Result, data: str) -> None:
+        """Keep a result, and the digest of the data it was made from."""
+        self.results[cell.key], self.data[cell.key] = result, data
+        entry = {"key": cell.key, "title": cell.title, "function": cell.function, "data": data, "result": result}
         with self.path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
@@ -80,18 +86,41 @@ class Store:
         Exception
             What the first failing cell raised, after the others have ended.
         """
-        missing = list({cell.key: cell for cell in cells if cell not in self}.values())
+        wanted = {cell.key: cell for cell in cells}
+        self._forget_other_data([cell for cell in wanted.values() if cell in self])
+        missing = [cell for cell in wanted.values() if cell not in self]
         began_s, failure = time.monotonic(), None
-        for number, (cell, result) in enumerate(_calculated(missing, jobs), start=1):
+        for number, (cell, (result, data)) in enumerate(_calculated(missing, jobs), start=1):
             if isinstance(result, Exception):
                 failure = failure or result
                 print(f"failed: {cell.title}: {result!r}", file=sys.stderr, flush=True)
                 continue
-            self.put(cell, result)
+            self.put(cell, result, data)
             minutes = (time.monotonic() - began_s) / 60
             print(f"[{number}/{len(missing)}, {minutes:.1f} min] {cell.title}: {_shown(result)}", flush=True)
         if failure is not None:
             raise failure
+
+    def _forget_other_data(self, cells: Sequence[Cell]) -> None:
+        """Forget the results whose data have changed; one cell of each data set stands for all of that set."""
+        by_data: dict[DataSettings, list[Cell]] = {}
+        for cell in cells:
+            if self.data[cell.key]:
+                by_data.setdefault(cell.config.data, []).append(cell)
+        for data, same in by_data.items():
+            if _data_of(same[0].config) != self.data[same[0].key]:
+                print(f"{data.name}: the data have changed, {len(same)} results are calculated again", flush=True)
+                for cell in same:
+                    del self.results[cell.key], self.data[cell.key]
+        if unknown := sum(1 for cell in cells if not self.data.get(cell.key, "-")):
+            print(
+                f"{unknown} results do not say what data they were made from; --fresh calculates them again", flush=True
+            )
+
+
+def _data_of(config: RunConfig) -> str:
+    forget_changed_files()
+    return provenance_of(config).data.sha256
 
 
 def _calculated(cells: Sequence[Cell], jobs: int) -> Iterable[tuple[Cell, Any]]:
@@ -107,14 +136,16 @@ def _calculated(cells: Sequence[Cell], jobs: int) -> Iterable[tuple[Cell, Any]]:
             yield futures[future], future.result()
 
 
-def _outcome(cell: Cell) -> Result | Exception:
+def _outcome(cell: Cell) -> tuple[Result | Exception, str]:
+    """Return the result of a cell, or why there is none, and the digest of its data."""
     try:
         module, _, name = cell.function.partition(":")
         function: Callable[[RunConfig], Result] = getattr(import_module(module), name)
         began_s = time.monotonic()
-        return {**function(cell.config), "seconds": round(time.monotonic() - began_s, 1)}
+        data = _data_of(cell.config)
+        return {**function(cell.config), "seconds": round(time.monotonic() - began_s, 1)}, data
     except Exception as error:  # one cell that fails does not end the others
-        return error
+        return error, ""
 
 
 def _shown(result: Result) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from eafl_flower.results.baselines import collect_baselines
 from eafl_flower.results.summary import Outcome, summarize
+from eafl_flower.resuming import provenance_of
 from eafl_flower.rng import generator
 from eafl_flower.types import digest
 
@@ -78,11 +79,12 @@ def run_experiment(config, *, run_dir, observer, engine, resume, ray_address):
         downlink_bytes=merges * (raw // 4 + 44), uplink_framed_bytes=merges * (raw // 4 + 200), energy_j=energy_j,
         downlink_framed_bytes=merges * (raw // 4 + 250), metrics=metrics, arrays_sha256=digest(tuple(arrays.values())),
     )  # fmt: skip
-    which = config.results.baselines
+    which, provenance = config.results.baselines, provenance_of(config)
+    data_sha256 = provenance.data.sha256
     summary = summarize(
         outcome, run_dir.events(), name=config.name, seed=config.seed, engine=engine,
-        config_sha256=config.hash(leave_out=("name", "results", "engine", "checkpoint")),
-        baselines=collect_baselines(which, config=config, data_sha256="fake", cheap=cheap, trained=trained),
+        provenance=provenance,
+        baselines=collect_baselines(which, config=config, data_sha256=data_sha256, cheap=cheap, trained=trained),
     )  # fmt: skip
     run_dir.write_model(arrays, {"merges": str(merges)})
     run_dir.write_summary(summary)

@@ -70,7 +70,7 @@ class NewestState:
     versions: float = 0.0
     secant: SecantState = field(default_factory=SecantState)
     norms: tuple[float, ...] = ()
-    examples: int = 0
+    examples: float = 0.0
     signed: tuple[bool, ...] = ()
     last: Merged = field(default_factory=Merged)
 

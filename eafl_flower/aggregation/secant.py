@@ -43,7 +43,8 @@ def sample(arrays: Arrays) -> Array:
     flat = [a.reshape(-1) for a in arrays if a.dtype.kind == "f"]
     # An odd distance does not fall into step with rows of even length.
     apart = -(-sum(a.size for a in flat) // COORDINATES) | 1
-    return np.nan_to_num(np.concatenate([_NOTHING, *(a[::apart] for a in flat)]), posinf=0.0, neginf=0.0)
+    taken: Array = np.nan_to_num(np.concatenate([_NOTHING, *(a[::apart] for a in flat)]), posinf=0.0, neginf=0.0)
+    return taken
 
 
 def observe(

@@ -28,6 +28,7 @@ from eafl_flower.strategies.records import RUN_NAME, STATE_LOST, TERMS, JobTerms
 
 COUNTER = "eafl.counter"
 PREVIOUS = "eafl.previous/"
+_NOBODYS = -1  # no job starts from a state of this number
 
 Records = dict[str, ArrayRecord | MetricRecord | ConfigRecord]
 
@@ -74,7 +75,7 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
                 stored = {
                     **trained,
                     **{PREVIOUS + name: record for name, record in start.items()},
-                    COUNTER: _counters(terms),
+                    COUNTER: _counters(terms, lost=lost),
                 }
         finally:
             context.state = trusted_record(RecordDict, stored)
@@ -95,8 +96,10 @@ def stored_state(state_dir: Path, run: str, client: int, counter: int) -> Record
     return _read(state_path(state_dir, run, client, counter))
 
 
-def _counters(terms: JobTerms) -> ConfigRecord:
-    return trusted_record(ConfigRecord, {"run": terms.run, "current": terms.counter, "previous": terms.load})
+def _counters(terms: JobTerms, *, lost: bool) -> ConfigRecord:
+    # What stood in for a lost state is not that state: whoever asks for it again is told, too.
+    previous = _NOBODYS if lost else terms.load
+    return trusted_record(ConfigRecord, {"run": terms.run, "current": terms.counter, "previous": previous})
 
 
 def _state_at(stored: Records, terms: JobTerms, folder: Path | None) -> tuple[Records, bool]:

@@ -86,6 +86,11 @@ def _workload(build: Callable[[K], Workload], key: K) -> Workload:
     return build(key)
 
 
+def forget_workloads() -> None:
+    """Let the next client build its workload anew."""
+    _workload.cache_clear()
+
+
 class FederatedClient(NumPyClient):
     """Trains and scores a task on the rows of one client.
 

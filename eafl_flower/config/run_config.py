@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 import tomli_w
 
+from eafl_flower.config.effects import decisive
 from eafl_flower.config.files import nested, read_toml
 from eafl_flower.config.reading import checked, read_texts
 from eafl_flower.config.settings import (
@@ -261,6 +262,10 @@ class RunConfig:
     def to_toml(self) -> str:
         """Every key with its value as a TOML file that ``from_toml`` reads back."""
         return tomli_w.dumps(nested(self.to_flat()))
+
+    def decisive(self) -> dict[str, Value]:
+        """Every key that changes what comes out, with its value (see ``effects``)."""
+        return decisive(self.to_flat())
 
     def hash(self, *, leave_out: Iterable[str] = ()) -> str:
         """SHA-256 over all settings, without the keys and groups named in ``leave_out``.

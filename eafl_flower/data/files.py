@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from eafl_flower.data.lines import header_names, line_of, table_below
+from eafl_flower.data.stamps import noted
 from eafl_flower.errors import DataError
 
 DATA_DIR_VARIABLE = "EAFL_DATA_DIR"
@@ -53,13 +54,13 @@ def find(file: DataFile, data_dir: str | os.PathLike[str] = "") -> Path:
         raise DataError(msg)
     root = Path(given).expanduser()
     if root.is_file():
-        return root
+        return noted(root)
     if not root.is_dir():
         msg = f"data folder {root} does not exist; {expected}"
         raise DataError(msg)
     for name in file.candidates():
         if (root / name).is_file():
-            return root / name
+            return noted(root / name)
     msg = f"no file {' or '.join(dict.fromkeys(file.candidates()))} in {root}; {expected}"
     raise DataError(msg)
 

@@ -38,6 +38,7 @@ from eafl_flower.data.partition import (
     shuffled_groups,
 )
 from eafl_flower.data.source import InMemorySource
+from eafl_flower.data.stamps import noted
 from eafl_flower.data.times import sortable_times
 from eafl_flower.data.user_columns import Columns, TableColumn, candidates, encoded, feature_columns, table_columns
 from eafl_flower.errors import DataError
@@ -103,7 +104,7 @@ def find_csv(csv: str | os.PathLike[str], data_dir: str | os.PathLike[str] = "")
     places = [path] if path.is_absolute() or not folder else [path, Path(folder).expanduser() / path]
     for place in places:
         if place.is_file():
-            return place
+            return noted(place)
     msg = f"data.csv: no file {' or '.join(map(str, places))}"
     raise DataError(msg)
 

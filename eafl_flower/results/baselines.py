@@ -17,6 +17,7 @@ from typing import Literal
 
 import eafl_flower
 from eafl_flower.config import RunConfig
+from eafl_flower.config.effects import WITHOUT_EFFECT
 from eafl_flower.results.atomic import write_atomically
 from eafl_flower.results.summary import BASELINES, versions
 
@@ -24,7 +25,7 @@ Scores = dict[str, float]
 Calculate = Callable[[], Mapping[str, Mapping[str, float]]]
 
 # What does not change the exact run: where and how it runs, and the codec, which it does without.
-_NOT_IN_EXACT = ("name", "results", "engine", "checkpoint", "codec")
+_NOT_IN_EXACT = (*WITHOUT_EFFECT, "codec")
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,8 @@ def collect_baselines(
 
 def _key(config: RunConfig, data_sha256: str, group: str) -> str:
     if group == "cheap":
-        flat = config.to_flat()
-        groups = {name.partition(".")[0] for name in flat} - {"data", "seed"}
-        settings = config.hash(leave_out=sorted(groups))
+        flat = {k: v for k, v in config.decisive().items() if k == "seed" or k.startswith("data.")}
+        settings = json.dumps(flat, sort_keys=True)
     else:
         settings = config.hash(leave_out=_NOT_IN_EXACT)
     parts = (group, settings, data_sha256, _code_sha256(), json.dumps(versions()))

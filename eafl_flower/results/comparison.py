@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from eafl_flower.errors import CheckpointError
+from eafl_flower.provenance import listed
 from eafl_flower.results import page
 from eafl_flower.results.figures import Curve, accuracy_figure, curves_of
 from eafl_flower.results.quantities import energy_text, percent_text, time_text
@@ -41,13 +43,16 @@ def comparison_page(runs: Sequence[RunDirectory]) -> str:
     ]
     header = ("run", *(SCORE_TEXTS.get(score, score) for score in scores))
     header += ("merges", "uplink [bytes]", "downlink [bytes]", "energy", "virtual time")
-    parts = [page.section("Results", page.table(header, rows))]
+    parts = [page.section("Results", page.table(header, rows), note=data_note(runs))]
     for score, curves in by_score.items():
         figures = [accuracy_figure(curves, against=axis, name=score) for axis in ("time", "bytes")]
         parts.append(page.section(f"Accuracy: {SCORE_TEXTS.get(score, score)}", *map(page.figure, figures)))
     if different := differing_settings(runs):
         rows_of_settings = [(key, *("-" if v is None else v for v in values)) for key, values in different]
-        parts.append(page.section("Settings that differ", page.table(("setting", *titles), rows_of_settings)))
+        note = "; ".join(changed_configs(runs))
+        parts.append(
+            page.section("Settings that differ", page.table(("setting", *titles), rows_of_settings), note=note)
+        )
     return page.page(f"{len(runs)} runs compared", parts)
 
 
@@ -59,6 +64,38 @@ def run_titles(runs: Sequence[RunDirectory]) -> list[str]:
         if len(set(titles)) == len(set(paths)):
             break
     return titles
+
+
+def data_note(runs: Sequence[RunDirectory]) -> str:
+    """Return what to know where finished runs have different data; "" if all have the same."""
+    groups: dict[str, list[int]] = {}
+    summaries = [run.summary() for run in runs]
+    for place, summary in enumerate(summaries):
+        groups.setdefault(str(summary.get("data_sha256", "")), []).append(place)
+    if len(groups) < 2:
+        return ""
+    if reasons := [key for key, _ in differing_settings(runs) if key == "seed" or key.startswith("data.")]:
+        return f"The runs have different data, as {', '.join(reasons)} say: their accuracies are of different rows."
+    titles = run_titles(runs)
+    told = [
+        f"{', '.join(titles[place] for place in places)} "
+        f"({listed([f'{name}: {n}' for name, n in summaries[places[0]].get('data', {}).items()]) or 'not noted'})"
+        for places in groups.values()
+    ]
+    return f"The runs have different data though their settings are the same, so do not compare: {' - '.join(told)}."
+
+
+def changed_configs(runs: Sequence[RunDirectory]) -> list[str]:
+    """Return the complaint about each run whose ``config.toml`` is no longer its own."""
+    found = []
+    for run in runs:
+        summary = run.summary()
+        try:
+            if "data_sha256" in summary:  # the digests of earlier versions are of other settings
+                run.check_config(summary["config_sha256"])
+        except CheckpointError as error:
+            found.append(str(error))
+    return found
 
 
 def differing_settings(runs: Sequence[RunDirectory]) -> list[tuple[str, list[Any]]]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from eafl_flower.results import page
+from eafl_flower.results.comparison import changed_configs
 from eafl_flower.results.figures import (
     accuracy_figure,
     clients_figure,
@@ -55,7 +56,8 @@ def run_page(run: RunDirectory) -> str:
             ),
         ]
     settings = [(key, value) for key, value in run.settings().items()]
-    parts.append(page.section("Configuration", page.details("all settings", page.table((), settings, text_columns=2))))
+    table = page.details("all settings", page.table((), settings, text_columns=2))
+    parts.append(page.section("Configuration", table, note="; ".join(changed_configs([run] if summary else []))))
     if summary:
         parts.append(page.section("Versions and digests", page.table((), _identity(summary), text_columns=2)))
     return page.page(f"Run {summary['name'] if summary else run.path.name}", parts)
@@ -96,5 +98,7 @@ def _both_ways(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _identity(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    rows = [(key, summary[key]) for key in ("engine", "seed", "config_sha256", "order_sha256", "arrays_sha256")]
+    keys = ("engine", "seed", "config_sha256", "data_sha256", "order_sha256", "arrays_sha256")
+    rows = [(key, summary[key]) for key in keys if key in summary]  # earlier versions noted less
+    rows += [(name, f"{count:,}") for name, count in summary.get("data", {}).items()]
     return rows + [(name, version or "not installed") for name, version in summary["versions"].items()]

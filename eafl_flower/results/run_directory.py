@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from eafl_flower.config.effects import decisive
 from eafl_flower.errors import CheckpointError, ConfigError
 from eafl_flower.results.atomic import write_atomically
 from eafl_flower.results.event_log import EventLog, read_events
@@ -97,6 +98,12 @@ class RunDirectory:
             msg = f"{path} is damaged: events.jsonl is missing"
             raise CheckpointError(msg)
         return cls(path)
+
+    @property
+    def run_name(self) -> str:
+        """The run's name for its nodes: its directory's, of which it has the letters a folder may have anywhere."""
+        name = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", self.path.resolve().name)
+        return name.lstrip("._=,+-")[:128] or "run"
 
     @property
     def config_path(self) -> Path:
@@ -183,6 +190,18 @@ class RunDirectory:
             msg = f"{self.config_path} is damaged: {error}"
             raise CheckpointError(msg) from error
 
+    def check_config(self, config_sha256: str) -> None:
+        """Raise ``CheckpointError`` unless ``config.toml`` still has the decisive settings with this digest.
+
+        With a codebook nobody knows: the digest is of its content, which need not be here.
+        """
+        from eafl_flower.provenance import Provenance  # here, because `eafl --help` does not need it
+
+        settings = decisive(self.settings())
+        if not settings.get("codec.codebook") and Provenance(settings=settings).settings_sha256 != config_sha256:
+            msg = f"{self.config_path} was changed after its run: it has other settings than the run was made with"
+            raise CheckpointError(msg)
+
     def events(self) -> list[dict[str, Any]]:
         """Return the events so far; raises ``CheckpointError`` if the log is damaged."""
         return list(read_events(self.events_path))
@@ -213,6 +232,17 @@ class RunDirectory:
         # safetensors writes the buffer of a transposed array as it lies in memory, that is: wrongly
         ordered = {key: np.asarray(array, order="C") for key, array in arrays.items()}
         write_atomically(self.model_path, save(ordered, metadata=dict(metadata or {})))
+
+    def model_metadata(self) -> dict[str, str]:
+        """Return the text about the final arrays; raises ``CheckpointError`` if they are missing or damaged."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.model_path, framework="np") as file:
+                return dict(file.metadata() or {})
+        except (OSError, SafetensorError) as error:
+            msg = f"{self.model_path} cannot be read: {error}"
+            raise CheckpointError(msg) from error
 
     def model(self) -> "dict[str, Array]":
         """Return the final arrays; raises ``CheckpointError`` if they are missing or damaged."""

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
 from typing import Any
 
+from eafl_flower.provenance import Provenance
 from eafl_flower.results.observer import Event
 
 BASELINES = ("no_communication", "exact", "majority", "lookup")
@@ -37,6 +38,7 @@ class Outcome:
     lost: int = 0
     timeouts: int = 0
     errors: int = 0
+    states_lost: int = 0
     virtual_time_s: float
     wall_s: float
     uplink_bytes: int
@@ -55,7 +57,7 @@ def summarize(
     *,
     name: str,
     seed: int,
-    config_sha256: str,
+    provenance: Provenance,
     engine: str,
     baselines: Mapping[str, Mapping[str, float] | None] | None = None,
 ) -> dict[str, Any]:
@@ -67,8 +69,10 @@ def summarize(
         Totals and scores of the run.
     events
         The complete event log (after a resume: of both parts), for the merge order and the staleness.
-    name, seed, config_sha256, engine
+    name, seed, engine
         What was run, and where.
+    provenance
+        What it was made from.
     baselines
         Accuracy by score of each baseline; missing ones are skipped and become null.
 
@@ -79,7 +83,9 @@ def summarize(
         bytes that the codec saved, ``uplink_framed_saved`` the same with Flower's framing of what was sent, and
         ``both_ways_saved`` of both directions together, framing included, without each client's first job: it has
         to download a model that it does not know yet. ``virtual_time_s`` is the time on the run's clock, virtual
-        in simulations and real in deployments; ``order_sha256`` is ``order_digest`` of the merges.
+        in simulations and real in deployments; ``config_sha256`` is of the settings that change results alone,
+        ``client_states_lost`` counts client states that were missing, so that a client had to start afresh;
+        ``order_sha256`` is ``order_digest`` of the merges.
     """
     merged = _Merges()
     for event in events:
@@ -91,7 +97,9 @@ def summarize(
         "name": name,
         "seed": seed,
         "engine": engine,
-        "config_sha256": config_sha256,
+        "config_sha256": provenance.settings_sha256,
+        "data_sha256": provenance.data.sha256,
+        "data": provenance.data.counts,
         "stopped": outcome.stopped,
         "merges": outcome.merges,
         "uploads": merged.uploads,
@@ -99,6 +107,7 @@ def summarize(
         "lost": outcome.lost,
         "timeouts": outcome.timeouts,
         "errors": outcome.errors,
+        "client_states_lost": outcome.states_lost,
         "virtual_time_s": outcome.virtual_time_s,
         "wall_s": outcome.wall_s,
         "uplink_bytes": outcome.uplink_bytes,

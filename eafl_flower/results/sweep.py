@@ -18,13 +18,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from eafl_flower.config import RunConfig, parse_overrides
 from eafl_flower.config.settings import Value, settings_of
-from eafl_flower.errors import ConfigError
+from eafl_flower.errors import ConfigError, DataError
 from eafl_flower.results.atomic import write_atomically
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory, make_folder
@@ -93,7 +93,7 @@ def points_of(config: RunConfig, lists: Sequence[str], seeds: Sequence[int]) -> 
 class Result:
     """What became of a point; ``status`` is ``done``, ``skipped`` (done before) or ``failed``.
 
-    ``reason`` says why it failed, or what a skipped one lacks.
+    ``reason`` says why it failed, what a skipped one lacks, or why one was run again.
     """
 
     point: Point
@@ -108,9 +108,12 @@ def run_sweep(
     *,
     jobs: int,
     command: Callable[[Sequence[str]], list[str]],
+    changes: Callable[[RunDirectory, RunConfig], str],
     report: Callable[[Result], None],
 ) -> list[Result]:
     """Run all points that are not finished, ``jobs`` at a time, and write ``results.csv``.
+
+    A run that was made from other data than there are now is set aside, and its point is run again.
 
     Parameters
     ----------
@@ -122,6 +125,8 @@ def run_sweep(
         Processes at a time.
     command
         Returns the command line of a process from the arguments of ``eafl run``.
+    changes
+        Says how what a configuration stands for now differs from what a stored run was made from; "" if it does not.
     report
         Called once a point, when its result is known.
 
@@ -133,8 +138,11 @@ def run_sweep(
     make_folder(folder)
     waiting, results = list(reversed(points)), []
     running: dict[str, tuple[Point, subprocess.Popen[bytes]]] = {}
+    again: dict[str, str] = {}
 
     def settle(result: Result) -> None:
+        reason = "; ".join(text for text in (result.reason, again.get(result.point.id, "")) if text)
+        result = replace(result, reason=reason)
         results.append(result)
         report(result)
 
@@ -143,6 +151,13 @@ def run_sweep(
             while waiting and len(running) < jobs:
                 point = waiting.pop()
                 run = RunDirectory(folder / point.id)
+                try:
+                    stale = changes(run, point.config) if run.finished or run.has_checkpoint else ""
+                except DataError as error:
+                    settle(Result(point, "failed", run, str(error)))
+                    continue
+                if stale:
+                    again[point.id] = f"run again, the old one was made {stale} and is now {_set_aside(run)}"
                 if run.finished:
                     settle(Result(point, "skipped", run, _lacking(point, run)))
                 else:
@@ -204,6 +219,15 @@ def _start(point: Point, run: RunDirectory, command: Callable[[Sequence[str]], l
         return subprocess.Popen(
             command(arguments), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
         )
+
+
+def _set_aside(run: RunDirectory) -> str:
+    """Give the directory of a run another name, so that its point can be run again; return that name."""
+    with owned(RunDirectory.open(run.path).path, wait_s=0):
+        names = (f"{run.path.name}-old-{number}" for number in itertools.count(1))
+        old = next(path for name in names if not (path := run.path.with_name(name)).exists())
+        run.path.rename(old)
+    return old.name
 
 
 def _lacking(point: Point, run: RunDirectory) -> str:

@@ -81,6 +81,7 @@ def cost_table(summary: Mapping[str, Any]) -> Table:
         ("time", f"{virtual}{time_text(summary['wall_s'])} real"),
         ("merges", ", ".join(merges)),
         ("staleness", stale),
+        *_states_lost(summary.get("client_states_lost", 0)),
     ):
         table.add_row(f" {title}", text)
     return table
@@ -173,6 +174,12 @@ def _both_ways(saved: float | None) -> list[tuple[str, str]]:
     if saved is None or saved <= 0:
         return []
     return [("both ways", f"{percent_text(saved)} saved after each client's first job, framing included")]
+
+
+def _states_lost(count: int) -> list[tuple[str, str]]:
+    if not count:
+        return []
+    return [("states", f"{count:,} client states were lost: their clients started afresh, private heads too")]
 
 
 def _saved(share: float | None) -> str:

@@ -1,6 +1,6 @@
 """Evaluation on the clients: ask them all, then average each metric over those that report it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from logging import WARNING
 
 import numpy as np
@@ -15,7 +15,7 @@ from eafl_flower.strategies.records import (
     NUM_EXAMPLES,
     single_metric_record,
 )
-from eafl_flower.strategies.replies import reason_of, scores_of
+from eafl_flower.strategies.replies import reason_of, scores_of, state_was_lost
 from eafl_flower.strategies.unregistered import has_no_evaluate
 from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays
@@ -39,12 +39,14 @@ def evaluate_on_clients(
     *,
     version: int,
     served: Arrays,
+    note_lost: Callable[[int], None],
     server_round: int = 0,
 ) -> MetricRecord:
     """Return the clients' metrics for ``served``, aggregated as the options say, by default to weighted means.
 
     Clients that fail are left out, with a warning each; those without an evaluate function are not asked again.
-    Bytes are booked as "evaluate": of an error, those of the way down.
+    Bytes are booked as "evaluate": of an error, those of the way down. ``note_lost`` is called with each client that had lost
+    its state and was scored with a fresh one.
 
     Raises
     ------
@@ -85,6 +87,8 @@ def evaluate_on_clients(
         if reply is None or reply.has_error():
             log(WARNING, "evaluation on client %d failed: %s", client, reason_of(reply))
             continue
+        if state_was_lost(reply.content):
+            note_lost(client)
         try:
             record = single_metric_record(reply.content, f"the evaluation of client {client}", weighted_by)
             values = scores_of(record)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from flwr.app import MetricRecord
 
 from eafl_flower.errors import CheckpointError
-from eafl_flower.strategies.checkpoint import read_checkpoint
+from eafl_flower.strategies.checkpoint import open_checkpoint
+from eafl_flower.strategies.origin import NO_ORIGIN, origin_of
 from eafl_flower.strategies.snapshot import ANY_UPDATE, Snapshot
 from eafl_flower.types import layout_of
 
@@ -19,9 +20,7 @@ def snapshot_of(run: "FederatedRun", *, template: bool = False) -> Snapshot:
     """Return the state of ``run``; as a ``template`` it has one element of everything, which tells the classes."""
     options, jobs = run.options, run.jobs
     return Snapshot(
-        run_name=options.run_name,
-        seed=options.seed,
-        codec=_codec_name(run),
+        origin=origin_of(run, in_flight=run.in_flight),
         aggregator=run.state,
         tally=run.tally,
         table=jobs.table,
@@ -55,15 +54,21 @@ def take_up(run: "FederatedRun") -> None:
     CheckpointError
         If the checkpoint cannot be read, or belongs to another run or model.
     """
-    path, options, jobs = run.options.checkpoint, run.options, run.jobs
+    path, jobs = run.options.checkpoint, run.jobs
     assert path is not None
-    stored = read_checkpoint(path, snapshot_of(run, template=True))
-    stored.check_belongs(path, options.run_name, options.seed, _codec_name(run), options.unit)
+    opened = open_checkpoint(path)
+    origin = opened.restore_field("origin", NO_ORIGIN)  # first, because another aggregator has another state
+    origin.check(path, origin_of(run, in_flight=origin.in_flight))
+    stored = opened.restore(snapshot_of(run, template=True))
     if layout_of(run.aggregator.arrays(stored.aggregator)) != run.layout:
         msg = f"checkpoint {path} holds a model with other arrays than the one to be trained"
         raise CheckpointError(msg)
+    pace, planned = replace(run.pace, round_size=stored.round_size), run.plan.num_rounds
+    if (done := pace.done(merges=stored.aggregator.version, updates=stored.tally.updates)) > planned:
+        msg = f"checkpoint {path} holds {done} {run.options.unit}: expected at most the {planned} "
+        raise CheckpointError(f"{msg}that the run is to make; ask for more, or start it afresh")
     run.state, run.tally = stored.aggregator, stored.tally
-    run.pace = replace(run.pace, round_size=stored.round_size)
+    run.pace = pace
     jobs.table, jobs.ledger, jobs.num_selections = stored.table, stored.ledger, stored.num_selections
     jobs.table.grow(max(jobs.members) + 1)
     run.pending = list(stored.pending)
@@ -83,7 +88,3 @@ def take_up(run: "FederatedRun") -> None:
     jobs.secret = bytes.fromhex(stored.secret) or jobs.secret
     jobs.restore(stored.jobs)
     run.restore_clock(stored)
-
-
-def _codec_name(run: "FederatedRun") -> str:
-    return "none" if run.options.codec is None else type(run.options.codec).__name__

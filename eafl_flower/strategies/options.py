@@ -10,6 +10,7 @@ from flwr.app import MetricRecord, RecordDict
 from eafl_flower.energy.model import CMOSRadioEnergy
 from eafl_flower.errors import ConfigError
 from eafl_flower.protocols import Codec
+from eafl_flower.provenance import Provenance
 from eafl_flower.results.observer import Fanout, Observer
 from eafl_flower.simulation.churn import AlwaysOn, Churn
 from eafl_flower.simulation.price import ConstantRateNetwork, Network
@@ -119,6 +120,8 @@ class RunOptions:
         Longest time to wait for them [s].
     run_name
         Names the run to the clients, who keep their state under it; the same after a resume.
+    provenance
+        What else the run is made from, such as its data: kept in checkpoints, and a resume with another one is refused.
     """
 
     seed: int = 0
@@ -160,6 +163,7 @@ class RunOptions:
     expected_nodes: int = 0
     node_timeout_s: float = 120.0
     run_name: str = "run"
+    provenance: Provenance = field(default_factory=Provenance)
 
     def __post_init__(self) -> None:
         if self.evaluate_every is None:

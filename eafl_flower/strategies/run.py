@@ -7,6 +7,7 @@ comes. Both share what is here. All arithmetic is elsewhere: merging in ``aggreg
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cached_property
 from logging import INFO, WARNING
 from typing import Any
 
@@ -59,6 +60,7 @@ class FederatedRun:
         options = self.options
         self.reader = UpdateReader(self.keys, self.layout, options.codec, options.seed, options.weighted_by_key)
         self.pending: list[Update] = []
+        self.lost_states: dict[int, int] = {}
         self.tally = Tally()
         keep = NEWEST_KEPT if options.unit == "merges" else 0
         self.train_metrics = TrainMetrics(options.train_metrics_aggr_fn, options.weighted_by_key, keep=keep)
@@ -270,8 +272,14 @@ class FederatedRun:
         upload = self.options.network.upload(job.client, job.uplink_bytes)
         job.price = replace(job.price, upload=upload)
         if state_was_lost(reply.content):
+            self.note_lost_state(job.client, job.load)
+
+    def note_lost_state(self, client: int, load: int) -> None:
+        """Count the state ``load`` of a client as lost, once however often it is asked for."""
+        if self.lost_states.get(client) != load:
+            self.lost_states[client] = load
             self.tally.states_lost += 1
-            log(WARNING, "client %d has lost its state and starts afresh", job.client)
+            log(WARNING, "client %d has lost its state and starts afresh", client)
 
     def merge(self, job: Job, reply: Message) -> bool:
         """Take in the arrived reply of ``job`` and end it; False if it is refused."""
@@ -428,7 +436,13 @@ class FederatedRun:
         if clients:  # first, because the user may interrupt it
             rounds = self.pace.evaluation_round(merges=self.version, updates=self.tally.updates)
             record = evaluate_on_clients(
-                self.jobs, clients, plan.evaluate_config, version=self.version, served=served, server_round=rounds
+                self.jobs,
+                clients,
+                plan.evaluate_config,
+                version=self.version,
+                served=served,
+                note_lost=lambda client: self.note_lost_state(client, int(self.jobs.table.state[client])),
+                server_round=rounds,
             )
             if not self.jobs.never_evaluate.issuperset(clients):
                 scores = self.client_scores[number] = scores_of(record)
@@ -481,6 +495,11 @@ class FederatedRun:
     def arrays_sha256(self) -> str:
         """Hash of the current arrays with shapes and dtypes."""
         return digest(self.aggregator.arrays(self.state))
+
+    @cached_property
+    def initial_sha256(self) -> str:
+        """Hash of the arrays the run was given to start from."""
+        return digest(self.initial)
 
     def wall_s(self) -> float:
         """Real time since the start, time before a resume included [s]."""

@@ -1,13 +1,12 @@
 """Everything a run needs to go on, as a storable value."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from eafl_flower.energy.ledger import Ledger
-from eafl_flower.errors import CheckpointError
 from eafl_flower.strategies.job import ClientTable
 from eafl_flower.strategies.open_jobs import StoredJobs
+from eafl_flower.strategies.origin import Origin
 from eafl_flower.strategies.tally import Tally
 from eafl_flower.types import Update
 
@@ -19,16 +18,14 @@ Metrics = dict[str, Any]  # numbers and lists of numbers
 class Snapshot:
     """State of a run between two events.
 
-    ``codec`` is the class of the codec. ``settled`` is the number of units after which evaluation, rules to stop
+    ``origin`` is what the run was made from. ``settled`` is the number of units after which evaluation, rules to stop
     and checkpoint had their turn, counted in ``unit``, and ``evaluated`` that of the last evaluation; ``round_size``
     are the updates in a round's worth, and ``train_records`` and ``train_pending`` what clients reported of their
     training (see ``train_metrics``). ``jobs`` are sent again by a run that resumes, each from the client state it
     names.
     """
 
-    run_name: str
-    seed: int
-    codec: str
+    origin: Origin
     aggregator: Any
     tally: Tally
     table: ClientTable
@@ -50,21 +47,6 @@ class Snapshot:
     stop_reason: str
     wall_s: float
     secret: str = field(repr=False)  # in hexadecimal, "" if there is none; open jobs were sent keys made of it
-
-    def check_belongs(self, path: Path, run_name: str, seed: int, codec: str, unit: str) -> None:
-        """Raise ``CheckpointError`` unless this is a state of the run of this name, seed, codec and unit."""
-        if (self.run_name, self.seed) != (run_name, seed):
-            msg = (
-                f"checkpoint {path} belongs to run {self.run_name!r} with seed {self.seed}, "
-                f"not to {run_name!r} with seed {seed}"
-            )
-            raise CheckpointError(msg)
-        if self.codec != codec:
-            msg = f"checkpoint {path} was made with codec {self.codec}, not with {codec}: resume with the same codec"
-            raise CheckpointError(msg)
-        if self.unit != unit:
-            msg = f"checkpoint {path} counts {self.unit}, not {unit}: resume with unit = {self.unit!r}"
-            raise CheckpointError(msg)
 
 
 # What the elements of a stored tuple look like: one of them tells the classes to restore.

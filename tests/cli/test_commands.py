@@ -8,6 +8,7 @@ import pytest
 
 from eafl_flower import command_line
 from eafl_flower.command_line import with_every_set
+from eafl_flower.results.run_directory import RunDirectory
 
 
 @pytest.fixture
@@ -71,6 +72,38 @@ def test_compare_does_not_count_where_results_went(runs, eafl):
     assert ended.code == 0
     assert "results." not in ended.out
     assert "setting" not in ended.out  # both have seed 1
+
+
+OTHER_DATA = "different data though their settings are the same"
+
+
+def test_compare_says_once_that_data_differ_and_whether_settings_say_so(runs, eafl):
+    assert eafl("compare", *runs, "--html", "page.html").out.count("different data, as seed say") == 1
+    assert Path("page.html").read_text().count("different data, as seed say") == 1
+    assert "different data" not in eafl("compare", runs[0], runs[0]).out
+    eafl("run", "--set", "strategy.merges=60", "--seed", "1", "--out", "later")
+    (later,) = Path("later").iterdir()
+    assert "different data" not in eafl("compare", runs[0], str(later)).out
+    changed = RunDirectory(later).summary()
+    for lost in ({"data_sha256": "0", "data": {**changed["data"], "training rows": 7}}, {}):
+        kept = {key: value for key, value in changed.items() if not key.startswith("data")}
+        RunDirectory(later).write_summary(kept | lost)
+        ended = eafl("compare", runs[0], str(later))
+        assert ended.out.count(OTHER_DATA) == 1
+        assert ("training rows: 7" if lost else "(not noted)") in ended.out
+
+
+def test_a_configuration_that_was_changed_after_its_run_is_told(runs, eafl):
+    config = Path(runs[0], "config.toml")
+    as_it_was = config.read_text()
+    told = f"{config} was changed after its run"
+    config.write_text(as_it_was.replace("[results]\n", "[results]\n# a note\n").replace('dir = "runs"', 'dir = "x"'))
+    assert told not in eafl("compare", *runs).out
+    config.write_text(as_it_was.replace("alpha = ", "alpha = 1"))
+    assert eafl("compare", *runs, "--html", "page.html").out.count(told) == 1
+    eafl("report", runs[0])
+    for page in ("page.html", f"{runs[0]}/report.html"):
+        assert Path(page).read_text().count(told) == 1
 
 
 def test_tables_in_a_pipe_are_not_cut(runs, eafl, monkeypatch):

@@ -131,6 +131,55 @@ def test_ctrl_c_reaches_the_running_processes(tmp_path, child):
     assert "go on with: eafl run --resume" in next(folder.glob("*.log")).read_text()
 
 
+def write_rows(path, classes="xyz"):
+    rows = [f"{i % 3 + i / 97:.3f},car{i % 5},{classes[i % 3]}" for i in range(120)]
+    Path(path).write_text("\n".join(["a,who,kind", *rows]) + "\n")
+
+
+OWN = ("sweep", *BASE, "--csv", "rows.csv", "--label", "kind", "--client", "who", "--baselines", "none")
+
+
+def test_runs_on_data_that_have_changed_are_made_again_and_the_old_ones_kept(eafl):
+    write_rows("rows.csv")
+    assert eafl(*OWN, "--seeds", "1,2").code == 0
+    data = {row["run"]: summary_of(row["run"])["data_sha256"] for row in rows()}
+    Path("rows.csv").touch()
+    assert eafl(*OWN, "--seeds", "1,2").out.count("skipped") == 2
+    write_rows("rows.csv", classes="zxy")
+    again = eafl(*OWN, "--seeds", "1,2")
+    assert (again.code, again.out.count("skipped")) == (0, 0)
+    assert again.out.count("run again, the old one was made from other data (other values) and is now ") == 2
+    assert all(summary_of(name)["data_sha256"] != sha256 for name, sha256 in data.items())
+    assert all(summary_of(f"{name}-old-1")["data_sha256"] == sha256 for name, sha256 in data.items())
+    write_rows("rows.csv")
+    eafl(*OWN, "--seeds", "1,2")
+    assert all(summary_of(name)["data_sha256"] == sha256 for name, sha256 in data.items())
+    assert all(summary_of(f"{name}-old-2")["data_sha256"] != sha256 for name, sha256 in data.items())
+
+
+def summary_of(name):
+    return RunDirectory(Path("runs/sweep-emam", name)).summary()
+
+
+def test_a_finished_run_of_which_nobody_knows_the_data_is_made_again(eafl):
+    assert eafl("sweep", *BASE).code == 0
+    run = RunDirectory(Path("runs/sweep-emam", rows()[0]["run"]))
+    run.write_summary({key: value for key, value in run.summary().items() if key != "data_sha256"})
+    assert "made by an earlier version, which did not note its data" in eafl("sweep", *BASE).out
+
+
+def test_a_run_whose_data_are_gone_has_failed_and_keeps_its_scores(eafl):
+    write_rows("rows.csv")
+    assert eafl(*OWN).code == 0
+    name = rows()[0]["run"]
+    Path("rows.csv").rename("elsewhere.csv")
+    absolute = (*OWN[:3], "--csv", str(Path("rows.csv").absolute()), *OWN[5:])
+    ended = eafl(*absolute)
+    assert (ended.code, ended.out.count("failed")) == (1, 1)
+    assert "data.csv: no file" in ended.out
+    assert summary_of(name)["merges"] == 60
+
+
 def test_values_of_list_settings_are_separated_by_semicolons():
     points = sweep.points_of(RunConfig(), ["task.hidden=32,32;64"], [1])
     assert [point.config.task.hidden for point in points] == [(32, 32), (64,)]

@@ -51,6 +51,36 @@ def test_one_that_fails_does_not_keep_the_others(tmp_path):
     assert cell(13) not in store
 
 
+def own_data(tmp_path, classes):
+    rows = [f"{i % 3 + i / 97:.3f},{classes[i % 3]}" for i in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,kind", *rows]) + "\n")
+    return {"data.name": "csv", "data.csv": str(tmp_path / "rows.csv"), "data.label-column": "kind", "data.clients": 4,
+            "data.unseen": 1}  # fmt: skip
+
+
+def test_results_on_data_that_have_changed_are_calculated_again(tmp_path, capsys):
+    def run():
+        Store(tmp_path / "cells.jsonl").run([cell(1, **own), cell(2, **own)], jobs=1)
+        return capsys.readouterr().out
+
+    own = own_data(tmp_path, "xyz")
+    run()
+    assert "changed" not in run()
+    assert CALLS == [1, 2]
+    own_data(tmp_path, "zxy")
+    assert "csv: the data have changed, 2 results are calculated again" in run()
+    assert CALLS == [1, 2, 1, 2]
+    assert "changed" not in run()
+    assert CALLS == [1, 2, 1, 2]
+
+
+def test_results_that_do_not_say_their_data_are_counted(tmp_path, capsys):
+    Store(tmp_path / "cells.jsonl").put(cell(1), {"seed": 1}, "")
+    Store(tmp_path / "cells.jsonl").run([cell(1)], jobs=1)
+    assert "1 results do not say what data they were made from" in capsys.readouterr().out
+    assert CALLS == []
+
+
 def test_settings_make_the_key_and_where_results_go_does_not():
     assert cell(1).key == cell(1, **{"results.dir": "elsewhere"}).key
     assert cell(1).key != cell(1, **{"strategy.alpha": 0.5}).key

@@ -24,6 +24,7 @@ ADAPTERS = {
     "eafl_flower.models",
     "eafl_flower.prediction",
     "eafl_flower.results.report",
+    "eafl_flower.resuming",
     "eafl_flower.server_app",
     "eafl_flower.strategies",
     "eafl_flower.tasks",

@@ -65,8 +65,10 @@ def test_other_rows_need_all_anew(collect, changed):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"name": "x"}, {"codec__name": "none"}, {"engine__name": "ray"}, {"results__dir": "elsewhere"}]
-)
+    "changed",
+    [{"name": "x"}, {"codec__name": "none"}, {"engine__name": "ray"}, {"results__dir": "elsewhere"},
+     {"data__dir": "moved"}, {"job__error_budget": 3}],
+)  # fmt: skip
 def test_what_exact_updates_do_not_depend_on_changes_nothing(collect, changed):
     collect()
     collect(**changed)

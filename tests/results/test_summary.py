@@ -2,8 +2,10 @@ import hashlib
 
 import pytest
 
+from eafl_flower.provenance import Content, Provenance
 from eafl_flower.results.summary import Outcome, order_digest, scores_of, staleness_of, summarize, versions
 
+MADE_FROM = Provenance(settings={"seed": 1}, data=Content(counts={"clients": 2}, digests={"labels": "ab"}))
 OUTCOME = Outcome(
     merges=2, lost=1, virtual_time_s=3.5, wall_s=0.1, uplink_bytes=250, downlink_bytes=200, uplink_framed_bytes=300,
     downlink_framed_bytes=260, energy_j=1.5, metrics={"accuracy-before": 0.7, "loss": 1.0}, arrays_sha256="ab",
@@ -20,7 +22,7 @@ def merge(client, counter, staleness=0):
 
 def summary(**changes):
     events = [{"event": "start"}, merge(1, 1), merge(0, 1, 1), {"event": "stop"}]
-    given = {"name": "emam", "seed": 1, "config_sha256": "c", "engine": "inline"} | changes
+    given = {"name": "emam", "seed": 1, "provenance": MADE_FROM, "engine": "inline"} | changes
     return summarize(OUTCOME, events, **given)
 
 
@@ -41,7 +43,7 @@ def test_the_saved_share_is_that_of_the_merged_uploads():
 
 def test_what_both_ways_save_is_told_with_framing_and_without_each_clients_first_job():
     events = [merge(1, 1), merge(0, 1), merge(1, 2), merge(1, 4), merge(0, 2)]
-    found = summarize(OUTCOME, events, name="emam", seed=1, config_sha256="c", engine="inline")
+    found = summarize(OUTCOME, events, name="emam", seed=1, provenance=MADE_FROM, engine="inline")
     assert found["both_ways_saved"] == pytest.approx(1 - (120 + 260) / 800)
     assert found["uplink_framed_saved"] == pytest.approx(1 - 120 / 400)
     assert found["downlink_framed_bytes"] == 260

@@ -6,7 +6,8 @@ import pytest
 import safetensors.numpy
 
 from eafl_flower.errors import CheckpointError
-from eafl_flower.strategies.checkpoint import read_checkpoint, write_checkpoint
+from eafl_flower.strategies import checkpoint
+from eafl_flower.strategies.checkpoint import open_checkpoint, read_checkpoint, write_checkpoint
 from eafl_flower.strategies.records import JobTerms
 from eafl_flower.strategies.snapshot import Snapshot
 
@@ -96,7 +97,7 @@ def test_terms_and_snapshots_do_not_show_their_secrets():
     terms = JobTerms(run="r", seed=0, client=0, counter=1, load=0, acknowledged=0, durable=0, key=b"hush")
     snapshot = Snapshot(**dict.fromkeys(Snapshot.__dataclass_fields__, "x") | {"secret": "hush"})
     assert "counter=1" in repr(terms)
-    assert "run_name='x'" in repr(snapshot)
+    assert "origin='x'" in repr(snapshot)
     assert "hush" not in repr(terms) + repr(snapshot)
 
 
@@ -136,6 +137,22 @@ def test_a_file_of_another_kind_is_told(tmp_path):
     safetensors.numpy.save_file({"w": np.ones(3)}, path)
     with pytest.raises(CheckpointError, match="is not a checkpoint of this version"):
         read_checkpoint(path, state())
+
+
+def test_a_checkpoint_of_an_earlier_version_says_which_it_is(tmp_path, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(checkpoint, "FORMAT", "eafl-flower checkpoint 4")
+        write_checkpoint(tmp_path / "c", state())
+    with pytest.raises(CheckpointError, match=r"checkpoint 5', found 'eafl-flower checkpoint 4'\): .* start the run"):
+        read_checkpoint(tmp_path / "c", state())
+
+
+def test_one_field_is_read_without_knowing_the_classes_of_the_others(tmp_path):
+    write_checkpoint(tmp_path / "c", state())
+    stored = open_checkpoint(tmp_path / "c")
+    assert stored.restore_field("name", "") == "emam"
+    with pytest.raises(CheckpointError, match="it has no origin"):
+        stored.restore_field("origin", "")
 
 
 def test_a_state_of_other_fields_is_told(tmp_path):

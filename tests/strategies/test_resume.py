@@ -6,16 +6,18 @@ import signal
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord
-from toy_federation import Recorder, network, run_toy, same_for_all, toy_app
+from flwr.app import ArrayRecord, ConfigRecord
+from toy_federation import Recorder, initial, network, run_toy, same_for_all, toy_app
 
 from eafl_flower.aggregation.reference import FedBuff
+from eafl_flower.aggregation.staleness import HalfLife, Polynomial
 from eafl_flower.build import build_client_app, build_source
 from eafl_flower.codecs import Int8Codec, LQGCMCodec
 from eafl_flower.config import RunConfig
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import CheckpointError
 from eafl_flower.experiment import train
+from eafl_flower.provenance import Content, Provenance
 from eafl_flower.rng import generator
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy, StopRule
@@ -348,17 +350,54 @@ def test_what_is_sent_again_after_a_resume_is_the_very_same_message(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"run_name": "other"}, r"belongs to run 'toy' with seed 5, not to 'other' with seed 5"),
-        ({"seed": 6}, r"belongs to run 'toy' with seed 5, not to 'toy' with seed 6"),
-        ({"strategy": lambda **options: AsynchronousStrategy(lambda _: FedBuff(), **options)}, "fields"),
-        ({"codec": None}, "was made with codec LQGCMCodec, not with none: resume with the same codec"),
-        ({"codec": Int8Codec()}, "was made with codec LQGCMCodec, not with Int8Codec"),
+        ({"run_name": "other"}, r"belongs to run 'toy', not to 'other'"),
+        ({"seed": 6}, r"other settings \(seed: 5 -> 6\): resume with those$"),
+        (
+            {"strategy": lambda **options: AsynchronousStrategy(lambda _: FedBuff(), **options)},
+            r"\(aggregator: EMAMAggregator -> FedBuff\)",
+        ),
+        ({"alpha": 0.1}, r"\(aggregator.alpha: .* -> 0.1\)"),
+        ({"staleness": HalfLife(7.0)}, r"\(aggregator.staleness.half_life: 3.0 -> 7.0\)"),
+        ({"staleness": Polynomial()}, r"\(aggregator.staleness: HalfLife -> Polynomial\)"),
+        ({"codec": None}, r"\(codec: LQGCMCodec -> None\)"),
+        ({"codec": Int8Codec()}, r"\(codec: LQGCMCodec -> Int8Codec\)"),
+        ({"codec": LQGCMCodec(tuples=3, downlink_tuples=1)}, r"\(codec.tuples: 2 -> 3\)"),
+        ({"network": network(slowdown=(1.0, 8.0, 30.0, 5.0))}, r"\(network.slowdown.3: 60.0 -> 5.0\)"),
+        ({"train_config": ConfigRecord({"lr": 0.5})}, r"\(train_config.lr: not set -> 0.5\)"),
+        ({"provenance": Provenance(data=Content(counts={"rows": 9}))}, r"made from other data \(rows: 0 -> 9\)"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, message):
     go(tmp_path, 8, Recorder(), codec=DIFFERENCES)
     with pytest.raises(CheckpointError, match=message):
         go(tmp_path, 20, Recorder(), resume=True, **{"codec": DIFFERENCES, **change})
+
+
+def test_what_changes_no_result_may_be_another_in_a_resumed_run(tmp_path):
+    expected = go(tmp_path / "undisturbed", 40, Recorder(), codec=DIFFERENCES)
+    go(tmp_path, 8, Recorder(), codec=DIFFERENCES)
+    options = {"checkpoint_every": 3, "error_budget": 99, "min_available_nodes": 1}
+    run = go(tmp_path, 40, Recorder(), resume=True, codec=DIFFERENCES, **options)
+    assert run.arrays_sha256() == expected.arrays_sha256()
+
+
+def test_a_checkpoint_with_more_merges_than_asked_for_is_refused(tmp_path):
+    go(tmp_path, 20, Recorder())
+    with pytest.raises(CheckpointError, match=r"holds 20 merges: expected at most the 19"):
+        go(tmp_path, 19, Recorder(), resume=True)
+
+
+def test_other_initial_arrays_are_told_and_change_nothing(tmp_path, caplog):
+    expected = go(tmp_path / "undisturbed", 40, Recorder())
+    go(tmp_path, 20, Recorder())
+    app = toy_app(codec=CODEC, train=sometimes_broken, state_dir=tmp_path / "state")
+    options = everything(tmp_path)
+    strategy = options.pop("strategy")(resume=True, **options)
+    other = ArrayRecord([array + 1 for array in initial().to_numpy_ndarrays()])
+    with caplog.at_level("WARNING", logger="flwr"):
+        strategy.start(InlineGrid(app, 6), other, num_rounds=40)
+    assert strategy.run.arrays_sha256() == expected.arrays_sha256()
+    assert [m for m in caplog.messages if "the initial arrays are not those the run toy was started with" in m]
 
 
 def test_a_checkpoint_of_a_larger_federation_is_refused(tmp_path):
@@ -380,7 +419,10 @@ def test_a_snapshot_holds_all_that_changes():
     """Whoever adds state to a run must store it: this list is what is known to be made anew."""
     run, _ = run_toy(2, 3)
     made_anew = {"plan", "options", "keys", "initial", "layout", "raw_bytes", "mail", "reader", "aggregator"}
-    made_anew |= {"trainers", "in_flight", "num_partitions", "churn", "result", "began_s", "progress"}
+    made_anew |= {
+        *("trainers", "initial_sha256", "lost_states", "in_flight", "num_partitions", "churn", "result", "began_s"),
+        *("progress", "explosion"),
+    }
     stored_as = {
         "state": "aggregator",
         "queue": "queue",

@@ -125,9 +125,9 @@ def test_a_resumed_run_goes_on_in_the_midst_of_a_rounds_worth(tmp_path, cut):
 
     whole = run("whole").run
     run("cut", on_merge=interrupt)
-    with pytest.raises(CheckpointError, match="counts rounds, not merges: resume with unit = 'rounds'"):
+    with pytest.raises(CheckpointError, match="unit: rounds -> merges"):
         run("cut", resume=True, unit="merges")
-    resumed = run("cut", resume=True, fraction_train=0.75).run  # a round's worth stays what it was at the start
+    resumed = run("cut", resume=True).run
     assert resumed.arrays_sha256() == whole.arrays_sha256()
     for kind in ("train_metrics_clientapp", "evaluate_metrics_clientapp"):
         ours, theirs = ({k: dict(r) for k, r in getattr(r.result, kind).items()} for r in (resumed, whole))
