@@ -45,8 +45,8 @@ def evaluate_on_clients(
     """Return the clients' metrics for ``served``, aggregated as the options say, by default to weighted means.
 
     Clients that fail are left out, with a warning each; those without an evaluate function are not asked again.
-    Bytes are booked as "evaluate": of an error, those of the way down. ``note_lost`` is called with each client that had lost
-    its state and was scored with a fresh one.
+    Bytes are booked as "evaluate": of an error, those of the way down. ``note_lost`` is called with each client that
+    had lost its state and was scored with a fresh one.
 
     Raises
     ------

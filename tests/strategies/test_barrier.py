@@ -13,7 +13,7 @@ from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy
 
 
 def fedavg(**options):
-    return AsynchronousStrategy(lambda _: FedAvg(), barrier=True, **options)
+    return AsynchronousStrategy(lambda *_: FedAvg(), barrier=True, **options)
 
 
 def test_one_round_of_all_clients_is_the_mean_weighted_by_examples():
@@ -74,7 +74,7 @@ def test_fedavg_is_the_loop_of_the_textbook():
 
 def test_fedbuff_merges_when_its_buffer_is_full_and_rounds_are_merges():
     run, recorder = run_toy(
-        4, 5, strategy=lambda **options: AsynchronousStrategy(lambda _: FedBuff(buffer_size=3), **options)
+        4, 5, strategy=lambda **options: AsynchronousStrategy(lambda *_: FedBuff(buffer_size=3), **options)
     )
     assert run.version == 5
     assert run.tally.updates == 15

@@ -58,7 +58,7 @@ METHODS = {
     "asynchronous": {},
     "barrier": {"strategy": EMAM, "concurrency": 3},
     "buffered": {
-        "strategy": lambda **options: AsynchronousStrategy(lambda _: FedBuff(buffer_size=3), **options),
+        "strategy": lambda **options: AsynchronousStrategy(lambda *_: FedBuff(buffer_size=3), **options),
         "concurrency": 5,
     },
     "plain arrays": {"codec": None},
@@ -353,7 +353,7 @@ def test_what_is_sent_again_after_a_resume_is_the_very_same_message(tmp_path):
         ({"run_name": "other"}, r"belongs to run 'toy', not to 'other'"),
         ({"seed": 6}, r"other settings \(seed: 5 -> 6\): resume with those$"),
         (
-            {"strategy": lambda **options: AsynchronousStrategy(lambda _: FedBuff(), **options)},
+            {"strategy": lambda **options: AsynchronousStrategy(lambda *_: FedBuff(), **options)},
             r"\(aggregator: EMAMAggregator -> FedBuff\)",
         ),
         ({"alpha": 0.1}, r"\(aggregator.alpha: .* -> 0.1\)"),

@@ -190,7 +190,7 @@ def test_the_buffer_follows_the_nodes_that_join_and_nothing_in_it_is_lost(deploy
     run, _ = run_deployed(
         grid,
         60,
-        strategy=lambda **options: AsynchronousStrategy(lambda n: FedBuff(buffer_size=n), **options),
+        strategy=lambda **options: AsynchronousStrategy(lambda n, _: FedBuff(buffer_size=n), **options),
         recorder=recorder,
     )
     assert run.aggregator.buffer_size == run.in_flight == 6
