@@ -166,7 +166,7 @@ def show(rows: list[dict[str, Any]]) -> None:
     for column in ("task", "in flight", "rule", "FedAvg", "rule's", "worst gap", "largest fall", "allowed", ""):
         table.add_column(column, justify="left" if column in ("task", "rule", "") else "right")
     for row in rows:
-        numbers = [f"{row['fedavg']:.3f}", f"{row['ours']:.3f}", *(f"{row[k]:.1f}" for k in ("gap", "fall", "allowed"))]
+        numbers = [f"{row['fedavg']:.3f}", f"{row['ours']:.3f}", *(f"{row[k]:.2f}" for k in ("gap", "fall", "allowed"))]
         verdict = "[green]passes[/green]" if row["passes"] else "[bold red]FAILS[/bold red]"
         table.add_row(row["task"], row["size"], row["rule"], *numbers, verdict)
     console = Console()
