@@ -16,7 +16,8 @@ refused      as lost, and reason (an update that is not finite or does not fit, 
 timeout      as lost
 error        as lost, and reason (the client's own words)
 unfinished   as lost: a job that was open when the run ended
-evaluate     merge, time_s, wall_s, metrics (``accuracy-before``, ``accuracy-after``, ``accuracy-unseen``, ...)
+evaluate     merge, time_s, wall_s, metrics (``accuracy-before``, ``accuracy-after``, ``accuracy-unseen``, ...),
+             left_out (clients and single values that are not in the means)
 checkpoint   merge, time_s
 stop         merge, time_s, reason
 ===========  ==================================================================================

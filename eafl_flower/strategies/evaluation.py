@@ -1,20 +1,16 @@
 """Evaluation on the clients: ask them all, then average each metric over those that report it."""
 
 from collections.abc import Iterable
-from logging import WARNING
 
-import numpy as np
 from flwr.app import ConfigRecord, Message, MessageType
-from flwr.common.logger import log
 
 from eafl_flower.errors import ProtocolError
 from eafl_flower.strategies.mailbox import Interrupted, was_delivered
+from eafl_flower.strategies.means import Report, robust_means
 from eafl_flower.strategies.open_jobs import OpenJobs, framed_with
-from eafl_flower.strategies.records import (
-    NUM_EXAMPLES,
-    single_metric_record,
-)
-from eafl_flower.strategies.replies import reason_of, scores_of
+from eafl_flower.strategies.records import single_metric_record
+from eafl_flower.strategies.replies import reason_of
+from eafl_flower.strategies.reported import bounded_scores
 from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays
 
@@ -22,10 +18,10 @@ from eafl_flower.types import Arrays
 def evaluate_on_clients(
     jobs: OpenJobs, clients: Iterable[int], config: ConfigRecord, *, version: int, served: Arrays
 ) -> dict[str, float]:
-    """Return the clients' metrics for ``served``, averaged with their ``num-examples`` as weights.
+    """Return the clients' metrics for ``served``, averaged as ``robust_means`` does.
 
-    Clients that fail are left out, with a warning each. Bytes are booked as "evaluate": of an error, those of the
-    way down.
+    What is left out, clients that fail among it, is counted and told in ``jobs.notes``. Bytes are booked as
+    "evaluate": of an error, those of the way down.
 
     Raises
     ------
@@ -49,30 +45,26 @@ def evaluate_on_clients(
         # Who has had this long need not be waited for once more: only what is there already counts.
         timeout_s = 0.0 if message_id and reply is None else timeout_s
         replies.append((client, reply))
-    scores: list[dict[str, float]] = []
+    reports: list[Report] = []
+    failed: list[str] = []
+    unread: list[str] = []
     for client, reply in replies:
         if reply is not None and was_delivered(reply):
             payload, framed = sent[client]
             framed += framed_bytes(reply.content) if reply.has_content() else 0
             jobs.ledger.book(client, "evaluate", payload_bytes=payload, framed_bytes=framed)
         if reply is None or reply.has_error():
-            log(WARNING, "evaluation on client %d failed: %s", client, reason_of(reply))
+            failed.append(f"evaluation on client {client} failed: {reason_of(reply)}")
             continue
+        whose = f"the evaluation of client {client}"
         try:
-            scores.append(scores_of(single_metric_record(reply.content, f"the evaluation of client {client}")))
+            record = single_metric_record(reply.content, whose)
+            reports.append((client, bounded_scores(record, whose, jobs.notes)))
         except ProtocolError as error:
-            log(WARNING, "%s", error)
-    return weighted_means(scores)
-
-
-def weighted_means(scores: Iterable[dict[str, float]]) -> dict[str, float]:
-    """Average each metric over the clients that report it as a finite number, weighted by their examples."""
-    sums: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    for values in scores:
-        weight = values[NUM_EXAMPLES]
-        for key, value in values.items():
-            if key != NUM_EXAMPLES and np.isfinite(value):
-                sums[key] = sums.get(key, 0.0) + weight * value
-                weights[key] = weights.get(key, 0.0) + weight
-    return {key: sums[key] / weights[key] for key in sums if weights[key] > 0}
+            unread.append(str(error))
+    for kind, reasons in (("no evaluation", failed), ("unreadable evaluation", unread)):
+        if reasons:
+            share = f"{len(reasons)} of {len(replies)} clients are left out of the means for such a reason"
+            jobs.notes.tell(kind, f"{reasons[0]}; {share}", len(reasons))
+    kinds = {client: member.trains for client, member in jobs.members.items()}
+    return robust_means(reports, jobs.notes, kinds=kinds)

@@ -19,6 +19,7 @@ from eafl_flower.strategies.client_streams import ANY_STREAMS, ClientStreams, St
 from eafl_flower.strategies.downlink import Base, Downlink
 from eafl_flower.strategies.job import ANY_JOB, ClientTable, IdleClients, InFlight, Job
 from eafl_flower.strategies.mailbox import Mailbox
+from eafl_flower.strategies.notes import Notes
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import CONFIG, TERMS, JobTerms, terms_record
 from eafl_flower.strategies.replies import is_out_of_step, sizes_of
@@ -56,6 +57,8 @@ class OpenJobs:
         What each client holds, where the codec builds on it.
     wires
         Message and reply of each job that was sent.
+    notes
+        What was left out or bounded of what clients report.
     """
 
     def __init__(self, plan: Plan, mail: Mailbox, keys: list[str], layout: Layout) -> None:
@@ -70,6 +73,7 @@ class OpenJobs:
         self.idle = IdleClients()
         self.ledger = Ledger()
         self.wires: dict[int, InFlight] = {}
+        self.notes = Notes()
         self.num_selections = 0
         self.secret = b""  # of a deployment, from which the clients' session keys are made
         self._jobs: dict[int, Job] = {}

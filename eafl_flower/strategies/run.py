@@ -18,6 +18,7 @@ from eafl_flower.aggregation.acceptance import accept
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, RunFailedError, UpdateRefusedError
+from eafl_flower.excerpt import excerpt
 from eafl_flower.strategies.charges import Spent
 from eafl_flower.strategies.checkpoint import write_checkpoint
 from eafl_flower.strategies.evaluation import evaluate_on_clients
@@ -27,7 +28,8 @@ from eafl_flower.strategies.mailbox import Interrupted, Mailbox
 from eafl_flower.strategies.open_jobs import OpenJobs
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import array_record, arrays_of
-from eafl_flower.strategies.replies import UpdateReader, is_out_of_step, reason_of, scores_of, state_was_lost
+from eafl_flower.strategies.replies import MOST_WORDS, UpdateReader, is_out_of_step, reason_of, state_was_lost
+from eafl_flower.strategies.reported import scores_of
 from eafl_flower.strategies.roster import MOST_CLIENTS, Roster, take_roster
 from eafl_flower.strategies.signals import interrupts
 from eafl_flower.strategies.snapshot import Scores, Snapshot
@@ -49,7 +51,7 @@ class FederatedRun:
         self.raw_bytes = sum(a.nbytes for a in self.initial)
         self.mail = Mailbox(plan.grid, plan.timeout_s)
         self.jobs = OpenJobs(plan, self.mail, self.keys, self.layout)
-        self.reader = UpdateReader(self.keys, self.layout, self.options.codec, self.options.seed)
+        self.reader = UpdateReader(self.keys, self.layout, self.options.codec, self.jobs.notes, self.options.seed)
         self.pending: list[Update] = []
         self.tally = Tally()
         self.result = Result(arrays=plan.initial_arrays)
@@ -267,7 +269,7 @@ class FederatedRun:
         starts afresh.
         """
         self.tally.refused += 1
-        reason = str(error)
+        reason = excerpt(str(error), MOST_WORDS)
         if is_out_of_step(job, reply.content):
             self.jobs.forget(job)
             self.end(job, "refused", reason=reason)
@@ -347,6 +349,7 @@ class FederatedRun:
     def evaluate(self) -> None:
         """Evaluate the served arrays: centrally, and on the clients."""
         version, served, plan = self.version, self.served(), self.plan
+        told = self.jobs.notes.total
         scores: Scores = {}
         if self.options.evaluate_clients:  # first, because the user may interrupt it
             clients = self.clients_to_evaluate()
@@ -361,7 +364,14 @@ class FederatedRun:
                 scores = self.server_scores[version] | scores
         if not scores:
             return
-        self.emit("evaluate", merge=version, time_s=self.now_s(), wall_s=self.wall_s(), metrics=scores)
+        self.emit(
+            "evaluate",
+            merge=version,
+            time_s=self.now_s(),
+            wall_s=self.wall_s(),
+            left_out=self.jobs.notes.total - told,
+            metrics=scores,
+        )
         stop = self.options.stop
         if stop.metric and stop.metric not in scores:
             log(WARNING, "no evaluation reports %s, which the run is to stop at: there are %s", stop.metric, [*scores])
