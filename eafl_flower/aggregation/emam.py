@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from eafl_flower.aggregation.acceptance import Accepted, Merged, accept, begin, check_current, new_clock, own
+from eafl_flower.aggregation.early_norms import longest_early
 from eafl_flower.aggregation.merge import pull, squared_norm, step
 from eafl_flower.aggregation.objective import energy
 from eafl_flower.aggregation.staleness import Estimated, EstimatedState, Exponential, HalfLife, StalenessRule
@@ -68,7 +69,8 @@ class EMAMAggregator:
         Staleness rule; ``HalfLife.for_in_flight(n)`` is made for n clients training at once.
     norm_guard
         Updates longer than this many times the median of the last 64 accepted norms are scaled down to
-        that length, from the 17th merge on; 0 switches the guard off. Values are checked either way.
+        that length, the first 16 to ``early_norms.longest_early``; 0 switches the guard off. Values are checked
+        either way.
     weight_by_examples
         Multiply by the update's examples over the mean of all updates so far, clipped to [0.2, 5].
     serve
@@ -162,7 +164,7 @@ class EMAMAggregator:
         check_current(state.clock, state.version)
         accepted = accept(state.arrays, update, version=state.version)
         weight = self._weight(state, accepted, update)
-        scale = self._guard_scale(state.norms, accepted.norm)
+        scale = self._guard_scale(state, accepted.norm)
         deltas, push = accepted.deltas, self.alpha * weight * scale
         if self.proxy is not None:
             deltas, push = self._with_proxy(state.arrays, deltas, push, push * accepted.norm), 1.0
@@ -215,10 +217,12 @@ class EMAMAggregator:
             weight *= min(max(share, _EXAMPLE_WEIGHTS[0]), _EXAMPLE_WEIGHTS[1])
         return weight
 
-    def _guard_scale(self, norms: tuple[float, ...], norm: float) -> float:
-        if not self.norm_guard or len(norms) < _NORMS_NEEDED:
+    def _guard_scale(self, state: EMAMState, norm: float) -> float:
+        if not self.norm_guard:
             return 1.0
-        limit = self.norm_guard * statistics.median(norms)
+        limit = self.norm_guard * statistics.median(state.norms or (0.0,))
+        if len(state.norms) < _NORMS_NEEDED:
+            limit = longest_early(state.arrays, state.norms, self.norm_guard)
         # A median of zero (clients that did not train) must not refuse everything that follows.
         return limit / norm if 0 < limit < norm else 1.0
 

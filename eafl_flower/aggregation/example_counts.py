@@ -6,8 +6,8 @@ from typing import Final
 MOST_TIMES_MEDIAN: Final = 100
 """No client weighs more than this many clients of median size.
 
-Honest counts are far apart: by Dirichlet(0.1) up to 20 times the median, in recorded data by vehicle or person up to
-50 times. A claim may pass all that by a factor, not by the fifteen orders of magnitude that a number has room for.
+Honest counts lie far apart: Dirichlet(0.1) over ten labels makes 7 to 16 times the median, over two labels 100 and
+more. A claim may pass that by little, not by the fifteen orders of magnitude that a number has room for.
 """
 
 

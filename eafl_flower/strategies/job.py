@@ -52,12 +52,14 @@ class InFlight:
 class ClientTable:
     """One row per client number.
 
-    ``counter`` counts dispatches, ``state`` is the counter of the last job whose result the client holds (0: none,
-    or it has lost it), ``acknowledged`` that of its last merged upload, ``durable`` the state named by the newest
-    checkpoint, ``failures`` its errors in a row.
+    ``num_examples`` is what a client's jobs are priced with, ``claimed`` the examples of its last update (0: none
+    yet). ``counter`` counts dispatches, ``state`` is the counter of the last job whose result the client holds (0:
+    none, or it has lost it), ``acknowledged`` that of its last merged upload, ``durable`` the state named by the
+    newest checkpoint, ``failures`` its errors in a row.
     """
 
     num_examples: NDArray[np.int64]
+    claimed: NDArray[np.int64]
     counter: NDArray[np.int64]
     state: NDArray[np.int64]
     acknowledged: NDArray[np.int64]

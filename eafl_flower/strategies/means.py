@@ -87,7 +87,7 @@ def too_many(whose: str, count: float, most: float) -> str:
     """Say that a count is not believed."""
     return (
         f"{whose} counts {count:.16g} examples, {MOST_TIMES_MEDIAN} times the median of all clients are {most:.16g}: "
-        "it weighs no more than these"
+        "it counts as no more than these"
     )
 
 

@@ -24,6 +24,12 @@ class Notes:
             log(WARNING, "%s", text)
         self.counts[kind] += count
 
+    def tell_totals(self) -> None:
+        """Say how often each kind has occurred, if any has more than once."""
+        if any(count > 1 for count in self.counts.values()):
+            totals = ", ".join(f"{kind} {count}" for kind, count in self.counts.items())
+            log(WARNING, "left out or bounded in all: %s", totals)
+
     @property
     def total(self) -> int:
         """Occurrences of all kinds."""

@@ -14,7 +14,7 @@ from flwr.app import Message, MetricRecord
 from flwr.common.logger import log
 from flwr.serverapp.strategy import Result
 
-from eafl_flower.aggregation.acceptance import accept
+from eafl_flower.aggregation.acceptance import Merged, accept
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, RunFailedError, UpdateRefusedError
@@ -157,7 +157,7 @@ class FederatedRun:
             take_up(self)
         for member in jobs.members.values():
             if not (member.plain and options.resume):  # what a plain client's first reply told is in the checkpoint
-                jobs.table.num_examples[member.client] = member.num_examples
+                jobs.note_examples(member)
         self.emit(
             "resume" if options.resume else "start",
             merge=self.version,
@@ -223,7 +223,8 @@ class FederatedRun:
         try:
             base, key = jobs.base_of(job), jobs.key_of(job.client)
             read = self.reader.read(job, reply.content, base, jobs.decoder_of(job), key)
-            update = read.update
+            count = jobs.believed_examples(job.client, read.update.num_examples)
+            update = replace(read.update, num_examples=count)
             if self.plan.barrier:
                 accept(self.aggregator.arrays(self.state), update, version=before)
             else:
@@ -238,6 +239,7 @@ class FederatedRun:
         jobs.merged(job, read.decoder)
         jobs.table.failures[job.client] = 0
         self.tally.merged()
+        self._note_scaled(job.client)
         spent = jobs.close(job, self.charged_until_s(job, "merge"))
         self.result.train_metrics_clientapp[before + 1] = MetricRecord(dict(read.metrics))
         self.emit(
@@ -254,6 +256,17 @@ class FederatedRun:
             metrics=dict(read.metrics),
         )
         return True
+
+    def _note_scaled(self, client: int) -> None:
+        """Tell that the norm guard has scaled down the newest merge, if it has."""
+        last: Merged | None = getattr(self.state, "last", None)
+        if last is not None and last.scale < 1 and not self.plan.barrier:
+            text = (
+                f"the update of client {client} has norm {last.norm:.3g}, far more than the others or the model: the "
+                f"norm guard scales it to {last.scale * last.norm:.3g}, and all such after it; norm_guard = 0 switches "
+                "it off"
+            )
+            self.jobs.notes.tell("long update", text)
 
     def flush_barrier(self) -> None:
         """Merge the updates of a finished round, if any came; their order does not depend on who was first."""
@@ -319,6 +332,8 @@ class FederatedRun:
         if last is None or self.plan.barrier:
             return {"weight": None}
         known: dict[str, float | None] = {"weight": float(last.weight)}
+        if last.scale < 1:
+            known["scale"] = float(last.scale)
         if last.objective_after is not None:
             known |= {"objective_before": last.objective_before, "objective_after": last.objective_after}
         return known
@@ -387,6 +402,7 @@ class FederatedRun:
         reason = self.stop_reason or f"{self.version} merges made"
         self.emit("stop", merge=self.version, time_s=self.now_s(), reason=reason)
         self.result.arrays = array_record(self.keys, self.served())
+        self.jobs.notes.tell_totals()
         log(INFO, "run %s ended: %s", self.options.run_name, reason)
         return self.result
 

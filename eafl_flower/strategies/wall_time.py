@@ -264,7 +264,7 @@ class WallRun(FederatedRun):
         jobs.members[member.client] = member
         self._away.discard(member.client)
         jobs.table.grow(member.client + 1)
-        jobs.table.num_examples[member.client] = member.num_examples
+        jobs.note_examples(member)
         if member.client not in self._resting:
             self._free(member.client)
         self.set_in_flight(sum(m.trains for m in jobs.members.values()))

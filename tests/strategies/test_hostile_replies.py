@@ -7,7 +7,10 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from toy_federation import arrays_of_run, initial, run_toy, same_for_all, toy_app
 
+from eafl_flower.aggregation import FedAsync, FedBuff
 from eafl_flower.codecs import Int8Codec
+from eafl_flower.strategies import EMAM, AsyncEMAM
+from eafl_flower.strategies.asynchronous import AsynchronousStrategy
 from eafl_flower.strategies.replies import MOST_WORDS
 
 EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
@@ -117,3 +120,63 @@ def test_each_omission_of_an_evaluation_is_told_once_in_a_run(flower_log):
     run_toy(3, 20, app=evaluating(lambda client: metrics), evaluate_every=2)
     for words in ('"num-examples" is 0', '"accuracy" of client 0 is nan', 'the first "hist"'):
         assert len({record.getMessage() for record in flower_log.records if words in record.getMessage()}) == 1
+
+
+def claims(reply):
+    reply.content["metrics"]["num-examples"] = 2**53
+
+
+@pytest.mark.parametrize("strategy", [AsyncEMAM, EMAM])
+def test_an_update_of_all_examples_is_weighed_as_a_hundred_of_the_median(strategy, flower_log):
+    options = {"strategy": strategy, "weight_by_examples": True}
+    run, recorder = run_toy(4, 12, app=toy_app(spoil=always(3, claims)), network=same_for_all(), **options)
+    assert {e["num_examples"] for e in recorder.of("merge") if e["client"] == 3} == {100 * 10}  # of 5, 10, 15 and it
+    assert run.state.examples < 12 * 2000
+    text = "the update of client 3 counts 9007199254740992 examples"
+    assert len({r.getMessage() for r in flower_log.records if text in r.getMessage()}) == 1
+
+
+def test_what_a_client_claims_is_held_against_the_others_after_a_resume(tmp_path):
+    options = {"app": toy_app(spoil=always(3, claims)), "network": same_for_all(), "checkpoint": tmp_path / "c"}
+    _, whole = run_toy(4, 24, **options)
+    run_toy(4, 10, checkpoint_every=10, **options)
+    _, resumed = run_toy(4, 24, resume=True, **options)
+    assert [e["num_examples"] for e in resumed.of("merge")] == [e["num_examples"] for e in whole.of("merge")][10:]
+
+
+def test_a_count_in_the_roster_prices_no_job_beyond_a_hundred_of_the_median(flower_log):
+    app = toy_app()
+
+    def lying(message, context):
+        reply = app(message, context)
+        if message.metadata.message_type == "query" and context.node_config["partition-id"] == 0:
+            reply.content["metrics"]["num-examples"] = 2**53
+        return reply
+
+    run, _ = run_toy(4, 12, app=lying, strategy=EMAM)
+    assert run.jobs.table.num_examples.tolist() == [100 * 15, 10, 15, 20]
+    assert "client 0, counts 9007199254740992 examples" in flower_log.text
+
+
+@pytest.mark.parametrize("strategy", [AsyncEMAM, FedAsync, FedBuff])
+@pytest.mark.parametrize("clock", ["virtual", "wall"])
+def test_finite_values_beyond_all_measure_do_not_enter_the_model(strategy, clock, flower_log):
+    far = ArrayRecord([np.full((2, 3), 1e17, np.float32), np.zeros(3, np.float32)])
+    made = lambda **options: AsynchronousStrategy(lambda n: strategy(), **options)  # noqa: E731
+    run, recorder = run_with(put("arrays", far), strategy=AsyncEMAM if strategy is AsyncEMAM else made, clock=clock)
+    assert 0 not in {e["client"] for e in recorder.of("merge")}
+    assert np.abs(arrays_of_run(run)[0]).max() < 1000
+    assert "more than any training makes" in recorder.of("refused")[0]["reason"]
+
+
+def test_an_early_outlier_is_scaled_counted_and_told_once(flower_log):
+    def far(reply):
+        reply.content["arrays"] = ArrayRecord([np.full((2, 3), 1e8, np.float32), np.zeros(3, np.float32)])
+
+    run, recorder = run_with(far)
+    scaled = [e for e in recorder.of("merge") if "scale" in e]
+    assert {e["client"] for e in scaled} == {0}
+    assert run.jobs.notes.counts["long update"] == len(scaled)
+    assert np.abs(arrays_of_run(run)[0]).max() < 200
+    text = "the update of client 0 has norm 2.45e+08"
+    assert len({r.getMessage() for r in flower_log.records if text in r.getMessage()}) == 1
