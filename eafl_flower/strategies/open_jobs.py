@@ -25,7 +25,7 @@ from eafl_flower.strategies.notes import Notes
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import CONFIG, TERMS, JobTerms, terms_record
 from eafl_flower.strategies.replies import is_out_of_step, sizes_of
-from eafl_flower.strategies.roster import Member
+from eafl_flower.strategies.roster_answers import Member
 from eafl_flower.strategies.wire_size import record_bytes
 from eafl_flower.types import Arrays, Layout, Work
 

@@ -30,7 +30,8 @@ from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import array_record, arrays_of
 from eafl_flower.strategies.replies import MOST_WORDS, UpdateReader, is_out_of_step, reason_of, state_was_lost
 from eafl_flower.strategies.reported import scores_of
-from eafl_flower.strategies.roster import MOST_CLIENTS, Roster, take_roster
+from eafl_flower.strategies.roster import Roster, take_roster
+from eafl_flower.strategies.roster_answers import MOST_CLIENTS
 from eafl_flower.strategies.signals import interrupts
 from eafl_flower.strategies.snapshot import Scores, Snapshot
 from eafl_flower.strategies.tally import Tally
