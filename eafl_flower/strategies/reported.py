@@ -6,6 +6,7 @@ from typing import Any, Final
 from eafl_flower.errors import ProtocolError
 from eafl_flower.excerpt import excerpt
 from eafl_flower.strategies.notes import Notes
+from eafl_flower.strategies.records import NUM_EXAMPLES
 
 MOST_METRICS: Final = 100  # of one reply, and of the means
 MOST_NAME: Final = 128  # letters
@@ -26,8 +27,12 @@ def scores_of(record: Mapping[str, Any]) -> dict[str, float]:
         raise ProtocolError(msg) from error
 
 
-def bounded_scores(record: Mapping[str, Any], whose: str, notes: Notes) -> dict[str, float]:
+def bounded_scores(
+    record: Mapping[str, Any], whose: str, notes: Notes, weighted_by: str = NUM_EXAMPLES
+) -> dict[str, float]:
     """Return the numbers of a client's record, without lists and without what exceeds the limits; a note tells of both.
+
+    ``weighted_by`` is always kept.
 
     Raises
     ------
@@ -42,7 +47,8 @@ def bounded_scores(record: Mapping[str, Any], whose: str, notes: Notes) -> dict[
             len(lists),
         )
     numbers = {k: v for k, v in record.items() if not isinstance(v, list)}
-    names = [name for name in numbers if len(name) <= MOST_NAME][:MOST_METRICS]
+    names = [name for name in numbers if name != weighted_by and len(name) <= MOST_NAME][: MOST_METRICS - 1]
+    names += [weighted_by] if weighted_by in numbers else []
     if len(names) < len(numbers):
         notes.tell(
             "name",

@@ -90,12 +90,14 @@ def test_the_metrics_that_most_clients_report_are_kept():
 def test_a_reply_of_many_or_long_metrics_is_cut_and_lists_are_told(flower_log):
     notes = Notes()
     many = {f"{'k' * 1000}{i}": 1.0 for i in range(50)} | {f"x{i}": 1.0 for i in range(300)} | {"hist": [1.0, 2.0]}
+    many["num-examples"] = 7  # the last, and the one that is needed
     kept = bounded_scores(many, "the reply of client 3", notes)
     assert len(kept) == MOST_METRICS
+    assert kept["num-examples"] == 7
     assert all(len(name) <= MOST_NAME for name in kept)
-    assert notes.counts == {"name": 250, "list": 1}
+    assert notes.counts == {"name": 251, "list": 1}
     bounded_scores(many, "the reply of client 4", notes)
-    assert notes.counts == {"name": 500, "list": 2}
+    assert notes.counts == {"name": 502, "list": 2}
     assert 'the reply of client 3 holds 1 lists, the first "hist"' in flower_log.text
     assert "client 4" not in flower_log.text
     assert len(flower_log.text) < 2000
