@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eafl_flower.aggregation.early_norms import fresh_norm
 from eafl_flower.aggregation.merge import squared_norm
 from eafl_flower.errors import ConsumedStateError, UpdateRefusedError
 from eafl_flower.types import Array, Arrays, Update
 
 _CACHE_LINE_BYTES = 64
+_TIMES_MODEL = 2.0**30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,26 +46,28 @@ class Accepted:
     staleness: int
 
 
-def accept(arrays: Arrays, update: Update, *, version: int) -> Accepted:
+def accept(arrays: Arrays, update: Update, *, version: int, into_model: bool = True) -> Accepted:
     """Check ``update`` against the arrays it is to be merged into; changes nothing.
 
     Parameters
     ----------
     arrays
-        The global arrays; only shapes and dtypes are looked at.
+        The global arrays.
     update
         The update. A delta of another dtype is converted if that keeps its kind (float64 to float32,
         int32 to int64, integers to floats), before values are checked.
     version
         Number of merges in ``arrays``.
+    into_model
+        Whether ``arrays`` are a model; of a sum of updates only shapes and dtypes are looked at.
 
     Raises
     ------
     UpdateRefusedError
         If the number of arrays, a shape or the kind of a dtype differs, a value is not finite (or too
         large to be squared), the norm is so large that merges could overflow (2**60, for float16 a
-        sixteenth of its largest number), a boolean array changes, the base version lies in the future, or
-        the number of examples is negative.
+        sixteenth of its largest number) or 2**30 times that of the model, a boolean array changes, the base version
+        lies in the future, or the number of examples is negative.
     """
     who = f"update of client {update.client}"
     if len(update.delta) != len(arrays):
@@ -83,7 +87,7 @@ def accept(arrays: Arrays, update: Update, *, version: int) -> Accepted:
         msg = f"{who} changes boolean array {flipped[0]}, which cannot be averaged: leave it as it is, or send integers"
         raise UpdateRefusedError(msg)
     norm = math.sqrt(total) if math.isfinite(total := squared_norm(deltas)) else math.inf
-    if math.isfinite(norm) and norm > (limit := _largest_norm(arrays)):
+    if math.isfinite(norm) and norm > (limit := _largest_norm(arrays, norm, into_model=into_model)):
         msg = f"{who} has norm {norm:.3g}, more than any training makes ({limit:.3g}): it would spoil the model"
         raise UpdateRefusedError(msg)
     if not math.isfinite(norm):
@@ -93,10 +97,14 @@ def accept(arrays: Arrays, update: Update, *, version: int) -> Accepted:
     return Accepted(deltas=deltas, norm=norm, staleness=version - update.base_version)
 
 
-def _largest_norm(arrays: Arrays) -> float:
+def _largest_norm(arrays: Arrays, norm: float, *, into_model: bool) -> float:
     """Return a norm that no honest update has and that no number of merges adds up to an overflow."""
     largest = min((float(np.finfo(a.dtype).max) for a in arrays if a.dtype.kind == "f"), default=math.inf)
-    return min(2.0**60, largest / 16)
+    limit = min(2.0**60, largest / 16)
+    if into_model and norm > _TIMES_MODEL:  # rare: the model is read for such an update only
+        model = math.sqrt(total) if math.isfinite(total := squared_norm(arrays)) else math.inf
+        limit = min(limit, _TIMES_MODEL * max(1.0, model, fresh_norm(arrays)))
+    return limit
 
 
 def _converted(where: str, delta: Array, array: Array) -> Array:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from eafl_flower.aggregation.acceptance import accept
+from eafl_flower.aggregation.example_counts import largest_believed
 from eafl_flower.aggregation.merge import step
 from eafl_flower.types import Update
 
@@ -17,8 +18,8 @@ def combine(updates: Sequence[Update]) -> Update:
     .. math:: \delta = \frac{\sum_k n_k \delta_k}{\sum_k n_k}
 
     Summed in the order given, so give them in an order that does not depend on who answered first.
-    Clients without any examples weigh nothing; if no client has any, all weigh alike. Integer arrays
-    are counters: their deltas are added up.
+    Clients without any examples weigh nothing; if no client has any, all weigh alike. Counts above
+    ``largest_believed`` are taken as that. Integer arrays are counters: their deltas are added up.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ def combine(updates: Sequence[Update]) -> Update:
     Returns
     -------
     Update
-        Of client -1, with the sum of the examples and no base. Its staleness at the barrier is 0, so
+        Of client -1, with the sum of the counts believed and no base. Its staleness at the barrier is 0, so
         every staleness rule weighs it 1.
 
     Raises
@@ -46,9 +47,11 @@ def combine(updates: Sequence[Update]) -> Update:
         msg = f"updates to combine have base versions {sorted(versions)}, expected one: a barrier waits for one version"
         raise ValueError(msg)
     (version,) = versions
-    total = sum(u.num_examples for u in updates)
+    most = largest_believed(u.num_examples for u in updates)
+    counts = [min(u.num_examples, most) for u in updates]
+    total = sum(counts)
     mean = tuple(np.zeros(d.shape, dtype=d.dtype) for d in updates[0].delta)
-    for update in updates:
-        share = update.num_examples / total if total else 1.0 / len(updates)
-        step(mean, accept(mean, update, version=version).deltas, share)
-    return Update(client=COMBINED_CLIENT, delta=mean, base_version=version, num_examples=total)
+    for update, count in zip(updates, counts, strict=True):
+        share = count / total if total else 1.0 / len(updates)
+        step(mean, accept(mean, update, version=version, into_model=False).deltas, share)
+    return Update(client=COMBINED_CLIENT, delta=mean, base_version=version, num_examples=int(total))

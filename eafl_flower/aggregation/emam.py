@@ -66,7 +66,8 @@ class EMAMAggregator:
         Staleness rule; ``HalfLife.for_in_flight(n)`` is made for n clients training at once.
     norm_guard
         Updates longer than this many times the median of the last 64 accepted norms are scaled down to
-        that length, from the 17th merge on; 0 switches the guard off. Values are checked either way.
+        that length, the first 16 to ``early_norms.longest_early``; 0 switches the guard off. Values are checked
+        either way.
     weight_by_examples
         Multiply by the update's examples over the mean of all updates so far, clipped to [0.2, 5].
     serve
@@ -160,7 +161,7 @@ class EMAMAggregator:
         check_current(state.clock, state.version)
         accepted = accept(state.arrays, update, version=state.version)
         weight = self._weight(state, accepted, update)
-        scale = guard_scale(state.norms, accepted.norm, self.norm_guard)
+        scale = guard_scale(state.arrays, state.norms, accepted.norm, self.norm_guard)
         deltas, push = accepted.deltas, self.alpha * weight * scale
         if self.proxy is not None:
             deltas, push = self._with_proxy(state.arrays, deltas, push, push * accepted.norm), 1.0

@@ -153,7 +153,7 @@ class NewestMean:
             raise ValueError(msg)
         accepted = accept(state.arrays, update, version=state.version)
         base = _checked_base(state.arrays, update)
-        scale = guard_scale(state.norms, accepted.norm, self.norm_guard)
+        scale = guard_scale(state.arrays, state.norms, accepted.norm, self.norm_guard)
         version, weight = state.version + 1, self._weight(state, update)
         step = self._step(state)
         signed = _signed(state.signed, base, accepted.deltas)

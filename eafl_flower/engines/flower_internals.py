@@ -30,6 +30,7 @@ try:
     from flwr.supercore import telemetry
     from flwr.supercore.run import Run as Run
     from flwr.supercore.task_identity import TaskIdentity
+    from google.protobuf.message import DecodeError as DecodeError  # type: ignore[import-untyped]
 except ImportError as error:
     raise _unsupported(f"{error.name} with the expected names ({error})") from error
 
@@ -115,6 +116,12 @@ def copy_message(message: Message) -> Message:
 
 def unavailable(message_id: str) -> Message:
     """Flower's answer when an unknown message, or one answered before, is asked for: error code 3."""
+    reason = f"no message {message_id!r} waits for a reply: never sent here, or its reply was handed out before"
+    return error_reply(message_id, CODE_MESSAGE_UNAVAILABLE, reason)
+
+
+def error_reply(message_id: str, code: int, reason: str) -> Message:
+    """Return an error in place of the reply to a message."""
     metadata = Metadata(
         run_id=TaskIdentity.run_id,
         message_id=f"{message_id}-unavailable",
@@ -126,8 +133,7 @@ def unavailable(message_id: str) -> Message:
         ttl=0.0,
         message_type="system",
     )
-    reason = f"no message {message_id!r} waits for a reply: never sent here, or its reply was handed out before"
-    return Message(error=Error(CODE_MESSAGE_UNAVAILABLE, reason), metadata=metadata)  # type: ignore[call-overload, no-any-return]
+    return Message(error=Error(code, reason), metadata=metadata)  # type: ignore[call-overload, no-any-return]
 
 
 def is_in_memory(grid: Grid) -> bool:

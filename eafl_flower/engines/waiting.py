@@ -7,10 +7,13 @@ from typing import Protocol, runtime_checkable
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from eafl_flower.engines.flower_internals import is_in_memory
+from eafl_flower.engines.flower_internals import CODE_CLIENT_CRASHED, DecodeError, error_reply, is_in_memory
+from eafl_flower.excerpt import excerpt
 
 FIRST_POLL_IN_MEMORY_S, LONGEST_POLL_IN_MEMORY_S = 0.002, 0.003
 FIRST_POLL_NETWORK_S, LONGEST_POLL_NETWORK_S = 0.1, 0.25  # a question costs the SuperLink some 5 ms
+# What Flower raises when a node has sent something else than records: none of them is trouble with the connection.
+_UNREADABLE = (AttributeError, DecodeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @runtime_checkable
@@ -56,7 +59,7 @@ def wait_for(
         first_s, longest_s = FIRST_POLL_IN_MEMORY_S, LONGEST_POLL_IN_MEMORY_S
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     pause_s = min(first_s if poll_s is None else poll_s, longest_s)
-    while not (replies := list(grid.pull_messages(ids))):
+    while not (replies := _pull(grid, ids)):
         if deadline is not None:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
@@ -65,3 +68,14 @@ def wait_for(
         time.sleep(pause_s)
         pause_s = min(1.5 * pause_s, longest_s)
     return replies
+
+
+def _pull(grid: Grid, ids: list[str]) -> list[Message]:
+    """Return the replies that are there; one that Flower cannot read is an error of its node, not of all."""
+    try:
+        return list(grid.pull_messages(ids))
+    except _UNREADABLE as error:
+        if len(ids) > 1:
+            return [reply for message_id in ids for reply in _pull(grid, [message_id])]
+        reason = f"the reply cannot be read ({type(error).__name__}: {excerpt(str(error), 200)})"
+        return [error_reply(ids[0], CODE_CLIENT_CRASHED, reason)]

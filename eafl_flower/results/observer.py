@@ -8,7 +8,8 @@ resume       as start, and merge, uploads (merge by default), time_s where the r
              events, the number written up to there; the event log cuts itself back to it
 merge        merge, time_s, wall_s, client, counter, base_version, staleness, weight, num_examples,
              uplink_bytes, uplink_framed_bytes, downlink_bytes, downlink_framed_bytes, raw_bytes, energy_j,
-             metrics; objective_before, objective_after if EMAM's self-check is on
+             metrics; scale if the norm guard has scaled it down; objective_before, objective_after if EMAM's
+             self-check is on
 lost         time_s, client, counter; energy_j, uplink_bytes, uplink_framed_bytes, downlink_bytes,
              downlink_framed_bytes spent until the client vanished
 refused      as lost, and reason (an update that is not finite or does not fit, or a client that does not
@@ -16,7 +17,8 @@ refused      as lost, and reason (an update that is not finite or does not fit, 
 timeout      as lost
 error        as lost, and reason (the client's own words)
 unfinished   as lost: a job that was open when the run ended
-evaluate     merge, time_s, wall_s, metrics (``accuracy-before``, ``accuracy-after``, ``accuracy-unseen``, ...)
+evaluate     merge, time_s, wall_s, metrics (``accuracy-before``, ``accuracy-after``, ``accuracy-unseen``, ...),
+             left_out (clients and single values that are not in the means)
 checkpoint   merge, time_s
 stop         merge, time_s, reason
 ===========  ==================================================================================

@@ -3,19 +3,17 @@
 from collections.abc import Callable, Iterable
 from logging import WARNING
 
-import numpy as np
 from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.common.logger import log
 
 from eafl_flower.errors import ProtocolError
 from eafl_flower.rng import generator
 from eafl_flower.strategies.mailbox import Interrupted, was_delivered
+from eafl_flower.strategies.means import Report, robust_means
 from eafl_flower.strategies.open_jobs import OpenJobs, framed_with
-from eafl_flower.strategies.records import (
-    NUM_EXAMPLES,
-    single_metric_record,
-)
-from eafl_flower.strategies.replies import reason_of, scores_of, state_was_lost
+from eafl_flower.strategies.records import NUM_EXAMPLES, single_metric_record
+from eafl_flower.strategies.replies import reason_of, state_was_lost
+from eafl_flower.strategies.reported import bounded_scores
 from eafl_flower.strategies.unregistered import has_no_evaluate
 from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays
@@ -42,9 +40,10 @@ def evaluate_on_clients(
     note_lost: Callable[[int], None],
     server_round: int = 0,
 ) -> MetricRecord:
-    """Return the clients' metrics for ``served``, aggregated as the options say, by default to weighted means.
+    """Return the clients' metrics for ``served``, aggregated as the options say, by default as ``robust_means`` does.
 
-    Clients that fail are left out, with a warning each; those without an evaluate function are not asked again.
+    What is left out, clients that fail among it, is counted and told in ``jobs.notes``; those without an evaluate
+    function are not asked again.
     Bytes are booked as "evaluate": of an error, those of the way down. ``note_lost`` is called with each client that
     had lost its state and was scored with a fresh one.
 
@@ -71,12 +70,14 @@ def evaluate_on_clients(
         timeout_s = 0.0 if message_id and reply is None else timeout_s
         replies.append((client, reply))
     weighted_by, aggregate = jobs.options.weighted_by_key, jobs.options.evaluate_metrics_aggr_fn
-    scores: list[dict[str, float]] = []
     contents: list[RecordDict] = []
     without = {client for client, reply in replies if has_no_evaluate(reply)}
     if without:
         jobs.never_evaluate |= without
         log(WARNING, "%d clients have no evaluate function (@app.evaluate()): they are not asked again", len(without))
+    reports: list[Report] = []
+    failed: list[str] = []
+    unread: list[str] = []
     for client, reply in replies:
         if reply is not None and was_delivered(reply):
             payload, framed = sent[client]
@@ -85,30 +86,23 @@ def evaluate_on_clients(
         if client in without:
             continue
         if reply is None or reply.has_error():
-            log(WARNING, "evaluation on client %d failed: %s", client, reason_of(reply))
+            failed.append(f"evaluation on client {client} failed: {reason_of(reply)}")
             continue
         if state_was_lost(reply.content):
             note_lost(client)
+        whose = f"the evaluation of client {client}"
         try:
-            record = single_metric_record(reply.content, f"the evaluation of client {client}", weighted_by)
-            values = scores_of(record)
-            scores.append({**values, NUM_EXAMPLES: values.pop(weighted_by)})
+            record = single_metric_record(reply.content, whose, weighted_by)
+            values = bounded_scores(record, whose, jobs.notes, weighted_by)
+            reports.append((client, {**values, NUM_EXAMPLES: values.pop(weighted_by)}))
             contents.append(reply.content)
         except ProtocolError as error:
-            log(WARNING, "%s", error)
+            unread.append(str(error))
+    for kind, reasons in (("no evaluation", failed), ("unreadable evaluation", unread)):
+        if reasons:
+            share = f"{len(reasons)} of {len(replies)} clients are left out of the means for such a reason"
+            jobs.notes.tell(kind, f"{reasons[0]}; {share}", len(reasons))
     if aggregate is not None and contents:
         return aggregate(contents, weighted_by)
-    return MetricRecord(dict(weighted_means(scores)))
-
-
-def weighted_means(scores: Iterable[dict[str, float]]) -> dict[str, float]:
-    """Average each metric over the clients that report it as a finite number, weighted by their examples."""
-    sums: dict[str, float] = {}
-    weights: dict[str, float] = {}
-    for values in scores:
-        weight = values[NUM_EXAMPLES]
-        for key, value in values.items():
-            if key != NUM_EXAMPLES and np.isfinite(value):
-                sums[key] = sums.get(key, 0.0) + weight * value
-                weights[key] = weights.get(key, 0.0) + weight
-    return {key: sums[key] / weights[key] for key in sums if weights[key] > 0}
+    kinds = {client: member.trains for client, member in jobs.members.items()}
+    return MetricRecord(dict(robust_means(reports, jobs.notes, kinds=kinds)))

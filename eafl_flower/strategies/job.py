@@ -55,12 +55,14 @@ class InFlight:
 class ClientTable:
     """One row per client number.
 
-    ``counter`` counts dispatches, ``state`` is the counter of the last job whose result the client holds (0: none,
-    or it has lost it), ``acknowledged`` that of its last merged upload, ``durable`` the state named by the newest
-    checkpoint, ``failures`` its errors in a row.
+    ``num_examples`` is what a client's jobs are priced with, ``claimed`` the examples of its last update (0: none
+    yet). ``counter`` counts dispatches, ``state`` is the counter of the last job whose result the client holds (0:
+    none, or it has lost it), ``acknowledged`` that of its last merged upload, ``durable`` the state named by the
+    newest checkpoint, ``failures`` its errors in a row.
     """
 
     num_examples: NDArray[np.int64]
+    claimed: NDArray[np.float64]
     counter: NDArray[np.int64]
     state: NDArray[np.int64]
     acknowledged: NDArray[np.int64]
@@ -70,14 +72,15 @@ class ClientTable:
     @classmethod
     def of_size(cls, size: int) -> "ClientTable":
         """Return a table for clients that never had a job."""
-        return cls(**{name: np.zeros(size, np.int64) for name in cls.__dataclass_fields__})
+        columns = {name: np.zeros(size, np.int64) for name in cls.__dataclass_fields__}
+        return cls(**{**columns, "claimed": np.zeros(size)})  # type: ignore[arg-type]
 
     def grow(self, size: int) -> None:
         """Make room for clients up to number ``size - 1``."""
         for name in type(self).__dataclass_fields__:
             column = getattr(self, name)
             if len(column) < size:
-                setattr(self, name, np.concatenate([column, np.zeros(size - len(column), np.int64)]))
+                setattr(self, name, np.concatenate([column, np.zeros(size - len(column), column.dtype)]))
 
 
 @dataclass(kw_only=True, slots=True)

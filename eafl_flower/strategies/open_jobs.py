@@ -8,6 +8,7 @@ import numpy as np
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from numpy.typing import NDArray
 
+from eafl_flower.aggregation.example_counts import largest_believed
 from eafl_flower.codecs.lqgcm_dither import client_key
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_internals import copy_record, trusted_record
@@ -19,10 +20,12 @@ from eafl_flower.strategies.client_streams import ANY_STREAMS, ClientStreams, St
 from eafl_flower.strategies.downlink import Base, Downlink
 from eafl_flower.strategies.job import ANY_JOB, ClientTable, IdleClients, InFlight, Job, WaitingClients
 from eafl_flower.strategies.mailbox import Mailbox
+from eafl_flower.strategies.means import too_many
+from eafl_flower.strategies.notes import Notes
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import TERMS, JobTerms, terms_record
 from eafl_flower.strategies.replies import is_out_of_step, sizes_of
-from eafl_flower.strategies.roster import Member
+from eafl_flower.strategies.roster_answers import Member
 from eafl_flower.strategies.wire_size import record_bytes
 from eafl_flower.types import Arrays, Layout, Work
 
@@ -58,6 +61,8 @@ class OpenJobs:
         Message and reply of each job that was sent.
     never_evaluate
         Clients whose app has said that it has no evaluate function.
+    notes
+        What was left out or bounded of what clients report.
     """
 
     def __init__(self, plan: Plan, mail: Mailbox, keys: list[str], layout: Layout) -> None:
@@ -73,9 +78,11 @@ class OpenJobs:
         self.idle: IdleClients | WaitingClients = WaitingClients() if waits_longest else IdleClients()
         self.ledger = Ledger()
         self.wires: dict[int, InFlight] = {}
+        self.notes = Notes()
         self.num_selections = 0
         self.never_evaluate: set[int] = set()
         self.secret = b""  # of a deployment, from which the clients' session keys are made
+        self._most_examples = 0.0  # that a client is believed to have; 0: to be computed
         self._jobs: dict[int, Job] = {}
         self._bases: dict[int, Base] = {}
         self._unsent: dict[int, RecordDict] = {}
@@ -262,6 +269,30 @@ class OpenJobs:
         self.table.acknowledged[job.client] = job.counter
         if self.streams is not None and decoder is not None:
             self.streams.merge(job.client, job.counter, decoder)
+
+    def believed_examples(self, client: int, count: float) -> float:
+        """Return the examples of ``client`` that its update is weighed with, given what it and all others claim.
+
+        Who has not sent an update yet claims what it said at the start, unless that is the 1 of a client that was not
+        asked for a number.
+        """
+        table = self.table
+        if table.claimed[client] != count or not self._most_examples:
+            table.claimed[client] = count
+            asked = np.where(table.num_examples > 1, table.num_examples, 0)
+            self._most_examples = largest_believed(np.where(table.claimed > 0, table.claimed, asked).tolist())
+        if count > self._most_examples:
+            self.notes.tell("weight", too_many(f"the update of client {client}", count, self._most_examples))
+        return min(count, self._most_examples)
+
+    def note_examples(self, member: Member) -> None:
+        """Note what ``member`` says that it has: its jobs are priced with it, unless nobody else has nearly as much."""
+        claims = [m.num_examples for m in self.members.values() if m.num_examples > 1]
+        most = largest_believed(claims)
+        if member.num_examples > most:
+            whose = f"node {member.node_id}, client {member.client},"
+            self.notes.tell("price", f"{too_many(whose, member.num_examples, most)} in the price of a job")
+        self.table.num_examples[member.client] = min(member.num_examples, most)
 
     def close(self, job: Job, until_s: float) -> Spent:
         """End ``job``: book what it spent until then, forget its message."""

@@ -28,6 +28,8 @@ from numpy.lib import format as npy
 from eafl_flower.codecs.framing import layout_from_text, layout_to_text
 from eafl_flower.engines.flower_internals import trusted_array, trusted_record
 from eafl_flower.errors import ProtocolError
+from eafl_flower.excerpt import excerpt, excerpts
+from eafl_flower.strategies.npy import MAX_DIMENSIONS, read_npy
 from eafl_flower.types import Array, Arrays, Layout
 
 ARRAYS = "arrays"
@@ -42,7 +44,7 @@ REFUSED = "refused"
 ONTO = "onto"
 
 MAX_KEY_LENGTH = 4096
-MAX_DIMENSIONS = 64  # of a numpy array
+MAX_DTYPE_NAME = 64
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,127}")  # names a folder on the nodes
 MOST_EXAMPLES = 2**53  # whole numbers up to here are exact as floats
 NUMPY = "numpy.ndarray"  # how Flower marks the serialisation of an array
@@ -109,7 +111,9 @@ def terms_of(content: RecordDict) -> JobTerms | None:
     for name, kind in JobTerms.__annotations__.items():
         value = record.get(name, b"" if kind is bytes else None)
         if type(value) is not kind or (kind is int and name != "seed" and value < 0):  # type: ignore[operator]
-            msg = f'record "{TERMS}" of a message has {name} = {value!r}: expected a non-negative {kind.__name__}'
+            msg = (
+                f'record "{TERMS}" of a message has {name} = {excerpt(value)}: expected a non-negative {kind.__name__}'
+            )
             raise ProtocolError(msg)
         values[name] = value
     terms = JobTerms(**values)  # type: ignore[arg-type]
@@ -140,24 +144,33 @@ def to_flower_array(array: Array) -> FlowerArray:
 
 
 def from_flower_array(array: FlowerArray, key: str) -> Array:
-    """Return Flower's Array as a numpy array (read-only where no copy is needed).
+    """Return Flower's Array as a numpy array (read-only).
 
     Raises
     ------
     ProtocolError
-        If its bytes are not an array.
+        If its bytes are not an array, or one of another shape than it says.
     """
-    data = array.data
+    data, shape = array.data, tuple(array.shape)
     try:
-        shape, dtype = tuple(array.shape), np.dtype(array.dtype)
-        if len(shape) > MAX_DIMENSIONS or len(array.dtype) > MAX_KEY_LENGTH:  # nothing that size is to be cached
-            return array.numpy()
-        header, _ = _npy_header(shape, dtype)
-        if data.startswith(header) and not dtype.hasobject:
-            return np.frombuffer(data, dtype, offset=len(header)).reshape(shape)
-        return array.numpy()
+        if len(shape) <= MAX_DIMENSIONS and len(array.dtype) <= MAX_DTYPE_NAME:  # nothing larger is to be cached
+            dtype = np.dtype(array.dtype)
+            header, _ = _npy_header(shape, dtype)
+            if not dtype.hasobject and data.startswith(header):  # as we write it ourselves
+                return np.frombuffer(data, dtype, offset=len(header)).reshape(shape)
+        if array.stype != NUMPY:
+            msg = f"it is a {excerpt(array.stype)}"
+            raise ValueError(msg)
+        read = read_npy(data)
+        if read.shape != shape:
+            msg = f"its data have shape {read.shape}"
+            raise ValueError(msg)
+        return read
     except Exception as error:
-        msg = f'array "{key}" cannot be read ({error}): expected a numpy array of {array.dtype} {tuple(array.shape)}'
+        msg = (
+            f'array "{excerpt(key)}" cannot be read ({excerpt(str(error), 300)}): '
+            f"expected a numpy array of {excerpt(array.dtype)} {excerpt(shape)}"
+        )
         raise ProtocolError(msg) from error
 
 
@@ -191,7 +204,8 @@ def difference_parts(record: ConfigRecord) -> tuple[bytes, int]:
     """
     payload, onto = record.get("payload"), record.get(ONTO)
     if not (isinstance(payload, bytes) and type(onto) is int and onto > 0):
-        msg = f'record "{CODED}" needs payload (bytes) and {ONTO} (from 1), got {sorted(record)}, {ONTO} = {onto!r}'
+        got = f"got {excerpts(sorted(record))}, {ONTO} = {excerpt(onto)}"
+        msg = f'record "{CODED}" needs payload (bytes) and {ONTO} (from 1), {got}'
         raise ProtocolError(msg)
     return payload, onto
 
@@ -207,7 +221,8 @@ def coded_parts(record: ConfigRecord | None) -> tuple[bytes, Layout, list[str]]:
     record = record if record is not None else ConfigRecord()
     payload, layout_text, keys = record.get("payload"), record.get("layout"), record.get("keys")
     if not (isinstance(payload, bytes) and isinstance(layout_text, str) and isinstance(keys, list)):
-        msg = f'record "{CODED}" needs payload (bytes), layout (str) and keys (list of str), got {sorted(record)}'
+        got = excerpts(sorted(record))
+        msg = f'record "{CODED}" needs payload (bytes), layout (str) and keys (list of str), got {got}'
         raise ProtocolError(msg)
     layout = layout_from_text(layout_text)
     names = [k for k in keys if isinstance(k, str) and len(k) <= MAX_KEY_LENGTH]
@@ -221,7 +236,7 @@ def single_array_record(content: RecordDict, whose: str) -> ArrayRecord:
     """Return the only ArrayRecord of a message."""
     records = [record for record in content.values() if isinstance(record, ArrayRecord)]
     if len(records) != 1:
-        msg = f"{whose} holds {len(records)} ArrayRecords in {sorted(content)}: expected exactly one"
+        msg = f"{whose} holds {len(records)} ArrayRecords in {excerpts(sorted(content))}: expected exactly one"
         raise ProtocolError(msg)
     return records[0]
 
@@ -230,11 +245,11 @@ def single_metric_record(content: RecordDict, whose: str, weighted_by: str = NUM
     """Return the only MetricRecord of a message; it must hold ``weighted_by``, a number >= 0."""
     records = [record for record in content.values() if isinstance(record, MetricRecord)]
     if len(records) != 1:
-        msg = f"{whose} holds {len(records)} MetricRecords in {sorted(content)}: expected exactly one"
+        msg = f"{whose} holds {len(records)} MetricRecords in {excerpts(sorted(content))}: expected exactly one"
         raise ProtocolError(msg)
     record = records[0]
     count = record.get(weighted_by)
     if not isinstance(count, int | float) or not 0 <= count <= MOST_EXAMPLES:
-        msg = f'{whose} reports "{weighted_by}" = {count!r}: expected a number from 0 to {MOST_EXAMPLES}'
+        msg = f'{whose} reports "{weighted_by}" = {excerpt(count)}: expected a number from 0 to {MOST_EXAMPLES}'
         raise ProtocolError(msg)
     return record

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +12,11 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from eafl_flower.aggregation.difference import difference
 from eafl_flower.codecs.lqgcm import keyed_for
 from eafl_flower.errors import ProtocolError, UpdateRefusedError
+from eafl_flower.excerpt import excerpt, excerpts
 from eafl_flower.protocols import Codec
 from eafl_flower.strategies.downlink import Base
 from eafl_flower.strategies.job import Job
+from eafl_flower.strategies.notes import Notes
 from eafl_flower.strategies.records import (
     CODED,
     NUM_EXAMPLES,
@@ -27,10 +28,12 @@ from eafl_flower.strategies.records import (
     single_array_record,
     single_metric_record,
 )
+from eafl_flower.strategies.reported import bounded_scores
 from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays, Layout, Update
 
 MOST_WORDS = 1000
+_MOST_READ = 100_000  # letters of a reason, from each end
 _FLOWERS_WORDS = "ClientAppException occurred. Message: "
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -83,6 +86,8 @@ class UpdateReader:
         Names and layout of the arrays of the model.
     codec
         The codec of the run, None for plain arrays.
+    notes
+        Tell of metrics that are left out.
     seed
         Seed of the run.
     weighted_by
@@ -94,10 +99,12 @@ class UpdateReader:
         keys: list[str],
         layout: Layout,
         codec: Codec[Any] | None,
+        notes: Notes,
         seed: int = 0,
         weighted_by: str = NUM_EXAMPLES,
     ) -> None:
-        self._keys, self._codec, self._seed, self._weighted_by = keys, codec, seed, weighted_by
+        self._keys, self._codec, self._notes = keys, codec, notes
+        self._seed, self._weighted_by = seed, weighted_by
         self._start = None if codec is None else codec.init(layout)
 
     def read(self, job: Job, content: RecordDict, base: Base, decoder: Any = None, key: bytes = b"") -> Reading:
@@ -114,6 +121,12 @@ class UpdateReader:
         coded = None if self._codec is None else config_record(content, CODED)
         if coded is not None and base.payload is None:  # a plain client has no stream that its payload could be of
             msg = f'{whose} has a record "{CODED}", its job was sent as plain arrays: expected plain arrays'
+            raise ProtocolError(msg)
+        if coded is None and base.payload is not None:
+            msg = (
+                f'{whose} has no record "{CODED}" but {excerpts(content)}, its job was sent coded: expected its update '
+                "coded as well; the ClientApp needs compression_mod with the codec of the server"
+            )
             raise ProtocolError(msg)
         if coded is not None and isinstance(reason := coded.get(REFUSED), str):
             msg = f"client {job.client} has no update to send: {words_of(reason)}"
@@ -133,31 +146,16 @@ class UpdateReader:
             state = None
             arrays = single_array_record(content, whose)
             if list(arrays) != self._keys:
-                msg = f"{whose} has arrays {list(arrays)[:8]}, expected {self._keys[:8]} ({len(self._keys)} in all)"
+                msg = f"{whose} has arrays {excerpts(arrays)}, expected {excerpts(self._keys)}"
                 raise ProtocolError(msg)
             delta = _minus(arrays_of(arrays), base.arrays, whose)
-        metrics = scores_of(record)
+        metrics = bounded_scores(record, whose, self._notes, self._weighted_by)
         weight = metrics.pop(self._weighted_by)
         num_examples = int(weight) if self._weighted_by == NUM_EXAMPLES else weight
         update = Update(
             client=job.client, delta=delta, base_version=job.base_version, num_examples=num_examples, base=base.arrays
         )
         return Reading(update=update, metrics=metrics, decoder=state)
-
-
-def scores_of(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a record (not its lists) as floats.
-
-    Raises
-    ------
-    ProtocolError
-        If one is too large for a float.
-    """
-    try:
-        return {k: float(v) for k, v in record.items() if isinstance(v, int | float)}
-    except OverflowError as error:
-        msg = f"a metric is too large for a floating point number: {error}"
-        raise ProtocolError(msg) from error
 
 
 def reason_of(reply: Message | None) -> str:
@@ -173,15 +171,17 @@ def words_of(reason: str | None) -> str:
     Our engines begin with it, Flower's simulation puts it into a traceback of its own, with colours and
     quotes around, and a plain traceback ends with it.
     """
-    text = _ANSI.sub("", reason or "").strip()
+    text = reason or ""
+    if len(text) > 2 * _MOST_READ:
+        text = f"{text[:_MOST_READ]} … {text[-_MOST_READ:]}"
+    text = _ANSI.sub("", text).strip()
     _, found, said = text.rpartition(_FLOWERS_WORDS)
     if found:
         text = said.removesuffix("'>")
     else:
         said, found, _ = text.partition("\nTraceback (most recent call last)")
         text = said if found else text.rpartition("\n")[2]
-    words = " ".join(text.split())
-    return words[:MOST_WORDS] if words else "no reason given"
+    return excerpt(" ".join(text.split()), MOST_WORDS) or "no reason given"
 
 
 def _minus(new: Arrays, base: Arrays, whose: str) -> Arrays:

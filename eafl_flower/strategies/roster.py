@@ -3,11 +3,11 @@
 Node ids are random in each run; clients are ordered by partition id, so that a seed means the same thing
 on every engine. A node that answers the question with an error (an app without our query handler) is a
 *plain* client: it comes after the others, ordered by node id, with one example until its first reply tells.
+No single node decides about the others: one that cannot be what it says is left out, with a warning that names it.
 """
 
 import time
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from logging import WARNING
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
@@ -15,44 +15,87 @@ from flwr.common.logger import log
 from flwr.serverapp import Grid
 
 from eafl_flower.engines.waiting import wait_for
-from eafl_flower.errors import ProtocolError, RunFailedError
-from eafl_flower.strategies.records import CONFIG, NUM_EXAMPLES, single_metric_record
+from eafl_flower.errors import RunFailedError
+from eafl_flower.strategies.records import CONFIG
+from eafl_flower.strategies.roster_answers import (
+    FARTHEST,
+    MOST_CLIENTS,
+    Member,
+    answer_of,
+    believed_total,
+    both_claim,
+)
 
-PARTITION = "partition-id"
-NUM_PARTITIONS = "num-partitions"
-TRAINS = "trains"
 BATCH = 200  # questions that are open at a time
-MOST_CLIENTS = 1_000_000  # a larger num-partitions is a mistake: tables have a row for each partition
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Member:
-    """One node of the federation.
-
-    ``client`` is its number in the run: the partition id, or a number after all partitions for a plain
-    client. ``trains`` is False for a client that is only evaluated.
-    """
-
-    client: int
-    node_id: int
-    num_examples: int
-    trains: bool
-    plain: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Roster:
-    """The nodes that are there, in order, and how many partitions there are as far as they know (0: unknown)."""
+    """The nodes that are there, in order, and how many partitions there are as far as they know (0: unknown).
+
+    ``refused`` are nodes left out, each with the node that is in its way, or itself.
+    """
 
     members: tuple[Member, ...]
     num_partitions: int
+    refused: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Answers:
+    """What came in so far: members by client, plain nodes, why and because of whom nodes were refused, and totals."""
+
+    members: dict[int, Member] = field(default_factory=dict)
+    plain: set[int] = field(default_factory=set)
+    refused: dict[int, tuple[int, str]] = field(default_factory=dict)
+    totals: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def known(self) -> set[int]:
+        """Nodes that have answered."""
+        return {m.node_id for m in self.members.values()} | self.plain | self.refused.keys()
+
+    @property
+    def total(self) -> int:
+        """Partitions that there are."""
+        return believed_total(self.totals.values())
+
+    def refuse(self, node: int, obstacle: int, reason: str) -> None:
+        """Leave ``node`` out."""
+        log(WARNING, "%s", reason)
+        self.refused[node] = obstacle, reason
+
+    def take(self, reply: Message, node: int, most: int) -> None:
+        """Sort one answer in."""
+        answer = answer_of(reply, node, most)
+        if answer.refusal:
+            self.refuse(node, node, answer.refusal)
+        elif answer.member is None:
+            self.plain.add(node)
+        elif (holder := self.members.get(answer.member.client)) is not None:
+            self.refuse(node, holder.node_id, both_claim(holder.node_id, node, holder.client))
+        else:
+            self.members[answer.member.client] = answer.member
+            self.totals[node] = answer.num_partitions
+
+    def leave_out_the_farthest(self) -> None:
+        """Refuse members with a partition id far beyond the partitions that most nodes know of."""
+        limit = FARTHEST * max(self.total, len(self.members))
+        for client in [c for c in self.members if c >= limit]:
+            node = self.members.pop(client).node_id
+            text = (
+                f"node {node} was started with partition-id = {client} and num-partitions = {self.totals.pop(node)}, "
+                f"most others with num-partitions = {self.total}: it gets no jobs; start it with the number there are"
+            )
+            self.refuse(node, node, text)
 
 
 def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOST_CLIENTS) -> Roster:
     """Ask every node of ``grid`` who it is, and return those that are there, in order.
 
-    Waits until as many nodes as the clients themselves say there are (``num-partitions``) have answered,
-    or, where none of them says, until ``min_nodes`` are there and their number stays the same for a second.
+    Waits until as many nodes as most of the clients themselves say there are (``num-partitions``) have answered,
+    or, where none of them says, until ``min_nodes`` are there and their number stays the same for a second. Of nodes
+    with the same partition id the first to answer keeps it.
 
     Parameters
     ----------
@@ -69,37 +112,40 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOS
     ------
     RunFailedError
         If too few nodes answer in time, or as many as there may be are left out.
-    ProtocolError
-        If two nodes have the same partition id.
     """
     deadline = time.monotonic() + timeout_s
-    members: dict[int, Member] = {}
-    plain: set[int] = set()
-    refused: dict[int, str] = {}  # node -> why
-    total = 0
+    answers = _Answers()
     stable_since, seen = time.monotonic(), 0
     while True:
-        new = [n for n in grid.get_node_ids() if n not in members and n not in plain and n not in refused]
+        known = answers.known
+        new = [n for n in grid.get_node_ids() if n not in known]
         for start in range(0, len(new), BATCH):
-            asked = new[start : start + BATCH]
-            total = max(total, _ask(grid, asked, members, plain, refused, most, deadline))
-        count = len(members) + len(plain)
+            _ask(grid, new[start : start + BATCH], answers, most, deadline)
+        count, left_out, total = len(answers.members) + len(answers.plain), len(answers.refused), answers.total
         if count != seen:
             stable_since, seen = time.monotonic(), count
-        if count >= max(min_nodes, 1) and (
-            count >= total > 0 or (total == 0 and time.monotonic() - stable_since >= 1.0)
-        ):
+        stable = time.monotonic() - stable_since >= 1.0
+        if count >= max(min_nodes, 1) and (count + left_out >= total if total else stable):
             break
         late = time.monotonic() > deadline
-        if refused and (late or len(refused) >= most):
-            msg = f"{len(refused)} nodes left out, {count} there; {next(iter(refused.values()))}"
+        if late and count >= max(min_nodes, 1) and len(set(answers.totals.values())) > 1:
+            log(WARNING, "%d nodes are there, the nodes do not agree on how many there are: the run starts", count)
+            break
+        if left_out and (late or left_out >= most):
+            msg = f"{left_out} nodes left out, {count} there; {next(iter(answers.refused.values()))[1]}"
             raise RunFailedError(msg)
         if late:
             expected = max(min_nodes, total)
             msg = f"{count} of {expected} nodes answered within {timeout_s:g} s: start the others or expect fewer"
             raise RunFailedError(msg)
         time.sleep(0.02)
-    first_plain = max([total, *(m.client + 1 for m in members.values())])
+    answers.leave_out_the_farthest()
+    return _in_order(answers)
+
+
+def _in_order(answers: _Answers) -> Roster:
+    members, plain, total = answers.members, answers.plain, answers.total
+    first_plain = max([total, *(client + 1 for client in members)])
     if plain:
         log(
             WARNING,
@@ -111,71 +157,18 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOS
         Member(client=first_plain + i, node_id=node, num_examples=1, trains=True, plain=True)
         for i, node in enumerate(sorted(plain))
     ]
-    ordered = sorted(members.values(), key=lambda m: (m.client, m.node_id))
-    for a, b in pairwise(ordered):
-        if a.client == b.client:
-            msg = f"nodes {a.node_id} and {b.node_id} both have partition-id {a.client}: give each SuperNode its own"
-            raise ProtocolError(msg)
-    return Roster(members=(*ordered, *others), num_partitions=total)
+    ordered = [members[client] for client in sorted(members)]
+    refused = {node: obstacle for node, (obstacle, _) in answers.refused.items()}
+    return Roster(members=(*ordered, *others), num_partitions=total, refused=refused)
 
 
-def _ask(
-    grid: Grid,
-    nodes: list[int],
-    members: dict[int, Member],
-    plain: set[int],
-    refused: dict[int, str],
-    most: int,
-    deadline: float,
-) -> int:
-    """Query ``nodes``, sort the answers into the three collections, return the largest ``num-partitions``."""
+def _ask(grid: Grid, nodes: list[int], answers: _Answers, most: int, deadline: float) -> None:
+    """Query ``nodes`` and sort their answers in."""
     messages = [Message(RecordDict({CONFIG: ConfigRecord()}), node, MessageType.QUERY) for node in nodes]
     waiting = {i: None for i in grid.push_messages(messages) if i}
-    total = 0
     while waiting and time.monotonic() < deadline:
         for reply in wait_for(grid, waiting, timeout_s=max(0.0, deadline - time.monotonic())):
             waiting.pop(reply.metadata.reply_to_message_id, None)
             node = reply.metadata.src_node_id
-            member = member_of(reply, node)
-            if member is None:
-                if node in nodes:  # errors made on the way have another sender: such a node is asked again
-                    plain.add(node)
-                continue
-            if reason := reason_to_refuse(node, member[1], most):
-                log(WARNING, "%s", reason)
-                refused[node] = reason
-                continue
-            members[node] = member[0]
-            total = max(total, member[1])
-    return total
-
-
-def reason_to_refuse(node: int, num_partitions: int, most: int) -> str:
-    """Return why a node with this ``num-partitions`` (and so, perhaps, a partition id as large) cannot take part."""
-    if num_partitions <= most:
-        return ""
-    return (
-        f"node {node} was started with num-partitions = {num_partitions}, the run takes {most} at most: "
-        "start it with the number there are, or let the run have more clients (data.clients)"
-    )
-
-
-def member_of(reply: Message, node: int) -> tuple[Member, int] | None:
-    """Return the member a roster reply describes and its ``num-partitions``; None for a plain client."""
-    if reply.has_error():
-        return None
-    try:
-        record = single_metric_record(reply.content, f"the roster reply of node {node}")
-    except ProtocolError:
-        return None
-    client, total = record.get(PARTITION), record.get(NUM_PARTITIONS)
-    if not (isinstance(client, int) and isinstance(total, int) and 0 <= client < max(total, 1)):
-        return None
-    count = record[NUM_EXAMPLES]
-    return Member(
-        client=client,
-        node_id=node,
-        num_examples=int(count),  # type: ignore[arg-type]
-        trains=bool(record.get(TRAINS, 1)),
-        plain=False,
-    ), total
+            if node in nodes:  # errors made on the way have another sender: such a node is asked again
+                answers.take(reply, node, most)

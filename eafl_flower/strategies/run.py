@@ -15,10 +15,11 @@ from flwr.app import Message
 from flwr.common.logger import log
 from flwr.serverapp.strategy import Result
 
-from eafl_flower.aggregation.acceptance import accept
+from eafl_flower.aggregation.acceptance import Merged, accept
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, RunFailedError, UpdateRefusedError
+from eafl_flower.excerpt import excerpt
 from eafl_flower.strategies.charges import Spent
 from eafl_flower.strategies.checkpoint import write_checkpoint
 from eafl_flower.strategies.evaluation import evaluate_on_clients, sample
@@ -30,8 +31,10 @@ from eafl_flower.strategies.open_jobs import OpenJobs
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.progress import Progress
 from eafl_flower.strategies.records import NUM_EXAMPLES, array_record, arrays_of
-from eafl_flower.strategies.replies import UpdateReader, is_out_of_step, reason_of, scores_of, state_was_lost
-from eafl_flower.strategies.roster import MOST_CLIENTS, Roster, take_roster
+from eafl_flower.strategies.replies import MOST_WORDS, UpdateReader, is_out_of_step, reason_of, state_was_lost
+from eafl_flower.strategies.reported import scores_of
+from eafl_flower.strategies.roster import Roster, take_roster
+from eafl_flower.strategies.roster_answers import MOST_CLIENTS
 from eafl_flower.strategies.rounds import Pace, announce, updates_in_a_round
 from eafl_flower.strategies.signals import interrupts
 from eafl_flower.strategies.snapshot import Scores, Snapshot
@@ -57,8 +60,8 @@ class FederatedRun:
         self.raw_bytes = sum(a.nbytes for a in self.initial)
         self.mail = Mailbox(plan.grid, plan.timeout_s)
         self.jobs = OpenJobs(plan, self.mail, self.keys, self.layout)
-        options = self.options
-        self.reader = UpdateReader(self.keys, self.layout, options.codec, options.seed, options.weighted_by_key)
+        options, notes = self.options, self.jobs.notes
+        self.reader = UpdateReader(self.keys, self.layout, options.codec, notes, options.seed, options.weighted_by_key)
         self.pending: list[Update] = []
         self.lost_states: dict[int, int] = {}
         self.tally = Tally()
@@ -179,7 +182,7 @@ class FederatedRun:
             self.set_in_flight(len(trainers))
         for member in jobs.members.values():
             if not (member.plain and options.resume):  # what a plain client's first reply told is in the checkpoint
-                jobs.table.num_examples[member.client] = member.num_examples
+                jobs.note_examples(member)
         if options.unit == "rounds":
             announce(self.pace, self.plan.num_rounds, clients=len(trainers), in_flight=self.in_flight)
         self.emit(
@@ -287,7 +290,8 @@ class FederatedRun:
         try:
             base, key = jobs.base_of(job), jobs.key_of(job.client)
             read = self.reader.read(job, reply.content, base, jobs.decoder_of(job), key)
-            update = read.update
+            count = jobs.believed_examples(job.client, read.update.num_examples)
+            update = replace(read.update, num_examples=count)
             if self.plan.barrier:
                 accept(self.aggregator.arrays(self.state), update, version=before)
             else:
@@ -302,6 +306,7 @@ class FederatedRun:
         jobs.merged(job, read.decoder)
         jobs.table.failures[job.client] = 0
         self.tally.merged()
+        self._note_scaled(job.client)
         spent = jobs.close(job, self.charged_until_s(job, "merge"))
         self.train_metrics.note(read.metrics, update.num_examples)
         self.progress.merged(before - job.base_version)
@@ -330,6 +335,17 @@ class FederatedRun:
         if self.count > self.train_metrics.closed:
             self.progress.trained(self.train_metrics.close(self.count) or {})
 
+    def _note_scaled(self, client: int) -> None:
+        """Tell that the norm guard has scaled down the newest merge, if it has."""
+        last: Merged | None = getattr(self.state, "last", None)
+        if last is not None and last.scale < 1 and not self.plan.barrier:
+            text = (
+                f"the update of client {client} has norm {last.norm:.3g}, far more than the others or the model: the "
+                f"norm guard scales it to {last.scale * last.norm:.3g}, and all such after it; norm_guard = 0 switches "
+                "it off"
+            )
+            self.jobs.notes.tell("long update", text)
+
     def flush_barrier(self) -> None:
         """Merge the updates of a finished round, if any came; their order does not depend on who was first."""
         updates, self.pending = sorted(self.pending, key=lambda u: u.client), []
@@ -345,7 +361,7 @@ class FederatedRun:
         starts afresh.
         """
         self.tally.refused += 1
-        reason = str(error)
+        reason = excerpt(str(error), MOST_WORDS)
         if is_out_of_step(job, reply.content):
             self.jobs.forget(job)
             self.end(job, "refused", reason=reason)
@@ -396,6 +412,8 @@ class FederatedRun:
         if last is None or self.plan.barrier:
             return {"weight": None}
         known: dict[str, float | None] = {"weight": float(last.weight)}
+        if last.scale < 1:
+            known["scale"] = float(last.scale)
         if last.objective_after is not None:
             known |= {"objective_before": last.objective_before, "objective_after": last.objective_after}
         return known
@@ -429,6 +447,7 @@ class FederatedRun:
     def evaluate(self, *, on_clients: bool = True) -> None:
         """Evaluate the served arrays: centrally, and on the clients."""
         number, served, plan, options = self.number, self.served(), self.plan, self.options
+        told = self.jobs.notes.total
         scores: Scores = {}
         clients = (
             sample(self.jobs, self.clients_to_evaluate(), number) if on_clients and options.evaluate_clients else []
@@ -456,7 +475,14 @@ class FederatedRun:
         self.evaluated = number if on_clients else self.evaluated
         if not scores:
             return
-        self.emit("evaluate", merge=self.version, time_s=self.now_s(), wall_s=self.wall_s(), metrics=scores)
+        self.emit(
+            "evaluate",
+            merge=self.version,
+            time_s=self.now_s(),
+            wall_s=self.wall_s(),
+            left_out=self.jobs.notes.total - told,
+            metrics=scores,
+        )
         if options.on_evaluate is not None:
             options.on_evaluate(number, array_record(self.keys, served), scores)
         stop = options.stop
@@ -483,6 +509,7 @@ class FederatedRun:
         reason = self.stop_reason or f"{self.version} merges made"
         self.emit("stop", merge=self.version, time_s=self.now_s(), reason=reason)
         self.result.arrays = array_record(self.keys, self.served())
+        self.jobs.notes.tell_totals()
         log(INFO, "run %s ended: %s", self.options.run_name, reason)
         return self.result
 

@@ -1,13 +1,14 @@
 """What clients report of their training, aggregated as it comes in: memory does not grow with the merges."""
 
+import math
 from collections import OrderedDict
 from typing import Any, Final
 
 from flwr.app import MetricRecord, RecordDict
 
-from eafl_flower.strategies.evaluation import weighted_means
+from eafl_flower.strategies.means import weighted_mean
 from eafl_flower.strategies.options import AggregateMetrics
-from eafl_flower.strategies.records import METRICS, NUM_EXAMPLES
+from eafl_flower.strategies.records import METRICS
 
 NEWEST_KEPT: Final = 1000  # records of a run that counts merges; all of them are in the event log
 
@@ -64,5 +65,7 @@ class TrainMetrics:
         if len(replies) == 1:
             return MetricRecord(replies[0])
         equal = not any(weights)  # nobody has examples: all weigh alike
-        weighed = [{**r, NUM_EXAMPLES: 1.0 if equal else w} for r, w in zip(replies, weights, strict=True)]
-        return MetricRecord(dict(weighted_means(weighed)))
+        pairs = [(1.0 if equal else weight, reply) for weight, reply in zip(weights, replies, strict=True)]
+        names = dict.fromkeys(name for reply in replies for name in reply)
+        said = {n: [(w, r[n]) for w, r in pairs if w > 0 and n in r and math.isfinite(r[n])] for n in names}
+        return MetricRecord({name: weighted_mean(values) for name, values in said.items() if values})

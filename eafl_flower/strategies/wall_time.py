@@ -19,7 +19,8 @@ from eafl_flower.strategies.mailbox import NODE_UNAVAILABLE, Interrupted, was_de
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.records import CONFIG
 from eafl_flower.strategies.replies import sizes_of
-from eafl_flower.strategies.roster import MOST_CLIENTS, Member, member_of, reason_to_refuse
+from eafl_flower.strategies.roster import Roster
+from eafl_flower.strategies.roster_answers import FARTHEST, MOST_CLIENTS, Member, answer_of, both_claim
 from eafl_flower.strategies.run import FederatedRun
 
 T = TypeVar("T")
@@ -45,6 +46,7 @@ class WallRun(FederatedRun):
         self._online: set[int] = set()  # nodes, at the last look
         self._away: set[int] = set()  # clients whose node is not online
         self._refused: dict[int, int] = {}  # node that cannot take part -> node that is in its way, or itself
+        self._first_holders: dict[int, int] = {}  # client -> node that had it first
         self._next_look_s = self._last_seen_s = 0.0
 
     def now_s(self) -> float:
@@ -75,6 +77,12 @@ class WallRun(FederatedRun):
     def most_clients(self) -> int:
         """As many as the data has, if that is known."""
         return self.options.expected_nodes or MOST_CLIENTS
+
+    def prepare(self, roster: Roster) -> None:
+        """Take in the clients, and remember which node each was on first and which were left out."""
+        self._refused |= roster.refused
+        self._first_holders |= {m.client: m.node_id for m in roster.members}
+        super().prepare(roster)
 
     def begin(self) -> None:
         """Clients without a job are idle; jobs of a checkpoint are sent again, if their nodes are there."""
@@ -235,36 +243,39 @@ class WallRun(FederatedRun):
 
     def _welcome(self, reply: Message, node: int) -> None:
         """Take a node in that has answered: a new client, or a known one on a new node."""
-        answer = member_of(reply, node)
-        jobs = self.jobs
-        if answer is not None:
-            member, total = answer
-            if reason := reason_to_refuse(node, total, self.most_clients):
-                self._refuse_node(node, node, reason)
+        answer, jobs = answer_of(reply, node, self.most_clients), self.jobs
+        if answer.refusal:
+            self._refuse_node(node, node, answer.refusal)
+            return
+        member = answer.member
+        if member is not None:
+            if member.client >= FARTHEST * max(self.num_partitions, len(jobs.members), 1):
+                text = f"node {node} has partition-id {member.client}, the run {self.num_partitions} partitions"
+                self._refuse_node(node, node, f"{text}: it gets no jobs; start it with the number there are")
                 return
-            self.num_partitions = max(self.num_partitions, total)
+            self.num_partitions = max(self.num_partitions, answer.num_partitions)
             known = jobs.members.get(member.client)
             if known is not None and known.plain:  # its number is taken: it came before anybody knew of partitions
                 member = replace(member, client=self._next_number())
             elif known is not None and known.node_id in self._online - {node}:
-                self._refuse_node(
-                    node,
-                    known.node_id,
-                    f"nodes {known.node_id} and {node} both have partition-id {member.client}: the second gets no jobs "
-                    "while the first is there; give each SuperNode its own",
-                )
-                return
-        elif reply.has_error() and was_delivered(reply):
+                # A node id that returns is that of a key: without node authentication each start makes a new one.
+                first = self._first_holders.get(member.client)
+                holder, other = (node, known.node_id) if first == node else (known.node_id, node)
+                self._refuse_node(other, holder, both_claim(holder, other, member.client))
+                if other == node:
+                    return
+        elif was_delivered(reply):
             member = Member(client=self._next_number(), node_id=node, num_examples=1, trains=True, plain=True)
         else:
             return  # gone again before it answered
+        self._first_holders.setdefault(member.client, node)
         job = jobs.of(member.client)
         if job is not None:
             self._lose(job)
         jobs.members[member.client] = member
         self._away.discard(member.client)
         jobs.table.grow(member.client + 1)
-        jobs.table.num_examples[member.client] = member.num_examples
+        jobs.note_examples(member)
         if member.client not in self._resting:
             self._free(member.client)
         self.set_in_flight(sum(m.trains for m in jobs.members.values()))

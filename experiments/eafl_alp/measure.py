@@ -17,7 +17,9 @@ from eafl_flower.heads.size import size_of
 from eafl_flower.protocols import DataSource
 from eafl_flower.results.observer import Event
 from eafl_flower.rng import generator
-from eafl_flower.strategies.evaluation import evaluate_on_clients, weighted_means
+from eafl_flower.strategies.evaluation import evaluate_on_clients
+from eafl_flower.strategies.means import robust_means
+from eafl_flower.strategies.notes import Notes
 from eafl_flower.strategies.records import arrays_of
 from eafl_flower.strategies.run import FederatedRun
 from eafl_flower.tasks.no_communication import no_communication
@@ -156,7 +158,7 @@ def _sizes(grid: InlineGrid, clients: Iterable[int]) -> list[tuple[int, int, int
 
 
 def _weighted(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return _named(weighted_means({"num-examples": 1.0, **values} for values in scores))
+    return _named(robust_means([(place, {"num-examples": 1.0, **own}) for place, own in enumerate(scores)], Notes()))
 
 
 def _named(scores: Mapping[str, float]) -> dict[str, float]:

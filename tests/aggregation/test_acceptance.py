@@ -92,9 +92,17 @@ def test_owned_arrays_start_at_cache_lines_and_keep_value_shape_and_dtype():
 
 
 def test_an_update_that_merges_could_pile_up_to_an_overflow_is_refused():
-    arrays = (np.zeros(3, np.float32),)
-    largest = Update(client=1, delta=(np.array([2.0**60, 0, 0], np.float32),), base_version=0, num_examples=1)
-    accept(arrays, largest, version=0)
-    beyond = Update(client=1, delta=(np.array([2.0**61, 0, 0], np.float32),), base_version=0, num_examples=1)
+    arrays = (np.full(3, 2.0**40, np.float32),)
+    accept(arrays, _update(np.array([2.0**60, 0, 0], np.float32)), version=0)
     with pytest.raises(UpdateRefusedError, match="more than any training makes"):
-        accept(arrays, beyond, version=0)
+        accept(arrays, _update(np.array([2.0**61, 0, 0], np.float32)), version=0)
+
+
+def test_an_update_of_quite_another_size_than_the_model_is_refused():
+    arrays = (np.zeros(3, np.float32),)
+    longer = _update(np.array([2.0**31, 0, 0], np.float32))
+    accept(arrays, _update(np.array([2.0**30, 0, 0], np.float32)), version=0)
+    with pytest.raises(UpdateRefusedError, match=r"norm 2.15e\+09, more than any training makes \(1.07e\+09\)"):
+        accept(arrays, longer, version=0)
+    accept((np.array([2.0, 0, 0], np.float32),), longer, version=0)
+    accept(arrays, longer, version=0, into_model=False)

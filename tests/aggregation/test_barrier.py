@@ -51,3 +51,10 @@ def test_what_cannot_be_combined_is_refused():
         combine([good, _update(np.ones(3), client=8)])
     with pytest.raises(UpdateRefusedError, match="update of client 8 is not finite"):
         combine([good, _update(np.array([1.0, np.nan]), client=8)])
+
+
+def test_a_client_that_claims_all_examples_weighs_a_hundred_of_the_median():
+    liar = _update(np.ones(1), num_examples=2**53, client=9)
+    combined = combine([liar, *[_update(np.zeros(1), num_examples=10)] * 4])
+    assert combined.delta[0].tolist() == [pytest.approx(1000 / 1040)]
+    assert combined.num_examples == 1040

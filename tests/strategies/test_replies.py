@@ -30,7 +30,8 @@ def test_the_words_of_our_engines_are_those_of_the_exception():
         ),
         (None, "no reason given"),
         (" \n", "no reason given"),
-        ("x" * 5000, "x" * 1000),
+        ("x" * 5000, "x" * 1000 + "… (5000 characters)"),
+        ("\x1b]0;owned\x07\x1b[2Jhello", "\\x1b]0;owned\\x07\\x1b[2Jhello"),
     ],
 )
 def test_the_words_are_found_in_what_flower_puts_around_them(reason, words):

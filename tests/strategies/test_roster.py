@@ -3,8 +3,9 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from eafl_flower.engines import InlineGrid
-from eafl_flower.errors import ProtocolError, RunFailedError
-from eafl_flower.strategies.roster import MOST_CLIENTS, take_roster
+from eafl_flower.errors import RunFailedError
+from eafl_flower.strategies.roster import take_roster
+from eafl_flower.strategies.roster_answers import MOST_CLIENTS
 
 
 def answering(metrics_of):
@@ -51,8 +52,6 @@ def test_plain_clients_come_after_all_partitions_in_the_order_of_their_node_ids(
     "broken",
     [
         {"num-examples": 3},
-        metrics(-1, 3),
-        metrics(3, 3),
         metrics(1.5, 3),
         metrics(1, 3, -4),
         metrics(1, 3, float("nan")),
@@ -64,9 +63,36 @@ def test_an_answer_that_makes_no_sense_is_one_of_a_plain_client(broken):
     assert [(m.client, m.plain) for m in found.members] == [(0, False), (2, False), (3, True)]
 
 
-def test_two_nodes_with_one_partition_are_an_error():
-    with pytest.raises(ProtocolError, match="nodes 2 and 3 both have partition-id 0: give each SuperNode its own"):
-        roster(lambda place: metrics(0, 2), 2)
+def test_of_two_nodes_with_one_partition_the_first_keeps_it_and_both_are_named(flower_log):
+    found = roster(lambda place: metrics(min(place, 2), 4), 4, timeout_s=1000.0)
+    assert [(m.client, m.node_id) for m in found.members] == [(0, 2), (1, 3), (2, 4)]
+    assert found.refused == {5: 4}
+    assert "nodes 4 and 5 both have partition-id 2: the second gets no jobs while the first is there" in flower_log.text
+
+
+@pytest.mark.parametrize("client", [-1, 3, 10**12])
+def test_a_node_with_an_impossible_partition_is_left_out_and_named(client, flower_log):
+    found = roster(lambda place: metrics(client if place == 1 else place, 3), 3, timeout_s=1000.0)
+    assert [m.client for m in found.members] == [0, 2]
+    assert f"node 3 was started with partition-id = {client} and num-partitions = 3: it gets no jobs" in flower_log.text
+
+
+@pytest.mark.parametrize("liar", [metrics(0, 5), metrics(0, 1), metrics(0, 10**6), metrics(0, 0), metrics(0, -5)])
+def test_one_node_does_not_decide_how_many_there_are(liar):
+    found = roster(lambda place: liar if place == 0 else metrics(place, 4), 4, timeout_s=1000.0)
+    assert [m.client for m in found.members] == [0, 1, 2, 3]
+    assert found.num_partitions == 4
+
+
+def test_a_node_far_beyond_the_partitions_of_most_is_left_out(flower_log):
+    found = roster(lambda place: metrics(999_999, 10**6) if place == 0 else metrics(place, 4), 4, timeout_s=1000.0)
+    assert [m.client for m in found.members] == [1, 2, 3]
+    assert "node 2 was started with partition-id = 999999 and num-partitions = 1000000, most others" in flower_log.text
+
+
+def test_nodes_that_do_not_agree_are_waited_for_no_longer_than_the_time_limit():
+    found = roster(lambda place: metrics(place, 2 + place), 2, timeout_s=0.1)
+    assert [m.client for m in found.members] == [0, 1]
 
 
 def test_as_many_nodes_are_waited_for_as_the_clients_say_there_are():

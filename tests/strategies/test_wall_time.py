@@ -214,6 +214,21 @@ def test_of_two_nodes_with_one_partition_the_first_works_while_it_is_there(deplo
     assert f"nodes {grid.node_id(1)} and {twin} both have partition-id 1" in flower_log.text
 
 
+def test_a_partition_goes_back_to_the_node_that_had_it_first(deploy, flower_log):
+    grid, twin = deploy(toy_app(), 3, delay=lambda client, number: 0.01), 5000
+    first = grid.node_id(1)
+
+    def replace_the_first():
+        grid.stop(1)
+        grid.start(1, node=twin)
+
+    recorder = Director({20: replace_the_first, 150: lambda: grid.start(1, node=first)})
+    run, _ = run_deployed(grid, 300, recorder=recorder)
+    assert (twin, "train") in grid.pushed
+    assert run.jobs.members[1].node_id == first
+    assert f"nodes {first} and {twin} both have partition-id 1" in flower_log.text
+
+
 def test_a_node_that_returns_with_nothing_starts_afresh_and_says_so(deploy):
     grid = deploy(toy_app(), 2, delay=lambda client, number: 0.01)
 
