@@ -9,7 +9,7 @@ import typer
 
 from eafl_flower.cli_data import Debug
 from eafl_flower.command_line import console as new_console
-from eafl_flower.command_line import reported
+from eafl_flower.command_line import reported, say
 
 
 @reported
@@ -36,10 +36,10 @@ def compare(
         console.print()
         console.print(settings_table(titles, different))
     if unfinished := [str(found.path) for found in given if not found.finished]:
-        console.print(f"\nLeft out, not finished: {', '.join(unfinished)}", markup=False, soft_wrap=True)
+        say(console, f"\nLeft out, not finished: {', '.join(unfinished)}")
     if html is not None:
         html.write_text(comparison_page(directories), encoding="utf-8")
-        console.print(f"\nPage: {html}", markup=False, soft_wrap=True)
+        say(console, f"\nPage: {html}")
 
 
 @reported
@@ -55,7 +55,7 @@ def report(
     found = RunDirectory.open(run_directory)
     target = out or found.path / "report.html"
     target.write_text(run_page(found), encoding="utf-8")
-    new_console().print(f"Page: {target}", markup=False, soft_wrap=True)
+    say(new_console(), f"Page: {target}")
 
 
 @reported
