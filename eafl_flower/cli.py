@@ -227,6 +227,7 @@ def calibrate(
     The seconds become cycles per sample at the configured frequency: settings of the energy model.
     """
     from eafl_flower.build import build_workload
+    from eafl_flower.results.atomic import open_unlinked
     from eafl_flower.results.calibration import calibrate as measure
     from eafl_flower.results.quantities import time_text
     from eafl_flower.rng import generator
@@ -248,7 +249,8 @@ def calibrate(
         frequency_hz=config.energy.frequency_hz,
         repeats=repeats,
     )
-    out.write_text(result.to_toml(), encoding="utf-8")
+    with open_unlinked(out, "w") as file:
+        file.write(result.to_toml())
     say(
         new_console(),
         f"{time_text(result.seconds_per_step)} a step, {time_text(result.seconds_per_sample)} a sample: "

@@ -28,7 +28,7 @@ def run_page(run: RunDirectory) -> str:
     ImportError
         If Matplotlib is missing.
     """
-    events = run.events()
+    events, settings = run.events(), run.settings()
     summary = run.summary() if run.finished else None
     curves = curves_of(events)
     parts = [page.paragraph(f"{run.path.resolve()}{'' if summary else ' (not finished: no summary.json)'}")]
@@ -54,8 +54,8 @@ def run_page(run: RunDirectory) -> str:
                 page.figure(clients_figure(events, "energy_j", "energy [J]")),
             ),
         ]
-    settings = [(key, value) for key, value in run.settings().items()]
-    parts.append(page.section("Configuration", page.details("all settings", page.table((), settings, text_columns=2))))
+    rows = list(settings.items())
+    parts.append(page.section("Configuration", page.details("all settings", page.table((), rows, text_columns=2))))
     if summary:
         parts.append(page.section("Versions and digests", page.table((), _identity(summary), text_columns=2)))
     return page.page(f"Run {summary['name'] if summary else run.path.name}", parts)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ import safetensors
 import safetensors.numpy
 
 from eafl_flower.errors import CheckpointError
-from eafl_flower.results.atomic import make_folder, sync_folder
+from eafl_flower.results.atomic import make_folder, write_private
 from eafl_flower.state import flatten, restore
 from eafl_flower.types import Array
 
@@ -34,14 +33,7 @@ def write_checkpoint(path: Path, state: Any) -> None:
     header = {"format": FORMAT, "text": text, "sha256": _sha256(text, values)}
     data = safetensors.numpy.save({VALUES: np.frombuffer(values, np.uint8)}, header)
     make_folder(path.parent)
-    temporary = path.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)  # of a process that was killed; whatever rights it has would stay
-    with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+    write_private(path, data, durable=True)
 
 
 def read_checkpoint(path: Path, template: T) -> T:
@@ -70,8 +62,12 @@ def read_checkpoint(path: Path, template: T) -> T:
     if header.get("sha256") != _sha256(text, values.data):
         msg = f"checkpoint {path} is damaged: its content does not match its checksum"
         raise CheckpointError(msg)
-    stored = json.loads(text)
-    return restore(template, _unpack(values, stored["arrays"]), stored["state"])
+    try:
+        stored = json.loads(text)
+        return restore(template, _unpack(values, stored["arrays"]), stored["state"])
+    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        msg = f"checkpoint {path} is damaged: {error or type(error).__name__}"
+        raise CheckpointError(msg) from error
 
 
 def _pack(arrays: Mapping[str, Array]) -> tuple[bytes, Places]:

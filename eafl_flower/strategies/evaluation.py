@@ -5,7 +5,6 @@ from logging import WARNING
 
 import numpy as np
 from flwr.app import ConfigRecord, Message, MessageType
-from flwr.common.logger import log
 
 from eafl_flower.errors import ProtocolError
 from eafl_flower.strategies.mailbox import Interrupted, was_delivered
@@ -15,6 +14,7 @@ from eafl_flower.strategies.records import (
     single_metric_record,
 )
 from eafl_flower.strategies.replies import reason_of, scores_of
+from eafl_flower.strategies.telling import log
 from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays
 

@@ -11,12 +11,12 @@ from itertools import pairwise
 from logging import WARNING
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
-from flwr.common.logger import log
 from flwr.serverapp import Grid
 
 from eafl_flower.engines.waiting import wait_for
 from eafl_flower.errors import ProtocolError, RunFailedError
 from eafl_flower.strategies.records import CONFIG, NUM_EXAMPLES, single_metric_record
+from eafl_flower.strategies.telling import log
 
 PARTITION = "partition-id"
 NUM_PARTITIONS = "num-partitions"

@@ -11,7 +11,6 @@ from logging import INFO, WARNING
 from typing import Any
 
 from flwr.app import Message, MetricRecord
-from flwr.common.logger import log
 from flwr.serverapp.strategy import Result
 
 from eafl_flower.aggregation.acceptance import accept
@@ -32,6 +31,7 @@ from eafl_flower.strategies.roster import MOST_CLIENTS, Roster, take_roster
 from eafl_flower.strategies.signals import interrupts
 from eafl_flower.strategies.snapshot import Scores, Snapshot
 from eafl_flower.strategies.tally import Tally
+from eafl_flower.strategies.telling import log
 from eafl_flower.types import Arrays, Update, digest, layout_of
 
 

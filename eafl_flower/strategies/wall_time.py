@@ -8,7 +8,6 @@ from logging import WARNING
 from typing import TypeVar
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
-from flwr.common.logger import log
 
 from eafl_flower.codecs.lqgcm import needs_key
 from eafl_flower.codecs.lqgcm_dither import KEY_BYTES
@@ -21,6 +20,7 @@ from eafl_flower.strategies.records import CONFIG
 from eafl_flower.strategies.replies import sizes_of
 from eafl_flower.strategies.roster import MOST_CLIENTS, Member, member_of, reason_to_refuse
 from eafl_flower.strategies.run import FederatedRun
+from eafl_flower.strategies.telling import log
 
 T = TypeVar("T")
 NODE_POLL_S = 2.0
