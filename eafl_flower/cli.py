@@ -16,8 +16,9 @@ import typer
 
 from eafl_flower.cli_data import Client, Csv, Debug, Features, Label, Time, data_app
 from eafl_flower.cli_results import compare, predict, report
-from eafl_flower.command_line import INTERRUPTED, is_given, reported, start
+from eafl_flower.command_line import INTERRUPTED, is_given, reported, say, start
 from eafl_flower.command_line import console as new_console
+from eafl_flower.words import message, shown
 
 if TYPE_CHECKING:
     from eafl_flower.config import RunConfig
@@ -171,7 +172,7 @@ def sweep(
     points = sweeps.points_of(config, settings or [], sweeps.parse_seeds(seeds))
     folder = out or Path(config.results.dir) / f"sweep-{config.name}"
     console = new_console()
-    console.print(f"{len(points)} runs, {jobs} at a time, in {folder}", markup=False, soft_wrap=True)
+    say(console, f"{len(points)} runs, {jobs} at a time, in {folder}")
     width = len(str(len(points)))
     finished = 0
 
@@ -181,31 +182,32 @@ def sweep(
         text = result.reason
         if result.status != "failed":
             scores = result.run.summary()["accuracy"].items()
-            text = "  ".join([*(f"{score} {percent_text(value)}" for score, value in scores), result.reason]).rstrip()
+            text = "  ".join(
+                [*(f"{shown(score)} {percent_text(value)}" for score, value in scores), result.reason]
+            ).rstrip()
         line = f"{finished:{width}}/{len(points)} {result.status:7}  {result.point.title}  {text}"
-        console.print(line, markup=False, soft_wrap=True, style="red" if result.status == "failed" else None)
+        say(console, line, "red" if result.status == "failed" else "")
 
     try:
         results = sweeps.run_sweep(
             points, folder, jobs=jobs, command=sweeps.child_command, changes=changes_since, report=report
         )
     except KeyboardInterrupt as error:
-        console.print(f"interrupted; the same command goes on: {shlex.join(['eafl', *sys.argv[1:]])}", soft_wrap=True)
+        say(console, f"interrupted; the same command goes on: {shlex.join(['eafl', *sys.argv[1:]])}")
         raise typer.Exit(INTERRUPTED) from error
     rows = [(result.point.values, result.run.summary()) for result in results if result.status != "failed"]
     if rows:
         console.print()
         console.print(sweep_table(rows, width=console.width))
     if lacking := [result for result in results if result.status == "skipped" and result.reason]:
-        console.print(
+        say(
+            console,
             f"\n{len(lacking)} skipped runs were made with fewer baselines than now asked for "
             f"({config.results.baselines}); to have them, remove those runs' folders or give another --out, "
             "and repeat the command",
-            markup=False,
-            soft_wrap=True,
-            style="yellow",
+            "yellow",
         )
-    console.print(f"\nResults: {folder / 'results.csv'}", markup=False, soft_wrap=True)
+    say(console, f"\nResults: {folder / 'results.csv'}")
     if len(rows) < len(points):
         raise typer.Exit(1)
 
@@ -229,6 +231,7 @@ def calibrate(
     The seconds become cycles per sample at the configured frequency: settings of the energy model.
     """
     from eafl_flower.build import build_workload
+    from eafl_flower.results.atomic import open_unlinked
     from eafl_flower.results.calibration import calibrate as measure
     from eafl_flower.results.quantities import time_text
     from eafl_flower.rng import generator
@@ -250,13 +253,13 @@ def calibrate(
         frequency_hz=config.energy.frequency_hz,
         repeats=repeats,
     )
-    out.write_text(result.to_toml(), encoding="utf-8")
-    new_console().print(
+    with open_unlinked(out, "w") as file:
+        file.write(result.to_toml())
+    say(
+        new_console(),
         f"{time_text(result.seconds_per_step)} a step, {time_text(result.seconds_per_sample)} a sample: "
         f"{result.cycles_per_sample:,.0f} cycles a sample at {config.energy.frequency_hz / 1e9:g} GHz\n"
         f"Settings: {out} (use it by --config {out})",
-        markup=False,
-        soft_wrap=True,
     )
 
 
@@ -287,12 +290,12 @@ def _execute(
     logging.getLogger("flwr").setLevel(logging.WARNING)  # its settings and rounds would bury our lines
     console = new_console()
     if config.codec.name != "none":
-        console.print(NO_PRIVACY)
+        say(console, NO_PRIVACY)
     try:
         with owned(run_dir.path, wait_s=0):
             try:
                 if config.data.name == "csv" and (left_out := build_source(config).left_out):
-                    console.print(left_out_note(left_out), markup=False, soft_wrap=True)
+                    say(console, left_out_note(left_out))
                 with closing(Fanout([run_dir.log, ConsoleObserver(console, config.name)])) as observer:
                     summary = run_experiment(
                         config,
@@ -313,7 +316,7 @@ def _execute(
             text = "interrupted before the start"
         else:
             text = f"interrupted before the first checkpoint; what there is is in {run_dir.path}"
-        typer.secho(text, fg="yellow", err=True)
+        typer.secho(message(text), fg="yellow", err=True)
         raise typer.Exit(INTERRUPTED) from error
     print_results(console, summary, run_dir.path)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from eafl_flower.command_line import console as new_console
-from eafl_flower.command_line import reported
+from eafl_flower.command_line import reported, say
 
 data_app = typer.Typer(help="Look at data files before anyone trains.", no_args_is_help=True)
 prepare_app = typer.Typer(help="Make the table that a loader reads from a publisher's files.", no_args_is_help=True)
@@ -55,8 +55,7 @@ def check(
         report = check_file(file)
     console = new_console()
     for line in report.lines():
-        style = "yellow" if line.startswith("warning:") else None
-        console.print(line, style=style, markup=False, soft_wrap=not console.is_terminal)
+        say(console, line, "yellow" if line.startswith("warning:") else "", wrap=console.is_terminal)
 
 
 @prepare_app.command("geolife")
@@ -74,5 +73,5 @@ def prepare_geolife(
 
     console = new_console()
     for line in prepare(source, out).lines():
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(f"Table: {out}", markup=False, soft_wrap=True)
+        say(console, line)
+    say(console, f"Table: {out}")

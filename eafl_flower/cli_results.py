@@ -1,6 +1,7 @@
 """Commands on runs that are there: ``eafl compare | report | predict``."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ import typer
 
 from eafl_flower.cli_data import Debug
 from eafl_flower.command_line import console as new_console
-from eafl_flower.command_line import reported
+from eafl_flower.command_line import reported, say
 
 
 @reported
@@ -44,10 +45,10 @@ def compare(
     for note in filter(None, [data_note(directories), *changed_configs(directories)]):
         console.print(f"\n{note}", markup=False, soft_wrap=True, style="yellow")
     if unfinished := [str(found.path) for found in given if not found.finished]:
-        console.print(f"\nLeft out, not finished: {', '.join(unfinished)}", markup=False, soft_wrap=True)
+        say(console, f"\nLeft out, not finished: {', '.join(unfinished)}")
     if html is not None:
-        html.write_text(comparison_page(directories), encoding="utf-8")
-        console.print(f"\nPage: {html}", markup=False, soft_wrap=True)
+        _write(html, comparison_page(directories))
+        say(console, f"\nPage: {html}")
 
 
 @reported
@@ -62,8 +63,8 @@ def report(
 
     found = RunDirectory.open(run_directory)
     target = out or found.path / "report.html"
-    target.write_text(run_page(found), encoding="utf-8")
-    new_console().print(f"Page: {target}", markup=False, soft_wrap=True)
+    _write(target, run_page(found))
+    say(new_console(), f"Page: {target}")
 
 
 @reported
@@ -89,6 +90,7 @@ def predict(
     FILE has the columns of the data set's recordings, or of the model's features before scaling.
     """
     from eafl_flower.prediction import predictor_of, read_rows, write_predictions
+    from eafl_flower.results.atomic import open_unlinked
     from eafl_flower.results.quantities import percent_text
     from eafl_flower.results.run_directory import RunDirectory
     from eafl_flower.threads import one_thread
@@ -108,10 +110,34 @@ def predict(
     predictor = predictor_of(found, client, state_dir=state_dir, examples=examples)
     rows = read_rows(file, description, label=label, may_lack_label=fit is not None)
     p = predictor.probabilities(rows)
-    with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8", newline="") as table:
+    with nullcontext(sys.stdout) if output is None else open_unlinked(output, "w", newline="") as table:
         write_predictions(table, rows.numbers, p, description.class_names)
+    if output is None and (escaped := _not_encoded(description.class_names)):
+        typer.echo(
+            f"classes with letters that {sys.stdout.encoding} lacks are written escaped ({escaped} of them): "
+            "--output FILE writes them in UTF-8",
+            err=True,
+        )
     if rows.labels is not None:
         known = rows.labels >= 0
         right, scored = int((p.argmax(axis=1) == rows.labels).sum()), int(known.sum())
         share = percent_text(right / scored) if scored else "-"
         typer.echo(f"accuracy {share}, {right} of {scored} rows", err=True)
+
+
+def _write(path: Path, text: str) -> None:
+    from eafl_flower.results.atomic import open_unlinked
+
+    with open_unlinked(path, "w") as file:
+        file.write(text)
+
+
+def _not_encoded(names: Sequence[str]) -> int:
+    def fits(name: str) -> bool:
+        try:
+            name.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    return sum(not fits(name) for name in names)

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from eafl_flower.errors import EAFLError
+from eafl_flower.words import forgive_standard_streams, message
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 UNLIMITED = 10_000  # columns; no table of ours is as wide
 INTERRUPTED = 130  # what shells report for a process that ended by SIGINT
+_SMALLER = "use fewer clients, a smaller model or a smaller file, or a machine with more memory"
 
 
 def reported(command: Callable[..., None]) -> Callable[..., None]:
@@ -32,7 +34,12 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
         except (EAFLError, OSError, ImportError) as error:
             if debug or not _explains_itself(error):
                 raise
-            typer.secho(f"error: {error}", fg="red", err=True)
+            typer.secho(message(f"error: {error}"), fg="red", err=True)
+            raise typer.Exit(1) from error
+        except MemoryError as error:
+            if debug:
+                raise
+            typer.secho(message(f"error: out of memory ({error or 'no details'}): {_SMALLER}"), fg="red", err=True)
             raise typer.Exit(1) from error
 
     return wrapped
@@ -41,6 +48,7 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
 def start(commands: typer.Typer, name: str, arguments: Sequence[str] | None) -> None:
     """Run the command line, by default the process's own, under a program name."""
     given = with_every_set(sys.argv[1:] if arguments is None else arguments)
+    forgive_standard_streams()
     try:
         commands(given, prog_name=name)
     except BrokenPipeError:  # as in `eafl compare ... | head`
@@ -80,6 +88,13 @@ def console() -> "Console":
 
     result = Console(highlight=False)
     return result if result.is_terminal else Console(highlight=False, width=UNLIMITED)
+
+
+def say(console: "Console", text: str, style: str = "", *, wrap: bool = False) -> None:
+    """Print a text that is no markup, whatever names are in it; by default not wrapped, for people copy paths."""
+    from rich.text import Text
+
+    console.print(Text(message(text), style=style), soft_wrap=not wrap)
 
 
 def _explains_itself(error: Exception) -> bool:

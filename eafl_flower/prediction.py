@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.rng import generator
 from eafl_flower.tasks.checks import check_layout
 from eafl_flower.types import Array, Arrays, Rows
+from eafl_flower.words import cell
 
 
 def read_rows(file: Path, description: ModelDescription, *, label: str = "", may_lack_label: bool = False) -> InputRows:
@@ -137,13 +138,13 @@ def predictor_of(
 
 
 def write_predictions(
-    file: TextIO, numbers: NDArray[np.int64], probabilities: NDArray[np.float64], class_names: Sequence[str]
+    file: IO[str], numbers: NDArray[np.int64], probabilities: NDArray[np.float64], class_names: Sequence[str]
 ) -> None:
     """Write a CSV table: number of the input row, likeliest class, probability of each class."""
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(["row", "class", *(f"p_{name}" for name in class_names)])
+    table.writerow(["row", "class", *(cell(f"p_{name}") for name in class_names)])
     for number, p, best in zip(numbers.tolist(), probabilities.tolist(), probabilities.argmax(axis=1), strict=True):
-        table.writerow([number, class_names[best], *(f"{value:.6g}" for value in p)])
+        table.writerow([number, cell(class_names[best]), *(f"{value:.6g}" for value in p)])
 
 
 def _check_belongs_together(run_dir: RunDirectory, description: ModelDescription) -> None:
@@ -184,7 +185,9 @@ def _ranges(run_dir: RunDirectory, description: ModelDescription) -> FeatureRang
 def _shared(run_dir: RunDirectory, like: Arrays) -> Arrays:
     stored = run_dir.model()
     arrays = [stored[key] for key in sorted(stored, key=lambda key: (len(key), key))]  # "2" before "10"
-    return check_layout(arrays, like, f"{run_dir.model_path} holds")
+    found = check_layout(arrays, like, f"{run_dir.model_path} holds")
+    _check_finite(found, run_dir.model_path)
+    return found
 
 
 def _state_dir(run_dir: RunDirectory, config: RunConfig) -> Path:
@@ -210,7 +213,14 @@ def _head(description: ModelDescription, client: int, folder: Path) -> Arrays:
                 "it keeps its states and name that folder by --state-dir (without a state-dir it kept them in memory)"
             )
         raise CheckpointError(msg)
+    _check_finite(head, state_path(folder, description.run, client, counter))
     return head
+
+
+def _check_finite(arrays: Arrays, path: Path) -> None:
+    if not all(np.isfinite(array).all() for array in arrays):
+        msg = f"{path} is damaged: it holds values that are not finite numbers"
+        raise CheckpointError(msg)
 
 
 def _examples(description: ModelDescription, examples: InputRows) -> Rows:

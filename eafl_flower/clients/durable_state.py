@@ -10,7 +10,6 @@ Files are ``<state-dir>/<run>/client-<partition>/state-<counter>.safetensors``.
 
 import base64
 import json
-import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, M
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.engines.flower_internals import copy_records, trusted_record
-from eafl_flower.errors import ProtocolError
-from eafl_flower.results.atomic import make_folder, sync_folder
+from eafl_flower.errors import ClientFailedError, ProtocolError
+from eafl_flower.results.atomic import PRIVATE_FOLDER, make_folder, write_private
 from eafl_flower.strategies.records import RUN_NAME, STATE_LOST, TERMS, JobTerms, array_record, arrays_of, terms_of
 
 COUNTER = "eafl.counter"
@@ -130,20 +129,13 @@ def _path(folder: Path, counter: int) -> Path:
 
 
 def _write(folder: Path, terms: JobTerms, records: Records, *, power_safe: bool) -> None:
-    if power_safe:
-        make_folder(folder)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-    target = _path(folder, terms.counter)
-    temporary = target.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(_pack(records))
-        if power_safe:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(target)
-    if power_safe:
-        sync_folder(folder)  # before what this state stands in for is deleted
+    for ours in (folder.parent, folder):
+        if ours.is_symlink():
+            msg = f"{ours} is a symbolic link: a client's state is not written through one; move the folder here"
+            raise ClientFailedError(msg)
+    make_folder(folder, rights=PRIVATE_FOLDER, durable=power_safe)
+    # durable before what this state stands in for is deleted
+    write_private(_path(folder, terms.counter), _pack(records), durable=power_safe)
 
 
 def _delete_older(folder: Path, terms: JobTerms) -> None:
@@ -212,7 +204,16 @@ def _read(path: Path) -> Records | None:
                 else:
                     records[name] = MetricRecord({k: _from_json(v) for k, v in record["metric"].items()})
             return records
-    except (OSError, safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError):
+    except (
+        OSError,
+        safetensors.SafetensorError,
+        AttributeError,
+        LookupError,
+        OverflowError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ):
         return None
 
 

@@ -29,27 +29,49 @@ def read_toml(path_or_name: str | Path) -> tuple[dict[str, Any], str]:
     ConfigError
         If there is no such file or preset, or the file is not TOML.
     """
-    text, source = _text(path_or_name)
+    content, source = _content(path_or_name)
     try:
-        return _flat(tomllib.loads(text)), source
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(content), source
+    except ValueError as error:
         msg = f"{source} is not TOML: {error}"
         raise ConfigError(msg) from error
 
 
-def _text(path_or_name: str | Path) -> tuple[str, str]:
+def parse_toml(content: bytes) -> dict[str, Any]:
+    """Return the keys of a TOML file, flat with dots.
+
+    Raises
+    ------
+    ValueError
+        If it is not TOML in UTF-8, or nested too deeply.
+    """
+    try:
+        return _flat(tomllib.loads(content.decode("utf-8")))
+    except UnicodeDecodeError as error:
+        msg = f"it is not a text in UTF-8 (byte {error.start})"
+        raise ValueError(msg) from error
+    except RecursionError as error:
+        msg = "it is nested too deeply"
+        raise ValueError(msg) from error
+
+
+def _content(path_or_name: str | Path) -> tuple[bytes, str]:
     path, name = Path(path_or_name), str(path_or_name)
     if path.suffix == ".toml" or len(path.parts) != 1:
         if not path.is_file():
             msg = f"no file {path}; presets known by name: {', '.join(preset_names())}"
             raise ConfigError(msg)
-        return path.read_text(encoding="utf-8"), name
+        try:
+            return path.read_bytes(), name
+        except OSError as error:
+            msg = f"{path} cannot be read: {error.strerror or error}"
+            raise ConfigError(msg) from error
     if name not in preset_names():
         near = get_close_matches(name, preset_names(), n=1)
         meant = f'did you mean "{near[0]}"? ' if near else ""
         msg = f'no preset "{name}"; {meant}there are {", ".join(preset_names())}; a file is given by its path'
         raise ConfigError(msg)
-    return (files("eafl_flower") / "presets" / f"{name}.toml").read_text(encoding="utf-8"), f"preset {name}"
+    return (files("eafl_flower") / "presets" / f"{name}.toml").read_bytes(), f"preset {name}"
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

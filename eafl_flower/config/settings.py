@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+_TOO_LARGE = 2**63  # for an integer of TOML and of Flower's run configuration
 Value = bool | int | float | str
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ class Setting:
         if self.choices:
             *others, last = (json.dumps(choice) for choice in self.choices)
             return f"{', '.join(others)} or {last}" if others else last
-        one = {bool: "true or false", int: "an integer", float: "a number", str: "text"}[self.kind]
+        one = {bool: "true or false", int: "an integer", float: "a number", str: "text in Unicode"}[self.kind]
         many = {int: "integers", float: "numbers"}.get(self.kind, one)
         example = "a,b" if self.kind is str else "4,8,16"
         return f"{many if self.is_list else one}{f' {self.range}' if self.range else ''}" + (
@@ -85,7 +86,7 @@ class Setting:
                 msg = f"expected {self.expected}"
                 raise ValueError(msg)
             return tuple(self._number(part.strip()) for part in value.split(",")) if value.strip() else ()
-        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if self.kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE:
             value = float(value)
         if type(value) is not self.kind or not self._allows(value):
             msg = f"expected {self.expected}"
@@ -129,6 +130,10 @@ class Setting:
         if self.choices:
             return value in self.choices
         if self.kind is float and not math.isfinite(value):
+            return False
+        if self.kind is int and abs(value) >= _TOO_LARGE:
+            return False
+        if self.kind is str and not _is_writable(value):
             return False
         return self.range is None or value in self.range
 
@@ -174,6 +179,11 @@ def _walk(tree: type, prefix: str) -> Iterator[Setting]:
             kind, limits = get_args(kind)
         choices = get_args(kind) if get_origin(kind) is Literal else ()
         yield Setting(key, str if choices else kind, field.default, limits, choices, is_list)
+
+
+def _is_writable(text: str) -> bool:
+    """Whether a text can be part of a file and of a path: no half characters, no end of a C string."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _kebab(name: str) -> str:

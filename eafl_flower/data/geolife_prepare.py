@@ -19,13 +19,16 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from eafl_flower.data.unpacked import limit_text, most_bytes
 from eafl_flower.errors import DataError
+from eafl_flower.results.atomic import open_unlinked
+from eafl_flower.words import cell
 
 COLUMNS = ("user", "latitude", "longitude", "altitude", "date_time", "label", "segment", "trajectory")
 # What reading a damaged member of a zip file may raise, by its method of compression.
@@ -183,8 +186,9 @@ def _labelled(files: _Source, user: str, labels: str, trajectories: list[str], s
     repeated = pd.concat([table["seconds"], place], axis=1).duplicated()
     skipped["points that repeat one of the same user, time and place"] += int(repeated.sum())
     kept: pd.DataFrame = table[~repeated].sort_values("seconds", kind="stable")
-    kept["user"] = user
-    kept["label"] = [intervals.mode[number] for number in kept["segment"]]
+    kept["user"] = cell(user)
+    kept["label"] = [cell(intervals.mode[number]) for number in kept["segment"]]
+    kept["trajectory"] = [cell(name) for name in kept["trajectory"]]
     kept["date_time"] = pd.to_datetime(kept["seconds"].astype("int64"), unit="s").dt.strftime("%Y-%m-%d %H:%M:%S")
     return kept[list(COLUMNS)]
 
@@ -263,6 +267,13 @@ class _Zip:
         self.file.close()
 
     def names(self) -> list[str]:
+        unpacked, packed = sum(info.file_size for info in self.file.infolist()), self.path.stat().st_size
+        if unpacked > most_bytes(packed):
+            msg = (
+                f"{self.path} unpacks to {unpacked:,} bytes, {limit_text(packed)}: if that is right, unpack it by "
+                "another program and give the folder"
+            )
+            raise DataError(msg)
         return self.file.namelist()
 
     def read(self, name: str) -> bytes:
@@ -291,8 +302,10 @@ def _opened(source: Path) -> _Folder | _Zip:
 
 def _writer(path: Path, *, compressed: bool) -> io.TextIOBase:
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # of a process that was killed, or a link that somebody laid
     if not compressed:
-        return path.open("w", encoding="utf-8", newline="")
+        return cast(io.TextIOBase, open_unlinked(path, "x", newline=""))
+    open_unlinked(path, "xb").close()
     return io.TextIOWrapper(gzip.GzipFile(path, "wb", compresslevel=6, mtime=0), encoding="utf-8", newline="")
 
 

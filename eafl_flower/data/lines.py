@@ -1,13 +1,13 @@
 """The lines of a CSV file, plain or gzip: the names in its header, and where in the file a row stands."""
 
 import csv
-import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO, cast
 
+from eafl_flower.data.unpacked import open_gzip
 from eafl_flower.errors import DataError
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
@@ -89,6 +89,9 @@ def _records(stream: TextIO) -> Iterator[tuple[int, list[str]]]:
 
 
 def _opened(path: Path) -> TextIO:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        msg = f"{path} is a pipe or a device, and tables are read more than once: save it to a file"
+        raise DataError(msg)
     # The content tells what is compressed, not the name.
     with path.open("rb") as stream:
         start = stream.read(4)
@@ -96,5 +99,5 @@ def _opened(path: Path) -> TextIO:
         msg = f"{path} is a zip file; unpack it, and name the CSV file in it"
         raise DataError(msg)
     if start.startswith(GZIP):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+        return open_gzip(path)
     return path.open(encoding="utf-8-sig", newline="")

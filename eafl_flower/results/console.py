@@ -13,8 +13,11 @@ from rich.text import Text
 from eafl_flower.results.observer import Event
 from eafl_flower.results.quantities import bytes_text, energy_text, percent_text, time_text
 from eafl_flower.results.summary import scores_of
+from eafl_flower.words import shown
 
 _SHOWN_REASONS = 3  # different ones; a fleet of failing clients must not bury the results
+_MOST_SCORE = 60  # letters of the name of a score
+_MOST_REASON = 1_000
 _FULL_WIDTH = 100  # columns from which byte counts are written out
 _TROUBLE = {"lost": "lost", "refused": "refused", "timeout": "timed out", "error": "failed"}
 
@@ -36,7 +39,7 @@ class ConsoleObserver:
 
     def __init__(self, console: Console, name: str) -> None:
         self._console = console
-        self._name = name
+        self._name = shown(name)
         self._round = _Round()
         self._uploads = 0
         self._time_s = 0.0
@@ -93,7 +96,7 @@ class ConsoleObserver:
             self._print(Text(f"resumed after {done:,} merges"))
         if self._console.is_terminal:
             self._progress = Progress(
-                TextColumn("{task.description}", style="bold"),
+                TextColumn("{task.description}", style="bold", markup=False),
                 BarColumn(bar_width=None),
                 TextColumn("{task.completed:,.0f}/{task.total:,.0f} merges", style="default"),
                 TimeElapsedColumn(),
@@ -147,7 +150,9 @@ class ConsoleObserver:
             self._end_round()
         where = f"after merge {event['merge']:,}" if event["merge"] else "at the start"
         line = self._pending or Text(f"accuracy {where}:")
-        text = Text("  ".join(f"{score} {percent_text(value)}" for score, value in scores.items()), "green")
+        text = Text(
+            "  ".join(f"{shown(score, _MOST_SCORE)} {percent_text(value)}" for score, value in scores.items()), "green"
+        )
         self._pending, self._extra = line, Text("  ").join([text, self._extra] if self._extra else [text])
         self._flush()
 
@@ -158,7 +163,7 @@ class ConsoleObserver:
             return
         self._reasons.add(reason)
         self._flush()
-        self._print(Text(f"client {event['client']}, {_TROUBLE[kind]}: {reason}", "yellow"))
+        self._print(Text(f"client {event['client']}, {_TROUBLE[kind]}: {shown(reason, _MOST_REASON)}", "yellow"))
         if len(self._reasons) == _SHOWN_REASONS:
             self._print(Text("further reasons are in events.jsonl", "yellow"))
 
@@ -169,7 +174,7 @@ class ConsoleObserver:
         if self._progress is not None:
             self._progress.update(self._task, description=f"{self._name}: finishing")  # baselines take a while
         if event["merge"] < self._planned:
-            self._print(Text(f"stopped after {event['merge']:,} merges: {event['reason']}"))
+            self._print(Text(f"stopped after {event['merge']:,} merges: {shown(event['reason'], _MOST_REASON)}"))
 
     def _flush(self) -> None:
         """Write the last round's line; what does not fit beside it on a terminal goes below it."""

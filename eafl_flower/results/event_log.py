@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from eafl_flower.errors import CheckpointError
+from eafl_flower.results.atomic import open_unlinked
 from eafl_flower.results.observer import Event
+from eafl_flower.results.stored import parse_json
 
 
 class EventLog:
@@ -24,7 +26,7 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lines = _complete_lines(path)
-        self._file = path.open("ab")
+        self._file = open_unlinked(path, "ab")
 
     def write(self, event: Event) -> None:
         """Append one event. ``resume`` is not kept: it drops what was written after its checkpoint."""
@@ -54,12 +56,12 @@ class EventLog:
             msg = f"{self.path} has {self._lines} events, the checkpoint was made after {lines}: not the same run"
             raise CheckpointError(msg)
         self._file.close()
-        with self.path.open("rb+") as file:
+        with open_unlinked(self.path, "rb+") as file:
             for _ in range(lines):
                 file.readline()
             file.truncate(file.tell())
         self._lines = lines
-        self._file = self.path.open("ab")
+        self._file = open_unlinked(self.path, "ab")
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -84,10 +86,10 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                event = json.loads(line)
+                event = parse_json(line)
             except ValueError:
                 event = None
-            if not isinstance(event, dict) or "event" not in event:
+            if not isinstance(event, dict) or not isinstance(event.get("event"), str):
                 msg = f'{path} is damaged at line {number}: expected a JSON object with the field "event"'
                 raise CheckpointError(msg)
             yield event
@@ -98,7 +100,7 @@ def _complete_lines(path: Path) -> int:
     if not path.exists():
         return 0
     lines = kept = 0
-    with path.open("rb+") as file:
+    with open_unlinked(path, "rb+") as file:
         for line in file:
             if line.endswith(b"\n"):
                 lines, kept = lines + 1, kept + len(line)

@@ -4,6 +4,7 @@ Needs Matplotlib (extra ``report``). The colours drawn are placeholders; in the 
 variables, so that one figure serves both themes, and text stays text.
 """
 
+import hashlib
 import html
 import io
 import re
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from eafl_flower.results.observer import Event
 from eafl_flower.results.summary import scores_of
+from eafl_flower.words import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +28,7 @@ SERIES = tuple(f"#0a0b{index:02x}" for index in range(6))
 _VARIABLES = {_INK: "--ink", _FAINT: "--faint"} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES)}
 _LINES = ("--", "-", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
+_MOST_LEGEND = 80  # letters of a name in a legend
 _MANY_DOTS = 20_000  # beyond, dots are drawn as one image: an SVG element each would stall the browser
 
 
@@ -92,17 +95,19 @@ def accuracy_figure(
             ys = [100 * y for y in curve.accuracy]
             colour, marker = SERIES[index % len(SERIES)], _MARKERS[index % len(_MARKERS)]
             style = "-" if index < len(SERIES) else ":"  # colours come round again
-            axes.plot(xs, ys, style, color=colour, marker=marker, markersize=4, linewidth=1.8, label=curve.title)
+            axes.plot(
+                xs, ys, style, color=colour, marker=marker, markersize=4, linewidth=1.8, label=_label(curve.title)
+            )
         for index, (title, level) in enumerate((levels or {}).items()):
             if level is not None:
                 style = _LINES[index % len(_LINES)]
-                axes.axhline(100 * level, color=_FAINT, linestyle=style, linewidth=1.4, label=title)
+                axes.axhline(100 * level, color=_FAINT, linestyle=style, linewidth=1.4, label=_label(title))
         axes.set_xlabel(label)
         axes.set_ylabel("accuracy [%]")
         axes.set_xlim(left=0)
-        long = max((len(curve.title) for curve in curves), default=0) > 24
+        long = max((len(_label(curve.title)) for curve in curves), default=0) > 24
         figure.legend(loc="outside lower left" if long else "outside right center", frameon=False)
-        return _svg(figure, f"{name}-{against}", f"Accuracy against {label}")
+        return _svg(figure, f"{_id(name)}-{against}", f"Accuracy against {label}")
 
 
 def staleness_figure(events: Sequence[Event]) -> str:
@@ -199,6 +204,7 @@ def _figure(width_in: float, height_in: float) -> "Iterator[tuple[Figure, Axes]]
         "svg.hashsalt": "eafl-flower",  # the same run gives the same page
         "font.family": ["DejaVu Sans"],
         "font.size": 10,
+        "text.parse_math": False,  # a name with two dollar signs is no formula
         "text.color": _INK,
         "axes.edgecolor": _FAINT,
         "axes.labelcolor": _INK,
@@ -219,6 +225,19 @@ def _figure(width_in: float, height_in: float) -> "Iterator[tuple[Figure, Axes]]
     with matplotlib.rc_context(style):  # type: ignore[arg-type]  # a plain dict of known keys
         figure = Figure(figsize=(width_in, height_in), layout="constrained")
         yield figure, figure.subplots()
+
+
+def _label(title: str) -> str:
+    """Return a name for the legend; Matplotlib leaves out one that begins with an underscore."""
+    text = shown(title, _MOST_LEGEND)
+    return f" {text}" if text.startswith("_") else text
+
+
+def _id(name: str) -> str:
+    """Return a word for the ids of a figure: the name if it is one, else its digest."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,40}", name):
+        return name
+    return f"score-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 def _svg(figure: "Figure", name: str, description: str) -> str:

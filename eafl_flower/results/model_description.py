@@ -18,9 +18,25 @@ from eafl_flower.data.scaling import Scaler
 from eafl_flower.data.user_columns import TableColumn
 from eafl_flower.errors import ConfigError
 from eafl_flower.heads.prior import FeatureRanges
+from eafl_flower.results import stored as checks
+from eafl_flower.results.stored import check_fields
 
 FORMAT = "eafl-flower model 1"
 _NUMBERS, _TEXTS = "numbers", "texts"
+_FIELDS = {
+    **dict.fromkeys(("run", "data"), checks.text),
+    **dict.fromkeys(("features", "classes", "client_names"), checks.texts),
+    "clients_that_train": checks.count,
+    "client_states": checks.counts,
+    "scaler": checks.optional(
+        checks.record({**dict.fromkeys(("mean", "scale"), checks.numbers), "limit": checks.number})
+    ),
+}
+_COLUMN = checks.record({"name": checks.text, "kind": checks.text}, {"words": checks.texts})
+_LATER_FIELDS = {
+    "ranges": checks.optional(checks.record(dict.fromkeys(("low", "high"), checks.numbers))),
+    "columns": checks.list_of(_COLUMN),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,11 +130,12 @@ class ModelDescription:
         ValueError
             If it is something else; the message says what, without the place.
         """
-        stored: dict[str, Any] = json.loads(text)
+        stored: dict[str, Any] = checks.parse_json(text)
         if not isinstance(stored, dict) or stored.get("format") != FORMAT:
             found = stored.get("format") if isinstance(stored, dict) else None
             msg = f"it has the format {found!r}, this version of eafl-flower reads {FORMAT!r}"
             raise ValueError(msg)
+        check_fields(stored, _FIELDS, _LATER_FIELDS)
         try:
             scaler = stored["scaler"] and Scaler(
                 mean=np.array(stored["scaler"]["mean"], np.float64),
@@ -143,7 +160,7 @@ class ModelDescription:
                     for c in stored.get("columns", ())
                 ),
             )
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError) as error:
             msg = f"it is damaged: {error!r}"
             raise ValueError(msg) from error
         expected = (len(described.feature_names),)
@@ -152,6 +169,10 @@ class ModelDescription:
             raise ValueError(msg)
         if ranges and (ranges.low.shape, ranges.high.shape) != (expected, expected):
             msg = f"it is damaged: {expected[0]} features, but {ranges.low.size} and {ranges.high.size} ends of ranges"
+            raise ValueError(msg)
+        clients, names = len(described.client_states), len(described.client_names)
+        if described.num_seen > clients or names not in (0, clients):
+            msg = f"it is damaged: {clients} clients, but {described.num_seen} that train and {names} names"
             raise ValueError(msg)
         if described.data == "csv" and "columns" not in stored:
             msg = "it was written by an earlier version, without the columns of the file; repeat the run"

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eafl_flower.errors import CheckpointError
+from eafl_flower.results.atomic import open_unlinked
+from eafl_flower.words import shown
 
 try:
     import fcntl
@@ -36,15 +38,16 @@ def owned(folder: Path, *, wait_s: float) -> Iterator[None]:
         If another process still owns the run.
     """
     deadline = time.monotonic() + wait_s
-    with (folder / "owner").open("a+", encoding="ascii") as file:  # the number in it is the owner's, so keep it
+    with open_unlinked(folder / "owner", "ab+") as file:  # the number in it is the owner's, so keep it
         while fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
                     file.seek(0)
+                    owner = shown(file.read(40).decode("ascii", "replace").strip()) or "unknown"
                     msg = (
-                        f"another process (pid {file.read().strip() or 'unknown'}) is working on this run, {folder}: "
+                        f"another process (pid {owner}) is working on this run, {folder}: "
                         "wait for its end, or stop it and resume the run"
                     )
                     raise CheckpointError(msg) from error
@@ -53,7 +56,7 @@ def owned(folder: Path, *, wait_s: float) -> Iterator[None]:
                 break  # a file system without locks
             else:
                 file.truncate(0)
-                file.write(f"{os.getpid()}\n")
+                file.write(f"{os.getpid()}\n".encode())
                 file.flush()
                 break
         yield

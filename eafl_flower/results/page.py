@@ -1,8 +1,13 @@
-"""One self-contained HTML page: no scripts, nothing loaded from elsewhere, light and dark."""
+"""One self-contained HTML page: no scripts, nothing loaded from elsewhere, light and dark.
+
+Every text is taken as a text, never as markup: it may come from a client.
+"""
 
 import html
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from eafl_flower.words import MOST, MOST_LINE, shown
 
 _STYLE = """
 :root { color-scheme: light dark; --ground: #fdfdfc; --ink: #1f2328; --faint: #6a737d; --line: #d8dce0;
@@ -35,19 +40,19 @@ def page(title: str, sections: Iterable[str]) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{html.escape(title)}</h1>\n" + "\n".join(sections) + "\n</body>\n</html>\n"
+        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{_text(title)}</h1>\n" + "\n".join(sections) + "\n</body>\n</html>\n"
     )
 
 
 def section(title: str, *parts: str, note: str = "") -> str:
     """Return a titled section; ``note`` says in a sentence how to read it."""
-    return "\n".join([f"<h2>{html.escape(title)}</h2>", *([paragraph(note)] if note else []), *parts])
+    return "\n".join([f"<h2>{_text(title)}</h2>", *([paragraph(note)] if note else []), *parts])
 
 
 def paragraph(text: str) -> str:
     """Return a quiet line of text."""
-    return f'<p class="note">{html.escape(text)}</p>'
+    return f'<p class="note">{_text(text, MOST_LINE)}</p>'
 
 
 def figure(svg: str) -> str:
@@ -59,8 +64,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], *, own: int = -1
     """Return a table; the first ``text_columns`` are text, the others numbers; row ``own`` stands out."""
 
     def cells(tag: str, values: Sequence[Any]) -> str:
+        most = MOST if tag == "th" else MOST_LINE
         return "".join(
-            f"<{tag}{'' if index < text_columns else ' class=number'}>{html.escape(str(value))}</{tag}>"
+            f"<{tag}{'' if index < text_columns else ' class=number'}>{_text(value, most)}</{tag}>"
             for index, value in enumerate(values)
         )
 
@@ -73,4 +79,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], *, own: int = -1
 
 def details(summary: str, *parts: str) -> str:
     """Return parts that are folded away until asked for."""
-    return f"<details><summary>{html.escape(summary)}</summary>\n" + "\n".join(parts) + "\n</details>"
+    return f"<details><summary>{_text(summary)}</summary>\n" + "\n".join(parts) + "\n</details>"
+
+
+def _text(value: object, most: int = MOST) -> str:
+    return html.escape(shown(value, most))

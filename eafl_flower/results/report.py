@@ -29,7 +29,7 @@ def run_page(run: RunDirectory) -> str:
     ImportError
         If Matplotlib is missing.
     """
-    events = run.events()
+    events, settings = run.events(), run.settings()
     summary = run.summary() if run.finished else None
     curves = curves_of(events)
     parts = [page.paragraph(f"{run.path.resolve()}{'' if summary else ' (not finished: no summary.json)'}")]
@@ -55,8 +55,7 @@ def run_page(run: RunDirectory) -> str:
                 page.figure(clients_figure(events, "energy_j", "energy [J]")),
             ),
         ]
-    settings = [(key, value) for key, value in run.settings().items()]
-    table = page.details("all settings", page.table((), settings, text_columns=2))
+    table = page.details("all settings", page.table((), list(settings.items()), text_columns=2))
     parts.append(page.section("Configuration", table, note="; ".join(changed_configs([run] if summary else []))))
     if summary:
         parts.append(page.section("Versions and digests", page.table((), _identity(summary), text_columns=2)))

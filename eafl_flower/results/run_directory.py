@@ -15,7 +15,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,9 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eafl_flower.config.effects import decisive
+from eafl_flower.config.files import parse_toml
 from eafl_flower.errors import CheckpointError, ConfigError
 from eafl_flower.results.atomic import write_atomically
+from eafl_flower.results.event_fields import check_event
 from eafl_flower.results.event_log import EventLog, read_events
+from eafl_flower.results.stored import parse_json, read_file
+from eafl_flower.results.summary import check_summary
 
 if TYPE_CHECKING:
     from eafl_flower.results.model_description import ModelDescription
@@ -88,10 +91,10 @@ class RunDirectory:
             msg = f"{path} is not a directory: expected one that a run has left (with config.toml and events.jsonl)"
             raise CheckpointError(msg)
         try:
-            config = (path / "config.toml").read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
-            config = ""
-        if not config.startswith(_OURS):
+            config = read_file(path / "config.toml")
+        except OSError:
+            config = b""
+        if not config.startswith(_OURS.encode()):
             msg = f"{path} was not left by a run of eafl-flower: no config.toml that one of them has written"
             raise CheckpointError(msg)
         if events and not (path / "events.jsonl").is_file():
@@ -185,7 +188,7 @@ class RunDirectory:
             If ``config.toml`` is damaged.
         """
         try:
-            return _flat(tomllib.loads(self.config_path.read_text(encoding="utf-8")))
+            return parse_toml(read_file(self.config_path))
         except (OSError, ValueError) as error:
             msg = f"{self.config_path} is damaged: {error}"
             raise CheckpointError(msg) from error
@@ -204,7 +207,14 @@ class RunDirectory:
 
     def events(self) -> list[dict[str, Any]]:
         """Return the events so far; raises ``CheckpointError`` if the log is damaged."""
-        return list(read_events(self.events_path))
+        events = list(read_events(self.events_path))
+        for number, event in enumerate(events, start=1):
+            try:
+                check_event(event)
+            except ValueError as error:
+                msg = f"{self.events_path} is damaged at line {number}: {error}"
+                raise CheckpointError(msg) from error
+        return events
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json``."""
@@ -216,12 +226,14 @@ class RunDirectory:
             msg = f"{self.path} has no summary.json: the run did not end; resume it with: eafl run --resume {self.path}"
             raise CheckpointError(msg)
         try:
-            summary = json.loads(self.summary_path.read_bytes())
-        except ValueError:
-            summary = None
-        if not isinstance(summary, dict):
-            msg = f"{self.summary_path} is damaged: expected a JSON object"
-            raise CheckpointError(msg)
+            summary = parse_json(read_file(self.summary_path))
+            if not isinstance(summary, dict):
+                msg = "expected a JSON object"
+                raise ValueError(msg)
+            check_summary(summary)
+        except (OSError, ValueError) as error:
+            msg = f"{self.summary_path} is damaged: {error}"
+            raise CheckpointError(msg) from error
         return summary
 
     def write_model(self, arrays: "Mapping[str, Array]", metadata: Mapping[str, str] | None = None) -> None:
@@ -250,8 +262,8 @@ class RunDirectory:
         from safetensors.numpy import load
 
         try:
-            return dict(load(self.model_path.read_bytes()))
-        except (OSError, SafetensorError) as error:
+            return dict(load(read_file(self.model_path)))
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             msg = f"{self.model_path} cannot be read: {error}"
             raise CheckpointError(msg) from error
 
@@ -270,7 +282,7 @@ class RunDirectory:
         from eafl_flower.results.model_description import ModelDescription
 
         try:
-            return ModelDescription.from_json(self.description_path.read_bytes())
+            return ModelDescription.from_json(read_file(self.description_path))
         except FileNotFoundError as error:
             reason = (
                 "the run was made by an earlier version of eafl-flower"
@@ -297,10 +309,3 @@ def _not_writable(path: Path | str, error: OSError) -> ConfigError:
     return ConfigError(
         f"the results folder {path} cannot be written ({reason}): choose another by --out or results.dir"
     )
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat

@@ -12,11 +12,45 @@ from typing import Any
 
 from eafl_flower.provenance import Provenance
 from eafl_flower.results.observer import Event
+from eafl_flower.results.stored import check_fields, count, mapping, number, optional, share, text
 
 BASELINES = ("no_communication", "exact", "majority", "lookup")
 _PACKAGES = ("eafl-flower", "flwr", "torch", "numpy", "scipy", "numba", "ray", "safetensors")
 _PREFIX = "accuracy-"
 _SIZES = ("raw_bytes", "uplink_bytes", "downlink_bytes", "uplink_framed_bytes", "downlink_framed_bytes")
+
+
+_TEXTS = ("name", "engine", "stopped", "config_sha256", "order_sha256", "arrays_sha256")
+_COUNTS = ("merges", "refused", "lost")
+_NUMBERS = (
+    *("virtual_time_s", "wall_s", "energy_j"),
+    *("uplink_bytes", "downlink_bytes", "uplink_framed_bytes", "downlink_framed_bytes"),
+)
+_FIELDS = {
+    **dict.fromkeys(_TEXTS, text),
+    **dict.fromkeys(_COUNTS, count),
+    **dict.fromkeys(_NUMBERS, number),
+    **dict.fromkeys(("uplink_saved", "downlink_saved"), optional(number)),
+    "seed": count,
+    "accuracy": mapping(share),
+    "baselines": mapping(optional(mapping(share))),
+    "staleness": mapping(optional(number)),
+    "versions": mapping(optional(text)),
+}
+_LATER_FIELDS = {"timeouts": count, "errors": count, "uploads": count, "both_ways_saved": optional(number)}
+
+
+def check_summary(summary: Mapping[str, Any]) -> None:
+    """Check that a summary that was read from a file has what its readers use.
+
+    Raises
+    ------
+    ValueError
+        At the first field that is missing or wrong; the message does not say where.
+    """
+    check_fields(summary, _FIELDS, _LATER_FIELDS)
+    check_fields(summary["staleness"], dict.fromkeys(("median", "p95", "max"), optional(number)), {})
+    check_fields(summary["baselines"], dict.fromkeys(BASELINES, optional(mapping(share))), {})
 
 
 def on_the_wall(summary: Mapping[str, Any]) -> bool:
@@ -136,7 +170,7 @@ def scores_of(metrics: Mapping[str, float]) -> dict[str, float]:
     return {
         key.removeprefix(_PREFIX): float(value)
         for key, value in metrics.items()
-        if key == "accuracy" or key.startswith(_PREFIX)
+        if (key == "accuracy" or key.startswith(_PREFIX)) and value is not None  # null: it was not finite
     }
 
 

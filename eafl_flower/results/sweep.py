@@ -25,9 +25,10 @@ from typing import Any
 from eafl_flower.config import RunConfig, parse_overrides
 from eafl_flower.config.settings import Value, settings_of
 from eafl_flower.errors import ConfigError, DataError
-from eafl_flower.results.atomic import write_atomically
+from eafl_flower.results.atomic import open_unlinked, write_atomically
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory, make_folder
+from eafl_flower.words import cell
 
 _POLL_S = 0.1
 
@@ -197,9 +198,10 @@ def write_results(results: Sequence[Result], path: Path) -> None:
         row |= {key: summary[key] for key in ("order_sha256", "arrays_sha256")}
         rows.append(row)
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    csv.writer(text, lineterminator="\n").writerow(map(cell, keys))
+    writer = csv.DictWriter(text, keys, lineterminator="\n")
+    writer.writerows({key: cell(value) for key, value in row.items()} for row in rows)
     write_atomically(path, text.getvalue().encode())
 
 
@@ -214,7 +216,7 @@ def _start(point: Point, run: RunDirectory, command: Callable[[Sequence[str]], l
         config = run.path.with_name(f"{point.id}.toml")
         write_atomically(config, point.config.to_toml().encode())
         arguments = [str(config), "--directory", str(run.path)]
-    with run.path.with_name(f"{point.id}.log").open("ab") as log:
+    with open_unlinked(run.path.with_name(f"{point.id}.log"), "ab") as log:
         # Its own session: Ctrl-C must reach it once, from here, while it writes its checkpoint.
         return subprocess.Popen(
             command(arguments), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from eafl_flower.results.quantities import bytes_text, energy_text, percent_text, time_text
 from eafl_flower.results.summary import on_the_wall
+from eafl_flower.words import MOST_LINE, shown
 
 _MEAN_COSTS = {"uplink_bytes": bytes_text, "energy_j": energy_text}
 _WIDE = 100  # columns from which every cost has a place
@@ -33,9 +34,9 @@ BASELINE_TITLES = {
 }
 
 
-def score_title(score: str) -> str:
+def score_title(score: str) -> Text:
     """Return the column title of a score, in two lines where it is long."""
-    return SCORE_TITLES.get(score, score)
+    return Text(SCORE_TITLES[score]) if score in SCORE_TITLES else _text(score)
 
 
 def print_results(console: Console, summary: Mapping[str, Any], path: Path) -> None:
@@ -47,7 +48,7 @@ def print_results(console: Console, summary: Mapping[str, Any], path: Path) -> N
     console.print(cost_table(summary))
     console.print()
     # never wrapped: people copy it
-    console.print(Text.assemble("Results: ", (str(path), "bold")), soft_wrap=True, highlight=False)
+    console.print(Text.assemble("Results: ", (shown(path, MOST_LINE), "bold")), soft_wrap=True, highlight=False)
 
 
 def accuracy_table(summary: Mapping[str, Any]) -> Table:
@@ -103,10 +104,10 @@ def comparison_table(runs: Sequence[tuple[str, Mapping[str, Any]]], *, width: in
     table = _table()
     table.add_column("run", overflow="fold", min_width=16)
     for title in (*scores, *costs):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(_text(title), justify="right", no_wrap=True)
     for title, summary in runs:
         accuracies = [percent_text(summary["accuracy"].get(score)) for score in scores]
-        table.add_row(title, *accuracies, *(text(summary) for text in costs.values()))
+        table.add_row(_text(title), *accuracies, *(text(summary) for text in costs.values()))
     return table
 
 
@@ -126,14 +127,14 @@ def sweep_table(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], *, 
     scores = _scores(summary for _, summary in rows)
     table = _table()
     for key in keys:
-        table.add_column(key.rpartition(".")[2], overflow="fold", min_width=8)
+        table.add_column(_text(key.rpartition(".")[2]), overflow="fold", min_width=8)
     costs = ("uplink", "energy") if width >= _WIDE else ()
     for title in ("seeds", *scores, *costs):
-        table.add_column(title, justify="right", no_wrap=True)
+        table.add_column(_text(title), justify="right", no_wrap=True)
     for combination, summaries in groups.items():
         found = [[s["accuracy"][score] for s in summaries if score in s["accuracy"]] for score in scores]
         table.add_row(
-            *map(str, combination),
+            *map(_text, combination),
             str(len(summaries)),
             *(_mean_sd(values) for values in found),
             *(text(fmean(s[key] for s in summaries)) for key, text in _MEAN_COSTS.items() if costs),
@@ -146,9 +147,9 @@ def settings_table(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[Any
     table = _table()
     table.add_column("setting", overflow="fold")
     for title in titles:
-        table.add_column(title, overflow="fold")
+        table.add_column(_text(title), overflow="fold")
     for key, values in rows:
-        table.add_row(key, *("-" if value is None else str(value) for value in values))
+        table.add_row(_text(key), *(_text("-" if value is None else value) for value in values))
     return table
 
 
@@ -156,12 +157,17 @@ def _scores(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(score for summary in summaries for score in summary["accuracy"]))
 
 
+def _text(value: object) -> Text:
+    """Return a name for a cell: never markup, and cut where it is endless."""
+    return Text(shown(value))
+
+
 def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False)
 
 
-def _accuracies(title: str, scores: Mapping[str, float], columns: Mapping[str, float]) -> list[str]:
-    return [title, *(percent_text(scores.get(score)) for score in columns)]
+def _accuracies(title: str, scores: Mapping[str, float], columns: Mapping[str, float]) -> list[Text | str]:
+    return [_text(title), *(percent_text(scores.get(score)) for score in columns)]
 
 
 def _mean_sd(values: Sequence[float]) -> str:

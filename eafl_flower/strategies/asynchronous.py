@@ -5,7 +5,6 @@ from logging import INFO
 from typing import Any, NoReturn
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
-from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
@@ -17,6 +16,7 @@ from eafl_flower.strategies.initial import check_initial
 from eafl_flower.strategies.options import NO_PRIVACY, RunOptions
 from eafl_flower.strategies.plan import EvaluateFn, MakeAggregator, Plan
 from eafl_flower.strategies.run import FederatedRun
+from eafl_flower.strategies.telling import log
 from eafl_flower.strategies.virtual_time import VirtualRun
 from eafl_flower.strategies.wall_time import WallRun
 

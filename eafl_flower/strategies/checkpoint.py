@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import safetensors
 import safetensors.numpy
 
 from eafl_flower.errors import CheckpointError
-from eafl_flower.results.atomic import make_folder, sync_folder
+from eafl_flower.results.atomic import make_folder, write_private
 from eafl_flower.state import flatten, restore
 from eafl_flower.types import Array
 
@@ -35,14 +34,7 @@ def write_checkpoint(path: Path, state: Any) -> None:
     header = {"format": FORMAT, "text": text, "sha256": _sha256(text, values)}
     data = safetensors.numpy.save({VALUES: np.frombuffer(values, np.uint8)}, header)
     make_folder(path.parent)
-    temporary = path.with_suffix(".tmp")
-    temporary.unlink(missing_ok=True)  # of a process that was killed; whatever rights it has would stay
-    with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+    write_private(path, data, durable=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +94,12 @@ def open_checkpoint(path: Path) -> StoredState:
     if header.get("sha256") != _sha256(text, values.data):
         msg = f"checkpoint {path} is damaged: its content does not match its checksum"
         raise CheckpointError(msg)
-    stored = json.loads(text)
-    return StoredState(path=path, tree=stored["state"], arrays=_unpack(values, stored["arrays"]))
+    try:
+        stored = json.loads(text)
+        return StoredState(path=path, tree=stored["state"], arrays=_unpack(values, stored["arrays"]))
+    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        msg = f"checkpoint {path} is damaged: {error or type(error).__name__}"
+        raise CheckpointError(msg) from error
 
 
 def _pack(arrays: Mapping[str, Array]) -> tuple[bytes, Places]:

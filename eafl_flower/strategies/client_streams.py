@@ -12,10 +12,10 @@ from logging import WARNING
 from typing import Any
 
 import numpy as np
-from flwr.common.logger import log
 
 from eafl_flower.protocols import DifferenceCodec
 from eafl_flower.state import changed_fields
+from eafl_flower.strategies.telling import log
 from eafl_flower.types import Arrays, Layout
 
 MOST_BYTES = 2**28  # what the streams of all clients may take where their number is not set

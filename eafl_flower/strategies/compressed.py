@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
-from flwr.common.logger import log
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
@@ -35,6 +34,7 @@ from eafl_flower.strategies.records import (
     terms_record,
 )
 from eafl_flower.strategies.replies import words_of
+from eafl_flower.strategies.telling import log
 from eafl_flower.types import Arrays, Layout, layout_of
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from logging import WARNING
 
 from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDict
-from flwr.common.logger import log
 
 from eafl_flower.errors import ProtocolError
 from eafl_flower.rng import generator
@@ -14,6 +13,7 @@ from eafl_flower.strategies.open_jobs import OpenJobs, framed_with
 from eafl_flower.strategies.records import NUM_EXAMPLES, single_metric_record
 from eafl_flower.strategies.replies import reason_of, state_was_lost
 from eafl_flower.strategies.reported import bounded_scores
+from eafl_flower.strategies.telling import log
 from eafl_flower.strategies.unregistered import has_no_evaluate
 from eafl_flower.strategies.wire_size import framed_bytes
 from eafl_flower.types import Arrays

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from logging import WARNING
 from statistics import median
 
-from flwr.common.logger import log
+from eafl_flower.strategies.telling import log
 
 OVER = 16  # updates whose median counts
 TIMES_NORM, TIMES_LOSS = 10.0, 3.0  # the median of the first updates

@@ -5,10 +5,10 @@ from logging import WARNING
 
 import numpy as np
 from flwr.app import ArrayRecord
-from flwr.common.logger import log
 
 from eafl_flower.errors import ConfigError
 from eafl_flower.strategies.records import arrays_of
+from eafl_flower.strategies.telling import log
 
 
 def check_initial(record: ArrayRecord) -> None:

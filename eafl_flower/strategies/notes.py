@@ -3,7 +3,7 @@
 from collections import Counter
 from logging import WARNING
 
-from flwr.common.logger import log
+from eafl_flower.strategies.telling import log
 
 
 class Notes:

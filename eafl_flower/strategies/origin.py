@@ -5,12 +5,11 @@ from logging import WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from flwr.common.logger import log
-
 from eafl_flower.errors import CheckpointError
 from eafl_flower.provenance import Plain, Provenance, listed, plain_settings, setting_changes
 from eafl_flower.strategies.checkpoint import open_checkpoint
 from eafl_flower.strategies.options import RunOptions
+from eafl_flower.strategies.telling import log
 
 if TYPE_CHECKING:
     from eafl_flower.strategies.run import FederatedRun

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from logging import INFO
 from typing import Final
 
-from flwr.common.logger import log
-
 from eafl_flower.strategies.snapshot import Scores
+from eafl_flower.strategies.telling import log
 
 MOST_METRICS: Final = 12
 LONGEST_NAME: Final = 60

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from logging import WARNING
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
-from flwr.common.logger import log
 from flwr.serverapp import Grid
 
 from eafl_flower.engines.waiting import wait_for
@@ -25,6 +24,7 @@ from eafl_flower.strategies.roster_answers import (
     believed_total,
     both_claim,
 )
+from eafl_flower.strategies.telling import log
 
 BATCH = 200  # questions that are open at a time
 

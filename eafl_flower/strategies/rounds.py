@@ -7,9 +7,8 @@ There are no rounds where each update is merged when it comes. A *round's worth*
 from dataclasses import dataclass
 from logging import INFO
 
-from flwr.common.logger import log
-
 from eafl_flower.strategies.options import RunOptions, Unit
+from eafl_flower.strategies.telling import log
 
 
 def updates_in_a_round(options: RunOptions, num_trainers: int) -> int:

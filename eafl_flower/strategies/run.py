@@ -12,7 +12,6 @@ from logging import INFO, WARNING
 from typing import Any
 
 from flwr.app import Message
-from flwr.common.logger import log
 from flwr.serverapp.strategy import Result
 
 from eafl_flower.aggregation.acceptance import Merged, accept
@@ -39,6 +38,7 @@ from eafl_flower.strategies.rounds import Pace, announce, updates_in_a_round
 from eafl_flower.strategies.signals import interrupts
 from eafl_flower.strategies.snapshot import Scores, Snapshot
 from eafl_flower.strategies.tally import Tally
+from eafl_flower.strategies.telling import log
 from eafl_flower.strategies.train_metrics import NEWEST_KEPT, TrainMetrics
 from eafl_flower.strategies.unregistered import advice, no_tracebacks
 from eafl_flower.types import Arrays, Update, digest, layout_of

@@ -8,7 +8,6 @@ from logging import WARNING
 from typing import TypeVar
 
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
-from flwr.common.logger import log
 
 from eafl_flower.codecs.lqgcm import needs_key
 from eafl_flower.codecs.lqgcm_dither import KEY_BYTES
@@ -22,6 +21,7 @@ from eafl_flower.strategies.replies import sizes_of
 from eafl_flower.strategies.roster import Roster
 from eafl_flower.strategies.roster_answers import FARTHEST, MOST_CLIENTS, Member, answer_of, both_claim
 from eafl_flower.strategies.run import FederatedRun
+from eafl_flower.strategies.telling import log
 
 T = TypeVar("T")
 NODE_POLL_S = 2.0

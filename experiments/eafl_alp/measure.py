@@ -113,14 +113,22 @@ def _trained(config: RunConfig, notes: _Notes) -> tuple[FederatedRun, InlineGrid
     return train(config.replace({"evaluate.after-training": False}), grid, observer=notes), grid
 
 
+def _ignore(client: int) -> None:
+    """States cannot be lost here."""
+
+
 def _summary(config: RunConfig, run: FederatedRun, grid: InlineGrid, notes: _Notes) -> dict[str, Any]:
     final = dict(
-        evaluate_on_clients(run.jobs, sorted(run.jobs.members), AFTER, version=run.version, served=run.served())
+        evaluate_on_clients(
+            run.jobs, sorted(run.jobs.members), AFTER, version=run.version, served=run.served(), note_lost=_ignore
+        )
     )
     slowdown = config.clients.slowdown
     slowest = sorted(set(slowdown))[-SLOWEST:]
     own = [
-        dict(evaluate_on_clients(run.jobs, [client], AFTER, version=run.version, served=run.served()))
+        dict(
+            evaluate_on_clients(run.jobs, [client], AFTER, version=run.version, served=run.served(), note_lost=_ignore)
+        )
         for client in run.trainers
         if slowdown[client % len(slowdown)] in slowest and len(set(slowdown)) > 1
     ]

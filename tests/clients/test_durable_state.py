@@ -1,11 +1,12 @@
 import os
+import stat
 
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from eafl_flower.clients import durable_state_mod
-from eafl_flower.errors import ProtocolError
+from eafl_flower.errors import ClientFailedError, ProtocolError
 from eafl_flower.strategies.records import array_record, arrays_of
 
 TERMS = {"run": "run-1", "seed": 3, "client": 4, "counter": 1, "load": 0, "acknowledged": 0, "durable": 0}
@@ -277,3 +278,33 @@ def test_messages_without_terms_pass(make_context, make_message, tmp_path):
         reply = mod(make_message("train"), context, counting)
         assert reply.content["metrics"]["count"] == count
     assert files(tmp_path) == []
+
+
+def test_states_are_their_owners_alone(job, make_context, tmp_path):
+    before = os.umask(0)
+    try:
+        job(make_context(), 1, 0, mod=durable_state_mod(tmp_path / "new"))
+    finally:
+        os.umask(before)
+    made = [tmp_path / "new", *(tmp_path / "new").rglob("*")]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_dir()} == {0o700}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made if path.is_file()} == {0o600}
+
+
+@pytest.mark.parametrize("place", ["run", "client", "file"])
+def test_no_state_is_written_through_a_link(job, make_context, tmp_path, place):
+    job(make_context(), 1, 0, mod=durable_state_mod(tmp_path / "probe"))
+    folder = next((tmp_path / "probe").rglob("client-*")).relative_to(tmp_path / "probe")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "victim").write_text("precious")
+    target = tmp_path / "new" / {"run": folder.parent, "client": folder, "file": folder / "state-1.tmp"}[place]
+    target.parent.mkdir(parents=True)
+    target.symlink_to(elsewhere / "victim" if place == "file" else elsewhere)
+    if place == "file":
+        job(make_context(), 1, 0, mod=durable_state_mod(tmp_path / "new"))
+    else:
+        with pytest.raises(ClientFailedError, match="symbolic link"):
+            job(make_context(), 1, 0, mod=durable_state_mod(tmp_path / "new"))
+    assert [path.name for path in elsewhere.iterdir()] == ["victim"]
+    assert (elsewhere / "victim").read_text() == "precious"

@@ -1,5 +1,6 @@
 import gzip
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -169,3 +170,28 @@ def test_a_place_in_a_file_is_its_line_also_behind_blank_lines_and_quoted_line_e
 
 def test_an_archive_of_files_is_not_taken_for_a_table(tmp_path):
     refused(write(tmp_path / "t.tar.gz", b"folder/a.csv\0\0\0\n"), "is not a text file")
+
+
+def test_a_gzip_file_that_unpacks_to_more_than_the_limit_is_refused_with_the_remedy(tmp_path, monkeypatch):
+    path = write(tmp_path / "bomb.csv.gz", "a,b\n" + "1,2\n" * 500_000)
+    whole = len(read_columns(path, numeric=("a",)))
+    monkeypatch.setattr("eafl_flower.data.unpacked.ALWAYS_FINE", 1_000_000)
+    for read in (lambda: read_columns(path, numeric=("a",)), lambda: read_text(path)):
+        with pytest.raises(
+            DataError, match=r"bomb.csv.gz unpacks to more than .* unpack it \(gunzip\) and name the plain"
+        ):
+            read()
+    plain = write(tmp_path / "plain.csv", gzip.decompress(path.read_bytes()))
+    assert len(read_columns(plain, numeric=("a",))) == whole
+
+
+def test_one_endless_line_is_no_header(tmp_path, monkeypatch):
+    monkeypatch.setattr("eafl_flower.data.unpacked.ALWAYS_FINE", 1_000_000)
+    path = write(tmp_path / "line.csv.gz", b"x" * 3_000_000)
+    with pytest.raises(DataError, match="unpacks to more than"):
+        read_header(path)
+
+
+def test_a_device_is_no_table():
+    with pytest.raises(DataError, match="is a pipe or a device"):
+        read_header(Path("/dev/zero"))

@@ -217,3 +217,22 @@ def test_the_real_original_gives_the_rows_of_the_labelled_table(real_data, tmp_p
     found = table.merge(mine, how="left", on=list(COLUMNS), indicator=True)
     assert (found["_merge"] == "both").mean() > 0.999
     assert load_geolife(data_dir=tmp_path / "out.csv.gz").num_clients >= 5
+
+
+def test_a_zip_file_that_unpacks_to_more_than_the_limit_is_refused_with_the_remedy(folder, monkeypatch):
+    monkeypatch.setattr("eafl_flower.data.unpacked.ALWAYS_FINE", 1_000)
+    with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("Data/000/labels.txt", " " * 1_000_000)
+    with pytest.raises(
+        DataError, match=r"unpacks to 1,000,000 bytes, more than .* another program and give the folder"
+    ):
+        prepare_geolife(folder / "bomb.zip", folder / "out.csv")
+    assert not (folder / "out.csv").exists()
+
+
+def test_the_table_is_not_written_through_a_link(folder):
+    (folder / "victim").write_text("precious")
+    (folder / "out.csv.part").symlink_to(folder / "victim")
+    prepare_geolife(folder, folder / "out.csv")
+    assert (folder / "victim").read_text() == "precious"
+    assert not (folder / "out.csv").is_symlink()

@@ -75,7 +75,7 @@ def test_a_client_is_found_by_what_the_data_call_it(description):
     ("old", "new", "message"),
     [
         ("eafl-flower model 1", "eafl-flower model 2", r"has the format 'eafl-flower model 2', this version .* reads"),
-        ('"classes"', '"Klassen"', "damaged: KeyError"),
+        ('"classes"', '"Klassen"', "it lacks classes"),
         ('"c"', '"c", "d"', "4 features, but 3 means and 3 scales"),
         ('"low": [', '"low": [0, ', "3 features, but 4 and 3 ends of ranges"),
         ("{", "[", "Expecting"),

@@ -6,6 +6,13 @@ import pytest
 from eafl_flower.config import RunConfig
 from eafl_flower.errors import CheckpointError, ConfigError
 from eafl_flower.results.run_directory import RunDirectory
+from eafl_flower.results.summary import Outcome, summarize
+
+OUTCOME = Outcome(
+    merges=0, virtual_time_s=0.0, wall_s=0.0, uplink_bytes=0, downlink_bytes=0, uplink_framed_bytes=0,
+    downlink_framed_bytes=0, energy_j=0.0, arrays_sha256="",
+)  # fmt: skip
+SUMMARY = summarize(OUTCOME, [], name="emam", seed=1, config_sha256="", engine="inline")
 
 
 def test_two_runs_at_the_same_second_get_two_directories(tmp_path):
@@ -21,11 +28,11 @@ def test_a_name_cannot_leave_the_folder(tmp_path):
 def test_what_is_written_can_be_read(tmp_path):
     run = RunDirectory.create(tmp_path, "emam")
     run.write_config(RunConfig(seed=7).to_toml())
-    run.write_summary({"merges": 3})
+    run.write_summary(SUMMARY)
     found = RunDirectory.open(run.path)
     assert RunConfig.from_toml(found.config_path).seed == 7
     assert found.settings()["task.hidden"] == "32,32"
-    assert found.summary() == {"merges": 3}
+    assert found.summary() == SUMMARY
     assert found.events() == []
 
 
@@ -124,10 +131,10 @@ def test_a_folder_that_cannot_be_written_is_one_error(tmp_path, kind):
 
 def test_a_failed_write_leaves_the_old_summary_and_no_rubbish(tmp_path):
     run = RunDirectory.create(tmp_path, "emam")
-    run.write_summary({"merges": 1})
+    run.write_summary(SUMMARY)
     with pytest.raises(ValueError, match="JSON compliant"):
         run.write_summary({"merges": float("nan")})
-    assert run.summary() == {"merges": 1}
+    assert run.summary() == SUMMARY
     assert [path.name for path in run.path.iterdir()] == ["summary.json"]
 
 

@@ -1,0 +1,35 @@
+"""What an event that was read from a log must have, for what is calculated and drawn from it."""
+
+from collections.abc import Mapping
+
+from eafl_flower.results.observer import Event
+from eafl_flower.results.stored import Check, check_fields, count, mapping, number, optional, text
+
+_BYTES = ("uplink_bytes", "uplink_framed_bytes", "downlink_bytes", "downlink_framed_bytes")
+_MERGE = {
+    **dict.fromkeys(("client", "counter", "raw_bytes"), count),
+    **dict.fromkeys(("merge", "time_s", "staleness", *_BYTES), number),
+}
+_WITHOUT_RESULT = {"client": count, "time_s": number}
+_REQUIRED: dict[str, Mapping[str, Check]] = {
+    "merge": _MERGE,
+    **dict.fromkeys(("lost", "refused", "timeout", "error"), _WITHOUT_RESULT),
+    "evaluate": {"merge": count, "time_s": number, "metrics": mapping(optional(number))},
+}
+_KNOWN = {
+    "client": count,
+    "reason": text,
+    "metrics": mapping(optional(number)),
+    **dict.fromkeys(("time_s", "wall_s", "staleness", "energy_j", "raw_bytes", *_BYTES), number),
+}
+
+
+def check_event(event: Event) -> None:
+    """Check the fields of an event.
+
+    Raises
+    ------
+    ValueError
+        At the first field that is missing or wrong; the message does not say where.
+    """
+    check_fields(event, _REQUIRED.get(event["event"], {}), _KNOWN)

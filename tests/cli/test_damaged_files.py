@@ -1,0 +1,67 @@
+"""Whatever a run's files hold, each command ends by itself, with one message and an exit code."""
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+import hostile_files
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        return hostile_files.make_run(tmp_path_factory.mktemp("made") / "work")
+
+
+@pytest.fixture(autouse=True)
+def no_drawing(monkeypatch):
+    monkeypatch.setattr("eafl_flower.results.figures._svg", lambda figure, name, description: "<svg></svg>")
+
+
+def read_by_all(made, name):
+    endings = hostile_files.Endings()
+    hostile_files.read(endings, name, *made)
+    assert not endings.faults
+    return {command: kind for _, command, kind in endings.seen}
+
+
+@pytest.mark.parametrize("name", [name for name in hostile_files.READERS if name not in ("owner", "state")])
+def test_a_damaged_file_is_refused_and_never_a_traceback(made, name):
+    path = hostile_files.path_of(*made, name)
+    content = path.read_bytes()
+    forms = hostile_files.damages(name, content, random.Random(7))
+    try:
+        for _ in range(6):
+            path.write_bytes(next(forms))
+            read_by_all(made, name)
+        path.write_bytes(b"\xff[" + b"[" * 100_000 + b"\n")
+        assert set(read_by_all(made, name).values()) == {"refused"}
+    finally:
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["config.toml", "summary.json", "model.json", "model.safetensors", "rows.csv"])
+def test_what_is_no_file_is_refused(made, name):
+    path = hostile_files.path_of(*made, name)
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        for _ in hostile_files.oddities(path):
+            ended = read_by_all(made, name)
+            if name == "summary.json":
+                del ended["report"]  # it shows a run that is not finished
+            assert "done" not in ended.values()
+    finally:
+        if path.is_dir():
+            path.rmdir()
+        path.write_bytes(content)
+
+
+@pytest.mark.slow
+def test_a_thousand_damaged_files_end_no_command_in_a_traceback(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert hostile_files.try_files(1000).faults == {}
