@@ -5,6 +5,7 @@ import pytest
 
 from eafl_flower.config import RunConfig
 from eafl_flower.errors import CheckpointError, ConfigError
+from eafl_flower.provenance import Provenance
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, summarize
 
@@ -12,7 +13,7 @@ OUTCOME = Outcome(
     merges=0, virtual_time_s=0.0, wall_s=0.0, uplink_bytes=0, downlink_bytes=0, uplink_framed_bytes=0,
     downlink_framed_bytes=0, energy_j=0.0, arrays_sha256="",
 )  # fmt: skip
-SUMMARY = summarize(OUTCOME, [], name="emam", seed=1, config_sha256="", engine="inline")
+SUMMARY = summarize(OUTCOME, [], name="emam", seed=1, provenance=Provenance(), engine="inline")
 
 
 def test_two_runs_at_the_same_second_get_two_directories(tmp_path):
