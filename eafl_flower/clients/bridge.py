@@ -26,7 +26,7 @@ from eafl_flower.strategies.records import (
     ROSTER,
     TERMS,
     array_record,
-    arrays_of,
+    own_arrays_of,
     single_array_record,
 )
 from eafl_flower.threads import one_thread
@@ -44,10 +44,11 @@ def numpy_client_app(
 ) -> ClientApp:
     """Return a ClientApp that trains, evaluates and answers the roster query with a NumPyClient.
 
-    The ``config`` a client gets holds the keys of the message's configuration record and, with the
-    prefix ``eafl.``, the terms of the job (``eafl.seed``, ``eafl.client``, ``eafl.counter``, ...). The reply
-    has the array keys of the message; metrics that a MetricRecord cannot hold (bool, str, bytes) travel
-    in the ConfigRecord ``metrics.other``. An exception in a client becomes Flower's error reply.
+    A client gets arrays of its own, which it may keep and write into. The ``config`` it gets holds the keys of the
+    message's configuration record and, with the prefix ``eafl.``, the terms of the job (``eafl.seed``,
+    ``eafl.client``, ``eafl.counter``, ...). The reply has the array keys of the message; metrics that a MetricRecord
+    cannot hold (bool, str, bytes) travel in the ConfigRecord ``metrics.other``. An exception in a client becomes
+    Flower's error reply.
 
     Parameters
     ----------
@@ -128,7 +129,7 @@ def _request(message: Message) -> tuple[list[str], Arrays, dict[str, Any]]:
     config: dict[str, Any] = dict(content.get(CONFIG, {}))
     # Not the session key: it is for the codec alone, and a client's code may log its configuration.
     config.update({f"{TERMS}.{key}": value for key, value in content.get(TERMS, {}).items() if key != "key"})
-    return list(record), arrays_of(record), config
+    return list(record), own_arrays_of(record), config
 
 
 @contextmanager

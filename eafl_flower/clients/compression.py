@@ -16,7 +16,7 @@ from eafl_flower.aggregation.difference import difference
 from eafl_flower.codecs.differences import OtherArraysError, decode_onto, whole_codec
 from eafl_flower.codecs.framing import layout_to_text
 from eafl_flower.codecs.lqgcm import keyed_for
-from eafl_flower.engines.flower_internals import copy_record, trusted_record
+from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.rng import generator
@@ -75,10 +75,8 @@ def compression_mod(codec: Codec[Any]) -> Mod:
         except _NotHeldError as error:
             reason = ConfigRecord({REFUSED: str(error)})
             return Message(RecordDict({CODED: reason, TERMS: ConfigRecord({STATE_LOST: True})}), reply_to=message)
-        record = array_record(keys, base)
         del message.content[CODED]
-        message.content[ARRAYS] = record
-        held = copy_record(record)
+        message.content[ARRAYS] = array_record(keys, base)
         reply = call_next(message, context)
         if message.metadata.message_type != MessageType.TRAIN or not reply.has_content():
             return reply
@@ -88,7 +86,7 @@ def compression_mod(codec: Codec[Any]) -> Mod:
         try:
             reply.content[CODED] = _encode(codec, context, terms, _difference(new, base))
             if isinstance(codec, DifferenceCodec):
-                _hold(context, held, terms)
+                _hold(context, array_record(keys, base), terms)  # other bytes than those that the client was given
         except (CodecError, UpdateRefusedError) as error:
             reply.content[CODED] = ConfigRecord({REFUSED: str(error)})
         for name in [name for name, record in reply.content.items() if isinstance(record, ArrayRecord)]:

@@ -79,13 +79,16 @@ def trusted_record(kind: type[D], values: dict[str, Any]) -> D:
 
 
 def copy_record(record: R) -> R:
-    """Copy a record; arrays, bytes and strings are shared because nobody can change them."""
+    """Copy a record; bytes and strings are shared because nobody can change them."""
     copy = record.copy()
-    if not isinstance(record, ArrayRecord):
-        values = copy.__dict__["_data"]
-        for key, value in values.items():
-            if type(value) is list:
-                values[key] = value.copy()
+    values = copy.__dict__["_data"]
+    if isinstance(record, ArrayRecord):
+        for key, array in values.items():
+            values[key] = trusted_array(array.dtype, tuple(array.shape), array.stype, array.data)
+        return copy
+    for key, value in values.items():
+        if type(value) is list:
+            values[key] = value.copy()
     return copy
 
 
@@ -99,7 +102,7 @@ def copy_records(records: RecordDict) -> RecordDict:
 
 
 def copy_message(message: Message) -> Message:
-    """Copy a message with its metadata and records (arrays and bytes are shared)."""
+    """Copy a message with its metadata and records (bytes are shared)."""
     fields = message.__dict__
     metadata = Metadata.__new__(Metadata)
     metadata.__dict__.update(fields["_metadata"].__dict__)

@@ -167,8 +167,13 @@ def array_record(keys: Sequence[str], arrays: Sequence[Array]) -> ArrayRecord:
 
 
 def arrays_of(record: ArrayRecord) -> Arrays:
-    """Return the arrays of ``record``, in order."""
+    """Return the arrays of ``record``, in order: to read only, for they may lie in the bytes of the record."""
     return tuple(from_flower_array(a, k) for k, a in record.items())
+
+
+def own_arrays_of(record: ArrayRecord) -> Arrays:
+    """Return the arrays of ``record``, in order, each with memory of its own, as Flower's ``Array.numpy()`` has."""
+    return tuple(np.array(a) for a in arrays_of(record))
 
 
 def coded_record(payload: bytes, layout: Layout, keys: Sequence[str]) -> ConfigRecord:

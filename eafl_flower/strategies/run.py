@@ -17,6 +17,7 @@ from flwr.serverapp.strategy import Result
 from eafl_flower.aggregation.acceptance import accept
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.energy.ledger import Ledger
+from eafl_flower.engines.flower_internals import copy_record
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, RunFailedError, UpdateRefusedError
 from eafl_flower.strategies.charges import Spent
 from eafl_flower.strategies.checkpoint import write_checkpoint
@@ -26,7 +27,7 @@ from eafl_flower.strategies.keeping import snapshot_of, take_up
 from eafl_flower.strategies.mailbox import Interrupted, Mailbox
 from eafl_flower.strategies.open_jobs import OpenJobs
 from eafl_flower.strategies.plan import Plan
-from eafl_flower.strategies.records import array_record, arrays_of
+from eafl_flower.strategies.records import array_record, own_arrays_of
 from eafl_flower.strategies.replies import UpdateReader, is_out_of_step, reason_of, scores_of, state_was_lost
 from eafl_flower.strategies.roster import MOST_CLIENTS, Roster, take_roster
 from eafl_flower.strategies.signals import interrupts
@@ -44,7 +45,7 @@ class FederatedRun:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.options = plan, plan.options
         self.keys = list(plan.initial_arrays)
-        self.initial: Arrays = arrays_of(plan.initial_arrays)
+        self.initial: Arrays = own_arrays_of(plan.initial_arrays)
         self.layout = layout_of(self.initial)
         self.raw_bytes = sum(a.nbytes for a in self.initial)
         self.mail = Mailbox(plan.grid, plan.timeout_s)
@@ -52,7 +53,7 @@ class FederatedRun:
         self.reader = UpdateReader(self.keys, self.layout, self.options.codec, self.options.seed)
         self.pending: list[Update] = []
         self.tally = Tally()
-        self.result = Result(arrays=plan.initial_arrays)
+        self.result = Result(arrays=copy_record(plan.initial_arrays))
         self.client_scores: dict[int, Scores] = {}
         self.server_scores: dict[int, Scores] = {}
         self.num_events = self.in_flight = 0
