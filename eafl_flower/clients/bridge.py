@@ -15,17 +15,16 @@ from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
-from eafl_flower.clients.partition import partition_of
+from eafl_flower.clients.roster import roster_reply
 from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import ClientFailedError, ProtocolError
 from eafl_flower.strategies.records import (
     ARRAYS,
-    CONFIG,
     METRICS,
     NUM_EXAMPLES,
-    ROSTER,
     TERMS,
     array_record,
+    config_name,
     own_arrays_of,
     single_array_record,
 )
@@ -93,21 +92,18 @@ def numpy_client_app(
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
-        partition, count = partition_of(context)
         if roster_fn is not None:
             known = dict(roster_fn(context))
         else:
             client = _client(client_fn, context)
             known = {NUM_EXAMPLES: getattr(client, "num_examples", 1), "trains": getattr(client, "trains", True)}
-        metrics = {
-            "partition-id": partition,
-            "num-partitions": count,
-            NUM_EXAMPLES: _count(known.get(NUM_EXAMPLES, 1), "roster_fn"),
-            "trains": int(known.get("trains", 1)),
-        }
-        roster = {"kind": str(known.get("kind", "full"))}
-        content = {METRICS: trusted_record(MetricRecord, metrics), ROSTER: trusted_record(ConfigRecord, roster)}
-        return Message(trusted_record(RecordDict, dict(content)), reply_to=message)
+        return roster_reply(
+            message,
+            context,
+            num_examples=_count(known.get(NUM_EXAMPLES, 1), "roster_fn"),
+            trains=bool(known.get("trains", 1)),
+            kind=str(known.get("kind", "full")),
+        )
 
     return app
 
@@ -126,7 +122,7 @@ def _request(message: Message) -> tuple[list[str], Arrays, dict[str, Any]]:
     content = message.content
     record = single_array_record(content, "the server's message")
     # read as items: RecordDict.config_records builds a new mapping of all records each time
-    config: dict[str, Any] = dict(content.get(CONFIG, {}))
+    config: dict[str, Any] = dict(content.get(config_name(content), {}))
     # Not the session key: it is for the codec alone, and a client's code may log its configuration.
     config.update({f"{TERMS}.{key}": value for key, value in content.get(TERMS, {}).items() if key != "key"})
     return list(record), own_arrays_of(record), config

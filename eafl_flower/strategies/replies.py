@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord, Message, RecordDict
 
 from eafl_flower.aggregation.difference import difference
 from eafl_flower.codecs.lqgcm import keyed_for
+from eafl_flower.engines.flower_internals import CODE_MOD_PRECONDITION
 from eafl_flower.errors import ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec
 from eafl_flower.strategies.downlink import Base
@@ -22,7 +23,7 @@ from eafl_flower.strategies.records import (
     REFUSED,
     STATE_LOST,
     TERMS,
-    arrays_of,
+    arrays_by_name,
     config_record,
     single_array_record,
     single_metric_record,
@@ -32,6 +33,7 @@ from eafl_flower.types import Arrays, Layout, Update
 
 MOST_WORDS = 1000
 _FLOWERS_WORDS = "ClientAppException occurred. Message: "
+_ORDER = " Mods that work on arrays come after the one that decodes them: mods=[compression_mod(codec), ...]"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -123,10 +125,7 @@ class UpdateReader:
         else:
             state = None
             arrays = single_array_record(content, whose)
-            if list(arrays) != self._keys:
-                msg = f"{whose} has arrays {list(arrays)[:8]}, expected {self._keys[:8]} ({len(self._keys)} in all)"
-                raise ProtocolError(msg)
-            delta = _minus(arrays_of(arrays), base.arrays, whose)
+            delta = _minus(arrays_by_name(arrays, self._keys, whose), base.arrays, self._keys, whose)
         metrics = scores_of(record)
         num_examples = int(metrics.pop(NUM_EXAMPLES))
         update = Update(
@@ -154,7 +153,9 @@ def reason_of(reply: Message | None) -> str:
     """Return why there is no result, in the client's own words if it has any."""
     if reply is None:
         return "no answer in time"
-    return f"error {reply.error.code}: {words_of(reply.error.reason)}"
+    words = words_of(reply.error.reason)
+    order = _ORDER if reply.error.code == CODE_MOD_PRECONDITION and "found 0 ArrayRecord" in words else ""
+    return f"error {reply.error.code}: {words}{order}"
 
 
 def words_of(reason: str | None) -> str:
@@ -174,9 +175,9 @@ def words_of(reason: str | None) -> str:
     return words[:MOST_WORDS] if words else "no reason given"
 
 
-def _minus(new: Arrays, base: Arrays, whose: str) -> Arrays:
-    for place, (n, b) in enumerate(zip(new, base, strict=True)):
+def _minus(new: Arrays, base: Arrays, keys: list[str], whose: str) -> Arrays:
+    for key, n, b in zip(keys, new, base, strict=True):
         if n.shape != b.shape or not (n.dtype == b.dtype or np.can_cast(n.dtype, b.dtype, "same_kind")):
-            msg = f"{whose} has array {place} of {n.dtype} {n.shape}, expected {b.dtype} {b.shape}"
+            msg = f'{whose} has array "{key}" as {n.dtype} {n.shape}, expected {b.dtype} {b.shape}'
             raise ProtocolError(msg)
     return difference(new, base)

@@ -3,6 +3,8 @@
 Node ids are random in each run; clients are ordered by partition id, so that a seed means the same thing
 on every engine. A node that answers the question with an error (an app without our query handler) is a
 *plain* client: it comes after the others, ordered by node id, with one example until its first reply tells.
+Where the run has a codec it is asked once more, by a train message without arrays: a query that an app has no function
+for never reaches its mods, and ``compression_mod`` can say that it decodes.
 """
 
 import time
@@ -16,11 +18,12 @@ from flwr.serverapp import Grid
 
 from eafl_flower.engines.waiting import wait_for
 from eafl_flower.errors import ProtocolError, RunFailedError
-from eafl_flower.strategies.records import CONFIG, NUM_EXAMPLES, single_metric_record
+from eafl_flower.strategies.records import CONFIG, NUM_EXAMPLES, ROSTER, single_metric_record
 
 PARTITION = "partition-id"
 NUM_PARTITIONS = "num-partitions"
 TRAINS = "trains"
+COUNTED = "counted"
 BATCH = 200  # questions that are open at a time
 MOST_CLIENTS = 1_000_000  # a larger num-partitions is a mistake: tables have a row for each partition
 
@@ -30,7 +33,8 @@ class Member:
     """One node of the federation.
 
     ``client`` is its number in the run: the partition id, or a number after all partitions for a plain
-    client. ``trains`` is False for a client that is only evaluated.
+    client. ``trains`` is False for a client that is only evaluated; ``counted`` if ``num_examples`` is its number of
+    examples, and not 1 until its first reply tells.
     """
 
     client: int
@@ -38,6 +42,7 @@ class Member:
     num_examples: int
     trains: bool
     plain: bool
+    counted: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +53,16 @@ class Roster:
     num_partitions: int
 
 
-def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOST_CLIENTS) -> Roster:
+def roster_question(*, of_mods: bool = False) -> tuple[RecordDict, str]:
+    """Return content and type of the message that asks a node who it is: the app, or the mods of its train function."""
+    if of_mods:
+        return RecordDict({ROSTER: ConfigRecord()}), MessageType.TRAIN
+    return RecordDict({CONFIG: ConfigRecord()}), MessageType.QUERY
+
+
+def take_roster(
+    grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOST_CLIENTS, ask_mods: bool = False
+) -> Roster:
     """Ask every node of ``grid`` who it is, and return those that are there, in order.
 
     Waits until as many nodes as the clients themselves say there are (``num-partitions``) have answered,
@@ -64,6 +78,8 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOS
         Longest time to wait [s].
     most
         Largest ``num-partitions`` to believe: a node that says more is left out, with a warning.
+    ask_mods
+        Ask the mods of nodes whose app has no answer.
 
     Raises
     ------
@@ -83,6 +99,9 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOS
         for start in range(0, len(new), BATCH):
             asked = new[start : start + BATCH]
             total = max(total, _ask(grid, asked, members, plain, refused, most, deadline))
+            if ask_mods and (silent := [n for n in asked if n in plain]):
+                plain.difference_update(silent)
+                total = max(total, _ask(grid, silent, members, plain, refused, most, deadline, of_mods=True))
         count = len(members) + len(plain)
         if count != seen:
             stable_since, seen = time.monotonic(), count
@@ -108,7 +127,7 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOS
             len(plain),
         )
     others = [
-        Member(client=first_plain + i, node_id=node, num_examples=1, trains=True, plain=True)
+        Member(client=first_plain + i, node_id=node, num_examples=1, trains=True, plain=True, counted=False)
         for i, node in enumerate(sorted(plain))
     ]
     ordered = sorted(members.values(), key=lambda m: (m.client, m.node_id))
@@ -127,9 +146,12 @@ def _ask(
     refused: dict[int, str],
     most: int,
     deadline: float,
+    *,
+    of_mods: bool = False,
 ) -> int:
     """Query ``nodes``, sort the answers into the three collections, return the largest ``num-partitions``."""
-    messages = [Message(RecordDict({CONFIG: ConfigRecord()}), node, MessageType.QUERY) for node in nodes]
+    questions = ((node, *roster_question(of_mods=of_mods)) for node in nodes)
+    messages = [Message(content, node, kind) for node, content, kind in questions]
     waiting = {i: None for i in grid.push_messages(messages) if i}
     total = 0
     while waiting and time.monotonic() < deadline:
@@ -178,4 +200,5 @@ def member_of(reply: Message, node: int) -> tuple[Member, int] | None:
         num_examples=int(count),  # type: ignore[arg-type]
         trains=bool(record.get(TRAINS, 1)),
         plain=False,
+        counted=bool(record.get(COUNTED, 1)),
     ), total

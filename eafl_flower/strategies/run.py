@@ -119,6 +119,7 @@ class FederatedRun:
             min_nodes=options.min_available_nodes,
             timeout_s=options.node_timeout_s,
             most=self.most_clients,
+            ask_mods=options.codec is not None,
         )
         with interrupts(self.mail):
             try:
@@ -142,8 +143,11 @@ class FederatedRun:
         self.num_partitions = roster.num_partitions
         jobs.members |= {m.client: m for m in roster.members}
         if options.codec is not None and (plain := sum(m.plain for m in roster.members)):
-            text = "%d nodes get plain arrays, the codec is not used with them: only a ClientApp that answers the "
-            log(WARNING, text + "roster query, as that of numpy_client_app does, is known to decode", plain)
+            text = (
+                "%d nodes get plain arrays, the codec is not used with them: only a ClientApp that answers the roster "
+            )
+            text += "query, as one with compression_mod does on a node that knows its partition-id, is known to decode"
+            log(WARNING, text, plain)
         self.check_members()
         self.trainers = trainers = [m.client for m in roster.members if m.trains]
         if not trainers:
@@ -155,7 +159,7 @@ class FederatedRun:
         if options.resume:
             take_up(self)
         for member in jobs.members.values():
-            if not (member.plain and options.resume):  # what a plain client's first reply told is in the checkpoint
+            if member.counted or not options.resume:  # what a first reply told is in the checkpoint
                 jobs.table.num_examples[member.client] = member.num_examples
         self.emit(
             "resume" if options.resume else "start",
@@ -232,7 +236,7 @@ class FederatedRun:
             return False
         if self.plan.barrier:
             self.pending.append(replace(update, base=None))
-        if jobs.members[job.client].plain:
+        if not jobs.members[job.client].counted:
             jobs.table.num_examples[job.client] = update.num_examples
         jobs.merged(job, read.decoder)
         jobs.table.failures[job.client] = 0
