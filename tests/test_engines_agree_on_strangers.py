@@ -60,7 +60,7 @@ def factory_of(codec):
 def outcomes(codec, grid):
     found = []
     for strategy in (AsyncEMAM, EMAM):
-        made = strategy(codec=codec, evaluate_every=5, concurrency=3, seed=3)
+        made = strategy(codec=codec, evaluate_every=5, concurrency=3, seed=3, node_timeout_s=600.0)
         start = ArrayRecord([np.arange(6, dtype=np.float32).reshape(3, 2), np.zeros(200_000, np.float32)])
         result = made.start(grid, start, num_rounds=12)
         found += [made.run.arrays_sha256(), digest(arrays_of(result.arrays)), made.run.client_scores, made.run.tally]
@@ -96,5 +96,5 @@ def test_clients_that_write_where_they_like_give_the_same_bits_on_every_engine(c
 
     from eafl_flower.engines.flower import run_on_flower
 
-    run_on_flower(server_app, factory_of(codec), num_nodes=NUM_NODES, num_cpus=0.5)
+    run_on_flower(server_app, factory_of(codec), num_nodes=NUM_NODES, num_cpus=1.0)
     assert results == [expected]
