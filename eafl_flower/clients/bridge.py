@@ -15,18 +15,17 @@ from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
-from eafl_flower.clients.partition import partition_of
+from eafl_flower.clients.roster import roster_reply
 from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import ClientFailedError, ProtocolError
 from eafl_flower.strategies.records import (
     ARRAYS,
-    CONFIG,
     METRICS,
     NUM_EXAMPLES,
-    ROSTER,
     TERMS,
     array_record,
-    arrays_of,
+    config_name,
+    own_arrays_of,
     single_array_record,
 )
 from eafl_flower.threads import one_thread
@@ -44,10 +43,11 @@ def numpy_client_app(
 ) -> ClientApp:
     """Return a ClientApp that trains, evaluates and answers the roster query with a NumPyClient.
 
-    The ``config`` a client gets holds the keys of the message's configuration record and, with the
-    prefix ``eafl.``, the terms of the job (``eafl.seed``, ``eafl.client``, ``eafl.counter``, ...). The reply
-    has the array keys of the message; metrics that a MetricRecord cannot hold (bool, str, bytes) travel
-    in the ConfigRecord ``metrics.other``. An exception in a client becomes Flower's error reply.
+    A client gets arrays of its own, which it may keep and write into. The ``config`` it gets holds the keys of the
+    message's configuration record and, with the prefix ``eafl.``, the terms of the job (``eafl.seed``,
+    ``eafl.client``, ``eafl.counter``, ...). The reply has the array keys of the message; metrics that a MetricRecord
+    cannot hold (bool, str, bytes) travel in the ConfigRecord ``metrics.other``. An exception in a client becomes
+    Flower's error reply.
 
     Parameters
     ----------
@@ -92,21 +92,18 @@ def numpy_client_app(
 
     @app.query()
     def query(message: Message, context: Context) -> Message:
-        partition, count = partition_of(context)
         if roster_fn is not None:
             known = dict(roster_fn(context))
         else:
             client = _client(client_fn, context)
             known = {NUM_EXAMPLES: getattr(client, "num_examples", 1), "trains": getattr(client, "trains", True)}
-        metrics = {
-            "partition-id": partition,
-            "num-partitions": count,
-            NUM_EXAMPLES: _count(known.get(NUM_EXAMPLES, 1), "roster_fn"),
-            "trains": int(known.get("trains", 1)),
-        }
-        roster = {"kind": str(known.get("kind", "full"))}
-        content = {METRICS: trusted_record(MetricRecord, metrics), ROSTER: trusted_record(ConfigRecord, roster)}
-        return Message(trusted_record(RecordDict, dict(content)), reply_to=message)
+        return roster_reply(
+            message,
+            context,
+            num_examples=_count(known.get(NUM_EXAMPLES, 1), "roster_fn"),
+            trains=bool(known.get("trains", 1)),
+            kind=str(known.get("kind", "full")),
+        )
 
     return app
 
@@ -125,10 +122,10 @@ def _request(message: Message) -> tuple[list[str], Arrays, dict[str, Any]]:
     content = message.content
     record = single_array_record(content, "the server's message")
     # read as items: RecordDict.config_records builds a new mapping of all records each time
-    config: dict[str, Any] = dict(content.get(CONFIG, {}))
+    config: dict[str, Any] = dict(content.get(config_name(content), {}))
     # Not the session key: it is for the codec alone, and a client's code may log its configuration.
     config.update({f"{TERMS}.{key}": value for key, value in content.get(TERMS, {}).items() if key != "key"})
-    return list(record), arrays_of(record), config
+    return list(record), own_arrays_of(record), config
 
 
 @contextmanager

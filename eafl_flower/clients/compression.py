@@ -9,14 +9,15 @@ from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
-from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.aggregation.difference import difference
+from eafl_flower.clients.roster import roster_reply
 from eafl_flower.codecs.differences import OtherArraysError, decode_onto, whole_codec
 from eafl_flower.codecs.framing import layout_to_text
 from eafl_flower.codecs.lqgcm import keyed_for
-from eafl_flower.engines.flower_internals import copy_record, trusted_record
+from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.rng import generator
@@ -25,13 +26,17 @@ from eafl_flower.strategies.records import (
     ARRAYS,
     CODED,
     ONTO,
+    RECORD,
     REFUSED,
+    ROSTER,
     STATE_LOST,
     TERMS,
     JobTerms,
     array_record,
+    arrays_by_name,
     arrays_of,
     coded_parts,
+    config_name,
     config_record,
     difference_parts,
     single_array_record,
@@ -52,7 +57,12 @@ def compression_mod(codec: Codec[Any]) -> Mod:
     not leak into the update. Error feedback and predictors live in ``context.state["codec"]``; they are
     final only once the server says that it merged the payload. An update that cannot be coded (because it is
     not finite, or not like what the client was given) is not sent: the reply says why in its place, and the
-    server counts it as refused. A message that is not coded passes through untouched.
+    server counts it as refused. Arrays are matched by name. A message that is not coded passes through untouched,
+    but a server of ours that asks who decodes, because the ClientApp has no answer to its query, is told.
+
+    Behind the mod a message has Flower's usual layout, for Flower's own mods want one ArrayRecord and one ConfigRecord:
+    the terms of the job stand in the configuration, as ``eafl.seed``, ``eafl.counter``, ... Mods that read or change
+    arrays, such as ``fixedclipping_mod`` or ``LocalDpMod``, therefore come after this one in ``ClientApp(mods=[...])``.
 
     With a ``DifferenceCodec`` the arrays that each job was decoded to are kept in ``context.state["codec.held"]``,
     and what comes next is the difference to them. A client that does not hold what a job builds on says so instead
@@ -66,6 +76,8 @@ def compression_mod(codec: Codec[Any]) -> Mod:
     whole = whole_codec(codec)
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        if message.has_content() and ROSTER in message.content:
+            return roster_reply(message, context, num_examples=None, kind="delta")
         if not message.has_content() or CODED not in message.content:
             return call_next(message, context)
         coded = config_record(message.content, CODED) or ConfigRecord()
@@ -75,27 +87,38 @@ def compression_mod(codec: Codec[Any]) -> Mod:
         except _NotHeldError as error:
             reason = ConfigRecord({REFUSED: str(error)})
             return Message(RecordDict({CODED: reason, TERMS: ConfigRecord({STATE_LOST: True})}), reply_to=message)
-        record = array_record(keys, base)
-        del message.content[CODED]
-        message.content[ARRAYS] = record
-        held = copy_record(record)
+        message.content = _as_flower_has_it(message.content, str(coded.get(RECORD, ARRAYS)), array_record(keys, base))
         reply = call_next(message, context)
         if message.metadata.message_type != MessageType.TRAIN or not reply.has_content():
             return reply
         if terms is None:
             raise ProtocolError(_NO_TERMS)
-        new = arrays_of(single_array_record(reply.content, "the client's reply"))
+        record = single_array_record(reply.content, "the client's reply")
         try:
+            new = arrays_by_name(record, keys, "the client's reply")
             reply.content[CODED] = _encode(codec, context, terms, _difference(new, base))
             if isinstance(codec, DifferenceCodec):
-                _hold(context, held, terms)
-        except (CodecError, UpdateRefusedError) as error:
+                _hold(context, array_record(keys, base), terms)  # other bytes than those that the client was given
+        except (CodecError, ProtocolError, UpdateRefusedError) as error:
             reply.content[CODED] = ConfigRecord({REFUSED: str(error)})
         for name in [name for name, record in reply.content.items() if isinstance(record, ArrayRecord)]:
             del reply.content[name]
         return reply
 
     return mod
+
+
+def _as_flower_has_it(content: RecordDict, name: str, arrays: ArrayRecord) -> RecordDict:
+    """Return the content of a message with its arrays, and the terms of the job as part of the configuration."""
+    others: dict[str, ArrayRecord | MetricRecord | ConfigRecord] = {
+        key: record for key, record in content.items() if key not in (CODED, TERMS)
+    }
+    place = config_name(content)
+    config = ConfigRecord(dict(config_record(content, place) or {}))
+    # Not the session key: it is for the codec alone, and a client's code may log its configuration.
+    terms = (config_record(content, TERMS) or ConfigRecord()).items()
+    config.update({f"{TERMS}.{key}": value for key, value in terms if key != "key"})
+    return RecordDict({name: arrays, **others, **({place: config} if config else {})})
 
 
 class _NotHeldError(Exception):

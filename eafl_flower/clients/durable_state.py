@@ -23,7 +23,16 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 from eafl_flower.engines.flower_internals import copy_records, trusted_record
 from eafl_flower.errors import ClientFailedError, ProtocolError
 from eafl_flower.results.atomic import PRIVATE_FOLDER, make_folder, write_private
-from eafl_flower.strategies.records import RUN_NAME, STATE_LOST, TERMS, JobTerms, array_record, arrays_of, terms_of
+from eafl_flower.strategies.records import (
+    CONFIG,
+    RUN_NAME,
+    STATE_LOST,
+    TERMS,
+    JobTerms,
+    array_record,
+    arrays_of,
+    terms_of,
+)
 
 COUNTER = "eafl.counter"
 PREVIOUS = "eafl.previous/"
@@ -54,6 +63,9 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         kind = message.metadata.message_type
+        if message.has_content() and f"{TERMS}.counter" in message.content.get(CONFIG, {}):
+            msg = "durable_state_mod stands after compression_mod, which takes the terms of a job out of its message"
+            raise ProtocolError(f"{msg}: write mods=[durable_state_mod(), compression_mod(codec)]")
         terms = terms_of(message.content) if message.has_content() and TERMS in message.content else None
         if terms is None or kind not in (MessageType.TRAIN, MessageType.EVALUATE):
             return call_next(message, context)

@@ -13,7 +13,7 @@ from eafl_flower.clients.partition import partition_of
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.protocols import DataSource, Task
 from eafl_flower.rng import generator
-from eafl_flower.strategies.records import array_record, arrays_of
+from eafl_flower.strategies.records import array_record, own_arrays_of
 from eafl_flower.tasks.checks import check_layout
 from eafl_flower.types import Arrays, Rows
 
@@ -218,7 +218,7 @@ class FederatedClient(NumPyClient):
 def head_of(state: Mapping[str, object]) -> Arrays | None:
     """Return the private head in a client's state, None if there is none."""
     record = state.get(HEAD)
-    return arrays_of(record) if isinstance(record, ArrayRecord) else None
+    return own_arrays_of(record) if isinstance(record, ArrayRecord) else None
 
 
 def fresh_head(

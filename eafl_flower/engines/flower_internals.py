@@ -39,6 +39,7 @@ CHUNK_BYTES: int = FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE  # arrays travel in pieces 
 CODE_LOAD_ERROR: int = ErrorCode.LOAD_CLIENT_APP_EXCEPTION
 CODE_CLIENT_RAISED: int = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 CODE_MESSAGE_UNAVAILABLE: int = ErrorCode.MESSAGE_UNAVAILABLE
+CODE_MOD_PRECONDITION: int = ErrorCode.MOD_FAILED_PRECONDITION
 CODE_CLIENT_CRASHED: int = ErrorCode.CLIENT_APP_CRASHED
 
 R = TypeVar("R", ArrayRecord, ConfigRecord, MetricRecord)
@@ -80,13 +81,16 @@ def trusted_record(kind: type[D], values: dict[str, Any]) -> D:
 
 
 def copy_record(record: R) -> R:
-    """Copy a record; arrays, bytes and strings are shared because nobody can change them."""
+    """Copy a record; bytes and strings are shared because nobody can change them."""
     copy = record.copy()
-    if not isinstance(record, ArrayRecord):
-        values = copy.__dict__["_data"]
-        for key, value in values.items():
-            if type(value) is list:
-                values[key] = value.copy()
+    values = copy.__dict__["_data"]
+    if isinstance(record, ArrayRecord):
+        for key, array in values.items():
+            values[key] = trusted_array(array.dtype, tuple(array.shape), array.stype, array.data)
+        return copy
+    for key, value in values.items():
+        if type(value) is list:
+            values[key] = value.copy()
     return copy
 
 
@@ -100,7 +104,7 @@ def copy_records(records: RecordDict) -> RecordDict:
 
 
 def copy_message(message: Message) -> Message:
-    """Copy a message with its metadata and records (arrays and bytes are shared)."""
+    """Copy a message with its metadata and records (bytes are shared)."""
     fields = message.__dict__
     metadata = Metadata.__new__(Metadata)
     metadata.__dict__.update(fields["_metadata"].__dict__)

@@ -5,16 +5,17 @@ from collections.abc import Iterable, Mapping
 from flwr.app import Message, RecordDict
 
 from eafl_flower.engines.answer import Client, answer
-from eafl_flower.engines.flower_internals import copy_records, set_message_id, unavailable
+from eafl_flower.engines.flower_internals import copy_message, copy_records, set_message_id, unavailable
 from eafl_flower.engines.local_grid import FIRST_NODE_ID, ConfigValue, LocalGrid, node_context
 
 
 class InlineGrid(LocalGrid):
     """A Grid that runs a message's client when its reply is first pulled or waited for.
 
-    Client and server share no record: each gets its own copies (of the containers; arrays and bytes,
-    which nobody can change, are shared). A change to ``context.state`` counts only if the client did
-    not raise, as on Flower's runtimes. A node costs memory only once it keeps state.
+    Client and server share no record, nor do a client and its state: each gets copies of its own (only bytes,
+    which nobody can change, are shared), so that what a client keeps and changes later reaches nobody, as on
+    Flower's runtimes. A change to ``context.state`` counts only if the client did not raise. A node costs memory
+    only once it keeps state.
 
     An exception in a client, also ``SystemExit``, is an error reply with Flower's code 2;
     ``KeyboardInterrupt`` reaches the caller, and the message that was running is lost.
@@ -97,9 +98,8 @@ class InlineGrid(LocalGrid):
         )
         reply, succeeded = answer(self._app, message, context)
         if succeeded:
+            reply = copy_message(reply)
             if kept is not None or len(context.state):
-                self._states[node_id] = context.state
-            if reply.has_content():
-                reply.content = copy_records(reply.content)
+                self._states[node_id] = copy_records(context.state)
         set_message_id(reply, f"{message_id}-reply")
         self._done[message_id] = reply

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
+from flwr.serverapp.strategy import Result, Strategy
 
 from eafl_flower.aggregation.difference import difference, moved
 from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
@@ -21,20 +21,19 @@ from eafl_flower.rng import generator
 from eafl_flower.strategies.client_streams import ClientStreams
 from eafl_flower.strategies.options import NO_PRIVACY
 from eafl_flower.strategies.records import (
-    ARRAYS,
     CODED,
-    REFUSED,
     TERMS,
     JobTerms,
     array_record,
     arrays_of,
     coded_record,
-    config_record,
     difference_record,
     terms_record,
 )
-from eafl_flower.strategies.replies import words_of
+from eafl_flower.strategies.replies import reason_of
 from eafl_flower.strategies.telling import log
+from eafl_flower.strategies.usable import UsableReplies, agreed_payload
+from eafl_flower.strategies.wrappers import refuse_privacy_around, warn_of_clipping_before_the_codec
 from eafl_flower.types import Arrays, Layout, layout_of
 
 
@@ -42,6 +41,7 @@ from eafl_flower.types import Arrays, Layout, layout_of
 class _Sent:
     """What one node was sent in this round to train on."""
 
+    name: str
     keys: list[str]
     base: Arrays
 
@@ -50,6 +50,7 @@ class _Sent:
 class _Whole:
     """The arrays of one record of the wrapped strategy, and them coded."""
 
+    name: str
     record: ArrayRecord
     arrays: Arrays
     coded: ConfigRecord
@@ -61,8 +62,10 @@ class Compressed(Strategy):
 
     Wraps FedAvg, FedAdam, Krum and the like; the ClientApp needs ``compression_mod`` with the same codec.
     The wrapped strategy sees the full arrays of each client: what the client decoded plus its decoded
-    difference. A reply that cannot be decoded is refused: the wrapped strategy does not see it. Arrays travel
-    in the dtypes they had at the start (FedAdam makes float64 of float32). Our own strategies take ``codec=`` instead.
+    difference. A reply that is not coded, or cannot be decoded, is refused: the wrapped strategy does not see it.
+    Arrays travel in the dtypes they had at the start (FedAdam makes float64 of float32). Our own strategies take
+    ``codec=`` instead. Flower's wrappers for differential privacy stand inside, as in
+    ``Compressed(DP(strategy, ...), codec)``, and their mods after ``compression_mod``.
 
     With a ``DifferenceCodec`` a node whose last reply was used is sent what has changed since, any other node, and
     whoever evaluates, whole arrays.
@@ -125,17 +128,35 @@ class Compressed(Strategy):
         self._streams: ClientStreams | None = None
         self._model: tuple[list[str], Layout] | None = None
         self._last_round = 0
+        self._usable = UsableReplies(codec)
+
+    def start(self, *args: Any, **kwargs: Any) -> Result:
+        """Run as every strategy of Flower's does: see ``Strategy.start``.
+
+        Raises
+        ------
+        ConfigError
+            If a wrapper for differential privacy stands around this strategy instead of inside.
+        RunFailedError
+            If three rounds in a row, or all there were, had no reply that could be used.
+        """
+        result = super().start(*args, **kwargs)
+        self._usable.check_end()
+        return result
 
     def summary(self) -> None:
         """Log the settings of the wrapped strategy."""
         self.strategy.summary()
         log(INFO, NO_PRIVACY)
+        warn_of_clipping_before_the_codec(self.strategy)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Configure as the wrapped strategy does, and code what it sends."""
+        refuse_privacy_around()
         if server_round <= self._last_round:  # another start
+            self._usable = UsableReplies(self.codec)
             self._streams, self._model, self._acknowledged, self._dtypes = None, None, {}, {}
             self._secret = self._given_secret or secrets.token_bytes(KEY_BYTES)  # rounds are counted from 1 again
         self._last_round = server_round
@@ -148,15 +169,22 @@ class Compressed(Strategy):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Decode the replies and let the wrapped strategy aggregate them."""
-        decoded = []
+        passed, reasons, asked = [], [], len(self._sent)
         for reply in replies:
+            if reply.has_error():
+                passed.append(reply)  # the wrapped strategy reports it
+                reasons.append(reason_of(reply))
+                continue
             try:
-                decoded.append(self._decode(reply, server_round))
+                passed.append(self._decode(reply, server_round))
             except (CodecError, ProtocolError, UpdateRefusedError) as error:
                 self.refused += 1
                 self._lose(reply.metadata.src_node_id)
+                reasons.append(str(error))
                 log(WARNING, "refused in round %d: %s", server_round, error)
-        return self.strategy.aggregate_train(server_round, decoded)
+        if asked:
+            self._usable.note_round(used=asked - len(self._sent), reasons=reasons)
+        return self.strategy.aggregate_train(server_round, passed)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -180,9 +208,8 @@ class Compressed(Strategy):
                 raise ProtocolError(msg)
             name, record = next(iter(records.items()))
             if id(record) not in coded:
-                coded[id(record)] = self._coded_whole(
-                    record, generator(self.seed, "downlink", server_round, len(coded))
-                )
+                rng = generator(self.seed, "downlink", server_round, len(coded))
+                coded[id(record)] = self._coded_whole(name, record, rng)
             whole, node = coded[id(record)], message.metadata.dst_node_id
             if trains:
                 self._remember_streams_of(whole)
@@ -204,7 +231,7 @@ class Compressed(Strategy):
             others = {key: value for key, value in message.content.items() if key != name}
             message.content = RecordDict({**others, CODED: sent, TERMS: terms_record(terms)})
             if trains:
-                self._sent[node] = _Sent(list(record), base)
+                self._sent[node] = _Sent(name, list(record), base)
         return messages
 
     def _begin(self, terms: JobTerms, whole: _Whole, node: int) -> tuple[ConfigRecord, Arrays]:
@@ -218,14 +245,14 @@ class Compressed(Strategy):
         rng = generator(self.seed, "downlink", terms.client, terms.counter)
         payload = encode_onto(self.codec, stream.arrays, whole.arrays, counter=terms.counter, rng=rng)
         base = decode_onto(self.codec, stream.arrays, payload, counter=terms.counter)
-        return difference_record(payload, terms.load), base
+        return difference_record(payload, terms.load, whole.name), base
 
-    def _coded_whole(self, record: ArrayRecord, rng: np.random.Generator) -> _Whole:
+    def _coded_whole(self, name: str, record: ArrayRecord, rng: np.random.Generator) -> _Whole:
         arrays = self._as_at_first(record)
         layout = layout_of(arrays)
         payload = self._whole.encode(self._whole.init(layout), arrays, rng)[0].payload
         decoded, _ = self._whole.decode(self._whole.init(layout), payload)
-        return _Whole(record, arrays, coded_record(payload, layout, list(record)), decoded)
+        return _Whole(name, record, arrays, coded_record(payload, layout, list(record), name), decoded)
 
     def _remember_streams_of(self, whole: _Whole) -> None:
         """Begin new streams where arrays of other names or shapes are trained from now on."""
@@ -240,17 +267,11 @@ class Compressed(Strategy):
         """Return the reply with the client's full arrays in place of the payload."""
         node = reply.metadata.src_node_id
         sent = self._sent.get(node)
-        if not reply.has_content() or sent is None or CODED not in reply.content:
-            return reply
         whose = f"the reply of node {node}"
-        coded = config_record(reply.content, CODED)
-        if coded is not None and isinstance(reason := coded.get(REFUSED), str):
-            msg = f"node {node} has no update to send: {words_of(reason)}"
-            raise UpdateRefusedError(msg)
-        payload = coded.get("payload") if coded is not None else None
-        if not isinstance(payload, bytes):
-            msg = f'{whose} has a record "{CODED}" without payload bytes'
+        if sent is None:
+            msg = f"{whose} answers no job of this round, or one that is answered already"
             raise ProtocolError(msg)
+        payload = agreed_payload(reply.content, f"node {node}")
         self.uplink_bytes += len(payload)
         codec = keyed_for(self.codec, seed=self.seed, client=_client_of(node), key=self._key_of(node))
         start = codec.init(layout_of(sent.base)) if self._streams is None else self._streams.of(node).decoder
@@ -272,7 +293,7 @@ class Compressed(Strategy):
             self._streams.end(node, state=server_round, arrays=sent.base)
         del self._sent[node]
         others = {key: value for key, value in reply.content.items() if key != CODED}
-        reply.content = RecordDict({ARRAYS: array_record(sent.keys, new), **others})
+        reply.content = RecordDict({sent.name: array_record(sent.keys, new), **others})
         return reply
 
     def _key_of(self, node: int) -> bytes:
@@ -280,10 +301,7 @@ class Compressed(Strategy):
         return client_key(self._secret, _client_of(node)) if needs_key(self.codec) else b""
 
     def _lose(self, node: int) -> None:
-        """Forget what a node holds whose last reply was not used: nobody knows whether it holds what it was sent.
-
-        Its own state, of before, is still there.
-        """
+        """Forget what a node holds whose last reply was not used; its own state, of before, is still there."""
         if self._streams is not None:
             self._streams.end(node, state=0)
 

@@ -6,10 +6,12 @@ record          kind          holds
 ``arrays``      ArrayRecord   model arrays, when no codec is in use
 ``eafl.arrays`` ConfigRecord  the same arrays coded: ``payload``, and on the way down either ``layout`` and
                               ``keys`` or, of a difference, ``onto``: the number of the client state that holds
-                              what it is the difference to; or ``refused``, why the client has nothing to send
+                              what it is the difference to, and ``record``, the name of the record it stands for,
+                              if that is not ``arrays``; or ``refused``, why the client has nothing to send
 ``config``      ConfigRecord  the user's configuration and ``server-round``, from 1
 ``eafl``        ConfigRecord  the terms of the job (``JobTerms``); in a reply ``state-lost``, if it was
-``metrics``     MetricRecord  ``num-examples`` and whatever the client reports
+``metrics``     MetricRecord  ``num-examples`` and whatever the client reports; in the answer to the roster query
+                              ``counted`` = 0, if ``num-examples`` is not known before the first reply
 ==============  ============  ================================================================
 """
 
@@ -42,9 +44,11 @@ NUM_EXAMPLES = "num-examples"
 STATE_LOST = "state-lost"
 REFUSED = "refused"
 ONTO = "onto"
+RECORD = "record"
 
 MAX_KEY_LENGTH = 4096
 MAX_DTYPE_NAME = 64
+MOST_NAMES = 8  # of arrays in a message for people
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,127}")  # names a folder on the nodes
 MOST_EXAMPLES = 2**53  # whole numbers up to here are exact as floats
 NUMPY = "numpy.ndarray"  # how Flower marks the serialisation of an array
@@ -89,6 +93,12 @@ def config_record(content: RecordDict, name: str) -> ConfigRecord | None:
     """Return the ConfigRecord ``name`` of a message, None if there is none (or another kind of record)."""
     record = content.get(name)
     return record if isinstance(record, ConfigRecord) else None
+
+
+def config_name(content: RecordDict) -> str:
+    """Return the name of the user's configuration in a message: ``config``, or what the strategy calls it."""
+    others = (name for name, record in content.items() if isinstance(record, ConfigRecord))
+    return CONFIG if CONFIG in content else next((n for n in others if n not in (TERMS, CODED)), CONFIG)
 
 
 def terms_record(terms: JobTerms) -> ConfigRecord:
@@ -180,18 +190,48 @@ def array_record(keys: Sequence[str], arrays: Sequence[Array]) -> ArrayRecord:
 
 
 def arrays_of(record: ArrayRecord) -> Arrays:
-    """Return the arrays of ``record``, in order."""
+    """Return the arrays of ``record``, in order: to read only, for they may lie in the bytes of the record."""
     return tuple(from_flower_array(a, k) for k, a in record.items())
 
 
-def coded_record(payload: bytes, layout: Layout, keys: Sequence[str]) -> ConfigRecord:
+def own_arrays_of(record: ArrayRecord) -> Arrays:
+    """Return the arrays of ``record``, in order, each with memory of its own, as Flower's ``Array.numpy()`` has."""
+    return tuple(np.array(a) for a in arrays_of(record))
+
+
+def arrays_by_name(record: ArrayRecord, keys: Sequence[str], whose: str) -> Arrays:
+    """Return the arrays of ``record`` in the order of ``keys``, whatever their order there; to read only.
+
+    Raises
+    ------
+    ProtocolError
+        If one of them is missing, or there are others.
+    """
+    expected = set(keys)
+    missing = [key for key in keys if key not in record]
+    unknown = [key for key in record if key not in expected]
+    if missing or unknown:
+        found = [f"{what} {_listed(names)}" for what, names in (("lacks", missing), ("has unknown", unknown)) if names]
+        msg = f"{whose} {' and '.join(found)}: expected the {len(keys)} arrays of the model by their names"
+        raise ProtocolError(msg)
+    return tuple(from_flower_array(record[key], key) for key in keys)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(f'"{name[:100]}"' for name in names[:MOST_NAMES]) + more
+
+
+def coded_record(payload: bytes, layout: Layout, keys: Sequence[str], record: str = ARRAYS) -> ConfigRecord:
     """Return coded arrays as they travel to a client: payload, layout and keys."""
-    return ConfigRecord({"payload": payload, "layout": layout_to_text(layout), "keys": list(keys)})
+    named = {} if record == ARRAYS else {RECORD: record}
+    return ConfigRecord({"payload": payload, "layout": layout_to_text(layout), "keys": list(keys), **named})
 
 
-def difference_record(payload: bytes, onto: int) -> ConfigRecord:
+def difference_record(payload: bytes, onto: int, record: str = ARRAYS) -> ConfigRecord:
     """Return the coded difference to what client state ``onto`` holds: that client knows layout and keys."""
-    return trusted_record(ConfigRecord, {"payload": payload, ONTO: onto})
+    named = {} if record == ARRAYS else {RECORD: record}
+    return trusted_record(ConfigRecord, {"payload": payload, ONTO: onto, **named})
 
 
 def difference_parts(record: ConfigRecord) -> tuple[bytes, int]:

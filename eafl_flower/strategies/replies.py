@@ -11,6 +11,7 @@ from flwr.app import ArrayRecord, Message, RecordDict
 
 from eafl_flower.aggregation.difference import difference
 from eafl_flower.codecs.lqgcm import keyed_for
+from eafl_flower.engines.flower_internals import CODE_MOD_PRECONDITION
 from eafl_flower.errors import ProtocolError, UpdateRefusedError
 from eafl_flower.excerpt import excerpt, excerpts
 from eafl_flower.protocols import Codec
@@ -23,7 +24,7 @@ from eafl_flower.strategies.records import (
     REFUSED,
     STATE_LOST,
     TERMS,
-    arrays_of,
+    arrays_by_name,
     config_record,
     single_array_record,
     single_metric_record,
@@ -35,6 +36,7 @@ from eafl_flower.types import Arrays, Layout, Update
 MOST_WORDS = 1000
 _MOST_READ = 100_000  # letters of a reason, from each end
 _FLOWERS_WORDS = "ClientAppException occurred. Message: "
+_ORDER = " Mods that work on arrays come after the one that decodes them: mods=[compression_mod(codec), ...]"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -145,10 +147,7 @@ class UpdateReader:
         else:
             state = None
             arrays = single_array_record(content, whose)
-            if list(arrays) != self._keys:
-                msg = f"{whose} has arrays {excerpts(arrays)}, expected {excerpts(self._keys)}"
-                raise ProtocolError(msg)
-            delta = _minus(arrays_of(arrays), base.arrays, whose)
+            delta = _minus(arrays_by_name(arrays, self._keys, whose), base.arrays, self._keys, whose)
         metrics = bounded_scores(record, whose, self._notes, self._weighted_by)
         weight = metrics.pop(self._weighted_by)
         num_examples = int(weight) if self._weighted_by == NUM_EXAMPLES else weight
@@ -162,7 +161,9 @@ def reason_of(reply: Message | None) -> str:
     """Return why there is no result, in the client's own words if it has any."""
     if reply is None:
         return "no answer in time"
-    return f"error {reply.error.code}: {words_of(reply.error.reason)}"
+    words = words_of(reply.error.reason)
+    order = _ORDER if reply.error.code == CODE_MOD_PRECONDITION and "found 0 ArrayRecord" in words else ""
+    return f"error {reply.error.code}: {words}{order}"
 
 
 def words_of(reason: str | None) -> str:
@@ -184,10 +185,10 @@ def words_of(reason: str | None) -> str:
     return excerpt(" ".join(text.split()), MOST_WORDS) or "no reason given"
 
 
-def _minus(new: Arrays, base: Arrays, whose: str) -> Arrays:
-    for place, (n, b) in enumerate(zip(new, base, strict=True)):
+def _minus(new: Arrays, base: Arrays, keys: list[str], whose: str) -> Arrays:
+    for key, n, b in zip(keys, new, base, strict=True):
         if n.shape != b.shape or not (n.dtype == b.dtype or np.can_cast(n.dtype, b.dtype, "same_kind")):
-            msg = f"{whose} has array {place} of {n.dtype} {n.shape}, expected {b.dtype} {b.shape}"
+            msg = f'{whose} has array "{key}" as {n.dtype} {n.shape}, expected {b.dtype} {b.shape}'
             if n.dtype == b.dtype == np.uint8:
                 msg += ": bytes (as of XGBoost's models) cannot be merged; use Flower's FedXgbBagging or FedXgbCyclic"
             raise ProtocolError(msg)

@@ -4,6 +4,8 @@ Node ids are random in each run; clients are ordered by partition id, so that a 
 on every engine. A node that answers the question with an error (an app without our query handler) is a
 *plain* client: it comes after the others, ordered by node id, with one example until its first reply tells.
 No single node decides about the others: one that cannot be what it says is left out, with a warning that names it.
+Where the run has a codec it is asked once more, by a train message without arrays: a query that an app has no function
+for never reaches its mods, and ``compression_mod`` can say that it decodes.
 """
 
 import time
@@ -15,7 +17,7 @@ from flwr.serverapp import Grid
 
 from eafl_flower.engines.waiting import wait_for
 from eafl_flower.errors import RunFailedError
-from eafl_flower.strategies.records import CONFIG
+from eafl_flower.strategies.records import CONFIG, ROSTER
 from eafl_flower.strategies.roster_answers import (
     FARTHEST,
     MOST_CLIENTS,
@@ -90,7 +92,16 @@ class _Answers:
             self.refuse(node, node, text)
 
 
-def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOST_CLIENTS) -> Roster:
+def roster_question(*, of_mods: bool = False) -> tuple[RecordDict, str]:
+    """Return content and type of the message that asks a node who it is: the app, or the mods of its train function."""
+    if of_mods:
+        return RecordDict({ROSTER: ConfigRecord()}), MessageType.TRAIN
+    return RecordDict({CONFIG: ConfigRecord()}), MessageType.QUERY
+
+
+def take_roster(
+    grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOST_CLIENTS, ask_mods: bool = False
+) -> Roster:
     """Ask every node of ``grid`` who it is, and return those that are there, in order.
 
     Waits until as many nodes as most of the clients themselves say there are (``num-partitions``) have answered,
@@ -107,6 +118,8 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOS
         Longest time to wait [s].
     most
         Largest ``num-partitions`` to believe: a node that says more is left out, with a warning.
+    ask_mods
+        Ask the mods of nodes whose app has no answer.
 
     Raises
     ------
@@ -120,7 +133,11 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOS
         known = answers.known
         new = [n for n in grid.get_node_ids() if n not in known]
         for start in range(0, len(new), BATCH):
-            _ask(grid, new[start : start + BATCH], answers, most, deadline)
+            asked = new[start : start + BATCH]
+            _ask(grid, asked, answers, most, deadline)
+            if ask_mods and (silent := [node for node in asked if node in answers.plain]):
+                answers.plain.difference_update(silent)
+                _ask(grid, silent, answers, most, deadline, of_mods=True)
         count, left_out, total = len(answers.members) + len(answers.plain), len(answers.refused), answers.total
         if count != seen:
             stable_since, seen = time.monotonic(), count
@@ -154,7 +171,7 @@ def _in_order(answers: _Answers) -> Roster:
             len(plain),
         )
     others = [
-        Member(client=first_plain + i, node_id=node, num_examples=1, trains=True, plain=True)
+        Member(client=first_plain + i, node_id=node, num_examples=1, trains=True, plain=True, counted=False)
         for i, node in enumerate(sorted(plain))
     ]
     ordered = [members[client] for client in sorted(members)]
@@ -162,9 +179,10 @@ def _in_order(answers: _Answers) -> Roster:
     return Roster(members=(*ordered, *others), num_partitions=total, refused=refused)
 
 
-def _ask(grid: Grid, nodes: list[int], answers: _Answers, most: int, deadline: float) -> None:
-    """Query ``nodes`` and sort their answers in."""
-    messages = [Message(RecordDict({CONFIG: ConfigRecord()}), node, MessageType.QUERY) for node in nodes]
+def _ask(grid: Grid, nodes: list[int], answers: _Answers, most: int, deadline: float, *, of_mods: bool = False) -> None:
+    """Query ``nodes``, or the mods of their train functions, and sort their answers in."""
+    questions = ((node, *roster_question(of_mods=of_mods)) for node in nodes)
+    messages = [Message(content, node, kind) for node, content, kind in questions]
     waiting = {i: None for i in grid.push_messages(messages) if i}
     while waiting and time.monotonic() < deadline:
         for reply in wait_for(grid, waiting, timeout_s=max(0.0, deadline - time.monotonic())):

@@ -14,6 +14,7 @@ from eafl_flower.strategies.records import NUM_EXAMPLES, single_metric_record
 PARTITION = "partition-id"
 NUM_PARTITIONS = "num-partitions"
 TRAINS = "trains"
+COUNTED = "counted"
 MOST_CLIENTS: Final = 1_000_000  # a larger num-partitions is a mistake: tables have a row for each partition
 FARTHEST: Final = 10  # times the partitions that most nodes know of: a table for more would be mostly empty
 
@@ -23,7 +24,8 @@ class Member:
     """One node of the federation.
 
     ``client`` is its number in the run: the partition id, or a number after all partitions for a plain
-    client. ``trains`` is False for a client that is only evaluated.
+    client. ``trains`` is False for a client that is only evaluated; ``counted`` if ``num_examples`` is its number of
+    examples, and not 1 until its first reply tells.
     """
 
     client: int
@@ -31,6 +33,7 @@ class Member:
     num_examples: int
     trains: bool
     plain: bool
+    counted: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,8 +66,8 @@ def answer_of(reply: Message, node: int, most: int) -> Answer:
             refusal=f"node {node} was started with partition-id = {excerpt(client)} and num-partitions = "
             f"{excerpt(total)}: it gets no jobs; partition ids count from 0 to num-partitions - 1"
         )
-    trains = bool(record.get(TRAINS, 1))
-    member = Member(client=client, node_id=node, num_examples=int(count), trains=trains, plain=False)
+    trains, counted = bool(record.get(TRAINS, 1)), bool(record.get(COUNTED, 1))
+    member = Member(client=client, node_id=node, num_examples=int(count), trains=trains, plain=False, counted=counted)
     return Answer(member=member, num_partitions=total)
 
 

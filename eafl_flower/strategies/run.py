@@ -17,6 +17,7 @@ from flwr.serverapp.strategy import Result
 from eafl_flower.aggregation.acceptance import Merged, accept
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.energy.ledger import Ledger
+from eafl_flower.engines.flower_internals import copy_record
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, RunFailedError, UpdateRefusedError
 from eafl_flower.excerpt import excerpt
 from eafl_flower.strategies.charges import Spent
@@ -29,7 +30,7 @@ from eafl_flower.strategies.mailbox import Interrupted, Mailbox
 from eafl_flower.strategies.open_jobs import OpenJobs
 from eafl_flower.strategies.plan import Plan
 from eafl_flower.strategies.progress import Progress
-from eafl_flower.strategies.records import NUM_EXAMPLES, array_record, arrays_of
+from eafl_flower.strategies.records import NUM_EXAMPLES, array_record, own_arrays_of
 from eafl_flower.strategies.replies import MOST_WORDS, UpdateReader, is_out_of_step, reason_of, state_was_lost
 from eafl_flower.strategies.reported import scores_of
 from eafl_flower.strategies.roster import Roster, take_roster
@@ -55,7 +56,7 @@ class FederatedRun:
     def __init__(self, plan: Plan) -> None:
         self.plan, self.options = plan, plan.options
         self.keys = list(plan.initial_arrays)
-        self.initial: Arrays = arrays_of(plan.initial_arrays)
+        self.initial: Arrays = own_arrays_of(plan.initial_arrays)
         self.layout = layout_of(self.initial)
         self.raw_bytes = sum(a.nbytes for a in self.initial)
         self.mail = Mailbox(plan.grid, plan.timeout_s)
@@ -69,7 +70,9 @@ class FederatedRun:
         self.train_metrics = TrainMetrics(options.train_metrics_aggr_fn, options.weighted_by_key, keep=keep)
         self.explosion = Explosion()
         self.progress = Progress(plan.num_rounds)
-        self.result = Result(arrays=plan.initial_arrays, train_metrics_clientapp=self.train_metrics.records)
+        self.result = Result(
+            arrays=copy_record(plan.initial_arrays), train_metrics_clientapp=self.train_metrics.records
+        )
         self.client_scores: dict[int, Scores] = {}
         self.server_scores: dict[int, Scores] = {}
         self.num_events = self.in_flight = 0
@@ -141,6 +144,7 @@ class FederatedRun:
             min_nodes=max(options.min_available_nodes, options.min_train_nodes if options.unit == "rounds" else 0),
             timeout_s=options.node_timeout_s,
             most=self.most_clients,
+            ask_mods=options.codec is not None,
         )
         with interrupts(self.mail):
             try:
@@ -164,8 +168,11 @@ class FederatedRun:
         self.num_partitions = roster.num_partitions
         jobs.members |= {m.client: m for m in roster.members}
         if options.codec is not None and (plain := sum(m.plain for m in roster.members)):
-            text = "%d nodes get plain arrays, the codec is not used with them: only a ClientApp that answers the "
-            log(WARNING, text + "roster query, as that of numpy_client_app does, is known to decode", plain)
+            text = (
+                "%d nodes get plain arrays, the codec is not used with them: only a ClientApp that answers the roster "
+            )
+            text += "query, as one with compression_mod does on a node that knows its partition-id, is known to decode"
+            log(WARNING, text, plain)
         self.check_members()
         self.trainers = trainers = [m.client for m in roster.members if m.trains]
         if not trainers:
@@ -181,7 +188,7 @@ class FederatedRun:
             self.in_flight = 0  # a round's worth stays what it was, and the aggregator is made for it
             self.set_in_flight(len(trainers))
         for member in jobs.members.values():
-            if not (member.plain and options.resume):  # what a plain client's first reply told is in the checkpoint
+            if member.counted or not options.resume:  # what a first reply told is in the checkpoint
                 jobs.note_examples(member)
         if options.unit == "rounds":
             announce(self.pace, self.plan.num_rounds, clients=len(trainers), in_flight=self.in_flight)
@@ -301,7 +308,7 @@ class FederatedRun:
             return False
         if self.plan.barrier:
             self.pending.append(replace(update, base=None))
-        if jobs.members[job.client].plain and self.options.weighted_by_key == NUM_EXAMPLES:
+        if not jobs.members[job.client].counted and self.options.weighted_by_key == NUM_EXAMPLES:
             jobs.table.num_examples[job.client] = update.num_examples
         jobs.merged(job, read.decoder)
         jobs.table.failures[job.client] = 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 from logging import WARNING
 from typing import TypeVar
 
-from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import Message, MessageType
 
 from eafl_flower.codecs.lqgcm import needs_key
 from eafl_flower.codecs.lqgcm_dither import KEY_BYTES
@@ -16,9 +16,8 @@ from eafl_flower.strategies.charges import book_late
 from eafl_flower.strategies.job import Job
 from eafl_flower.strategies.mailbox import NODE_UNAVAILABLE, Interrupted, was_delivered
 from eafl_flower.strategies.plan import Plan
-from eafl_flower.strategies.records import CONFIG
 from eafl_flower.strategies.replies import sizes_of
-from eafl_flower.strategies.roster import Roster
+from eafl_flower.strategies.roster import Roster, roster_question
 from eafl_flower.strategies.roster_answers import FARTHEST, MOST_CLIENTS, Member, answer_of, both_claim
 from eafl_flower.strategies.run import FederatedRun
 from eafl_flower.strategies.telling import log
@@ -222,9 +221,13 @@ class WallRun(FederatedRun):
         known = {m.node_id for m in self.jobs.members.values()} | {node for node, _ in self._asked.values()}
         known |= self._refused.keys()
         for node in [node for node in online if node not in known]:
-            message_id = self.mail.push(node, RecordDict({CONFIG: ConfigRecord()}), MessageType.QUERY)
-            if message_id:
-                self._asked[message_id] = node, self.now_s() + self.plan.timeout_s
+            self._ask(node)
+
+    def _ask(self, node: int, *, of_mods: bool = False) -> None:
+        """Ask ``node`` who it is."""
+        message_id = self.mail.push(node, *roster_question(of_mods=of_mods))
+        if message_id:
+            self._asked[message_id] = node, self.now_s() + self.plan.timeout_s
 
     def _still_awaited(self, messages: dict[str, tuple[T, float]]) -> dict[str, tuple[T, float]]:
         """Return those of these messages whose reply may still come."""
@@ -265,7 +268,11 @@ class WallRun(FederatedRun):
                 if other == node:
                     return
         elif was_delivered(reply):
-            member = Member(client=self._next_number(), node_id=node, num_examples=1, trains=True, plain=True)
+            if self.options.codec is not None and reply.metadata.message_type == MessageType.QUERY:
+                self._ask(node, of_mods=True)
+                return
+            number = self._next_number()
+            member = Member(client=number, node_id=node, num_examples=1, trains=True, plain=True, counted=False)
         else:
             return  # gone again before it answered
         self._first_holders.setdefault(member.client, node)

@@ -56,6 +56,19 @@ def test_a_train_reply_has_the_keys_shapes_and_dtypes_of_the_message(make_messag
     assert np.array_equal(a, [2, 2])
 
 
+def test_a_client_may_write_into_its_arrays_as_into_those_that_flower_makes(make_message, make_context):
+    class InPlace(Stranger):
+        def fit(self, parameters, config):
+            for parameter in parameters:
+                parameter += 2
+            return parameters, 1, {}
+
+    given = floats()
+    reply = numpy_client_app(lambda _: InPlace())(make_message("train", given), make_context())
+    assert np.array_equal(reply.content["arrays"]["w"].numpy(), [2, 2])
+    assert np.array_equal(given["w"].numpy(), [0, 0])
+
+
 def test_metrics_that_are_no_numbers_travel_apart(make_message, make_context):
     app = numpy_client_app(lambda _: Stranger())
     content = app(make_message("train", floats()), make_context()).content

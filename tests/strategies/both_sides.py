@@ -64,7 +64,7 @@ class WatchedGrid(InlineGrid):
 
     def _run_client(self, message_id):
         message, _ = self._pending[message_id]
+        terms = message.content.get("eafl")  # before the client's mods take it out
         super()._run_client(message_id)
-        terms = message.content.get("eafl", {})
-        if message.metadata.message_type == "train" and self.loses(terms["client"], terms["counter"]):
+        if message.metadata.message_type == "train" and terms and self.loses(terms["client"], terms["counter"]):
             del self._done[message_id]

@@ -501,3 +501,21 @@ def test_examples_and_steps_are_as_in_virtual_time(deploy):
     assert {e["num_examples"] for e in recorder.of("merge")} == {examples_of(0), examples_of(1)}
     mean = (examples_of(0) * step_of(0) + examples_of(1) * step_of(1)) / 15
     np.testing.assert_allclose(arrays_of_run(run)[1], mean, rtol=1e-6)
+
+
+def test_a_node_whose_mod_decodes_is_sent_payloads_also_when_it_joins(deploy):
+    """Its app has no answer to the query: the mod is asked, and the number of examples is that of the first reply."""
+    codec = Int8Codec(block_size=4)
+    app = toy_app(codec=codec)
+
+    def without_a_query(message, context):
+        if message.metadata.message_type == "query":
+            raise ValueError("No query function registered with name 'default'")
+        return app(message, context)
+
+    grid = deploy(without_a_query, 2, delay=lambda client, number: 0.01)
+    recorder = Director({20: lambda: grid.start(2, num_partitions=3)})
+    run, _ = run_deployed(grid, 80, recorder=recorder, codec=codec)
+    assert merged_by(recorder) == {0, 1, 2}
+    assert not any(member.plain for member in run.jobs.members.values())
+    assert list(run.jobs.table.num_examples) == [5, 10, 15]

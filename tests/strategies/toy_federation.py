@@ -65,7 +65,12 @@ def toy_app(*, codec=None, state_dir=None, train=None, spoil=None, plain=(), tra
         reply = call_next(message, context)
         return spoil(client, counter, reply) if message.metadata.message_type == "train" else reply
 
-    mods = [] if spoil is None else [spoiling]
+    def silent(message, context, call_next):
+        if "roster" in message.content and context.node_config["partition-id"] in plain:
+            raise ValueError("what is a roster?")
+        return call_next(message, context)
+
+    mods = [silent] if spoil is None else [silent, spoiling]
     mods += [durable_state_mod(state_dir, power_safe=False)]
     mods += [] if codec is None else [compression_mod(codec)]
     app = ClientApp(mods=mods)
@@ -73,7 +78,8 @@ def toy_app(*, codec=None, state_dir=None, train=None, spoil=None, plain=(), tra
     @app.train()
     def train_(message, context):
         client = context.node_config["partition-id"]
-        counter = int(message.content["eafl"]["counter"])
+        config = message.content["config"]  # compression_mod puts the terms there
+        counter = int(config.get("eafl.counter") or message.content["eafl"]["counter"])
         jobs = int(context.state["jobs"]["n"]) + 1 if "jobs" in context.state else 1
         context.state["jobs"] = MetricRecord({"n": jobs})
         arrays = message.content["arrays"].to_numpy_ndarrays()
