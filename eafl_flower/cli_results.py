@@ -99,6 +99,8 @@ def predict(
     examples = None if fit is None else read_rows(fit, description, label=label)
     predictor = predictor_of(found, client, state_dir=state_dir, examples=examples)
     rows = read_rows(file, description, label=label, may_lack_label=fit is not None)
+    for note in dict.fromkeys((*(examples.notes if examples else ()), *rows.notes)):
+        typer.echo(note, err=True)
     p = predictor.probabilities(rows)
     with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8", newline="") as table:
         write_predictions(table, rows.numbers, p, description.class_names)

@@ -123,6 +123,8 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
     if resume:
         config = _resumed(RunConfig.from_toml(run_dir.config_path), config)
     console = Console(highlight=False)
+    for note in build_source(config).notes:
+        console.print(note, markup=False, soft_wrap=True)
     observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
     try:
         summary = conduct(config, grid, run_dir=run_dir, observer=observer, engine="flower", resume=resume)
@@ -182,6 +184,7 @@ def conduct(
     )
     run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), {"run": run_dir.path.name})
     run_dir.write_description(_description(config, run, _run_name(run_dir)))
+    source = build_source(config)
     summary = summarize(
         outcome,
         run_dir.events(),
@@ -190,6 +193,8 @@ def conduct(
         config_sha256=config.hash(leave_out=["results", "engine"]),
         engine=engine,
         baselines=_baselines(config, merges=run.version),
+        clients_left_out=source.clients_left_out,
+        rows_left_out=source.rows_left_out,
     )
     run_dir.write_summary(summary)
     return summary

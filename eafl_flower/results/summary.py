@@ -55,6 +55,8 @@ def summarize(
     config_sha256: str,
     engine: str,
     baselines: Mapping[str, Mapping[str, float] | None] | None = None,
+    clients_left_out: int = 0,
+    rows_left_out: int = 0,
 ) -> dict[str, Any]:
     """Return the content of ``summary.json``.
 
@@ -68,6 +70,8 @@ def summarize(
         What was run, and where.
     baselines
         Accuracy by score of each baseline; missing ones are skipped and become null.
+    clients_left_out, rows_left_out
+        What of the data could not be used, and no client has.
 
     Returns
     -------
@@ -88,6 +92,8 @@ def summarize(
         "seed": seed,
         "engine": engine,
         "config_sha256": config_sha256,
+        "clients_left_out": clients_left_out,
+        "rows_left_out": rows_left_out,
         "stopped": outcome.stopped,
         "merges": outcome.merges,
         "uploads": len(merged),
