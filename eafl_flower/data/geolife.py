@@ -34,7 +34,7 @@ from eafl_flower.data.partition import (
 )
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.times import unix_seconds
-from eafl_flower.data.trips import FEATURE_NAMES, THRESHOLDS, motion_features, window_starts
+from eafl_flower.data.trips import FEATURE_NAMES, THRESHOLDS, impossible_steps, motion_features, window_starts
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
 
@@ -121,7 +121,28 @@ def read_windows(path: Path) -> Windows:
         x=motion_features(latitude[points], longitude[points], time_s[points]),
         y=mode[first],
         points_left_out=int((~on).sum()),
-        notes=off_globe_note(path, on),
+        notes=(
+            *off_globe_note(path, on),
+            *fast_steps_note(path, order[moving][points], latitude[points], longitude[points], time_s[points]),
+        ),
+    )
+
+
+def fast_steps_note(
+    path: Path,
+    rows: NDArray[np.int64],
+    latitude_deg: NDArray[np.float64],
+    longitude_deg: NDArray[np.float64],
+    time_s: NDArray[np.int64],
+) -> tuple[str, ...]:
+    """Return one sentence about impossible steps of windows ``(windows, points)``, none if there are none."""
+    to = np.sort(rows[:, 1:][impossible_steps(latitude_deg, longitude_deg, time_s)])
+    if not len(to):
+        return ()
+    fastest = THRESHOLDS.fastest_m_s
+    return (
+        f"{path.name}: {counted(len(to), 'step')} faster than {fastest:g} m/s (to the points of "
+        f"{lines_text(path, to)}) count as {fastest:g} m/s; mend or delete the points if their places are wrong",
     )
 
 

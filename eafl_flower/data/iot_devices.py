@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
-from eafl_flower.data.files import DataFile, find, read_columns, read_header
+from eafl_flower.data.files import DataFile, find, read_columns, read_header, refuse_below_zero
 from eafl_flower.data.labels import class_index
 from eafl_flower.data.owners import Partition, paired_partition
 from eafl_flower.data.partition import Part, client_counts
@@ -127,10 +127,11 @@ def load_iot_devices(
 def features(table: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
     """Return the features of sessions before scaling, ``(n, d)``, from the columns of the same names."""
     values: NDArray[np.float64] = table[list(names)].to_numpy(dtype=np.float64)
-    return np.log1p(np.maximum(values, 0.0))
+    return np.log1p(values)
 
 
 def _read(path: Path, names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     table = read_columns(path, numeric=names, text=(LABEL,), published=PUBLISHED)
+    refuse_below_zero(path, table, names)
     y = class_index(table[LABEL].to_numpy(dtype=object), CLASS_NAMES, path=path, column=LABEL)
     return features(table, names), y

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def refuse_missing(path: object, column: str, cells: Array, *, of: str) -> None:
 
 
 def one_spelling(path: Path, column: str, cells: Array, *, of: str) -> tuple[Array, tuple[str, ...]]:
-    """Return texts ``(n,)`` in which each name has its commonest spelling, and a note if there were others.
+    """Return names ``(n,)`` as ``commonest_spelling`` does.
 
     Raises
     ------
@@ -64,6 +65,11 @@ def one_spelling(path: Path, column: str, cells: Array, *, of: str) -> tuple[Arr
         If a text is no name, as ``refuse_missing``.
     """
     refuse_missing(path, column, cells, of=of)
+    return commonest_spelling(column, cells, of=of)
+
+
+def commonest_spelling(column: str, cells: Array, *, of: str) -> tuple[Array, tuple[str, ...]]:
+    """Return texts ``(n,)`` in which each name has its commonest spelling, and a note if there were others."""
     code, found = pd.factorize(np.asarray(cells, dtype=object))
     counts = np.bincount(code)
     spellings: dict[str, list[int]] = {}
@@ -82,3 +88,15 @@ def one_spelling(path: Path, column: str, cells: Array, *, of: str) -> tuple[Arr
         "write them alike, or call them otherwise if they differ"
     )
     return chosen[code].astype(str), (note,)
+
+
+def spelled_as(known: Sequence[str], column: str, cells: Array, *, of: str) -> tuple[Array, tuple[str, ...]]:
+    """Return texts ``(n,)``, spelled as in ``known`` where they are only written differently, and a note."""
+    meant = {plain_name(name): name for name in reversed(known)}
+    code, found = pd.factorize(np.asarray(cells, dtype=object))
+    words = [str(text) for text in found]
+    chosen = [word if word in known else meant.get(plain_name(word), word) for word in words]
+    counts = np.bincount(code, minlength=len(words))
+    taken = [f"{a!r} ({n:,}) as {b!r}" for a, b, n in zip(words, chosen, counts, strict=True) if a != b]
+    note = f"column {column}: cells are read as a {of} that is written differently: {listed(taken, most=6)}"
+    return np.array(chosen, dtype=object)[code].astype(str), (note,) if taken else ()

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.data import car_following, geolife, iot_devices, ngsim, trips, unsw_nb15
-from eafl_flower.data.files import read_columns, read_header, read_table
+from eafl_flower.data.files import read_columns, read_header, read_table, refuse_below_zero
 from eafl_flower.data.lines import lines_text
+from eafl_flower.data.names import spelled_as
 from eafl_flower.data.partition import content_groups
 from eafl_flower.data.times import unix_seconds
 from eafl_flower.data.user_columns import TableColumn, encoded, numbers_of
@@ -100,12 +101,14 @@ def _frames(path: Path, tracks: Sequence[ngsim.Track], notes: tuple[str, ...] = 
 
 def _unsw_nb15(path: Path, feature_names: tuple[str, ...]) -> Found:
     table = read_columns(path, numeric=unsw_nb15.NUMERIC, text=("proto", "service", "state"))
+    refuse_below_zero(path, table, unsw_nb15.NUMERIC)
     x = unsw_nb15.features(table, unsw_nb15.protocols_of(feature_names))
     return Found(x=x, rows=np.arange(len(x)))
 
 
 def _iot_devices(path: Path, feature_names: tuple[str, ...]) -> Found:
     table = read_columns(path, numeric=feature_names)
+    refuse_below_zero(path, table, feature_names)
     return Found(x=iot_devices.features(table, feature_names), rows=np.arange(len(table)))
 
 
@@ -129,8 +132,9 @@ def _geolife(path: Path, feature_names: tuple[str, ...]) -> Found:
         )
         raise DataError(msg)
     points = order[first[:, None] + np.arange(trips.THRESHOLDS.window_points)]  # (windows, points)
-    x = trips.motion_features(latitude[points], longitude[points], time_s[points])
-    return Found(x=x, rows=points[:, -1], notes=geolife.off_globe_note(path, on))
+    positions = latitude[points], longitude[points], time_s[points]
+    notes = (*geolife.off_globe_note(path, on), *geolife.fast_steps_note(path, points, *positions))
+    return Found(x=trips.motion_features(*positions), rows=points[:, -1], notes=notes)
 
 
 def own_table(columns: Sequence[TableColumn]) -> Recording:
@@ -140,8 +144,13 @@ def own_table(columns: Sequence[TableColumn]) -> Recording:
         numbers = {column.name: column.unit for column in columns if column.words is None}
         texts = [column.name for column in columns if column.words is not None]
         table = read_table(path, text=texts, others=list(numbers))
-        cells: dict[str, Array] = {name: table[name].to_numpy(dtype=object).astype(str) for name in texts}
-        notes = []
+        cells: dict[str, Array] = {}
+        notes: list[str] = []
+        for column in columns:
+            if column.words is not None:
+                words = table[column.name].to_numpy(dtype=object)
+                cells[column.name], more = spelled_as(column.words, column.name, words, of="word")
+                notes += more
         for name, unit in numbers.items():
             cells[name], note = numbers_of(path, name, table[name], unit)
             notes += [note] if note else []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from eafl_flower.data.files import listed, read_header
 from eafl_flower.data.lines import line_of
-from eafl_flower.data.names import NO_NAME
+from eafl_flower.data.names import NO_NAME, commonest_spelling
 from eafl_flower.data.written_numbers import written_numbers
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
@@ -127,7 +127,7 @@ def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> FeatureC
     """
     found: dict[str, Array] = {}
     units: dict[str, str] = {}
-    notes = []
+    notes: list[str] = []
     for name in map(str, table.columns):
         numbers = _numbers(table[name])
         if not _is_of_numbers(table[name], numbers):
@@ -135,7 +135,9 @@ def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> FeatureC
             written = written_numbers(path, name, cells, _says(table[name]))
             if written is None:
                 if texts:
-                    found[name] = _words(path, name, cells)
+                    found[name], more = commonest_spelling(name, cells, of="word")
+                    _refuse_many(path, name, found[name])
+                    notes += more
                 continue
             numbers, units[name] = written.numbers, written.unit
             notes += [written.note] if written.note else []
@@ -170,14 +172,13 @@ def _commonest(values: Array) -> tuple[str, ...]:
     return tuple(str(word) for word in found[np.lexsort((found, -count))[:COMMON_WORDS]])
 
 
-def _words(path: Path, name: str, words: Array) -> Array:
+def _refuse_many(path: Path, name: str, words: Array) -> None:
     if (different := len(np.unique(words))) > MAX_WORDS:
         msg = (
             f"{path}, column {name}: {different:,} different texts, at most {MAX_WORDS} can be a feature; leave it out "
             "or turn it into numbers"
         )
         raise DataError(msg)
-    return words
 
 
 def numbers_of(path: Path, name: str, column: pd.Series, unit: str = "") -> tuple[NDArray[np.float64], str]:

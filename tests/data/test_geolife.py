@@ -86,6 +86,9 @@ def test_points_off_the_globe_and_unknown_altitudes_do_no_harm(tmp_path):
     np.testing.assert_array_equal(plain.x, wilder.x)
     assert (plain.points_left_out, plain.notes, wilder.points_left_out) == (0, (), 1)
     assert "left out 1 point off the globe (line 6), expected latitudes to 90" in wilder.notes[0]
+    far = [*lines[:4], lines[4].replace("39.9", "40.9", 1), *lines[5:]]
+    (note,) = read_windows(write(tmp_path, far)).notes
+    assert "2 steps faster than 100 m/s (to the points of lines 6, 7) count as 100 m/s; mend or delete" in note
 
 
 def test_the_order_of_the_files_rows_does_not_matter(table, tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from eafl_flower.data.check import check_csv
+from eafl_flower.data.input_rows import read_input_rows
 from eafl_flower.data.user_columns import Columns
 from eafl_flower.data.user_csv import load_csv
 from eafl_flower.errors import DataError
@@ -113,3 +114,27 @@ def test_clients_with_too_few_rows_are_told_with_their_number_and_names(table):
     (note,) = source.notes
     assert note.startswith("left out 3 clients with 18 rows, fewer than 8 each or of one content: few0, few1, few2; ")
     assert note in check_csv(path, Columns(**COLUMNS)).notes
+
+
+def test_words_of_features_that_are_written_differently_are_one_word_in_training_and_in_use(table, tmp_path):
+    def words(i, _):
+        return ("road", "Road", "sea", "SEA ")[(i // 6) % 4] if i % 5 else "road"
+
+    def alike(i, _):
+        return words(i, _).strip().lower()
+
+    plain = load_csv(table(gap=alike), features=("speed", "gap"), **COLUMNS)
+    mixed = load_csv(table(gap=words), features=("speed", "gap"), **COLUMNS)
+    assert plain.feature_names == ("speed", "gap=road", "gap=sea", "gap=other")
+    assert {name.lower() for name in mixed.feature_names} == set(plain.feature_names)
+    assert any(
+        note.startswith("column gap: cells that are written differently are taken for one word: ")
+        for note in mixed.notes
+    )
+    new = tmp_path / "new.csv"
+    new.write_text("speed,gap\n1,ROAD\n2,road\n3,moon\n")
+    found = read_input_rows(
+        new, data="csv", feature_names=plain.feature_names, class_names=("a", "b"), columns=plain.columns
+    )
+    assert found.x[:, 1:].tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
+    assert found.notes == ("column gap: cells are read as a word that is written differently: 'ROAD' (1) as 'road'",)
