@@ -100,11 +100,12 @@ def test_what_is_left_out_is_said_by_check_and_run_and_counted_in_the_summary(ea
     (path,) = Path("runs").iterdir()
     summary = json.loads((path / "summary.json").read_text())
     assert (summary["clients_left_out"], summary["rows_left_out"]) == (1, 1)
-    Path("new.csv").write_text("a,b,kind\n-1,0,Blue\n2,1,red\n")
+    Path("new.csv").write_text("a,b,kind\n-1,0,Blue\n2,1,red\n1e9,0,red\n")
     name = json.loads((path / "model.json").read_text())["client_names"][0]
     called = eafl("predict", str(path), "--name", name.upper(), "--label", "kind", "new.csv")
     assert called.code == 0, called.err
-    assert "column kind: cells are read as a class that is written differently: 'Blue' (1) as 'blue'" in called.err
+    assert "column kind: cells are read as a class that is written differently: 'Blue' (1) as 'blue'\n" in called.err
+    assert "count as that far: a 1 (1e+09; line 4); mend them" in called.err
 
 
 @pytest.mark.parametrize("row", [",9,1,1,red", "v0,9,1,1,NaN", 'v0,9,"1,5",1,red', "v0,9,,1,red"])
