@@ -29,6 +29,7 @@ UNITS = (
     *("pa", "hpa", "kpa", "mbar", "bar", "psi", "n", "nm", "rpm", "l", "ml", "lx", "lux", "usd", "eur", "gbp"),
 )
 CURRENCIES = "$€£¥"
+SAMPLE = 1000
 _BETWEEN = "'\u2019 \u00a0\u202f"  # between thousands, whatever the decimals
 _UNIT = re.compile(
     rf"(?P<before>[{CURRENCIES}]?)\s*(?P<number>[+-]?[\d.,][\d.,{_BETWEEN}]*?(?:e[+-]?\d+)?)\s*"
@@ -95,6 +96,9 @@ def written_numbers(
         If most are numbers, but there is more than one way to read them, or none for some; names the line of one.
     """
     rows = np.flatnonzero(says)
+    few = rows[:: max(len(rows) // SAMPLE, 1)]
+    if not any((match := _UNIT.fullmatch(str(cells[row]))) and _is_number(match["number"]) for row in few):
+        return None  # what more than half are is among these; a long column of words costs no more than that
     found = [_UNIT.fullmatch(str(cells[row])) for row in rows]
     bodies = [match["number"] if match else "" for match in found]
     units = [(match["before"] or match["unit"]).lower() if match else "" for match in found]
@@ -136,6 +140,10 @@ def written_numbers(
         f"{str(cells[rows[example]])!r} as {values[example]:.15g}; write plain numbers with decimal points to be sure"
     )
     return WrittenNumbers(numbers=numbers, unit=units[0], note=note)
+
+
+def _is_number(body: str) -> bool:
+    return any(not np.isnan(convention.numbers([body])[0]) for convention in (_POINTS, _COMMAS))
 
 
 def _chosen(bodies: list[str], readings: dict[_Convention, NDArray[np.float64]]) -> _Convention | str:

@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from eafl_flower.data import car_following, geolife, iot_devices, ngsim, trips, user_columns
+from eafl_flower.data import car_following, files, geolife, iot_devices, lines, ngsim, trips, user_columns
 from eafl_flower.data.digits import load_digits
 from eafl_flower.data.files import find, read_text
 from eafl_flower.data.geolife import load_geolife
@@ -114,7 +114,7 @@ def test_names_and_words_of_a_table_may_hold_the_signs_that_features_are_named_w
         read(write(tmp_path / "z.csv", ("road=city", "road=other", "road", "road=p"), [(1, 1, "x=y", 1)]), source)
 
 
-@pytest.mark.parametrize("module", [ngsim, user_columns])
+@pytest.mark.parametrize("module", [ngsim, user_columns, car_following, lines, files])
 def test_the_examples_are_true(module):
     assert doctest.testmod(module).failed == 0
 
