@@ -1,4 +1,4 @@
-"""Values so far from the others that the scaler cuts them: which, and where they stand."""
+"""What the scaler takes away: values so far from the others that it cuts them, and features that do not vary."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,17 @@ from eafl_flower.data.files import listed
 from eafl_flower.data.lines import lines_text
 from eafl_flower.data.scaling import Scaler
 from eafl_flower.types import Array
+
+
+def constant_note(names: Sequence[str], scaler: Scaler, *, numbers: Sequence[bool]) -> tuple[str, ...]:
+    """Return one sentence about the ``numbers`` among features ``(d,)`` that do not vary, none if all do."""
+    features = zip(names, scaler.scale, numbers, strict=True)
+    constant = [name for name, scale, number in features if number and scale == 0]
+    if not constant:
+        return ()
+    return (
+        f"the same in all training rows, so that a model sees 0 always: {listed(constant, most=6)}; leave them out",
+    )
 
 
 def cut_note(

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
-from eafl_flower.data.extremes import cut_note
+from eafl_flower.data.extremes import constant_note, cut_note
 from eafl_flower.data.files import counted, listed
 from eafl_flower.data.owners import Partition, paired_partition, partition_rows
 from eafl_flower.data.partition import (
@@ -155,6 +155,7 @@ def load_csv(
     assert source.scaler is not None
     used = np.sort(np.concatenate([rows for both in splits for rows in both]))
     numbers = [column.words is None for column in seen for _ in column.feature_names]
+    notes += constant_note(source.feature_names, source.scaler, numbers=numbers)
     notes += cut_note(path, source.feature_names, x, source.scaler, rows=used, numbers=numbers)
     return replace(source, notes=tuple(notes))
 

@@ -35,6 +35,8 @@ def test_training_and_test_rows_keep_to_their_files_and_water_sensors_are_not_sc
     assert np.bincount(train).tolist() == [40] * 10
     assert np.bincount(test, minlength=10).tolist() == [40] * 9 + [0]
     assert CLASS_NAMES[9] == NOT_SCORED
+    assert source.notes == ("left out 40 rows of water_sensor, which is not scored",)
+    assert source.rows_left_out == 40
 
 
 def test_the_test_file_is_split_in_the_proportions_of_the_training_file(folder):

@@ -138,3 +138,8 @@ def test_words_of_features_that_are_written_differently_are_one_word_in_training
     )
     assert found.x[:, 1:].tolist() == [[1, 0, 0], [1, 0, 0], [0, 0, 1]]
     assert found.notes == ("column gap: cells are read as a word that is written differently: 'ROAD' (1) as 'road'",)
+
+
+def test_a_column_that_does_not_vary_is_told_for_a_model_never_sees_it(table):
+    (note,) = load_csv(table(gap=lambda i, _: "7.5"), **COLUMNS).notes
+    assert note == "the same in all training rows, so that a model sees 0 always: gap; leave them out"
