@@ -279,7 +279,6 @@ def _execute(
     config: "RunConfig", run_dir: "RunDirectory", *, engine: str, resume: bool, ray_address: str | None, again: str
 ) -> None:
     from eafl_flower.build import build_source
-    from eafl_flower.data.user_columns import left_out_note
     from eafl_flower.experiment import run_experiment
     from eafl_flower.results.console import ConsoleObserver
     from eafl_flower.results.observer import Fanout
@@ -294,8 +293,8 @@ def _execute(
     try:
         with owned(run_dir.path, wait_s=0):
             try:
-                if config.data.name == "csv" and (left_out := build_source(config).left_out):
-                    say(console, left_out_note(left_out))
+                for note in build_source(config).notes:
+                    say(console, note)
                 with closing(Fanout([run_dir.log, ConsoleObserver(console, config.name)])) as observer:
                     summary = run_experiment(
                         config,

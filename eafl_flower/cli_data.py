@@ -35,11 +35,13 @@ def check(
 ) -> None:
     """Print rows, classes, clients and leaks of a data file, of a kind we know or (--csv with --label) of your own.
 
-    A leak is a column that alone names the class of rows it has not seen.
+    A leak is a column that alone names the class of rows it has not seen. What a run would refuse is an error
+    here, too.
     """
     from eafl_flower.data.check import check_csv, check_file
     from eafl_flower.data.user_columns import Columns
-    from eafl_flower.data.user_csv import find_csv
+    from eafl_flower.data.user_table import find_csv
+    from eafl_flower.errors import DataError
 
     if (file is None) == (csv is None):
         raise typer.BadParameter("give either FILE, of a kind we know, or --csv FILE --label COLUMN")
@@ -56,6 +58,9 @@ def check(
     console = new_console()
     for line in report.lines():
         say(console, line, "yellow" if line.startswith("warning:") else "", wrap=console.is_terminal)
+    if report.refusal:
+        msg = f"a run would refuse this file: {report.refusal}"
+        raise DataError(msg)
 
 
 @prepare_app.command("geolife")

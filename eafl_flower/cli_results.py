@@ -89,7 +89,7 @@ def predict(
 
     FILE has the columns of the data set's recordings, or of the model's features before scaling.
     """
-    from eafl_flower.prediction import predictor_of, read_rows, write_predictions
+    from eafl_flower.prediction import predictor_of, read_rows, reading_notes, write_predictions
     from eafl_flower.results.atomic import open_unlinked
     from eafl_flower.results.quantities import percent_text
     from eafl_flower.results.run_directory import RunDirectory
@@ -109,6 +109,9 @@ def predict(
     examples = None if fit is None else read_rows(fit, description, label=label)
     predictor = predictor_of(found, client, state_dir=state_dir, examples=examples)
     rows = read_rows(file, description, label=label, may_lack_label=fit is not None)
+    read = [(file, rows), *([(fit, examples)] if fit is not None and examples is not None else [])]
+    for note in dict.fromkeys(note for path, table in read for note in reading_notes(path, table, description)):
+        typer.echo(note, err=True)
     p = predictor.probabilities(rows)
     with nullcontext(sys.stdout) if output is None else open_unlinked(output, "w", newline="") as table:
         write_predictions(table, rows.numbers, p, description.class_names)

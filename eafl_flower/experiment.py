@@ -18,6 +18,7 @@ from eafl_flower.build import (
     config_of,
     forget_changed_files,
 )
+from eafl_flower.command_line import say
 from eafl_flower.config import RunConfig
 from eafl_flower.config.effects import MERGES
 from eafl_flower.config.run_config import StopSettings
@@ -142,6 +143,8 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
         config = resumed(RunConfig.from_toml(run_dir.config_path), config)
         check_resumable(run_dir, config)  # before nodes are waited for
     console = Console(highlight=False)
+    for note in build_source(config).notes:
+        say(console, note)
     observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
     try:
         summary = conduct(config, grid, run_dir=run_dir, observer=observer, engine="flower", resume=resume)
@@ -192,6 +195,7 @@ def conduct(
     }
     run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), about)
     run_dir.write_description(_description(config, run, run_dir.run_name))
+    source = build_source(config)
     summary = summarize(
         outcome,
         read_events(run_dir.events_path),  # one by one: there may be millions
@@ -200,6 +204,8 @@ def conduct(
         provenance=provenance,
         engine=engine,
         baselines=_baselines(config, merges=run.version),
+        clients_left_out=source.clients_left_out,
+        rows_left_out=source.rows_left_out,
     )
     run_dir.write_summary(summary)
     return summary

@@ -19,6 +19,7 @@ from eafl_flower.build import build_task
 from eafl_flower.clients.durable_state import state_path, stored_state
 from eafl_flower.clients.numpy_client import fresh_head, head_of
 from eafl_flower.config import RunConfig
+from eafl_flower.data.extremes import cut_note
 from eafl_flower.data.files import read_header
 from eafl_flower.data.input_rows import InputRows, read_input_rows
 from eafl_flower.data.source import InMemorySource
@@ -83,6 +84,18 @@ class Predictor:
     def probabilities(self, rows: InputRows) -> NDArray[np.float64]:
         """Return the class probabilities of rows, ``(n, classes)``."""
         return self.task.predict(self.model, _scaled(self.description, rows.x))
+
+
+def reading_notes(file: Path, rows: InputRows, description: ModelDescription) -> tuple[str, ...]:
+    """Return what to tell about the rows of a file: what was left out, understood or, of a file of one's own, cut."""
+    if not description.columns or description.scaler is None:
+        return rows.notes
+    numbers = [column.words is None for column in description.columns for _ in column.feature_names]
+    every = np.arange(len(rows.x))
+    return (
+        *rows.notes,
+        *cut_note(file, description.feature_names, rows.x, description.scaler, rows=every, numbers=numbers),
+    )
 
 
 def predictor_of(

@@ -1,6 +1,7 @@
 """Data sets as clients with rows: generated or recorded traffic, trips, networks, sensors, or a file of one's own."""
 
-from eafl_flower.data.check import ColumnScore, DataReport, check_csv, check_file
+from eafl_flower.data.check import check_csv, check_file
+from eafl_flower.data.check_report import ColumnScore, DataReport
 from eafl_flower.data.digits import load_digits
 from eafl_flower.data.files import DATA_DIR_VARIABLE, DataFile
 from eafl_flower.data.geolife import load_geolife

@@ -24,6 +24,10 @@ SPEED_CHANGE_M_S = 1.0
 # Two rows this far apart share no frame: one looks 3 s ahead, the other 3 s back.
 GAP_FRAMES = PAST_FRAMES + AHEAD_FRAMES
 
+# What a vehicle on a road can do; a sensor's noise may make a standing one reverse slowly.
+SPEEDS_M_S = (-1.0, 70.0)
+HEADWAYS_M = (0.0, 1000.0)
+
 CLASS_NAMES = ("brake", "keep", "accelerate")
 FEATURE_NAMES = (
     "speed_m_s",
@@ -31,6 +35,23 @@ FEATURE_NAMES = (
     "headway_m",
     *(f"headway_change_{lag / FRAMES_PER_S:.1f}s_m" for lag in LAGS_FRAMES),
 )
+
+
+def possible(speed_m_s: Array, headway_m: Array) -> NDArray[np.bool_]:
+    """Whether speeds and headways ``(n,)`` are those of a vehicle on a road.
+
+    Examples
+    --------
+    >>> possible(np.array([0.0, 29.0, 1e4, 20.0]), np.array([12.0, 0.0, 20.0, -3.0])).tolist()
+    [True, True, False, False]
+    """
+    inside = [(low <= v) & (v <= high) for v, (low, high) in ((speed_m_s, SPEEDS_M_S), (headway_m, HEADWAYS_M))]
+    return np.logical_and(*inside)
+
+
+def limits_text() -> str:
+    """Return the limits of ``possible`` in words."""
+    return "speeds from {:g} to {:g} m/s and headways from {:g} to {:g} m".format(*SPEEDS_M_S, *HEADWAYS_M)
 
 
 def row_frames(num_frames: int, *, every: int = FRAMES_PER_S) -> NDArray[np.int64]:

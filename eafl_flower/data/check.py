@@ -14,133 +14,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
-from eafl_flower.data import car_following, ngsim
-from eafl_flower.data.files import listed, read_header, read_text
+from eafl_flower.data import car_following, geolife, ngsim, unsw_nb15
+from eafl_flower.data.check_report import ColumnScore, DataReport
+from eafl_flower.data.files import read_header, read_text
+from eafl_flower.data.known_tables import KNOWN, KnownTable
 from eafl_flower.data.lookup import Lookup
 from eafl_flower.data.partition import content_groups, last_share_of_runs, shuffled_groups
+from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.spelling import plain_words, spelled_parts
 from eafl_flower.data.times import sortable_times
-from eafl_flower.data.user_columns import Columns, candidates, left_out_note
-from eafl_flower.data.user_csv import MIN_ROWS, read_user_table
+from eafl_flower.data.user_columns import Columns, candidates
+from eafl_flower.data.user_csv import load_csv
 from eafl_flower.data.values import what_values_tell
-from eafl_flower.errors import DataError
+from eafl_flower.errors import ConfigError, DataError
 from eafl_flower.types import Array
 
 TEST_SHARE = 0.25
 # Above chance by this much counts as telling something.
 NOTICEABLE = 0.02
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnownTable:
-    """A table we know by its header: its label, its client column, and how its rows are held out.
-
-    ``split`` is "content" (equal rows stay together), "runs" (the last quarter of each run of equal labels), "time"
-    (the last quarter of each client's rows) or "trips" (a quarter of the segments). ``no_features`` tell how the file
-    was made, not what the label is of.
-    """
-
-    name: str
-    columns: frozenset[str]
-    label: str
-    client: str = ""
-    time: str = ""
-    split: str = "content"
-    no_features: tuple[str, ...] = ()
-
-
-KNOWN = (
-    KnownTable(name="unsw-nb15", columns=frozenset({"proto", "service", "sttl", "attack_cat"}), label="attack_cat"),
-    KnownTable(
-        name="ton-iot",
-        columns=frozenset({"date", "time", "label", "type"}),
-        label="type",
-        split="runs",
-        no_features=("date", "time", "label"),
-    ),
-    KnownTable(name="iot-devices", columns=frozenset({"device_category", "ack", "bytes"}), label="device_category"),
-    KnownTable(
-        name="geolife",
-        columns=frozenset({"user", "segment", "latitude", "date_time", "label"}),
-        label="label",
-        client="user",
-        split="trips",
-        no_features=("user", "date_time", "segment", "trajectory"),
-    ),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnScore:
-    """How well one column alone names the class of held out rows; ``warning`` is empty if nothing is odd."""
-
-    column: str
-    score: float
-    warning: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataReport:
-    """What ``check_file`` found. Counts are rows; ``columns`` are sorted, best score first."""
-
-    path: str
-    name: str
-    rows: int
-    num_columns: int
-    label: str
-    split: str
-    classes: tuple[tuple[str, int], ...]
-    client_rows: tuple[int, float, int] | None
-    num_clients: int | None
-    majority: float
-    columns: tuple[ColumnScore, ...]
-    repeated_rows: int
-    test_rows: int
-    copies_by_row: float
-    copies: int
-    notes: tuple[str, ...] = ()
-
-    @property
-    def split_warnings(self) -> tuple[str, ...]:
-        """What to know before the rows are split."""
-        out = []
-        if self.copies_by_row >= 0.005:
-            out.append(f"a split by row would train on copies of {self.copies_by_row:.1%} of the held out rows")
-        if self.copies:
-            out.append(f"{self.copies} of the held out rows have copies in training")
-        return tuple(out)
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """One sentence for each thing to know before training."""
-        columns = (
-            f"{c.column} {c.warning} (look-up {c.score:.3f}, majority {self.majority:.3f})"
-            for c in self.columns
-            if c.warning
-        )
-        return (*columns, *self.split_warnings)
-
-    def lines(self, *, most: int = 10) -> list[str]:
-        """Return the report as lines of text, with the ``most`` best columns and every suspicious one."""
-        if self.client_rows is None:
-            clients = "no client column (clients are drawn with label skew)"
-        else:
-            low, median, high = self.client_rows
-            clients = f"{self.num_clients}, rows each: min {low}, median {median:g}, max {high}"
-        width = max([len(c.column) for c in self.columns] + [6])
-        shown = [c for i, c in enumerate(self.columns) if i < most or c.warning]
-        return [
-            f"{self.path}: {self.name}, {self.rows:,} rows, {self.num_columns} columns",
-            f"label {self.label}: "
-            + listed([f"{name or '(empty)'} {count:,}" for name, count in self.classes], most=30),
-            f"clients: {clients}",
-            f"held out: {self.split}; {self.test_rows:,} rows, majority class {self.majority:.3f}",
-            f"rows that repeat another: {self.repeated_rows:,}",
-            "one column alone names the class of held out rows:",
-            *(f"  {c.column:<{width}}  {c.score:.3f}{'  <- ' + c.warning if c.warning else ''}" for c in shown),
-            *self.notes,
-            *(f"warning: {warning}" for warning in self.split_warnings),
-        ]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -172,10 +63,10 @@ def check_file(path: str | Path) -> DataReport:
     path = Path(path)
     header = read_header(path)
     if ngsim.is_ngsim(header):
-        return _report(path, _label_ngsim(path))
+        return _with_notes(_report(path, _label_ngsim(path)), path)
     for known in KNOWN:
         if known.columns <= set(header):
-            return _report(path, _label_table(path, known))
+            return _with_notes(_report(path, _label_table(path, known)), path)
     names = ", ".join(["ngsim", *(known.name for known in KNOWN)])
     msg = f"{path}: its columns are none of a table we know ({names}): {', '.join(header[:12])}"
     raise DataError(msg)
@@ -187,7 +78,7 @@ def check_csv(path: str | Path, columns: Columns) -> DataReport:
     Raises
     ------
     DataError
-        If a run could not use the file: as ``user_csv.read_user_table``.
+        If the file cannot be read, or a column is missing; what else a run would refuse is in the report.
     """
     path = Path(path)
     candidates(path, columns)
@@ -201,22 +92,37 @@ def check_csv(path: str | Path, columns: Columns) -> DataReport:
     )
     report = _report(path, _label_table(path, known))
     try:
-        table = read_user_table(path, columns)
+        source = load_csv(
+            path, label=columns.label, client=columns.client, time=columns.time, features=columns.features
+        )
+    except (DataError, ConfigError) as error:
+        return replace(report, refusal=str(error))
+    features = f"features of a run: {', '.join(column.name for column in source.columns)}"
+    clients = (f"clients of a run: {source.num_clients}",) if columns.client else ()
+    return replace(report, notes=(features, *source.notes, *clients))
+
+
+def _with_notes(report: DataReport, path: Path) -> DataReport:
+    """Add what the loader of a table we know says of it, if it has one for a single file."""
+    loaders: dict[str, Callable[..., InMemorySource]] = {
+        "ngsim": ngsim.load_ngsim_us101,
+        "geolife": geolife.load_geolife,
+        "unsw-nb15": unsw_nb15.load_unsw_nb15,
+    }
+    if not (loader := loaders.get(report.name)):
+        return report
+    try:
+        return replace(report, notes=(*report.notes, *loader(data_dir=path).notes))
     except DataError as error:
-        return replace(report, notes=(f"warning: a run would refuse this file: {error}",))
-    notes = [f"features of a run: {', '.join(table.features)}"]
-    if table.left_out:
-        notes.append(left_out_note(table.left_out))
-    if table.client is not None:
-        enough, few = table.entities()
-        notes.append(f"clients of a run: {len(enough)}" + (f"; {few} have fewer than {MIN_ROWS} rows" if few else ""))
-    return replace(report, notes=tuple(notes))
+        return replace(report, refusal=str(error))
+    except ConfigError:  # too small for the usual number of clients, which a run may change
+        return report
 
 
 def _label_ngsim(path: Path) -> _Labelled:
     raw = read_text(path)
     rows, labels, vehicles, test, train = [], [], [], [], []
-    for number, track in enumerate(ngsim.read_tracks(path)):
+    for number, track in enumerate(ngsim.read_tracks(path).tracks):
         frames = car_following.row_frames(len(track.speed_m_s))
         first_test = len(frames) - int(len(frames) * ngsim.TEST_SHARE)
         place = np.arange(len(frames))

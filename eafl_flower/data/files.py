@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from eafl_flower.data.lines import header_names, line_of, table_below
+from eafl_flower.data.lines import header_names, line_of, lines_text, table_below
 from eafl_flower.data.stamps import noted
 from eafl_flower.errors import DataError
 
@@ -234,3 +234,32 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     """Return names for a message, not more of them than one can take in."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words.
+
+    Examples
+    --------
+    >>> counted(1, "row"), counted(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def refuse_below_zero(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Refuse a table with a number below 0 in one of ``columns``, which count or measure something.
+
+    Raises
+    ------
+    DataError
+        Names the lines.
+    """
+    for name in columns:
+        values = table[name].to_numpy()
+        if len(below := np.flatnonzero(values < 0)):
+            msg = (
+                f"{path}, {lines_text(path, below)}, column {name}: {values[below[0]]:g} is below 0, and this "
+                "is a count or a size; mend it or leave the row out"
+            )
+            raise DataError(msg)

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
-from eafl_flower.data.files import DataFile, find, read_columns
+from eafl_flower.data.files import DataFile, counted, find, read_columns
 from eafl_flower.data.labels import class_index
-from eafl_flower.data.lines import line_of
+from eafl_flower.data.lines import line_of, lines_text
 from eafl_flower.data.partition import (
     UNSEEN_TRAIN_SHARE,
     Part,
@@ -34,7 +34,7 @@ from eafl_flower.data.partition import (
 )
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.times import unix_seconds
-from eafl_flower.data.trips import FEATURE_NAMES, THRESHOLDS, motion_features, window_starts
+from eafl_flower.data.trips import FEATURE_NAMES, THRESHOLDS, impossible_steps, motion_features, window_starts
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
 
@@ -61,6 +61,7 @@ class Windows:
     """Windows of all users, ordered by user, segment and time: features ``(n, 18)`` before scaling, the rest ``(n,)``.
 
     ``user`` indexes into ``users``; ``shared`` says whether a point of the window is an earlier user's too.
+    ``points_left_out`` are no places, and ``notes`` tell of them.
     """
 
     users: tuple[str, ...]
@@ -69,6 +70,8 @@ class Windows:
     shared: NDArray[np.bool_]
     x: NDArray[np.float64]
     y: NDArray[np.int64]
+    points_left_out: int
+    notes: tuple[str, ...]
 
 
 def read_windows(path: Path) -> Windows:
@@ -91,7 +94,8 @@ def read_windows(path: Path) -> Windows:
     latitude, longitude = table["latitude"].to_numpy(), table["longitude"].to_numpy()
     segment = _whole(path, "segment", table["segment"].to_numpy())
 
-    kept = np.flatnonzero(on_globe(latitude, longitude))
+    on = on_globe(latitude, longitude)
+    kept = np.flatnonzero(on)
     order = kept[np.lexsort((time_s[kept], segment[kept], user[kept]))]
     user, segment, mode, time_s = user[order], segment[order], mode[order], time_s[order]
     latitude, longitude = latitude[order], longitude[order]
@@ -116,6 +120,40 @@ def read_windows(path: Path) -> Windows:
         shared=shared[points].any(axis=1),
         x=motion_features(latitude[points], longitude[points], time_s[points]),
         y=mode[first],
+        points_left_out=int((~on).sum()),
+        notes=(
+            *off_globe_note(path, on),
+            *fast_steps_note(path, order[moving][points], latitude[points], longitude[points], time_s[points]),
+        ),
+    )
+
+
+def fast_steps_note(
+    path: Path,
+    rows: NDArray[np.int64],
+    latitude_deg: NDArray[np.float64],
+    longitude_deg: NDArray[np.float64],
+    time_s: NDArray[np.int64],
+) -> tuple[str, ...]:
+    """Return one sentence about impossible steps of windows ``(windows, points)``, none if there are none."""
+    to = np.sort(rows[:, 1:][impossible_steps(latitude_deg, longitude_deg, time_s)])
+    if not len(to):
+        return ()
+    fastest = THRESHOLDS.fastest_m_s
+    return (
+        f"{path.name}: {counted(len(to), 'step')} faster than {fastest:g} m/s (to the points of "
+        f"{lines_text(path, to)}) count as {fastest:g} m/s; mend or delete the points if their places are wrong",
+    )
+
+
+def off_globe_note(path: Path, on: NDArray[np.bool_]) -> tuple[str, ...]:
+    """Return one sentence about the points that are not on the globe, none if all are."""
+    if on.all():
+        return ()
+    off = np.flatnonzero(~on)
+    return (
+        f"{path.name}: left out {counted(len(off), 'point')} off the globe ({lines_text(path, off)}), expected "
+        "latitudes to 90 and longitudes to 180 degrees; mend or delete them",
     )
 
 
@@ -164,11 +202,19 @@ def load_geolife(
     """
     path = find(FILE, data_dir)
     windows = read_windows(path)
-    own = [np.flatnonzero((windows.user == number) & ~windows.shared) for number in range(len(windows.users))]
-    own = [rows for rows in own if len(rows) >= MIN_WINDOWS and len(np.unique(windows.segment[rows])) >= MIN_SEGMENTS]
+    users = [np.flatnonzero((windows.user == number) & ~windows.shared) for number in range(len(windows.users))]
+    own = [rows for rows in users if len(rows) >= MIN_WINDOWS and len(np.unique(windows.segment[rows])) >= MIN_SEGMENTS]
     if not own:
         msg = f"{path}: no user has {MIN_WINDOWS} windows in {MIN_SEGMENTS} segments"
         raise DataError(msg)
+    notes = list(windows.notes)
+    if copies := int(windows.shared.sum()):
+        notes.append(f"{path.name}: left out {counted(copies, 'window')} with a point that an earlier user has too")
+    if few := len(users) - len(own):
+        notes.append(
+            f"{path.name}: left out {counted(few, 'user')} of {len(users):,} without {MIN_WINDOWS} windows in "
+            f"{MIN_SEGMENTS} segments"
+        )
     clients, unseen = client_counts(clients, unseen, if_zero=len(own), available=len(own))
     order = seen_and_unseen(
         len(own), clients=clients, unseen=unseen, rng=randomness.generator(seed, "data", "geolife", "clients")
@@ -198,6 +244,9 @@ def load_geolife(
         feature_names=FEATURE_NAMES,
         num_seen=clients - unseen,
         client_names=tuple(windows.users[windows.user[own[number][0]]] for number in order),
+        notes=tuple(notes),
+        clients_left_out=few,
+        rows_left_out=windows.points_left_out,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.data.files import listed, read_columns, read_header
-from eafl_flower.data.labels import class_index
+from eafl_flower.data.labels import class_index_and_notes
 from eafl_flower.data.recordings import RECORDINGS, Recording, own_table
 from eafl_flower.data.user_columns import TableColumn
 from eafl_flower.errors import DataError
@@ -26,11 +26,14 @@ class InputRows:
         Number of the file's row each is of, ``(n,)``; the first one below the header is 1.
     labels
         Index of the true class of each, ``(n,)``, -1 for one that the data set leaves out; None if it is not known.
+    notes
+        What of the file was left out or understood, a sentence each.
     """
 
     x: NDArray[np.float64]
     numbers: NDArray[np.int64]
     labels: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_input_rows(
@@ -65,20 +68,23 @@ def read_input_rows(
     """
     header = read_header(path)
     words: Sequence[str] | Mapping[str, int] = class_names
+    notes: tuple[str, ...] = ()
     recording = own_table(columns) if columns else RECORDINGS.get(data)
     if set(feature_names) <= set(header) and not (recording and recording.alone):
         table = read_columns(path, numeric=feature_names)
         x, rows = table.to_numpy(dtype=np.float64), np.arange(len(table))
     elif recording and recording.is_one(header, feature_names):
-        x, rows = recording.read(path, tuple(feature_names))
+        found = recording.read(path, tuple(feature_names))
+        x, rows, notes = found.x, found.rows, found.notes
         words = recording.words or words
     else:
         raise DataError(_missing(path, header, feature_names, recording))
     labels = None
     if label:
         texts = read_columns(path, text=[label])[label].to_numpy(dtype=object)
-        labels = class_index(texts, words, path=path, column=label)[rows]
-    return InputRows(x=x, numbers=rows + 1, labels=labels)
+        every_label, more = class_index_and_notes(texts, words, path=path, column=label)
+        labels, notes = every_label[rows], (*notes, *more)
+    return InputRows(x=x, numbers=rows + 1, labels=labels, notes=notes)
 
 
 def _missing(path: Path, header: Sequence[str], feature_names: Sequence[str], recording: Recording | None) -> str:

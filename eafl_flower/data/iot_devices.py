@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
-from eafl_flower.data.files import DataFile, find, read_columns, read_header
+from eafl_flower.data.files import DataFile, counted, find, read_columns, read_header, refuse_below_zero
 from eafl_flower.data.labels import class_index
 from eafl_flower.data.owners import Partition, paired_partition
 from eafl_flower.data.partition import Part, client_counts
@@ -100,6 +100,7 @@ def load_iot_devices(
     x_test, y_test = _read(find(TEST_FILE, data_dir), names)
     scored = y_test != CLASS_NAMES.index(NOT_SCORED)
     x_test, y_test = x_test[scored], y_test[scored]
+    not_scored = int((~scored).sum())
 
     owned = paired_partition(
         y,
@@ -121,16 +122,19 @@ def load_iot_devices(
         class_names=CLASS_NAMES,
         feature_names=names,
         num_seen=clients - unseen,
+        notes=(f"left out {counted(not_scored, 'row')} of {NOT_SCORED}, which is not scored",) if not_scored else (),
+        rows_left_out=not_scored,
     )
 
 
 def features(table: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
     """Return the features of sessions before scaling, ``(n, d)``, from the columns of the same names."""
     values: NDArray[np.float64] = table[list(names)].to_numpy(dtype=np.float64)
-    return np.log1p(np.maximum(values, 0.0))
+    return np.log1p(values)
 
 
 def _read(path: Path, names: tuple[str, ...]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     table = read_columns(path, numeric=names, text=(LABEL,), published=PUBLISHED)
+    refuse_below_zero(path, table, names)
     y = class_index(table[LABEL].to_numpy(dtype=object), CLASS_NAMES, path=path, column=LABEL)
     return features(table, names), y

@@ -2,10 +2,13 @@
 
 import csv
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from eafl_flower.data.unpacked import open_gzip
 from eafl_flower.errors import DataError
@@ -69,14 +72,36 @@ def line_of(path: object, row: int) -> int:
 
     Blank lines are no rows, and a quoted cell may hold line ends.
     """
+    return lines_of(path, [row])[0]
+
+
+def lines_of(path: object, rows: Sequence[int]) -> list[int]:
+    """Return the line of each row, as ``line_of``; the file is read once."""
+    place = {row + 1: row + 2 for row in rows}  # of a table that does not lie in a file
+    last = max(place, default=0)
     try:
         with _opened(Path(str(path))) as stream:
             for number, (line, _) in enumerate(_records(stream)):
-                if number == row + 1:
-                    return line
+                if number in place:
+                    place[number] = line
+                if number >= last:
+                    break
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, DataError):
         pass
-    return row + 2  # of a table that does not lie in a file
+    return [place[row + 1] for row in rows]
+
+
+def lines_text(path: object, rows: Sequence[int] | NDArray[np.int64], most: int = 3) -> str:
+    """Return the lines of rows in words, not more than ``most`` of them.
+
+    Examples
+    --------
+    >>> lines_text("no file", [0]), lines_text("no file", [0, 3, 4, 9, 11])
+    ('line 2', 'lines 2, 5, 6 and 2 more')
+    """
+    shown = ", ".join(map(str, lines_of(path, [int(row) for row in rows[:most]])))
+    more = f" and {len(rows) - most:,} more" if len(rows) > most else ""
+    return f"{'line' if len(rows) == 1 else 'lines'} {shown}{more}"
 
 
 def _records(stream: TextIO) -> Iterator[tuple[int, list[str]]]:

@@ -9,7 +9,8 @@ Two forms of the table are read, told apart by their header:
 
 Speed and space headway are used. ``Time_Headway`` is not: it is the quotient of the two with a sentinel
 (9999.99) for a vehicle that stands. A space headway of 0 means that there is no leader; it and every
-headway above 100 m become 100 m, a leader too far ahead to matter.
+headway above 100 m become 100 m, a leader too far ahead to matter. A row with a speed or headway that no vehicle has is
+left out, which ends the track.
 """
 
 import os
@@ -22,7 +23,8 @@ from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
 from eafl_flower.data import car_following
-from eafl_flower.data.files import DataFile, find, read_columns, read_header
+from eafl_flower.data.files import DataFile, counted, find, read_columns, read_header
+from eafl_flower.data.lines import lines_text
 from eafl_flower.data.partition import client_counts, seen_and_unseen, seen_part, unseen_part
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import DataError
@@ -58,6 +60,15 @@ class Track:
     headway_m: NDArray[np.float64]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Recorded:
+    """The tracks of a file, in order of vehicle and time; how many rows are in none, and what to tell about them."""
+
+    tracks: list[Track]
+    rows_left_out: int
+    notes: tuple[str, ...]
+
+
 def is_ngsim(header: Sequence[str]) -> bool:
     """Whether a table with these columns can be read by ``read_tracks``."""
     return any(set(columns) <= set(header) for columns in SPELLINGS)
@@ -74,8 +85,8 @@ def within_sight(headway_m: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(headway_m <= 0, NO_LEADER_M, np.minimum(headway_m, NO_LEADER_M))
 
 
-def read_tracks(path: Path) -> list[Track]:
-    """Read the tracks of a file, in order of vehicle and time.
+def read_tracks(path: Path) -> Recorded:
+    """Read the tracks of a file.
 
     The publisher numbers vehicles anew in each 15-minute period, so a jump in time starts another track.
     Repeated rows of one vehicle and time are taken once.
@@ -83,7 +94,7 @@ def read_tracks(path: Path) -> list[Track]:
     Raises
     ------
     DataError
-        As ``files.read_columns``, and if no row is of US-101.
+        As ``files.read_columns``, and if no row is of US-101, or none is possible.
     """
     header = read_header(path)
     speed, headway = _METRIC if set(_METRIC) <= set(header) else _FEET
@@ -97,19 +108,36 @@ def read_tracks(path: Path) -> list[Track]:
         if len(table) == 0:
             msg = f"{path} has no row with Location {_LOCATION}; expected {FILE.title}, published at {FILE.published}"
             raise DataError(msg)
-    table = table.drop_duplicates(["Vehicle_ID", "Global_Time"]).sort_values(
-        ["Vehicle_ID", "Global_Time"], kind="stable"
-    )
+    notes, num_rows = [], len(table)
+    possible = car_following.possible(table[speed].to_numpy() * to_metres, table[headway].to_numpy() * to_metres)
+    if not possible.all():
+        notes.append(_impossible_note(path, table.index.to_numpy()[~possible]))
+        table = table[possible]
+    if len(table) == 0:
+        msg = f"{path}: no row is possible, expected {car_following.limits_text()}; are they in another unit?"
+        raise DataError(msg)
+    once = table.drop_duplicates(["Vehicle_ID", "Global_Time"])
+    if repeated := len(table) - len(once):
+        notes.append(f"{path.name}: left out {counted(repeated, 'row')} with the vehicle and time of another")
+    table = once.sort_values(["Vehicle_ID", "Global_Time"], kind="stable")
     vehicle = table["Vehicle_ID"].to_numpy().astype(np.int64)
     time_ms = table["Global_Time"].to_numpy().astype(np.int64)
     speed_m_s = table[speed].to_numpy() * to_metres
     headway_m = within_sight(table[headway].to_numpy() * to_metres)
     rows = table.index.to_numpy().astype(np.int64)
     starts = np.flatnonzero((np.diff(vehicle) != 0) | (np.diff(time_ms) != _FRAME_MS)) + 1
-    return [
+    tracks = [
         Track(vehicle=int(vehicle[part[0]]), rows=rows[part], speed_m_s=speed_m_s[part], headway_m=headway_m[part])
         for part in np.split(np.arange(len(table)), starts)
     ]
+    return Recorded(tracks=tracks, rows_left_out=num_rows - len(table), notes=tuple(notes))
+
+
+def _impossible_note(path: Path, rows: NDArray[np.int64]) -> str:
+    return (
+        f"{path.name}: left out {counted(len(rows), 'row')} that no vehicle can give ({lines_text(path, rows)}), "
+        f"expected {car_following.limits_text()}; mend them to keep the tracks whole"
+    )
 
 
 def load_ngsim_us101(
@@ -137,7 +165,13 @@ def load_ngsim_us101(
     """
     path = find(FILE, data_dir)
     needed = car_following.GAP_FRAMES + MIN_ROWS * car_following.FRAMES_PER_S
-    tracks = [track for track in read_tracks(path) if len(track.speed_m_s) >= needed]
+    recorded = read_tracks(path)
+    tracks = [track for track in recorded.tracks if len(track.speed_m_s) >= needed]
+    short = [track for track in recorded.tracks if len(track.speed_m_s) < needed]
+    notes = list(recorded.notes)
+    if short:
+        seconds = needed / car_following.FRAMES_PER_S
+        notes.append(f"{path.name}: left out {counted(len(short), 'track')} shorter than {seconds:g} s without a gap")
     if not tracks:
         msg = f"{path}: no vehicle is recorded for {needed / car_following.FRAMES_PER_S:.0f} s at 10 Hz without a gap"
         raise DataError(msg)
@@ -161,4 +195,7 @@ def load_ngsim_us101(
         feature_names=car_following.FEATURE_NAMES,
         num_seen=clients - unseen,
         client_names=tuple(str(tracks[number].vehicle) for number in order),
+        notes=tuple(notes),
+        clients_left_out=len(short),
+        rows_left_out=recorded.rows_left_out + sum(len(track.rows) for track in short),
     )

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.data import car_following, geolife, iot_devices, ngsim, trips, unsw_nb15
-from eafl_flower.data.files import read_columns, read_header, read_table
+from eafl_flower.data.files import read_columns, read_header, read_table, refuse_below_zero
+from eafl_flower.data.lines import lines_text
+from eafl_flower.data.names import spelled_as
 from eafl_flower.data.partition import content_groups
 from eafl_flower.data.times import unix_seconds
 from eafl_flower.data.user_columns import TableColumn, encoded, numbers_of
@@ -20,8 +22,14 @@ from eafl_flower.types import Array
 
 DRIVE = ("speed_m_s", "headway_m")
 
-# The features (n, d) before scaling and the rows of the file, counted from 0, that they are of (n,).
-Found = tuple[NDArray[np.float64], NDArray[np.int64]]
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Found:
+    """Features ``(n, d)`` before scaling, the rows of the file, counted from 0, that they are of, and what to tell."""
+
+    x: NDArray[np.float64]
+    rows: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +62,8 @@ class Recording:
 def _ngsim(path: Path, feature_names: tuple[str, ...]) -> Found:
     """Classify every frame of each vehicle that has 3 s of past."""
     if ngsim.is_ngsim(read_header(path)):
-        return _frames(path, ngsim.read_tracks(path))
+        recorded = ngsim.read_tracks(path)
+        return _frames(path, recorded.tracks, recorded.notes)
     drive = _drive(path)
     return _frames(path, [replace(drive, headway_m=ngsim.within_sight(drive.headway_m))])
 
@@ -67,10 +76,18 @@ def _drive(path: Path) -> ngsim.Track:
     """Read what a vehicle's own sensors tell ten times a second: the whole file is one drive."""
     table = read_columns(path, numeric=DRIVE)
     speed_m_s, headway_m = (table[name].to_numpy() for name in DRIVE)
+    impossible = np.flatnonzero(~car_following.possible(speed_m_s, headway_m))
+    if len(impossible):
+        row = int(impossible[0])
+        msg = (
+            f"{path}, {lines_text(path, impossible)}: speed {speed_m_s[row]:g} m/s with headway {headway_m[row]:g} m, "
+            f"expected {car_following.limits_text()} (0 m without a leader); mend it or cut the drive there"
+        )
+        raise DataError(msg)
     return ngsim.Track(vehicle=0, rows=np.arange(len(table)), speed_m_s=speed_m_s, headway_m=headway_m)
 
 
-def _frames(path: Path, tracks: Sequence[ngsim.Track]) -> Found:
+def _frames(path: Path, tracks: Sequence[ngsim.Track], notes: tuple[str, ...] = ()) -> Found:
     tracks = [track for track in tracks if len(track.rows) > car_following.PAST_FRAMES]
     if not tracks:
         msg = f"{path}: no vehicle is recorded for more than 3 s at 10 Hz without a gap, and a row looks 3 s back"
@@ -79,18 +96,20 @@ def _frames(path: Path, tracks: Sequence[ngsim.Track]) -> Found:
     x = [car_following.features(t.speed_m_s, t.headway_m, f) for t, f in zip(tracks, frames, strict=True)]
     rows = np.concatenate([track.rows[f] for track, f in zip(tracks, frames, strict=True)])
     order = np.argsort(rows, kind="stable")
-    return np.concatenate(x)[order], rows[order]
+    return Found(x=np.concatenate(x)[order], rows=rows[order], notes=notes)
 
 
 def _unsw_nb15(path: Path, feature_names: tuple[str, ...]) -> Found:
     table = read_columns(path, numeric=unsw_nb15.NUMERIC, text=("proto", "service", "state"))
+    refuse_below_zero(path, table, unsw_nb15.NUMERIC)
     x = unsw_nb15.features(table, unsw_nb15.protocols_of(feature_names))
-    return x, np.arange(len(x))
+    return Found(x=x, rows=np.arange(len(x)))
 
 
 def _iot_devices(path: Path, feature_names: tuple[str, ...]) -> Found:
     table = read_columns(path, numeric=feature_names)
-    return iot_devices.features(table, feature_names), np.arange(len(table))
+    refuse_below_zero(path, table, feature_names)
+    return Found(x=iot_devices.features(table, feature_names), rows=np.arange(len(table)))
 
 
 def _geolife(path: Path, feature_names: tuple[str, ...]) -> Found:
@@ -102,7 +121,8 @@ def _geolife(path: Path, feature_names: tuple[str, ...]) -> Found:
     trip = content_groups([table[name].to_numpy() for name in trip_columns] or [np.zeros(len(table))])
     latitude, longitude = table["latitude"].to_numpy(), table["longitude"].to_numpy()
     order = np.lexsort((time_s, trip))
-    order = order[geolife.on_globe(latitude[order], longitude[order])]
+    on = geolife.on_globe(latitude, longitude)
+    order = order[on[order]]
     first = trips.window_starts(trip[order], time_s[order])
     if len(first) == 0:
         limits = trips.THRESHOLDS
@@ -112,19 +132,29 @@ def _geolife(path: Path, feature_names: tuple[str, ...]) -> Found:
         )
         raise DataError(msg)
     points = order[first[:, None] + np.arange(trips.THRESHOLDS.window_points)]  # (windows, points)
-    return trips.motion_features(latitude[points], longitude[points], time_s[points]), points[:, -1]
+    positions = latitude[points], longitude[points], time_s[points]
+    notes = (*geolife.off_globe_note(path, on), *geolife.fast_steps_note(path, points, *positions))
+    return Found(x=trips.motion_features(*positions), rows=points[:, -1], notes=notes)
 
 
 def own_table(columns: Sequence[TableColumn]) -> Recording:
     """Return what a file of one's own is: a table with the columns that were features in training."""
 
     def read(path: Path, feature_names: tuple[str, ...]) -> Found:
-        numbers = [column.name for column in columns if column.words is None]
+        numbers = {column.name: column.unit for column in columns if column.words is None}
         texts = [column.name for column in columns if column.words is not None]
-        table = read_table(path, text=texts, others=numbers)
-        cells: dict[str, Array] = {name: table[name].to_numpy(dtype=object).astype(str) for name in texts}
-        cells.update({name: numbers_of(path, name, table[name]) for name in numbers})
-        return encoded(columns, cells), np.arange(len(table))
+        table = read_table(path, text=texts, others=list(numbers))
+        cells: dict[str, Array] = {}
+        notes: list[str] = []
+        for column in columns:
+            if column.words is not None:
+                words = table[column.name].to_numpy(dtype=object)
+                cells[column.name], more = spelled_as(column.words, column.name, words, of="word")
+                notes += more
+        for name, unit in numbers.items():
+            cells[name], note = numbers_of(path, name, table[name], unit)
+            notes += [note] if note else []
+        return Found(x=encoded(columns, cells), rows=np.arange(len(table)), notes=tuple(notes))
 
     return Recording(columns=_one_of([column.name for column in columns]), read=read, alone=True)
 

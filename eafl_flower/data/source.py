@@ -16,8 +16,9 @@ class InMemorySource:
 
     ``parts[:num_seen]`` are the clients that train, the rest never do. ``scaler`` is what scaled the features; None
     if they are as the files have them. ``client_names`` are what the data call the clients (a user, a vehicle); none if
-    they share the rows. ``columns`` are those of a file of one's own behind the features, ``left_out`` its
-    columns that could be features if they were named; none of other data.
+    they share the rows. ``columns`` are those of a file of one's own behind the features; none of other data.
+    ``notes`` tell, a sentence each, what of the data was left out, cut or understood; ``clients_left_out`` and
+    ``rows_left_out`` count it.
     """
 
     name: str
@@ -28,7 +29,9 @@ class InMemorySource:
     scaler: Scaler | None = field(default=None, repr=False)
     client_names: tuple[str, ...] = field(default=(), repr=False)
     columns: tuple[TableColumn, ...] = field(default=(), repr=False)
-    left_out: tuple[str, ...] = field(default=(), repr=False)
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    clients_left_out: int = 0
+    rows_left_out: int = 0
 
     @classmethod
     def scaled(
@@ -41,7 +44,9 @@ class InMemorySource:
         num_seen: int,
         client_names: tuple[str, ...] = (),
         columns: tuple[TableColumn, ...] = (),
-        left_out: tuple[str, ...] = (),
+        notes: tuple[str, ...] = (),
+        clients_left_out: int = 0,
+        rows_left_out: int = 0,
     ) -> Self:
         """Return the source of ``parts``, scaled by the training rows of those that train."""
         rows, scaler = scaled_rows(parts, num_seen)
@@ -54,7 +59,9 @@ class InMemorySource:
             scaler=scaler,
             client_names=client_names,
             columns=columns,
-            left_out=left_out,
+            notes=notes,
+            clients_left_out=clients_left_out,
+            rows_left_out=rows_left_out,
         )
 
     @property

@@ -126,6 +126,26 @@ def motion_features(
     )
 
 
+def impossible_steps(
+    latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64], time_s: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Whether each step of windows is faster than any vehicle, so that it counts as one at the fastest speed.
+
+    Parameters
+    ----------
+    latitude_deg, longitude_deg, time_s
+        Points of the windows, ``(windows, points)``.
+
+    Returns
+    -------
+    NDArray
+        ``(windows, points - 1)``.
+    """
+    step_s = np.maximum(np.diff(time_s, axis=1), 1)
+    fast: NDArray[np.bool_] = _steps(latitude_deg, longitude_deg)[0] > THRESHOLDS.fastest_m_s * step_s
+    return fast
+
+
 def _steps(
     latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
-from eafl_flower.data.files import DataFile, find, read_columns
+from eafl_flower.data.files import DataFile, find, read_columns, refuse_below_zero
 from eafl_flower.data.labels import class_index
 from eafl_flower.data.owners import Partition, partition_rows
 from eafl_flower.data.partition import (
@@ -122,6 +122,7 @@ def load_unsw_nb15(
     clients, unseen = client_counts(clients, unseen, if_zero=20)
     path = find(FILE, data_dir)
     table = read_columns(path, numeric=NUMERIC, text=TEXT, published=FILE.published)
+    refuse_below_zero(path, table, NUMERIC)
     labels = class_index(table["attack_cat"].to_numpy(dtype=object), CATEGORIES, path=path, column="attack_cat")
     numbers = _transformed({name: table[name].to_numpy() for name in NUMERIC})
     texts = {name: table[name].to_numpy(dtype=object).astype(str) for name in _ONE_HOT}
@@ -197,7 +198,7 @@ def _transformed(columns: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]
     unit = dict.fromkeys(_SECONDS, 1e6) | dict.fromkeys(_MILLISECONDS, 1e3)
     out = []
     for name, values in columns.items():
-        out.append(values if name in _AS_IS else np.log1p(np.maximum(values, 0.0) * unit.get(name, 1.0)))
+        out.append(values if name in _AS_IS else np.log1p(values * unit.get(name, 1.0)))
     return np.round(np.stack(out, axis=1), _DECIMALS)
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from eafl_flower.data.files import listed, read_header
 from eafl_flower.data.lines import line_of
+from eafl_flower.data.names import NO_NAME, commonest_spelling
+from eafl_flower.data.written_numbers import written_numbers
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
 
@@ -22,7 +24,7 @@ _SIGNS = (-99, -777, -999, -9999, -99999, 999, 9999, 9999.99, 99999, 999999, 214
 # several rows below 0 and no other number does. What is honest is not to be refused, so it takes that much.
 _FAR = 5.0
 # Texts, in small letters, that programs write into a cell that has no value.
-_NOTHING = ("", "-", "?", "#n/a", "<na>", "n/a", "na", "nan", "-nan", "nil", "none", "null", "unknown")
+_NOTHING = NO_NAME | {"unknown"}
 _LARGEST = 1e150  # whose square is a number
 _LEAVE_OUT = "leave out the row or the column (name the others as features)"
 
@@ -47,6 +49,8 @@ class TableColumn:
         What the file calls it.
     words
         Of a column of texts, those that have a feature each; one more is for all others. None: a column of numbers.
+    unit
+        The unit that was written behind its numbers, in small letters; empty if there was none.
 
     Examples
     --------
@@ -59,6 +63,7 @@ class TableColumn:
 
     name: str
     words: tuple[str, ...] | None = None
+    unit: str = ""
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -99,42 +104,61 @@ def candidates(path: Path, columns: Columns) -> tuple[str, ...]:
     return columns.features or tuple(name for name in header if name and name not in special)
 
 
-def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> dict[str, Array]:
-    """Return the columns of a table by name, numbers and, if ``texts``, words, ``(n,)`` each; else words are left out.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeatureColumns:
+    """Columns of a file by name, numbers or texts, ``(n,)`` each; units behind the numbers; what to tell about them."""
 
-    A column is one of numbers, or of true and false, if most of its cells are that say anything.
+    values: dict[str, Array]
+    units: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> FeatureColumns:
+    """Return the columns of a table that are numbers and, if ``texts``, words; else words are left out.
+
+    A column is one of numbers, or of true and false, if most of its cells are that say anything; numbers may be
+    written as ``written_numbers`` reads them.
 
     Raises
     ------
     DataError
-        If a cell is empty, not a number among numbers, or a sign for "unknown"; if a text has too many values; if
-        nothing is left.
+        If a cell is empty, not a number among numbers, or a sign for "unknown"; if numbers can be read in two ways; if
+        a text has too many values; if nothing is left.
     """
     found: dict[str, Array] = {}
+    units: dict[str, str] = {}
+    notes: list[str] = []
     for name in map(str, table.columns):
         numbers = _numbers(table[name])
-        if _is_of_numbers(table[name], numbers):
-            _refuse_cells(path, name, table[name], numbers, f"; fill it, or {_LEAVE_OUT}")
-            _refuse_signs(path, name, numbers)
-            found[name] = numbers
-        elif texts:
-            found[name] = _words(path, name, table[name].to_numpy(dtype=object).astype(str))
+        if not _is_of_numbers(table[name], numbers):
+            cells = table[name].to_numpy(dtype=object).astype(str)
+            written = written_numbers(path, name, cells, _says(table[name]))
+            if written is None:
+                if texts:
+                    found[name], more = commonest_spelling(name, cells, of="word")
+                    _refuse_many(path, name, found[name])
+                    notes += more
+                continue
+            numbers, units[name] = written.numbers, written.unit
+            notes += [written.note] if written.note else []
+        _refuse_cells(path, name, table[name], numbers, f"; fill it, or {_LEAVE_OUT}")
+        _refuse_signs(path, name, numbers)
+        found[name] = numbers
     if not found:
         msg = f"{path} has no column of numbers beside label, client and time; name columns of text as features"
         raise DataError(msg)
-    return found
+    if left_out := [name for name in map(str, table.columns) if name not in found]:
+        notes.append(f"columns of text are no features unless --features names them: {listed(left_out)}")
+    return FeatureColumns(values=found, units=units, notes=tuple(notes))
 
 
-def left_out_note(names: Sequence[str]) -> str:
-    """Return what to tell about columns that would be features if they were named."""
-    return f"columns of text are no features unless --features names them: {listed(names)}"
-
-
-def table_columns(features: Mapping[str, Array], rows: NDArray[np.int64]) -> tuple[TableColumn, ...]:
-    """Return what the columns ``features`` are for a model: of texts, the words commonest among ``rows``."""
+def table_columns(features: FeatureColumns, rows: NDArray[np.int64]) -> tuple[TableColumn, ...]:
+    """Return what columns are for a model: of texts, the words commonest among ``rows``."""
     return tuple(
-        TableColumn(name=name) if values.dtype.kind == "f" else TableColumn(name=name, words=_commonest(values[rows]))
-        for name, values in features.items()
+        TableColumn(name=name, unit=features.units.get(name, ""))
+        if values.dtype.kind == "f"
+        else TableColumn(name=name, words=_commonest(values[rows]))
+        for name, values in features.values.items()
     )
 
 
@@ -148,27 +172,32 @@ def _commonest(values: Array) -> tuple[str, ...]:
     return tuple(str(word) for word in found[np.lexsort((found, -count))[:COMMON_WORDS]])
 
 
-def _words(path: Path, name: str, words: Array) -> Array:
+def _refuse_many(path: Path, name: str, words: Array) -> None:
     if (different := len(np.unique(words))) > MAX_WORDS:
         msg = (
             f"{path}, column {name}: {different:,} different texts, at most {MAX_WORDS} can be a feature; leave it out "
             "or turn it into numbers"
         )
         raise DataError(msg)
-    return words
 
 
-def numbers_of(path: Path, name: str, column: pd.Series) -> NDArray[np.float64]:
-    """Return a column that ``files.read_table`` has read as numbers, ``(n,)``; True and False are 1 and 0.
+def numbers_of(path: Path, name: str, column: pd.Series, unit: str = "") -> tuple[NDArray[np.float64], str]:
+    """Return a column that ``files.read_table`` has read as numbers, ``(n,)``, and what to tell, empty if nothing.
+
+    True and False are 1 and 0; numbers may be written as ``written_numbers`` reads them, in ``unit``.
 
     Raises
     ------
     DataError
         If a cell is no finite number; names the first one.
     """
-    numbers = _numbers(column)
+    numbers, note = _numbers(column), ""
+    if not _is_of_numbers(column, numbers):
+        cells = column.to_numpy(dtype=object).astype(str)
+        if written := written_numbers(path, name, cells, _says(column), unit=unit):
+            numbers, note = written.numbers, written.note
     _refuse_cells(path, name, column, numbers)
-    return numbers
+    return numbers, note
 
 
 def _numbers(column: pd.Series) -> NDArray[np.float64]:
@@ -189,9 +218,14 @@ def _truths(column: pd.Series) -> NDArray[np.float64]:
 def _is_of_numbers(column: pd.Series, numbers: NDArray[np.float64]) -> bool:
     if column.dtype.kind in "iufb":
         return True
-    says = ~column.str.lower().isin(_NOTHING).to_numpy(dtype=np.bool_)
+    says = _says(column)
     number = ~np.isnan(numbers) | ~np.isnan(_truths(column))
     return bool(number[says].sum() > says.sum() / 2)
+
+
+def _says(column: pd.Series) -> NDArray[np.bool_]:
+    said: NDArray[np.bool_] = ~column.str.lower().isin(_NOTHING).to_numpy(dtype=np.bool_)
+    return said
 
 
 def _refuse_cells(path: Path, name: str, column: pd.Series, numbers: NDArray[np.float64], remedy: str = "") -> None:

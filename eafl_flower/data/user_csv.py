@@ -16,132 +16,33 @@ rows between those that another is scored on.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower import rng as randomness
-from eafl_flower.data.files import DATA_DIR_VARIABLE, read_table
-from eafl_flower.data.lines import line_of
+from eafl_flower.data.extremes import constant_note, cut_note
+from eafl_flower.data.files import counted, listed
 from eafl_flower.data.owners import Partition, paired_partition, partition_rows
 from eafl_flower.data.partition import (
     UNSEEN_TRAIN_SHARE,
     Part,
     client_counts,
-    content_groups,
     group_boundary,
     seen_and_unseen,
     shuffled_groups,
 )
 from eafl_flower.data.source import InMemorySource
-from eafl_flower.data.stamps import noted
-from eafl_flower.data.times import sortable_times
-from eafl_flower.data.user_columns import Columns, TableColumn, candidates, encoded, feature_columns, table_columns
+from eafl_flower.data.user_columns import Columns, encoded
+from eafl_flower.data.user_table import MIN_ROWS, UserTable, find_csv, read_user_table
 from eafl_flower.errors import DataError
-from eafl_flower.types import Array
 
 TEST_SHARE = 0.25
-MIN_ROWS = 8
-MAX_CLASSES = 100
 DEFAULT_CLIENTS = 20
 ROWS_PER_CLIENT = 50
 
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class UserTable:
-    """A file's rows: features by name (numbers or texts, ``(n,)`` each), class index, client and time of each row.
-
-    ``left_out`` are columns of text that nobody has named.
-    """
-
-    features: dict[str, Array]
-    class_names: tuple[str, ...]
-    y: NDArray[np.int64]
-    client: Array | None
-    time: NDArray[np.float64] | None
-    left_out: tuple[str, ...] = ()
-
-    def columns(self, training: NDArray[np.int64]) -> tuple[TableColumn, ...]:
-        """Return what the features are for a model.
-
-        Without times words are counted in all rows: which rows are equal, all rare words being one, has to be known
-        before it is decided who trains on which.
-        """
-        return table_columns(self.features, training if self.time is not None else np.arange(len(self.y)))
-
-    @cached_property
-    def content(self) -> NDArray[np.int64]:
-        """Equal numbers for rows without times that are equal for the model, ``(n,)``."""
-        columns = self.columns(np.empty(0, dtype=np.int64))
-        return content_groups([column.codes(self.features[column.name]) for column in columns])
-
-    def entities(self) -> tuple[list[NDArray[np.int64]], int]:
-        """Rows of each client that has rows enough to be split, and how many have not."""
-        assert self.client is not None
-        code, names = pd.factorize(self.client, sort=True)
-        order = self.time if self.time is not None else self.content
-        owned = [np.flatnonzero(code == number) for number in range(len(names))]
-        enough = [rows for rows in owned if len(rows) >= MIN_ROWS and len(np.unique(order[rows])) > 1]
-        return enough, len(owned) - len(enough)
-
-
-def find_csv(csv: str | os.PathLike[str], data_dir: str | os.PathLike[str] = "") -> Path:
-    """Return the path of a file: as it is, or under the data folder if it is relative and not here.
-
-    Raises
-    ------
-    DataError
-        If it is in neither place.
-    """
-    path = Path(csv).expanduser()
-    folder = str(data_dir) or os.environ.get(DATA_DIR_VARIABLE, "")
-    places = [path] if path.is_absolute() or not folder else [path, Path(folder).expanduser() / path]
-    for place in places:
-        if place.is_file():
-            return noted(place)
-    msg = f"data.csv: no file {' or '.join(map(str, places))}"
-    raise DataError(msg)
-
-
-def read_user_table(path: Path, columns: Columns) -> UserTable:
-    """Read the columns of a file that a run would use.
-
-    Raises
-    ------
-    DataError
-        If a column is missing, a cell is empty or no number where one is expected, a number is a sign for
-        "unknown", a text column has too many values, there is no feature, or the label is not one of classes.
-    """
-    names = candidates(path, columns)
-    words = [name for name in (columns.label, columns.client, columns.time) if name]
-    table = read_table(path, text=words, others=names)
-    label = table[columns.label].to_numpy(dtype=object).astype(str)
-    for name in (columns.label, columns.client):
-        if name and len(empty := np.flatnonzero(table[name].to_numpy(dtype=object) == "")):
-            line = line_of(path, int(empty[0]))
-            msg = f"{path}, line {line}, column {name}: an empty cell; fill it or leave the row out"
-            raise DataError(msg)
-    classes, y = np.unique(label, return_inverse=True)
-    if not 2 <= len(classes) <= MAX_CLASSES:
-        shown = f"only {str(classes[0])!r}" if len(classes) == 1 else f"{len(classes):,} different values"
-        msg = f"{path}, column {columns.label}: expected 2 to {MAX_CLASSES} classes, found {shown}"
-        raise DataError(msg)
-    time = table[columns.time].to_numpy(dtype=object) if columns.time else None
-    features = feature_columns(path, table[list(names)], texts=bool(columns.features))
-    return UserTable(
-        features=features,
-        class_names=tuple(str(name) for name in classes),
-        y=y.astype(np.int64),
-        client=table[columns.client].to_numpy(dtype=object).astype(str) if columns.client else None,
-        time=None if time is None else sortable_times(time, path=path, column=columns.time),
-        left_out=tuple(name for name in names if name not in features),
-    )
 
 
 def load_csv(
@@ -199,12 +100,15 @@ def load_csv(
         return rows[:cut], rows[cut:]
 
     client_names: tuple[str, ...] = ()
+    notes = list(table.notes)
+    few: list[NDArray[np.int64]] = []
     if table.client is not None:
         owned, few = table.entities()
         if not owned:
             different = f"different {time}" if time else "different features"
-            msg = f"{path}: none of the {few} clients in column {client} has {MIN_ROWS} rows with {different}"
+            msg = f"{path}: none of the {len(few)} clients in column {client} has {MIN_ROWS} rows with {different}"
             raise DataError(msg)
+        notes += [_few_rows_note(table, few, client=client, time=time)] if few else []
         clients, unseen = client_counts(clients, unseen, if_zero=len(owned), available=len(owned))
         order = seen_and_unseen(len(owned), clients=clients, unseen=unseen, rng=rng)
         client_names = tuple(str(table.client[owned[number][0]]) for number in order)
@@ -233,11 +137,11 @@ def load_csv(
         msg = f"{path}: a client's rows are all equal or of one time, and none can be held out; use fewer clients"
         raise DataError(msg)
     seen = table.columns(np.concatenate([train for train, _ in splits[: clients - unseen]]))
-    x = encoded(seen, table.features)
+    x = encoded(seen, table.features.values)
     parts = [
         Part(x_train=x[train], y_train=table.y[train], x_test=x[test], y_test=table.y[test]) for train, test in splits
     ]
-    return InMemorySource.scaled(
+    source = InMemorySource.scaled(
         parts,
         name="csv",
         class_names=table.class_names,
@@ -245,7 +149,23 @@ def load_csv(
         num_seen=clients - unseen,
         client_names=client_names,
         columns=seen,
-        left_out=table.left_out,
+        clients_left_out=len(few),
+        rows_left_out=sum(map(len, few)),
+    )
+    assert source.scaler is not None
+    used = np.sort(np.concatenate([rows for both in splits for rows in both]))
+    numbers = [column.words is None for column in seen for _ in column.feature_names]
+    notes += constant_note(source.feature_names, source.scaler, numbers=numbers)
+    notes += cut_note(path, source.feature_names, x, source.scaler, rows=used, numbers=numbers)
+    return replace(source, notes=tuple(notes))
+
+
+def _few_rows_note(table: UserTable, few: Sequence[NDArray[np.int64]], *, client: str, time: str) -> str:
+    assert table.client is not None
+    names = listed([str(table.client[rows[0]]) for rows in few], most=6)
+    return (
+        f"left out {counted(len(few), 'client')} with {counted(sum(map(len, few)), 'row')}, fewer than {MIN_ROWS} each "
+        f"or of one {time or 'content'}: {names}; give them more rows, or several of them one name in column {client}"
     )
 
 

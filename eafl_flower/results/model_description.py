@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from eafl_flower.data.files import listed
+from eafl_flower.data.names import plain_name
 from eafl_flower.data.scaling import Scaler
 from eafl_flower.data.user_columns import TableColumn
 from eafl_flower.errors import ConfigError
@@ -77,7 +78,7 @@ class ModelDescription:
     columns: tuple[TableColumn, ...] = ()
 
     def client_called(self, name: str) -> int:
-        """Return the number of the client that the data call ``name``.
+        """Return the number of the client that the data call ``name``, or, if there is none, write so differently.
 
         Raises
         ------
@@ -87,7 +88,9 @@ class ModelDescription:
         if not self.client_names:
             msg = f"client {name}: the clients of {self.data} have numbers but no names; give the number by --client"
             raise ConfigError(msg)
-        found = [number for number, called in enumerate(self.client_names) if called == name]
+        found = [number for number, called in enumerate(self.client_names) if called == name] or [
+            number for number, called in enumerate(self.client_names) if plain_name(called) == plain_name(name)
+        ]
         if len(found) == 1:
             return found[0]
         if found:
@@ -112,7 +115,7 @@ class ModelDescription:
             "client_names": self.client_names,
             "ranges": r and {"low": r.low.tolist(), "high": r.high.tolist()},
             "columns": [
-                {"name": c.name, "kind": _NUMBERS}
+                {"name": c.name, "kind": _NUMBERS, "unit": c.unit}
                 if c.words is None
                 else {"name": c.name, "kind": _TEXTS, "words": c.words}
                 for c in self.columns
@@ -156,7 +159,11 @@ class ModelDescription:
                 client_names=tuple(stored["client_names"]),
                 ranges=ranges or None,
                 columns=tuple(
-                    TableColumn(name=str(c["name"]), words=None if c["kind"] == _NUMBERS else tuple(c["words"]))
+                    TableColumn(
+                        name=str(c["name"]),
+                        words=None if c["kind"] == _NUMBERS else tuple(c["words"]),
+                        unit=str(c.get("unit", "")),
+                    )
                     for c in stored.get("columns", ())
                 ),
             )

@@ -94,6 +94,8 @@ def summarize(
     provenance: Provenance,
     engine: str,
     baselines: Mapping[str, Mapping[str, float] | None] | None = None,
+    clients_left_out: int = 0,
+    rows_left_out: int = 0,
 ) -> dict[str, Any]:
     """Return the content of ``summary.json``.
 
@@ -109,6 +111,8 @@ def summarize(
         What it was made from.
     baselines
         Accuracy by score of each baseline; missing ones are skipped and become null.
+    clients_left_out, rows_left_out
+        What of the data could not be used, and no client has.
 
     Returns
     -------
@@ -134,6 +138,8 @@ def summarize(
         "config_sha256": provenance.settings_sha256,
         "data_sha256": provenance.data.sha256,
         "data": provenance.data.counts,
+        "clients_left_out": clients_left_out,
+        "rows_left_out": rows_left_out,
         "stopped": outcome.stopped,
         "merges": outcome.merges,
         "uploads": merged.uploads,

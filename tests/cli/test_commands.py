@@ -8,6 +8,7 @@ import pytest
 
 from eafl_flower import command_line
 from eafl_flower.command_line import with_every_set
+from eafl_flower.data.unsw_nb15 import NUMERIC
 from eafl_flower.results.run_directory import RunDirectory
 
 
@@ -141,13 +142,25 @@ def test_calibrate_writes_settings_that_run_accepts(experiment, eafl):
 
 def test_data_check_prints_rows_classes_and_leaks(eafl, tmp_path):
     path = tmp_path / "flows.csv"
+    kinds = ["Normal" if i < 60 else "DoS" for i in range(120)]
+    numbers = [",".join(str(i % 7) for _ in NUMERIC) for i in range(120)]
+    rows = [f"{i},tcp,-,FIN,{numbers[i]},{kind}" for i, kind in enumerate(kinds)]
+    path.write_text("\n".join([f"id,proto,service,state,{','.join(NUMERIC)},attack_cat", *rows]) + "\n")
+    ended = eafl("data", "check", str(path))
+    assert ended.code == 0
+    assert f"{path}: unsw-nb15, 120 rows, {5 + len(NUMERIC)} columns\n" in ended.out
+    assert "Normal 60" in ended.out
+    assert "\nwarning: " in ended.out  # rows repeat
+
+
+def test_data_check_of_a_known_table_without_what_its_loader_reads_is_a_report_and_an_error(eafl, tmp_path):
+    path = tmp_path / "flows.csv"
     rows = [f"{i},tcp,-,{i % 7},{'Normal' if i < 60 else 'DoS'}" for i in range(120)]
     path.write_text("\n".join(["id,proto,service,sttl,attack_cat", *rows]) + "\n")
     ended = eafl("data", "check", str(path))
-    assert ended.code == 0
-    assert f"{path}: unsw-nb15, 120 rows, 5 columns\n" in ended.out
+    assert ended.code == 1
     assert "Normal 60" in ended.out
-    assert "\nwarning: " in ended.out  # rows repeat
+    assert ended.err.startswith(f"error: a run would refuse this file: {path} has no column ")
 
 
 @pytest.mark.parametrize("content", [None, "a,b\n1,2\n"])

@@ -87,6 +87,38 @@ def test_columns_of_text_that_are_left_out_are_named_by_check_and_run(eafl, mine
         assert (ended.code, left_out in ended.out) == (0, False)
 
 
+def test_what_is_left_out_is_said_by_check_and_run_and_counted_in_the_summary(eafl, mine):
+    mine.write_text(mine.read_text() + "v9,1,0.5,0.5,red\nV0,2,0.25,0.5,red\n")
+    columns = ("--csv", "mine.csv", "--label", "kind", "--client", "id", "--time", "when")
+    run = eafl("run", *columns, "--set", "strategy.merges=5", "--baselines", "none")
+    assert run.code == 0, run.err
+    for out in (run.out, eafl("data", "check", *columns).out):
+        assert out.count("left out 1 client with 1 row, fewer than 8 each or of one when: v9; give them more rows") == 1
+        assert (
+            out.count("column id: cells that are written differently are taken for one client: 'V0' (1) as 'v0'") == 1
+        )
+    (path,) = Path("runs").iterdir()
+    summary = json.loads((path / "summary.json").read_text())
+    assert (summary["clients_left_out"], summary["rows_left_out"]) == (1, 1)
+    Path("new.csv").write_text("a,b,kind\n-1,0,Blue\n2,1,red\n1e9,0,red\n")
+    name = json.loads((path / "model.json").read_text())["client_names"][0]
+    called = eafl("predict", str(path), "--name", name.upper(), "--label", "kind", "new.csv")
+    assert called.code == 0, called.err
+    assert "column kind: cells are read as a class that is written differently: 'Blue' (1) as 'blue'\n" in called.err
+    assert "count as that far: a 1 (1e+09; line 4); mend them" in called.err
+
+
+@pytest.mark.parametrize("row", [",9,1,1,red", "v0,9,1,1,NaN", 'v0,9,"1,5",1,red', "v0,9,,1,red"])
+def test_data_check_ends_with_an_error_for_what_a_run_refuses(eafl, mine, row):
+    mine.write_text(f"{mine.read_text()}{row}\n")
+    columns = ("--csv", str(mine), "--label", "kind", "--client", "id", "--time", "when")
+    check, run = eafl("data", "check", *columns), eafl("run", *columns, "--baselines", "none")
+    assert (check.code, run.code) == (1, 1)
+    assert "line 242" in run.err
+    assert check.err == run.err.replace("error: ", "error: a run would refuse this file: ")
+    assert "mine.csv: csv, 241 rows" in check.out
+
+
 def test_a_sweep_on_ones_own_file(eafl, mine):
     ended = eafl(
         "sweep", "--csv", "mine.csv", "--label", "kind", "--client", "id", "--set", "strategy.merges=5",

@@ -10,7 +10,8 @@ from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError
 from eafl_flower.strategies import AsyncEMAM
-from eafl_flower.strategies.roster import member_of, roster_question
+from eafl_flower.strategies.roster import roster_question
+from eafl_flower.strategies.roster_answers import answer_of
 
 CODECS = [Float32Codec(), Int8Codec(block_size=4), LQGCMCodec(tuples=4, downlink_tuples=4)]
 
@@ -42,7 +43,8 @@ def test_the_mod_answers_for_an_app_that_has_no_answer_that_the_number_of_exampl
 ):
     reply = asked(template_app(CODECS[0]), make_message, make_context)
     assert dict(reply.content["roster"]) == {"kind": "delta"}
-    member, total = member_of(reply, 4)
+    answer = answer_of(reply, 4, most=100)
+    member, total = answer.member, answer.num_partitions
     assert (member.client, member.num_examples, member.counted, member.plain, total) == (2, 1, False, False, 6)
 
 

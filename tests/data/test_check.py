@@ -157,7 +157,10 @@ def test_tables_with_too_little_to_compare_are_data_errors(tmp_path):
 def test_a_file_that_a_run_would_refuse_is_still_reported(tmp_path):
     rows = [("" if i == 7 else i, "ab"[i % 2]) for i in range(20)]
     report = check_csv(write(tmp_path, ("x", "kind"), rows), Columns(label="kind"))
-    assert "a run would refuse this file" in report.notes[0] and "line 9, column x" in report.notes[0]
+    assert "line 9, column x: expected a number, found an empty cell" in report.refusal
+    one_owner = [(i, "ab"[i % 2], f"v{i}") for i in range(40)]
+    report = check_csv(write(tmp_path, ("x", "kind", "id"), one_owner), Columns(label="kind", client="id"))
+    assert "none of the 40 clients in column id has 8 rows" in report.refusal
     with pytest.raises(DataError, match="has no column sort: found x, kind"):
         check_csv(tmp_path / "t.csv", Columns(label="sort"))
 

@@ -84,6 +84,11 @@ def test_points_off_the_globe_and_unknown_altitudes_do_no_harm(tmp_path):
     wild = lines[3].replace("39.9", "400.1", 1)
     wilder = read_windows(write(tmp_path, [*lines[:4], wild, *lines[4:]]))
     np.testing.assert_array_equal(plain.x, wilder.x)
+    assert (plain.points_left_out, plain.notes, wilder.points_left_out) == (0, (), 1)
+    assert "left out 1 point off the globe (line 6), expected latitudes to 90" in wilder.notes[0]
+    far = [*lines[:4], lines[4].replace("39.9", "40.9", 1), *lines[5:]]
+    (note,) = read_windows(write(tmp_path, far)).notes
+    assert "2 steps faster than 100 m/s (to the points of lines 6, 7) count as 100 m/s; mend or delete" in note
 
 
 def test_the_order_of_the_files_rows_does_not_matter(table, tmp_path):
@@ -96,7 +101,9 @@ def test_the_order_of_the_files_rows_does_not_matter(table, tmp_path):
 def test_users_with_few_windows_or_segments_are_no_clients(tmp_path):
     assert (MIN_WINDOWS, MIN_SEGMENTS) == (20, 4)
     lines = [*user_lines("1"), *user_lines("2", segments=3, points=400), *user_lines("3", points=95)]
-    assert load_geolife(data_dir=write(tmp_path, lines)).num_clients == 1
+    source = load_geolife(data_dir=write(tmp_path, lines))
+    assert (source.num_clients, source.clients_left_out) == (1, 2)
+    assert any("left out 2 users of 3 without 20 windows in 4 segments" in note for note in source.notes)
     with pytest.raises(DataError, match="no user has 20 windows in 4 segments"):
         load_geolife(data_dir=write(tmp_path, user_lines("2", segments=3, points=400)))
     with pytest.raises(DataError, match=r"no segment has 30 consecutive points of walk, bike, .* in 20 to 600 s"):

@@ -88,9 +88,9 @@ def test_any_number_of_clients_shares_one_ring(clients, unseen):
 def test_training_rows_of_training_clients_have_mean_zero_and_deviation_one():
     source = simulate_idm_traffic()
     x = np.concatenate([source.partition(i).x_train for i in range(source.num_seen)])
-    # Cutting at 8 deviations and float32 move the moments a little.
-    np.testing.assert_allclose(x.mean(axis=0), 0, atol=0.01)
-    np.testing.assert_allclose(x.std(axis=0), 1, atol=0.02)
+    # The bins of the summaries and the cut at 8 deviations move the moments a little.
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=0.05)
+    np.testing.assert_allclose(x.std(axis=0), 1, atol=0.05)
 
 
 def test_counts_out_of_range_are_refused_together():

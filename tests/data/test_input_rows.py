@@ -5,7 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from eafl_flower.data import car_following, geolife, iot_devices, ngsim, trips, user_columns
+from eafl_flower.data import car_following, files, geolife, iot_devices, lines, ngsim, trips, user_columns
 from eafl_flower.data.digits import load_digits
 from eafl_flower.data.files import find, read_text
 from eafl_flower.data.geolife import load_geolife
@@ -114,7 +114,7 @@ def test_names_and_words_of_a_table_may_hold_the_signs_that_features_are_named_w
         read(write(tmp_path / "z.csv", ("road=city", "road=other", "road", "road=p"), [(1, 1, "x=y", 1)]), source)
 
 
-@pytest.mark.parametrize("module", [ngsim, user_columns])
+@pytest.mark.parametrize("module", [ngsim, user_columns, car_following, lines, files])
 def test_the_examples_are_true(module):
     assert doctest.testmod(module).failed == 0
 
@@ -175,7 +175,7 @@ def test_a_recorded_drive_becomes_the_rows_the_model_was_trained_on(real_data, t
     source = load_ngsim_us101(data_dir=real_data, clients=40, unseen=8)
     path = find(FILE, real_data)
     part = source.partition(3)
-    for track in read_tracks(path):
+    for track in read_tracks(path).tracks:
         frames = car_following.row_frames(len(track.rows))
         x = source.scaler.apply(car_following.features(track.speed_m_s, track.headway_m, frames))
         if np.array_equal(x[-len(part.x_test) :], part.x_test):
@@ -187,6 +187,33 @@ def test_a_recorded_drive_becomes_the_rows_the_model_was_trained_on(real_data, t
     found = read(own, source)
     assert found.numbers.tolist() == list(range(31, len(track.rows) + 1))
     np.testing.assert_array_equal(source.scaler.apply(found.x[frames - 30]), x)
+
+
+@pytest.mark.parametrize("name", ["idm", "ngsim-us101"])
+def test_a_drive_with_a_speed_that_no_vehicle_has_is_refused_with_its_lines(tmp_path, name):
+    class Driving(ToyTable):
+        feature_names = car_following.FEATURE_NAMES
+
+    Driving.name = name
+    drive = [[10.0, 20.0] for _ in range(50)]
+    drive[7][0] = drive[9][0] = 1e4
+    path = write(tmp_path / "d.csv", ("speed_m_s", "headway_m"), drive)
+    with pytest.raises(DataError, match=r"lines 9, 11: speed 10000 m/s with headway 20 m, expected .*; mend it or cut"):
+        read(path, Driving)
+
+
+def test_a_table_of_ones_own_may_be_written_as_it_was_for_training_and_in_no_other_unit(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [(f"v{i % 5}", f"{rng.integers(5, 99)} km/h", "ab"[i % 2]) for i in range(100)]
+    source = load_csv(write(tmp_path / "t.csv", ("id", "speed", "kind"), rows), label="kind", client="id")
+    assert [column.unit for column in source.columns] == ["km/h"]
+    new = write(tmp_path / "new.csv", ("speed", "kind"), [("22 km/h", "A"), ("31 km/h", "b")])
+    found = read(new, source, label="kind")
+    assert (found.x.tolist(), found.labels.tolist()) == ([[22.0], [31.0]], [0, 1])
+    assert len(found.notes) == 2 and "km/h" in found.notes[0] and "'A' (1) as 'a'" in found.notes[1]
+    assert read(write(tmp_path / "plain.csv", ("speed",), [(22,)]), source).notes == ()
+    with pytest.raises(DataError, match="line 2, column speed: '22 mph' is not in km/h"):
+        read(write(tmp_path / "mph.csv", ("speed",), [("22 mph",)]), source)
 
 
 def test_a_drive_has_the_features_of_the_same_drive_in_the_publishers_table(tmp_path):

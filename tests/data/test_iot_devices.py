@@ -35,6 +35,8 @@ def test_training_and_test_rows_keep_to_their_files_and_water_sensors_are_not_sc
     assert np.bincount(train).tolist() == [40] * 10
     assert np.bincount(test, minlength=10).tolist() == [40] * 9 + [0]
     assert CLASS_NAMES[9] == NOT_SCORED
+    assert source.notes == ("left out 40 rows of water_sensor, which is not scored",)
+    assert source.rows_left_out == 40
 
 
 def test_the_test_file_is_split_in_the_proportions_of_the_training_file(folder):
@@ -63,7 +65,9 @@ def test_wrong_folders_and_files_are_data_errors(folder, tmp_path):
     with pytest.raises(DataError, match=r"iot_device_test\.csv has no column constant, rank: found ack, bytes"):
         load(folder)
     write(folder / "iot_device_test.csv", kinds=("toaster",))
-    with pytest.raises(DataError, match=r"line 2, column device_category: 'toaster' is none of TV, baby_monitor"):
+    with pytest.raises(
+        DataError, match=r"lines 2, 3, 4 and 37 more, column device_category: 'toaster' is none of TV, baby_monitor"
+    ):
         load(folder)
     (folder / "iot_device_test.csv").unlink()
     with pytest.raises(DataError, match=r"no file iot_device_id/iot_device_test\.csv\.gz .*IoT device identification"):

@@ -71,7 +71,7 @@ def test_contiguous_clients_own_stretches_and_few_types(tmp_path):
 
 
 def test_wrong_files_and_counts_say_what_is_wrong(tmp_path):
-    with pytest.raises(DataError, match=r"line 2, column type: 'dos' is none of backdoor, ddos"):
+    with pytest.raises(DataError, match=r"lines 2, 3, 4 and .* more, column type: 'dos' is none of backdoor, ddos"):
         load(readings(tmp_path, types=("dos",)))
     path = tmp_path / "Train_Test_IoT_Fridge.csv"
     path.write_text("date,time,fridge_temperature,temp_condition,label,type\n25-Apr-19,1:00,9,high,1,ddos\n")

@@ -100,3 +100,18 @@ def test_the_real_file_has_twenty_clients_and_no_flow_on_both_sides(real_data):
     assert sum(len(p.y_train) + len(p.y_test) for p in parts) == 65_932
     assert_no_row_on_both_sides(source)
     assert len({tuple(np.bincount(p.y_train, minlength=10)) for p in parts}) == 20
+
+
+def test_numbers_below_zero_are_refused_with_their_lines(tmp_path):
+    header, *rows = flows(tmp_path).read_text().splitlines()
+    place = header.split(",").index("sbytes")
+    for row in (2, 5):
+        cells = rows[row].split(",")
+        cells[place] = "-7"
+        rows[row] = ",".join(cells)
+    path = tmp_path / "below.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    with pytest.raises(
+        DataError, match="lines 4, 7, column sbytes: -7 is below 0, and this is a count or a size; mend"
+    ):
+        load_unsw_nb15(data_dir=path)

@@ -114,7 +114,12 @@ def test_texts_become_columns_of_their_common_values(mine, tmp_path):
 
 def test_clients_with_few_rows_are_left_out(tmp_path):
     few = [row for row in rows() if row[0] != "v2" or int(row[3]) % 40 < MIN_ROWS - 1]
-    assert load_csv(write(tmp_path, few), label="kind", client="id").num_clients == 5
+    source = load_csv(write(tmp_path, few), label="kind", client="id")
+    assert (source.num_clients, source.clients_left_out, source.rows_left_out) == (5, 1, 7)
+    note = next(note for note in source.notes if note.startswith("left out"))
+    assert note.startswith(
+        "left out 1 client with 7 rows, fewer than 8 each or of one content: v2; give them more rows"
+    )
     with pytest.raises(ConfigError, match=r"data\.clients = 6: the data set has 5"):
         load_csv(tmp_path / "mine.csv", label="kind", client="id", clients=6)
     one_each = [(f"v{i}", *row[1:]) for i, row in enumerate(rows())]
@@ -130,8 +135,8 @@ def test_clients_with_few_rows_are_left_out(tmp_path):
         ({2: "nan"}, r"line 5, column a: expected a number, found 'nan'"),
         ({2: "inf"}, r"line 5, column a: expected a number, found 'inf'"),
         ({2: "1e200"}, r"line 5, column a: 1e\+200 is too large to be scaled"),
-        ({0: ""}, r"line 5, column id: an empty cell; fill it or leave the row out"),
-        ({5: ""}, r"line 5, column kind: an empty cell; fill it or leave the row out"),
+        ({0: ""}, r"line 5, column id: an empty cell names no client; fill it or leave the row out"),
+        ({5: ""}, r"line 5, column kind: an empty cell names no class; fill it or leave the row out"),
         ({1: "noon"}, r"line 5, column when: expected a number or a time as in 2008-05-21 14:30:00, found 'noon'"),
     ],
 )
@@ -189,9 +194,10 @@ def test_words_beside_empty_cells_are_texts_and_what_is_left_out_is_told(tmp_pat
     table = [(*row[:4], ("x", "", "4")[i % 3], row[5]) for i, row in enumerate(rows())]
     path = write(tmp_path, table)
     source = load_csv(path, label="kind", client="id", time="when")
-    assert (source.feature_names, source.left_out) == (("a", "b"), ("colour",))
+    told = "columns of text are no features unless --features names them: colour"
+    assert (source.feature_names, source.notes) == (("a", "b"), (told,))
     named = load_csv(path, label="kind", client="id", time="when", features=("colour",))
-    assert (named.feature_names, named.left_out) == (("colour=", "colour=4", "colour=x", "colour=other"), ())
+    assert (named.feature_names, named.notes) == (("colour=", "colour=4", "colour=x", "colour=other"), ())
 
 
 def test_a_number_that_means_unknown_is_refused_and_a_real_one_is_not(tmp_path):

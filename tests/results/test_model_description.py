@@ -46,7 +46,7 @@ def test_ranges_may_be_missing_as_in_files_of_an_earlier_version(description):
 
 
 def test_columns_of_a_file_of_ones_own_come_back_with_their_kind_and_words(description):
-    columns = (TableColumn(name="a=other"), TableColumn(name="=", words=("x=1",)))
+    columns = (TableColumn(name="a=other", unit="km/h"), TableColumn(name="=", words=("x=1",)))
     own = replace(description, data="csv", columns=columns)
     assert ModelDescription.from_json(own.to_json()).columns == columns
     with pytest.raises(ValueError, match="it is damaged: 3 features, but its columns give 1"):
@@ -65,6 +65,8 @@ def test_a_client_is_found_by_what_the_data_call_it(description):
     assert description.client_called("021") == 0
     with pytest.raises(ConfigError, match="2 clients are called 7: the numbers 1, 2; give one by --client"):
         description.client_called("7")
+    assert replace(description, client_names=("Van 1", "7")).client_called("van  1") == 0
+    assert replace(description, client_names=("7", "7.0")).client_called("7.0") == 1
     with pytest.raises(ConfigError, match="no client of the run is called 21: expected one of 021, 7, 7"):
         description.client_called("21")
     with pytest.raises(ConfigError, match="the clients of idm have numbers but no names"):
