@@ -7,7 +7,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,8 +16,8 @@ import typer
 
 from eafl_flower.cli_data import Client, Csv, Debug, Features, Label, Time, data_app
 from eafl_flower.cli_results import compare, predict, report
-from eafl_flower.command_line import INTERRUPTED, is_given, reported, start
 from eafl_flower.command_line import console as new_console
+from eafl_flower.command_line import exit_status, is_given, reported, start, tell
 
 if TYPE_CHECKING:
     from eafl_flower.config import RunConfig
@@ -171,24 +171,25 @@ def sweep(
     console = new_console()
     console.print(f"{len(points)} runs, {jobs} at a time, in {folder}", markup=False, soft_wrap=True)
     width = len(str(len(points)))
-    finished = 0
+    settled = 0
 
     def report(result: sweeps.Result) -> None:
-        nonlocal finished
-        finished += 1
+        nonlocal settled
+        settled += 1
         text = result.reason
-        if result.status != "failed":
+        if result.finished:
             scores = result.run.summary()["accuracy"].items()
             text = "  ".join([*(f"{score} {percent_text(value)}" for score, value in scores), result.reason]).rstrip()
-        line = f"{finished:{width}}/{len(points)} {result.status:7}  {result.point.title}  {text}"
-        console.print(line, markup=False, soft_wrap=True, style="red" if result.status == "failed" else None)
+        line = f"{settled:{width}}/{len(points)} {result.status:10}  {result.point.title}  {text}"
+        with suppress(OSError):  # nobody reads it any more; the results are in the folder
+            console.print(line, markup=False, soft_wrap=True, style=None if result.finished else "red")
 
     try:
         results = sweeps.run_sweep(points, folder, jobs=jobs, command=sweeps.child_command, report=report)
-    except KeyboardInterrupt as error:
-        console.print(f"interrupted; the same command goes on: {shlex.join(['eafl', *sys.argv[1:]])}", soft_wrap=True)
-        raise typer.Exit(INTERRUPTED) from error
-    rows = [(result.point.values, result.run.summary()) for result in results if result.status != "failed"]
+    except KeyboardInterrupt as stop:
+        tell(f"{str(stop) or 'interrupted'}; the same command goes on: {shlex.join(['eafl', *sys.argv[1:]])}")
+        raise typer.Exit(exit_status(stop)) from stop
+    rows = [(result.point.values, result.run.summary()) for result in results if result.finished]
     if rows:
         console.print()
         console.print(sweep_table(rows, width=console.width))
@@ -257,7 +258,7 @@ def calibrate(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``eafl``; the exit status is 0, 1 (failed), 2 (wrong usage) or 130 (interrupted)."""
+    """Run ``eafl``; the exit status is 0, 1 (failed), 2 (wrong usage), 130 (Ctrl-C), 143 (SIGTERM) or 129 (SIGHUP)."""
     start(app, "eafl", arguments)
 
 
@@ -275,7 +276,7 @@ def _execute(
     from eafl_flower.data.user_columns import left_out_note
     from eafl_flower.experiment import run_experiment
     from eafl_flower.results.console import ConsoleObserver
-    from eafl_flower.results.observer import Fanout
+    from eafl_flower.results.observer import Fanout, Spectator
     from eafl_flower.results.ownership import owned
     from eafl_flower.results.tables import print_results
     from eafl_flower.strategies.options import NO_PRIVACY
@@ -289,7 +290,7 @@ def _execute(
             try:
                 if config.data.name == "csv" and (left_out := build_source(config).left_out):
                     console.print(left_out_note(left_out), markup=False, soft_wrap=True)
-                with closing(Fanout([run_dir.log, ConsoleObserver(console, config.name)])) as observer:
+                with closing(Fanout([run_dir.log, Spectator(ConsoleObserver(console, config.name))])) as observer:
                     summary = run_experiment(
                         config,
                         run_dir=run_dir,
@@ -302,15 +303,16 @@ def _execute(
                 if not resume:
                     run_dir.remove_if_unused()  # a start that failed leaves no run that others would stumble over
                 raise
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt as stop:
+        why = str(stop) or "interrupted"
         if run_dir.has_checkpoint:
-            text = f"interrupted; go on with: {again} --resume {shlex.quote(str(run_dir.path))}"
+            text = f"{why}; go on with: {again} --resume {shlex.quote(str(run_dir.path))}"
         elif not run_dir.path.exists():
-            text = "interrupted before the start"
+            text = f"{why} before the start"
         else:
-            text = f"interrupted before the first checkpoint; what there is is in {run_dir.path}"
-        typer.secho(text, fg="yellow", err=True)
-        raise typer.Exit(INTERRUPTED) from error
+            text = f"{why} before the first checkpoint; what there is is in {run_dir.path}"
+        tell(text)
+        raise typer.Exit(exit_status(stop)) from stop
     print_results(console, summary, run_dir.path)
 
 

@@ -1,11 +1,14 @@
 """The connection to Ray: which cluster, how many workers fit, and what their processes need."""
 
 import os
+import signal
 import site
 import socket
 import sys
 import sysconfig
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -40,7 +43,7 @@ def connect(address: str | None, *, verbose: bool) -> bool:
     if address == "local":
         arguments["include_dashboard"] = False
     _check_reachable(address)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), sigterm_kept():
         # A tip about a future default, shown once a process; nothing a user of ours could act on.
         warnings.filterwarnings("ignore", message="Tip: In future versions of Ray", category=FutureWarning)
         try:
@@ -50,6 +53,22 @@ def connect(address: str | None, *, verbose: bool) -> bool:
                 f"no Ray cluster answers at {address!r}: {error}; use 'local' to start one here"
             ) from error
     return True
+
+
+@contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """Let Ray, where it starts in this block, leave the handler of SIGTERM to who has set one.
+
+    Its own ends the process at once, with status 1; what it does before that is also done when the process exits.
+    """
+    utils = import_ray()._private.utils
+    theirs = utils.set_sigterm_handler
+    if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = theirs
 
 
 def _check_reachable(address: str) -> None:

@@ -7,59 +7,85 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from eafl_flower.errors import CheckpointError
+from eafl_flower.errors import CheckpointError, RunFailedError
 from eafl_flower.results.observer import Event
 
 
 class EventLog:
     """Observer that appends events to a JSON Lines file.
 
-    Every line is flushed when it is written, so that a killed process loses at most the line it was
-    writing. The rule for resuming: write the ``checkpoint`` event, put the number of events so far
-    (``position()``) into the checkpoint, save it; a ``resume`` event with that number cuts the file back.
-    An extra checkpoint outside the schedule (Ctrl-C) writes no event. Then the file of a resumed run
-    equals the undisturbed one in everything but wall times.
+    Every line is with the operating system when ``write`` returns, so that a killed process loses at most the line
+    it was writing. The rule for resuming: write the ``checkpoint`` event, put the number of events so far into the
+    checkpoint, ``flush()``, save it; a ``resume`` event with that number cuts the file back. An extra checkpoint
+    outside the schedule (one a minute, Ctrl-C) writes no event. Then the file of a resumed run equals the undisturbed
+    one in everything but wall times.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lines = _complete_lines(path)
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
 
     def write(self, event: Event) -> None:
-        """Append one event. ``resume`` is not kept: it drops what was written after its checkpoint."""
+        """Append one event. ``resume`` is not kept: it drops what was written after its checkpoint.
+
+        Raises
+        ------
+        RunFailedError
+            If the file cannot be written, as on a full disk.
+        """
         if event["event"] == "resume":
             self.truncate(event["events"])
             return
         line = json.dumps(_plain(event), allow_nan=False, separators=(",", ":"))
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
+        self._append(line.encode() + b"\n")
         self._lines += 1
+
+    def _append(self, line: bytes) -> None:
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            msg = f"{self.path} cannot be written ({error.strerror or error}): make room, then resume the run"
+            raise RunFailedError(msg) from error
+
+    def flush(self) -> None:
+        """Make what was written durable against a power failure; raises ``CheckpointError`` if that cannot be."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            msg = f"{self.path} cannot be written ({error.strerror or error}): make room, then resume the run"
+            raise CheckpointError(msg) from error
 
     def position(self) -> int:
         """Return the number of lines written, after making them durable."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self.flush()
         return self._lines
 
     def truncate(self, lines: int) -> None:
         """Drop everything after the first ``lines`` lines.
 
+        A last one that is missing is replaced by an event ``missing``: it is what a crash of the machine can take.
+
         Raises
         ------
         CheckpointError
-            If the log has fewer lines: it does not belong to the checkpoint.
+            If the log lacks more lines or one of them is damaged: it does not belong to the checkpoint.
         """
-        if lines > self._lines:
+        if lines > self._lines + 1:
             msg = f"{self.path} has {self._lines} events, the checkpoint was made after {lines}: not the same run"
-            raise CheckpointError(msg)
+            raise CheckpointError(f"{msg}; bring back the log that belongs to it, or start the run afresh")
         self._file.close()
         with self.path.open("rb+") as file:
-            for _ in range(lines):
-                file.readline()
+            for number in range(1, min(lines, self._lines) + 1):
+                if not file.readline().startswith(b"{"):
+                    msg = f"{self.path} is damaged at line {number}: expected an event; bring back the log, or start "
+                    raise CheckpointError(f"{msg}the run afresh")
             file.truncate(file.tell())
+        self._file = self.path.open("ab", buffering=0)
+        if lines > self._lines:
+            self.write({"event": "missing", "reason": "the last event before the checkpoint was not in the log"})
         self._lines = lines
-        self._file = self.path.open("ab")
 
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
@@ -94,7 +120,7 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _complete_lines(path: Path) -> int:
-    """Count the lines of the file and cut off a last one without an end."""
+    """Count the lines of the file and cut off a last one without an end, unless only the end of the line is missing."""
     if not path.exists():
         return 0
     lines = kept = 0
@@ -102,8 +128,19 @@ def _complete_lines(path: Path) -> int:
         for line in file:
             if line.endswith(b"\n"):
                 lines, kept = lines + 1, kept + len(line)
+            elif _is_event(line):
+                file.write(b"\n")
+                return lines + 1
         file.truncate(kept)
     return lines
+
+
+def _is_event(line: bytes) -> bool:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(event, dict) and "event" in event
 
 
 def _plain(value: Any) -> Any:

@@ -27,20 +27,38 @@ def write_checkpoint(path: Path, state: Any) -> None:
     """Write ``state`` to ``path``; at any moment the file is either the old or the new one, whole.
 
     It is its owner's alone: the secret of a deployment's session keys may be in it.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written, as on a full disk.
     """
     arrays, tree = flatten(state)
     values, places = _pack(arrays)
     text = json.dumps({"state": tree, "arrays": places})
     header = {"format": FORMAT, "text": text, "sha256": _sha256(text, values)}
     data = safetensors.numpy.save({VALUES: np.frombuffer(values, np.uint8)}, header)
+    try:
+        _replace(path, data)
+    except OSError as error:
+        old = "the one before it is whole" if path.exists() else "there is none before it"
+        msg = f"checkpoint {path} cannot be written ({error.strerror or error}), {old}: make room or mend the folder"
+        raise CheckpointError(msg) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     make_folder(path.parent)
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)  # of a process that was killed; whatever rights it has would stay
-    with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

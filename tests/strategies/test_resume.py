@@ -380,7 +380,7 @@ def test_a_snapshot_holds_all_that_changes():
     """Whoever adds state to a run must store it: this list is what is known to be made anew."""
     run, _ = run_toy(2, 3)
     made_anew = {"plan", "options", "keys", "initial", "layout", "raw_bytes", "mail", "reader", "aggregator"}
-    made_anew |= {"trainers", "in_flight", "num_partitions", "churn", "result", "began_s"}
+    made_anew |= {"trainers", "in_flight", "num_partitions", "churn", "result", "began_s", "autosave"}
     stored_as = {"state": "aggregator", "queue": "queue", "jobs": "jobs"}
     names = {stored_as.get(name, name) for name in vars(run) if name not in made_anew}
     assert names <= {f.name for f in dataclasses.fields(Snapshot)}
