@@ -5,6 +5,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,6 +63,28 @@ def _replace(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredState:
+    """A whole state of this format, not yet of any class."""
+
+    path: Path
+    tree: Any
+    arrays: dict[str, Array]
+
+    def restore(self, template: T) -> T:
+        """Return the state; ``template`` gives its classes. Raises ``CheckpointError`` if it is of others."""
+        return restore(template, self.arrays, self.tree)
+
+    def restore_field(self, name: str, template: T) -> T:
+        """Return one field of the state, whatever the classes of the others."""
+        try:
+            tree = self.tree["fields"][name]
+        except (KeyError, TypeError) as error:
+            msg = f"checkpoint {self.path} does not hold the state of a run: it has no {name}"
+            raise CheckpointError(msg) from error
+        return restore(template, self.arrays, tree)
+
+
 def read_checkpoint(path: Path, template: T) -> T:
     """Read a state written by ``write_checkpoint``; ``template`` gives its classes.
 
@@ -70,6 +93,11 @@ def read_checkpoint(path: Path, template: T) -> T:
     CheckpointError
         If the file is missing, damaged or of another format.
     """
+    return open_checkpoint(path).restore(template)
+
+
+def open_checkpoint(path: Path) -> StoredState:
+    """Read a state written by ``write_checkpoint`` without knowing its classes; raises as ``read_checkpoint``."""
     try:
         with safetensors.safe_open(path, framework="np") as file:
             header = file.metadata() or {}
@@ -89,7 +117,7 @@ def read_checkpoint(path: Path, template: T) -> T:
         msg = f"checkpoint {path} is damaged: its content does not match its checksum"
         raise CheckpointError(msg)
     stored = json.loads(text)
-    return restore(template, _unpack(values, stored["arrays"]), stored["state"])
+    return StoredState(path=path, tree=stored["state"], arrays=_unpack(values, stored["arrays"]))
 
 
 def _pack(arrays: Mapping[str, Array]) -> tuple[bytes, Places]:

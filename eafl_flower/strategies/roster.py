@@ -48,7 +48,9 @@ class Roster:
     num_partitions: int
 
 
-def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOST_CLIENTS) -> Roster:
+def take_roster(
+    grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOST_CLIENTS, absent: frozenset[int] = frozenset()
+) -> Roster:
     """Ask every node of ``grid`` who it is, and return those that are there, in order.
 
     Waits until as many nodes as the clients themselves say there are (``num-partitions``) have answered,
@@ -64,6 +66,8 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOS
         Longest time to wait [s].
     most
         Largest ``num-partitions`` to believe: a node that says more is left out, with a warning.
+    absent
+        Clients that are not waited for: a run that resumes had lost them.
 
     Raises
     ------
@@ -86,8 +90,10 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOS
         count = len(members) + len(plain)
         if count != seen:
             stable_since, seen = time.monotonic(), count
-        if count >= max(min_nodes, 1) and (
-            count >= total > 0 or (total == 0 and time.monotonic() - stable_since >= 1.0)
+        missing = absent - {member.client for member in members.values()}
+        least, known = min_nodes - len(missing), total - sum(client < total for client in missing)
+        if count >= max(least, 1) and (
+            (total > 0 and count >= known) or (total == 0 and time.monotonic() - stable_since >= 1.0)
         ):
             break
         late = time.monotonic() > deadline
@@ -95,7 +101,7 @@ def take_roster(grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOS
             msg = f"{len(refused)} nodes left out, {count} there; {next(iter(refused.values()))}"
             raise RunFailedError(msg)
         if late:
-            expected = max(min_nodes, total)
+            expected = max(least, known)
             msg = f"{count} of {expected} nodes answered within {timeout_s:g} s: start the others or expect fewer"
             raise RunFailedError(msg)
         time.sleep(0.02)

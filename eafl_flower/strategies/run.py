@@ -94,6 +94,14 @@ class FederatedRun:
         """When ``job`` stopped spending [s]."""
         return self.now_s()
 
+    def clients_away(self) -> tuple[int, ...]:
+        """Clients whose node is not there, for a checkpoint."""
+        return ()
+
+    def clients_not_awaited(self) -> frozenset[int]:
+        """Clients that a run that resumes need not wait for."""
+        return frozenset()
+
     def clients_to_evaluate(self) -> Iterable[int]:
         """Clients that are asked to evaluate."""
         return sorted(self.jobs.members)
@@ -120,6 +128,7 @@ class FederatedRun:
             min_nodes=options.min_available_nodes,
             timeout_s=options.node_timeout_s,
             most=self.most_clients,
+            absent=self.clients_not_awaited(),
         )
         with interrupts(self.mail):
             try:
