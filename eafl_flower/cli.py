@@ -97,6 +97,7 @@ def run(
     if resume is not None:
         _refuse_beside_resume(ctx)
         run_dir = RunDirectory.open(resume)
+        run_dir.check_has_checkpoint()
         config = _stored_config(run_dir)
         config = config.replace({"results.baselines": str(baselines or config.results.baselines)})
     else:

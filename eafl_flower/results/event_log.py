@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +73,9 @@ class EventLog:
         CheckpointError
             If the log lacks more lines or one of them is damaged: it does not belong to the checkpoint.
         """
-        if lines > self._lines + 1:
-            msg = f"{self.path} has {self._lines} events, the checkpoint was made after {lines}: not the same run"
-            raise CheckpointError(f"{msg}; bring back the log that belongs to it, or start the run afresh")
+        end = check_covers(self.path, lines)
         self._file.close()
-        with self.path.open("rb+") as file:
-            for number in range(1, min(lines, self._lines) + 1):
-                if not file.readline().startswith(b"{"):
-                    msg = f"{self.path} is damaged at line {number}: expected an event; bring back the log, or start "
-                    raise CheckpointError(f"{msg}the run afresh")
-            file.truncate(file.tell())
+        os.truncate(self.path, end)
         self._file = self.path.open("ab", buffering=0)
         if lines > self._lines:
             self.write({"event": "missing", "reason": "the last event before the checkpoint was not in the log"})
@@ -90,6 +84,31 @@ class EventLog:
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
         self._file.close()
+
+
+def check_covers(path: Path, lines: int) -> int:
+    """Return where the first ``lines`` lines of a log end [byte]; of them the last may be missing.
+
+    Raises
+    ------
+    CheckpointError
+        If more are missing or one is damaged: the log does not belong to a checkpoint made after so many.
+    """
+    end = number = 0
+    remedy = "bring back the log that belongs to it, or start the run afresh"
+    with path.open("rb") as file:
+        for number, line in enumerate(islice(file, lines), start=1):
+            if not line.endswith(b"\n"):
+                number -= 1
+                break
+            if not line.startswith(b"{"):
+                msg = f"{path} is damaged at line {number}: expected an event; {remedy}"
+                raise CheckpointError(msg)
+            end += len(line)
+    if number < lines - 1:
+        msg = f"{path} has {number} events, the checkpoint was made after {lines}: not the same run; {remedy}"
+        raise CheckpointError(msg)
+    return end
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

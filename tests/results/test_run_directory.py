@@ -66,6 +66,10 @@ def test_a_run_is_never_written_over_another(tmp_path):
 
 def test_a_run_without_summary_says_how_to_resume(tmp_path):
     run = RunDirectory.create(tmp_path, "emam")
+    with pytest.raises(CheckpointError, match=r"did not end; it left no checkpoint .* eafl run .*emam.*config\.toml"):
+        run.summary()
+    run.checkpoint_dir.mkdir()
+    run.checkpoint_path.touch()
     with pytest.raises(CheckpointError, match=r"did not end; resume it with: eafl run --resume .*emam"):
         run.summary()
 
@@ -154,7 +158,7 @@ def test_a_copy_without_the_log_will_do_for_who_needs_none(tmp_path):
 
 def test_a_run_without_description_says_why(tmp_path):
     run = RunDirectory.create(tmp_path, "emam")
-    with pytest.raises(CheckpointError, match=r"no model\.json: the run did not end; resume it with: eafl run --resu"):
+    with pytest.raises(CheckpointError, match=r"no model\.json: the run did not end; it left no checkpoint to go on"):
         run.description()
     run.write_summary({})
     with pytest.raises(CheckpointError, match=r"no model\.json: the run was made by an earlier version"):
