@@ -6,6 +6,7 @@ import site
 import socket
 import sys
 import sysconfig
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,16 +60,28 @@ def connect(address: str | None, *, verbose: bool) -> bool:
 def sigterm_kept() -> Iterator[None]:
     """Let Ray, where it starts in this block, leave the handler of SIGTERM to who has set one.
 
-    Its own ends the process at once, with status 1; what it does before that is also done when the process exits.
+    Its own, in Python, ends the process at once with status 1; what it does before that is also done when the process
+    exits. Its other one, in C++, aborts the process 3 s after the signal.
     """
-    utils = import_ray()._private.utils
-    theirs = utils.set_sigterm_handler
-    if signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        utils.set_sigterm_handler = lambda handler: None
+    ours = signal.getsignal(signal.SIGTERM)
+    if ours == signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ray: Any = import_ray()
+    theirs, init = ray._private.utils.set_sigterm_handler, ray.init
+
+    def init_and_set_ours(*args: Any, **options: Any) -> Any:
+        try:
+            return init(*args, **options)
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, ours)
+
+    ray._private.utils.set_sigterm_handler, ray.init = lambda handler: None, init_and_set_ours
     try:
         yield
     finally:
-        utils.set_sigterm_handler = theirs
+        ray._private.utils.set_sigterm_handler, ray.init = theirs, init
 
 
 def _check_reachable(address: str) -> None:
