@@ -153,6 +153,7 @@ def conduct(
     config: RunConfig, grid: Grid, *, run_dir: RunDirectory, observer: Observer, engine: str, resume: bool = False
 ) -> dict[str, Any]:
     """Run the strategy of ``config`` over ``grid`` and write model and summary; return the summary."""
+    run_dir.remove_leftovers()
     run = train(
         config,
         grid,

@@ -177,6 +177,12 @@ class RunDirectory:
         write_atomically(self.config_path, f"{_OURS}\n{toml}".encode())
         self.events_path.touch()
 
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process was writing: files of which none is whole, under names that nobody reads."""
+        written = (self.config_path, self.summary_path, self.model_path, self.description_path)
+        for path in (left for file in written for left in self.path.glob(f".{file.name}.*")):
+            path.unlink()
+
     def remove_if_unused(self) -> bool:
         """Remove the directory of a run that failed before its first event; return whether it is gone."""
         left = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()

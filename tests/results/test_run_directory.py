@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,6 +104,18 @@ def test_half_a_checkpoint_is_none(tmp_path):
     assert not run.has_checkpoint
     run.checkpoint_path.touch()
     assert run.has_checkpoint
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path, monkeypatch):
+    run = RunDirectory.create(tmp_path, "emam")
+    run.write_config("")
+    kept = {path.name for path in run.path.iterdir()}
+    monkeypatch.setattr(Path, "replace", lambda self, target: None)  # as if it had died before
+    run.write_summary({"merges": 1})
+    run.write_model({"0": np.zeros(2)})
+    assert {path.name for path in run.path.iterdir()} > kept
+    run.remove_leftovers()
+    assert {path.name for path in run.path.iterdir()} == kept
 
 
 def test_only_a_run_without_events_is_removed(tmp_path):
