@@ -7,7 +7,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +16,9 @@ import typer
 
 from eafl_flower.cli_data import Client, Csv, Debug, Features, Label, Time, data_app
 from eafl_flower.cli_results import compare, predict, report
-from eafl_flower.command_line import INTERRUPTED, is_given, reported, say, start
 from eafl_flower.command_line import console as new_console
-from eafl_flower.words import message, shown
+from eafl_flower.command_line import exit_status, is_given, reported, say, start, tell
+from eafl_flower.words import shown
 
 if TYPE_CHECKING:
     from eafl_flower.config import RunConfig
@@ -98,6 +98,7 @@ def run(
     if resume is not None:
         _refuse_beside_resume(ctx)
         run_dir = RunDirectory.open(resume)
+        run_dir.check_has_checkpoint()
         config = _stored_config(run_dir)
         config = config.replace({"results.baselines": str(baselines or config.results.baselines)})
     else:
@@ -174,28 +175,29 @@ def sweep(
     console = new_console()
     say(console, f"{len(points)} runs, {jobs} at a time, in {folder}")
     width = len(str(len(points)))
-    finished = 0
+    settled = 0
 
     def report(result: sweeps.Result) -> None:
-        nonlocal finished
-        finished += 1
+        nonlocal settled
+        settled += 1
         text = result.reason
-        if result.status != "failed":
+        if result.finished:
             scores = result.run.summary()["accuracy"].items()
             text = "  ".join(
                 [*(f"{shown(score)} {percent_text(value)}" for score, value in scores), result.reason]
             ).rstrip()
-        line = f"{finished:{width}}/{len(points)} {result.status:7}  {result.point.title}  {text}"
-        say(console, line, "red" if result.status == "failed" else "")
+        line = f"{settled:{width}}/{len(points)} {result.status:10}  {result.point.title}  {text}"
+        with suppress(OSError):  # nobody reads it any more; the results are in the folder
+            say(console, line, "" if result.finished else "red")
 
     try:
         results = sweeps.run_sweep(
             points, folder, jobs=jobs, command=sweeps.child_command, changes=changes_since, report=report
         )
-    except KeyboardInterrupt as error:
-        say(console, f"interrupted; the same command goes on: {shlex.join(['eafl', *sys.argv[1:]])}")
-        raise typer.Exit(INTERRUPTED) from error
-    rows = [(result.point.values, result.run.summary()) for result in results if result.status != "failed"]
+    except KeyboardInterrupt as stop:
+        tell(f"{str(stop) or 'interrupted'}; the same command goes on: {shlex.join(['eafl', *sys.argv[1:]])}")
+        raise typer.Exit(exit_status(stop)) from stop
+    rows = [(result.point.values, result.run.summary()) for result in results if result.finished]
     if rows:
         console.print()
         console.print(sweep_table(rows, width=console.width))
@@ -264,7 +266,7 @@ def calibrate(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``eafl``; the exit status is 0, 1 (failed), 2 (wrong usage) or 130 (interrupted)."""
+    """Run ``eafl``; the exit status is 0, 1 (failed), 2 (wrong usage), 130 (Ctrl-C), 143 (SIGTERM) or 129 (SIGHUP)."""
     start(app, "eafl", arguments)
 
 
@@ -281,7 +283,7 @@ def _execute(
     from eafl_flower.build import build_source
     from eafl_flower.experiment import run_experiment
     from eafl_flower.results.console import ConsoleObserver
-    from eafl_flower.results.observer import Fanout
+    from eafl_flower.results.observer import Fanout, Spectator
     from eafl_flower.results.ownership import owned
     from eafl_flower.results.tables import print_results
     from eafl_flower.strategies.options import NO_PRIVACY
@@ -295,7 +297,7 @@ def _execute(
             try:
                 for note in build_source(config).notes:
                     say(console, note)
-                with closing(Fanout([run_dir.log, ConsoleObserver(console, config.name)])) as observer:
+                with closing(Fanout([run_dir.log, Spectator(ConsoleObserver(console, config.name))])) as observer:
                     summary = run_experiment(
                         config,
                         run_dir=run_dir,
@@ -308,15 +310,16 @@ def _execute(
                 if not resume:
                     run_dir.remove_if_unused()  # a start that failed leaves no run that others would stumble over
                 raise
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt as stop:
+        why = str(stop) or "interrupted"
         if run_dir.has_checkpoint:
-            text = f"interrupted; go on with: {again} --resume {shlex.quote(str(run_dir.path))}"
+            text = f"{why}; go on with: {again} --resume {shlex.quote(str(run_dir.path))}"
         elif not run_dir.path.exists():
-            text = "interrupted before the start"
+            text = f"{why} before the start"
         else:
-            text = f"interrupted before the first checkpoint; what there is is in {run_dir.path}"
-        typer.secho(message(text), fg="yellow", err=True)
-        raise typer.Exit(INTERRUPTED) from error
+            text = f"{why} before the first checkpoint; what there is is in {run_dir.path}"
+        tell(text)
+        raise typer.Exit(exit_status(stop)) from stop
     print_results(console, summary, run_dir.path)
 
 

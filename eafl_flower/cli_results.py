@@ -4,13 +4,27 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eafl_flower.cli_data import Debug
 from eafl_flower.command_line import console as new_console
 from eafl_flower.command_line import reported, say
+from eafl_flower.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from eafl_flower.results.run_directory import RunDirectory
+
+
+def _refuse_unfinished(run: "RunDirectory") -> None:
+    """Raise ``CheckpointError`` with what to do, unless the run has ended."""
+    if run.finished:
+        return
+    from eafl_flower.strategies.resumable import way_on
+
+    msg = f"{run.path} has no summary.json: the run did not end; {way_on(run)}"
+    raise CheckpointError(msg)
 
 
 @reported
@@ -34,7 +48,9 @@ def compare(
     from eafl_flower.results.tables import comparison_table, settings_table
 
     given = [RunDirectory.open(path) for path in runs]
-    directories = [found for found in given if found.finished] or given  # none: the first one says how to go on
+    directories = [found for found in given if found.finished]
+    if not directories:
+        _refuse_unfinished(given[0])
     titles = run_titles(directories)
     console = new_console()
     rows = [(title, found.summary()) for title, found in zip(titles, directories, strict=True)]
@@ -62,6 +78,7 @@ def report(
     from eafl_flower.results.run_directory import RunDirectory
 
     found = RunDirectory.open(run_directory)
+    _refuse_unfinished(found)
     target = out or found.path / "report.html"
     _write(target, run_page(found))
     say(new_console(), f"Page: {target}")
@@ -104,6 +121,8 @@ def predict(
         raise typer.BadParameter("FILE and --fit cannot both be -: standard input holds one table")
     one_thread()
     found = RunDirectory.open(run_directory, events=False)
+    if not found.description_path.exists():  # of a copy it may be all there is
+        _refuse_unfinished(found)
     description = found.description()
     client = description.client_called(name) if client is None else client
     examples = None if fit is None else read_rows(fit, description, label=label)

@@ -4,11 +4,13 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from eafl_flower.errors import EAFLError
+from eafl_flower.stopping import Stopped, stops_raised
 from eafl_flower.words import forgive_standard_streams, message
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ _SMALLER = "use fewer clients, a smaller model or a smaller file, or a machine w
 def reported(command: Callable[..., None]) -> Callable[..., None]:
     """End a command that fails on purpose with one clear message and exit status 1.
 
-    The command has a parameter ``debug``, which lets the traceback through.
+    One that a signal stops has the exit status that shells report for it. The command has a parameter ``debug``, which
+    lets the traceback through.
     """
 
     @functools.wraps(command)
@@ -31,6 +34,9 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, debug=debug, **kwargs)
         except BrokenPipeError:
             raise
+        except Stopped as stop:
+            tell(str(stop))
+            raise typer.Exit(exit_status(stop)) from stop
         except (EAFLError, OSError, ImportError) as error:
             if debug or not _explains_itself(error):
                 raise
@@ -50,10 +56,22 @@ def start(commands: typer.Typer, name: str, arguments: Sequence[str] | None) -> 
     given = with_every_set(sys.argv[1:] if arguments is None else arguments)
     forgive_standard_streams()
     try:
-        commands(given, prog_name=name)
+        with stops_raised():
+            commands(given, prog_name=name)
     except BrokenPipeError:  # as in `eafl compare ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+
+
+def exit_status(stop: KeyboardInterrupt) -> int:
+    """Return what shells report for a process that ended by the signal behind ``stop``."""
+    return int(stop.args[0]) if isinstance(stop, Stopped) else INTERRUPTED
+
+
+def tell(text: str) -> None:
+    """Write a line about the end of a command to stderr, if there is still anybody who reads it."""
+    with suppress(OSError):  # as when the terminal was closed
+        typer.secho(message(text), fg="yellow", err=True)
 
 
 def with_every_set(arguments: Sequence[str]) -> list[str]:
@@ -86,8 +104,13 @@ def console() -> "Console":
     """Return a console for results; what is read from a pipe or a file is not cut to the width of a terminal."""
     from rich.console import Console
 
-    result = Console(highlight=False)
-    return result if result.is_terminal else Console(highlight=False, width=UNLIMITED)
+    class OurConsole(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave it to who prints: Rich would end the process."""
+            raise
+
+    result = OurConsole(highlight=False)
+    return result if result.is_terminal else OurConsole(highlight=False, width=UNLIMITED)
 
 
 def say(console: "Console", text: str, style: str = "", *, wrap: bool = False) -> None:

@@ -123,6 +123,7 @@ def run_in_server_app(grid: Grid, context: Context) -> None:
         run_dir.write_config(config.to_toml())
     else:
         run_dir = RunDirectory.open(config.checkpoint.resume)
+        run_dir.check_has_checkpoint()
     with owned(run_dir.path, wait_s=LONGEST_FAREWELL_S):
         try:
             _conduct_in_server_app(config, grid, run_dir)
@@ -158,6 +159,7 @@ def conduct(
 ) -> dict[str, Any]:
     """Run the strategy of ``config`` over ``grid`` and write model and summary; return the summary."""
     provenance = provenance_of(config)
+    run_dir.remove_leftovers()
     run = train(
         config,
         grid,

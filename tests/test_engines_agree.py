@@ -17,6 +17,7 @@ from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid, RayGrid
 from eafl_flower.experiment import train
 from eafl_flower.results.summary import order_digest
+from eafl_flower.strategies import autosave
 
 pytestmark = [
     pytest.mark.slow,
@@ -48,10 +49,10 @@ class Recorder:
         pass
 
 
-def outcome(config, grid, recorder=None):
+def outcome(config, grid, recorder=None, **options):
     """Everything that must agree: hashes, events without wall times, scores, energy."""
     recorder = recorder or Recorder()
-    run = train(config, grid, observer=recorder)
+    run = train(config, grid, observer=recorder, **options)
     told = [{k: v for k, v in e.items() if not k.endswith("wall_s")} for e in recorder.events]
     order = order_digest(e for e in told if e["event"] == "merge")
     return run.arrays_sha256(), order, told, run.client_scores, run.ledger.total(), run.tally
@@ -135,3 +136,14 @@ def test_workers_killed_during_the_run_change_nothing(config, expected, tmp_path
         assert outcome(config, grid, Recorder(kill_one)) == expected
     assert len(killed) == 2
     assert len(list(tmp_path.iterdir())) > 2  # they were replaced
+
+
+def test_checkpoints_that_nobody_asked_for_change_nothing(config, app, expected, tmp_path, monkeypatch):
+    """One before every step, on any engine."""
+    monkeypatch.setattr(autosave, "EVERY_S", 0.0)
+    monkeypatch.setattr(autosave, "WRITING_TIMES", 0.0)
+    path = tmp_path / "server.safetensors"
+    with RayGrid(app, NUM_NODES, workers=2) as grid:
+        assert outcome(config, grid, checkpoint=path) == expected
+    assert path.exists()
+    assert outcome(config, InlineGrid(app(), NUM_NODES), checkpoint=path) == expected

@@ -1,5 +1,6 @@
-"""Processes that really die: SIGKILL at random merges, and Ctrl-C."""
+"""Processes that really die: SIGKILL at random merges, Ctrl-C, SIGTERM and SIGHUP."""
 
+import contextlib
 import json
 import multiprocessing
 import re
@@ -103,21 +104,50 @@ def test_runs_killed_at_random_merges_end_as_if_nothing_had_happened(tmp_path, p
         assert events_of(folder) == told
 
 
+def command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def descendants(pid):
+    """Return the processes that ``pid`` has started, directly or not, with their command lines."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found, newest = {}, {pid}
+    while newest := {child for child, parent in parents.items() if parent in newest}:
+        found |= {child: command_line(child) for child in newest}
+    return found
+
+
 def script(*arguments):
     command = [sys.executable, str(ROOT / "run_simulation.py"), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", [0, 60])
-def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, place):
-    """Without checkpoints on schedule, at the start or in the middle."""
+@pytest.mark.parametrize(
+    ("number", "place", "engine"),
+    [
+        (signal.SIGINT, 0, "inline"),
+        (signal.SIGINT, 60, "inline"),
+        (signal.SIGTERM, 60, "inline"),
+        (signal.SIGHUP, 60, "inline"),
+        (signal.SIGTERM, 60, "ray"),
+        (signal.SIGTERM, 10, "flower"),
+    ],
+)
+def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, number, place, engine):
+    """Without checkpoints on schedule, at the start or in the middle; nothing that was started stays behind."""
     settings = {**SETTINGS, "checkpoint.every": 0}
     arguments = ["emam", *[f"--set={key}={value}" for key, value in settings.items()]]
     whole = script(*arguments, "--out", str(tmp_path / "whole"))
     assert whole.communicate()[1] == ""
     assert whole.returncode == 0
-    process = script(*arguments, "--out", str(tmp_path / "cut"))
+    process = script(*arguments, "--out", str(tmp_path / "cut"), "--engine", engine)
     cut = tmp_path / "cut"
 
     def begun():  # not before the loop has: the first event is written when the clients are there
@@ -125,10 +155,17 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, place):
         return any(merges_in(log.parent) >= place for log in logs)
 
     wait_until(begun, lambda: process.poll() is None)
-    process.send_signal(signal.SIGINT)
+    started = descendants(process.pid)
+    process.send_signal(number)
     _, told = process.communicate()
-    assert process.returncode == 130, told
-    command = re.search(r"interrupted; go on with: (.*)", told)[1]
+    assert process.returncode == 128 + number, told
+    why = "interrupted" if number == signal.SIGINT else f"stopped by {number.name}"
+    command = re.search(rf"{why}; go on with: (.*)", told)[1]
+    assert engine == "inline" or started
+    deadline = time.monotonic() + 60
+    while left := [command for pid, command in started.items() if command and command_line(pid) == command]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.2)
     resume = shlex.split(command)[2:]
     assert resume[0] == "--resume"
     again = script(*resume)

@@ -26,6 +26,8 @@ def call(app: Client, message: Message, context: Context) -> Message:
     try:
         reply = app(message, context)
     except SystemExit as error:
+        if isinstance(error, KeyboardInterrupt):  # ``Stopped``: the user's, not the client's
+            raise
         raise ProtocolError(f"the ClientApp called sys.exit({error.code!r}); expected a reply") from error
     if not isinstance(reply, Message):
         raise ProtocolError(f"the ClientApp returned {type(reply).__name__}; expected Message(..., reply_to=message)")

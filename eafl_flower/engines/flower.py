@@ -19,9 +19,10 @@ from flwr.serverapp import Grid, ServerApp
 
 from eafl_flower.engines.answer import Client, call, describe
 from eafl_flower.engines.flower_internals import LoadClientAppError, Run, no_telemetry, watched_actors
-from eafl_flower.engines.ray_cluster import ONE_THREAD, import_ray
+from eafl_flower.engines.ray_cluster import ONE_THREAD, import_ray, sigterm_kept
 from eafl_flower.engines.waiting import LONGEST_POLL_IN_MEMORY_S
 from eafl_flower.errors import RunFailedError
+from eafl_flower.stopping import Stopped, end_signals
 
 LONGEST_FAREWELL_S = 120.0  # for the ServerApp to write a checkpoint after a crash of the runtime
 
@@ -38,7 +39,7 @@ def run_on_flower(
 ) -> None:
     """Run both apps on Flower's simulation runtime and return when the ServerApp has ended.
 
-    The apps get an empty ``run_config``. Ctrl-C and a crash of the runtime reach the ServerApp at its
+    The apps get an empty ``run_config``. Ctrl-C (SIGTERM, SIGHUP) and a crash of the runtime reach the ServerApp at its
     next use of the grid (as ``KeyboardInterrupt`` and ``RunFailedError``), so that it can write a
     checkpoint; Flower alone would leave it waiting for ever. Once the ServerApp has failed, clients
     that still compute are killed. Flower's telemetry stays off. Ray is shut down at the end, also if
@@ -73,7 +74,7 @@ def run_on_flower(
     failures: list[BaseException] = []
     watched = ServerApp()
 
-    with _surroundings(address), _interrupts_to(stop), no_telemetry(), watched_actors() as kill_actors:
+    with _surroundings(address), _interrupts_to(stop), sigterm_kept(), no_telemetry(), watched_actors() as kill_actors:
 
         @watched.main()
         def main(grid: Grid, context: Context) -> None:
@@ -106,21 +107,24 @@ def run_on_flower(
 
 @contextmanager
 def _interrupts_to(stop: "_Stop") -> Iterator[None]:
-    """Send the first Ctrl-C to the ServerApp instead of ending the runtime under it; the second acts as ever."""
+    """Send the first Ctrl-C to the ServerApp instead of ending the runtime under it; the second acts as ever.
+
+    SIGTERM and SIGHUP are sent on, too, and ask for the same when they come again.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
-        stop.now(KeyboardInterrupt())
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        stop.now(KeyboardInterrupt() if number == signal.SIGINT else Stopped(number))
 
-    signal.signal(signal.SIGINT, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, *end_signals())}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Stop:
@@ -131,7 +135,7 @@ class _Stop:
         self._reason: BaseException | None = None
 
     def now(self, reason: BaseException) -> None:
-        self._reason = reason
+        self._reason = self._reason or reason
         self._event.set()
 
     def check(self, pause_s: float = 0.0) -> None:

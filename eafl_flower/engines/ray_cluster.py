@@ -1,11 +1,15 @@
 """The connection to Ray: which cluster, how many workers fit, and what their processes need."""
 
 import os
+import signal
 import site
 import socket
 import sys
 import sysconfig
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -40,7 +44,7 @@ def connect(address: str | None, *, verbose: bool) -> bool:
     if address == "local":
         arguments["include_dashboard"] = False
     _check_reachable(address)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), sigterm_kept():
         # A tip about a future default, shown once a process; nothing a user of ours could act on.
         warnings.filterwarnings("ignore", message="Tip: In future versions of Ray", category=FutureWarning)
         try:
@@ -50,6 +54,34 @@ def connect(address: str | None, *, verbose: bool) -> bool:
                 f"no Ray cluster answers at {address!r}: {error}; use 'local' to start one here"
             ) from error
     return True
+
+
+@contextmanager
+def sigterm_kept() -> Iterator[None]:
+    """Let Ray, where it starts in this block, leave the handler of SIGTERM to who has set one.
+
+    Its own, in Python, ends the process at once with status 1; what it does before that is also done when the process
+    exits. Its other one, in C++, aborts the process 3 s after the signal.
+    """
+    ours = signal.getsignal(signal.SIGTERM)
+    if ours == signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ray: Any = import_ray()
+    theirs, init = ray._private.utils.set_sigterm_handler, ray.init
+
+    def init_and_set_ours(*args: Any, **options: Any) -> Any:
+        try:
+            return init(*args, **options)
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, ours)
+
+    ray._private.utils.set_sigterm_handler, ray.init = lambda handler: None, init_and_set_ours
+    try:
+        yield
+    finally:
+        ray._private.utils.set_sigterm_handler, ray.init = theirs, init
 
 
 def _check_reachable(address: str) -> None:

@@ -35,14 +35,16 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def open_unlinked(path: Path, mode: str, *, rights: int = 0o666, newline: str | None = None) -> IO[Any]:
+def open_unlinked(
+    path: Path, mode: str, *, rights: int = 0o666, newline: str | None = None, buffering: int = -1
+) -> IO[Any]:
     """Open a file to write to, never through a symbolic link: it could lead to a file that is somebody else's.
 
     Descriptors that the caller has open (``/dev/stdout``) are no such links.
 
     Parameters
     ----------
-    path, mode, newline
+    path, mode, newline, buffering
         As of ``open``; text is UTF-8.
     rights
         Of the file, if it is made; the process's mask takes some away.
@@ -58,6 +60,7 @@ def open_unlinked(path: Path, mode: str, *, rights: int = 0o666, newline: str | 
         return open(
             path,
             mode,
+            buffering,
             encoding=encoding,
             newline=newline,
             opener=lambda name, flags: os.open(name, flags | follow, rights),
@@ -73,12 +76,16 @@ def write_private(path: Path, content: bytes, *, durable: bool) -> None:
     """Replace ``path`` by ``content`` in one step, for its owner's eyes alone; ``durable`` against a power failure."""
     temporary = path.with_suffix(".tmp")
     temporary.unlink(missing_ok=True)  # of a process that was killed, or a link that somebody laid
-    with open_unlinked(temporary, "xb", rights=PRIVATE) as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with open_unlinked(temporary, "xb", rights=PRIVATE) as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     if durable:
         sync_folder(path.parent)
 

@@ -21,6 +21,7 @@ evaluate     merge, time_s, wall_s, metrics (``accuracy-before``, ``accuracy-aft
              left_out (clients and single values that are not in the means)
 checkpoint   merge, time_s
 stop         merge, time_s, reason
+missing      reason; stands in the log, once a resume, for an event that a crash of the machine took
 ===========  ==================================================================================
 
 ``merge`` is the number of the merge an upload is part of: where several uploads make one merge (a
@@ -31,6 +32,7 @@ run may differ from an undisturbed one. ``raw_bytes`` is the size of the upload 
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 Event = Mapping[str, Any]
@@ -46,6 +48,37 @@ class Observer(Protocol):
         """Finish: flush files, take the progress bar away. Called once, also after a failure."""
 
 
+def flush(observer: Observer) -> None:
+    """Let ``observer`` make durable what it was told, if it has a ``flush``: a checkpoint that counts it follows."""
+    make_durable = getattr(observer, "flush", None)
+    if make_durable is not None:
+        make_durable()
+
+
+class Spectator:
+    """An observer that writes for somebody who may leave: once that fails, the run goes on without it.
+
+    As when its pipe is closed or its terminal is gone.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._is_there = True
+
+    def write(self, event: Event) -> None:
+        """Hand the event on."""
+        if self._is_there:
+            try:
+                self._observer.write(event)
+            except OSError:
+                self._is_there = False
+
+    def close(self) -> None:
+        """Close the observer."""
+        with suppress(OSError):
+            self._observer.close()
+
+
 class Fanout:
     """Hands every event to several observers."""
 
@@ -56,6 +89,11 @@ class Fanout:
         """Hand the event to each observer, in order."""
         for observer in self.observers:
             observer.write(event)
+
+    def flush(self) -> None:
+        """Let each observer make durable what it was told, in order."""
+        for observer in self.observers:
+            flush(observer)
 
     def close(self) -> None:
         """Close all observers, the last first; the first failure is raised after all were closed."""

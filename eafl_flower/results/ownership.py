@@ -18,6 +18,19 @@ except ImportError:  # a system without it: nobody is kept out
 POLL_S = 0.2
 
 
+def is_owned(folder: Path) -> bool:
+    """Whether a process owns the run directory ``folder`` at the moment, as far as can be seen."""
+    try:
+        with (folder / "owner").open("rb") as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass  # never owned, or a file system without locks
+    return False
+
+
 @contextmanager
 def owned(folder: Path, *, wait_s: float) -> Iterator[None]:
     """Own the run directory ``folder`` until the end of the block; the lock dies with the process.

@@ -15,6 +15,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cached_property
@@ -98,7 +99,7 @@ class RunDirectory:
             msg = f"{path} was not left by a run of eafl-flower: no config.toml that one of them has written"
             raise CheckpointError(msg)
         if events and not (path / "events.jsonl").is_file():
-            msg = f"{path} is damaged: events.jsonl is missing"
+            msg = f"{path} is damaged: events.jsonl is missing; bring it back, or {cls(path).way_again}"
             raise CheckpointError(msg)
         return cls(path)
 
@@ -163,10 +164,34 @@ class RunDirectory:
         """True if there is a checkpoint to resume from; one that was being written when all ended is none."""
         return self.checkpoint_path.is_file()
 
+    @property
+    def way_on(self) -> str:
+        """How to get the results of a run that has not ended, in words."""
+        if self.has_checkpoint:
+            return f"resume it with: eafl run --resume {shlex.quote(str(self.path))}"
+        return f"it left no checkpoint to go on from; {self.way_again}"
+
+    @property
+    def way_again(self) -> str:
+        """How to repeat the run from its start, in words."""
+        return f"start it again with: eafl run {shlex.quote(str(self.config_path))}"
+
+    def check_has_checkpoint(self) -> None:
+        """Raise ``CheckpointError`` unless there is a checkpoint to resume from."""
+        if not self.has_checkpoint:
+            msg = f"{self.path} has no checkpoint to resume from, a run makes its first one after a minute"
+            raise CheckpointError(f"{msg}; {self.way_again}")
+
     def write_config(self, toml: str) -> None:
         """Write the resolved configuration and start an empty event log."""
         write_atomically(self.config_path, f"{_OURS}\n{toml}".encode())
         self.events_path.touch()
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed process was writing: files of which none is whole, under names that nobody reads."""
+        written = (self.config_path, self.summary_path, self.model_path, self.description_path)
+        for path in (left for file in written for left in self.path.glob(f".{file.name}.*")):
+            path.unlink()
 
     def remove_if_unused(self) -> bool:
         """Remove the directory of a run that failed before its first event; return whether it is gone."""
@@ -223,7 +248,7 @@ class RunDirectory:
     def summary(self) -> dict[str, Any]:
         """Return ``summary.json``; raises ``CheckpointError`` if the run has not ended or the file is damaged."""
         if not self.finished:
-            msg = f"{self.path} has no summary.json: the run did not end; resume it with: eafl run --resume {self.path}"
+            msg = f"{self.path} has no summary.json: the run did not end; {self.way_on}"
             raise CheckpointError(msg)
         try:
             summary = parse_json(read_file(self.summary_path))
@@ -287,7 +312,7 @@ class RunDirectory:
             reason = (
                 "the run was made by an earlier version of eafl-flower"
                 if self.finished
-                else f"the run did not end; resume it with: eafl run --resume {self.path}"
+                else f"the run did not end; {self.way_on}"
             )
             msg = f"{self.path} has no {self.description_path.name}: {reason}"
             raise CheckpointError(msg) from error

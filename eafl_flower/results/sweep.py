@@ -13,7 +13,6 @@ import csv
 import io
 import itertools
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -28,9 +27,11 @@ from eafl_flower.errors import ConfigError, DataError
 from eafl_flower.results.atomic import open_unlinked, write_atomically
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory, make_folder
+from eafl_flower.stopping import signal_name
 from eafl_flower.words import cell
 
 _POLL_S = 0.1
+STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")  # ask a run to stop, and it says so by its exit status
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,21 @@ def points_of(config: RunConfig, lists: Sequence[str], seeds: Sequence[int]) -> 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a point; ``status`` is ``done``, ``skipped`` (done before) or ``failed``.
+    """What became of a point; ``status`` is ``done``, ``skipped`` (done before), ``failed`` or ``unfinished``.
 
-    ``reason`` says why it failed, what a skipped one lacks, or why one was run again.
+    ``reason`` says why it failed, what a skipped one lacks, why one was run again, or what the next sweep does about an
+    unfinished one.
     """
 
     point: Point
     status: str
     run: RunDirectory
     reason: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has ended well, now or before."""
+        return self.status in ("done", "skipped")
 
 
 def run_sweep(
@@ -134,7 +141,7 @@ def run_sweep(
     Raises
     ------
     KeyboardInterrupt
-        After the running processes were interrupted too and have left their checkpoints.
+        After the running processes were stopped too and have left their checkpoints; what is unfinished was reported.
     """
     make_folder(folder)
     waiting, results = list(reversed(points)), []
@@ -169,12 +176,24 @@ def run_sweep(
                     settle(_result(point, RunDirectory(folder / id_), process.returncode))
             time.sleep(_POLL_S if running else 0)
     finally:
-        for _, process in running.values():
-            process.send_signal(signal.SIGINT)
-        for _, process in running.values():
-            process.wait()
+        stop_all([process for _, process in running.values()])
+        for point in (*(point for point, _ in running.values()), *reversed(waiting)):
+            settle(_unfinished(point, RunDirectory(folder / point.id)))
         write_results(results, folder / "results.csv")
     return results
+
+
+def stop_all(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+    """End these processes and wait until each has left its checkpoint; who presses Ctrl-C again does not wait."""
+    for process in processes:
+        process.terminate()
+    try:
+        for process in processes:
+            process.wait()
+    except KeyboardInterrupt:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def child_command(arguments: Sequence[str]) -> list[str]:
@@ -186,7 +205,7 @@ def write_results(results: Sequence[Result], path: Path) -> None:
     """Write one line a finished run: the swept values, then the numbers of its summary."""
     rows: list[dict[str, Any]] = []
     for result in results:
-        if result.status == "failed":
+        if not result.finished:
             continue
         summary = result.run.summary()
         row: dict[str, Any] = dict(result.point.values) | {"run": result.point.id}
@@ -217,7 +236,7 @@ def _start(point: Point, run: RunDirectory, command: Callable[[Sequence[str]], l
         write_atomically(config, point.config.to_toml().encode())
         arguments = [str(config), "--directory", str(run.path)]
     with open_unlinked(run.path.with_name(f"{point.id}.log"), "ab") as log:
-        # Its own session: Ctrl-C must reach it once, from here, while it writes its checkpoint.
+        # Its own session: a signal must reach it once, from here, while it writes its checkpoint.
         return subprocess.Popen(
             command(arguments), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
         )
@@ -247,8 +266,31 @@ def _result(point: Point, run: RunDirectory, code: int) -> Result:
         return Result(point, "done", run)
     log = run.path.with_name(f"{point.id}.log")
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    reason = lines[-1] if lines else f"exit status {code}"
+    reason = how_it_was_stopped(code) or (lines[-1] if lines else f"exit status {code}")
     return Result(point, "failed", run, f"{reason} (see {log})")
+
+
+def how_it_was_stopped(code: int) -> str:
+    """Return which signal ended a process with this exit status, in words; "" if none did.
+
+    Examples
+    --------
+    >>> how_it_was_stopped(-9)
+    'killed by SIGKILL (out of memory?)'
+    >>> how_it_was_stopped(128 + 15)
+    'stopped by SIGTERM'
+    """
+    if code < 0:
+        return f"killed by {signal_name(-code)}" + (" (out of memory?)" if signal_name(-code) == "SIGKILL" else "")
+    return f"stopped by {signal_name(code - 128)}" if signal_name(code - 128) in STOPPING else ""
+
+
+def _unfinished(point: Point, run: RunDirectory) -> Result:
+    if run.finished:  # while it was asked to stop
+        return Result(point, "done", run)
+    if run.has_checkpoint:
+        return Result(point, "unfinished", run, "goes on from its checkpoint")
+    return Result(point, "unfinished", run, "starts again" if run.path.exists() else "not begun")
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -27,12 +27,26 @@ def write_checkpoint(path: Path, state: Any) -> None:
     """Write ``state`` to ``path``; at any moment the file is either the old or the new one, whole.
 
     It is its owner's alone: the secret of a deployment's session keys may be in it.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written, as on a full disk.
     """
     arrays, tree = flatten(state)
     values, places = _pack(arrays)
     text = json.dumps({"state": tree, "arrays": places})
     header = {"format": FORMAT, "text": text, "sha256": _sha256(text, values)}
     data = safetensors.numpy.save({VALUES: np.frombuffer(values, np.uint8)}, header)
+    try:
+        _replace(path, data)
+    except OSError as error:
+        old = "the one before it is whole" if path.exists() else "there is none before it"
+        msg = f"checkpoint {path} cannot be written ({error.strerror or error}), {old}: make room or mend the folder"
+        raise CheckpointError(msg) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
     make_folder(path.parent)
     write_private(path, data, durable=True)
 

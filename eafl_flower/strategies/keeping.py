@@ -28,6 +28,7 @@ def snapshot_of(run: "FederatedRun", *, template: bool = False) -> Snapshot:
         jobs=jobs.template() if template else jobs.snapshot(),
         queue=run.queue_snapshot(),
         idle=tuple(jobs.idle.clients),
+        away=run.clients_away(),
         pending=(ANY_UPDATE,) if template else tuple(run.pending),
         client_scores=run.client_scores,
         server_scores=run.server_scores,

@@ -18,14 +18,15 @@ class Interrupted(Exception):
 class Mailbox:
     """Pushes messages and waits for replies.
 
-    Ctrl-C sets ``interrupted`` (see ``signals``). Where the run is not in the main thread, its engine reports
-    Ctrl-C as a ``KeyboardInterrupt`` of the grid; and after `flwr stop`, which comes as a signal, the
-    SuperLink refuses what it is asked next. Both come to the same here.
+    Ctrl-C and other signals set ``interrupted`` and ``reason`` (see ``signals``). Where the run is not in the main
+    thread, its engine reports them as a ``KeyboardInterrupt`` of the grid; and after `flwr stop`, which comes as a
+    signal, the SuperLink refuses what it is asked next. Both come to the same here.
     """
 
     def __init__(self, grid: Grid, timeout_s: float) -> None:
         self.grid, self.timeout_s = grid, timeout_s
         self.interrupted = False
+        self.reason = KeyboardInterrupt()
 
     def push(self, node_id: int, content: RecordDict, kind: str, version: int = 0) -> str:
         """Send one message; return its id, "" if the node is unknown (or the user wants to stop)."""
@@ -85,7 +86,7 @@ class Mailbox:
 
     def _note(self, error: BaseException) -> None:
         if isinstance(error, KeyboardInterrupt):
-            self.interrupted = True
+            self.interrupted, self.reason = True, error
         elif not self.interrupted:
             raise error
 

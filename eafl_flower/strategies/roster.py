@@ -100,7 +100,13 @@ def roster_question(*, of_mods: bool = False) -> tuple[RecordDict, str]:
 
 
 def take_roster(
-    grid: Grid, *, min_nodes: int, timeout_s: float, most: int = MOST_CLIENTS, ask_mods: bool = False
+    grid: Grid,
+    *,
+    min_nodes: int,
+    timeout_s: float,
+    most: int = MOST_CLIENTS,
+    ask_mods: bool = False,
+    absent: frozenset[int] = frozenset(),
 ) -> Roster:
     """Ask every node of ``grid`` who it is, and return those that are there, in order.
 
@@ -120,6 +126,8 @@ def take_roster(
         Largest ``num-partitions`` to believe: a node that says more is left out, with a warning.
     ask_mods
         Ask the mods of nodes whose app has no answer.
+    absent
+        Clients that are not waited for: a run that resumes had lost them.
 
     Raises
     ------
@@ -142,18 +150,20 @@ def take_roster(
         if count != seen:
             stable_since, seen = time.monotonic(), count
         stable = time.monotonic() - stable_since >= 1.0
-        if count >= max(min_nodes, 1) and (count + left_out >= total if total else stable):
+        missing = absent - answers.members.keys()
+        least, expected = min_nodes - len(missing), total - sum(client < total for client in missing)
+        if count >= max(least, 1) and (count + left_out >= expected if total else stable):
             break
         late = time.monotonic() > deadline
-        if late and count >= max(min_nodes, 1) and len(set(answers.totals.values())) > 1:
+        if late and count >= max(least, 1) and len(set(answers.totals.values())) > 1:
             log(WARNING, "%d nodes are there, the nodes do not agree on how many there are: the run starts", count)
             break
         if left_out and (late or left_out >= most):
             msg = f"{left_out} nodes left out, {count} there; {next(iter(answers.refused.values()))[1]}"
             raise RunFailedError(msg)
         if late:
-            expected = max(min_nodes, total)
-            msg = f"{count} of {expected} nodes answered within {timeout_s:g} s: start the others or expect fewer"
+            there = f"{count} of {max(least, expected)} nodes answered within {timeout_s:g} s"
+            msg = f"{there}: start the others or expect fewer"
             raise RunFailedError(msg)
         time.sleep(0.02)
     answers.leave_out_the_farthest()

@@ -20,12 +20,12 @@ from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_internals import copy_record
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, RunFailedError, UpdateRefusedError
 from eafl_flower.excerpt import excerpt
+from eafl_flower.strategies.autosave import Autosave
 from eafl_flower.strategies.charges import Spent
-from eafl_flower.strategies.checkpoint import write_checkpoint
 from eafl_flower.strategies.evaluation import evaluate_on_clients, sample
 from eafl_flower.strategies.explosion import Explosion
 from eafl_flower.strategies.job import ClientTable, Job
-from eafl_flower.strategies.keeping import snapshot_of, take_up
+from eafl_flower.strategies.keeping import take_up
 from eafl_flower.strategies.mailbox import Interrupted, Mailbox
 from eafl_flower.strategies.open_jobs import OpenJobs
 from eafl_flower.strategies.plan import Plan
@@ -79,6 +79,7 @@ class FederatedRun:
         self.settled = self.evaluated = -1
         self.stop_reason = ""
         self.began_s = time.monotonic()
+        self.autosave = Autosave()
 
     # What a clock adds.
 
@@ -115,6 +116,14 @@ class FederatedRun:
         """When ``job`` stopped spending [s]."""
         return self.now_s()
 
+    def clients_away(self) -> tuple[int, ...]:
+        """Clients whose node is not there, for a checkpoint."""
+        return ()
+
+    def clients_not_awaited(self) -> frozenset[int]:
+        """Clients that a run that resumes need not wait for."""
+        return frozenset()
+
     def clients_to_evaluate(self) -> Iterable[int]:
         """Clients that are asked to evaluate."""
         return sorted(self.jobs.members)
@@ -131,7 +140,8 @@ class FederatedRun:
         CheckpointError
             If the run is to be resumed and its checkpoint cannot be used.
         KeyboardInterrupt
-            On Ctrl-C, after a checkpoint was written if the run had told that it starts.
+            On Ctrl-C, SIGTERM or SIGHUP (then ``Stopped``), after a checkpoint was written if the run had told that it
+            starts.
         """
         with no_tracebacks():
             return self._execute()
@@ -145,22 +155,28 @@ class FederatedRun:
             timeout_s=options.node_timeout_s,
             most=self.most_clients,
             ask_mods=options.codec is not None,
+            absent=self.clients_not_awaited(),
         )
         with interrupts(self.mail):
             try:
                 self.prepare(roster)
                 self.begin()
-                while True:
-                    self.settle()
-                    if self.done:
-                        self.checkpoint()  # what comes after training may be interrupted, too
-                        return self.finish()
+                self.settle()
+                while not self.done:
+                    self.autosave.look(self)
                     self.advance()
                     if self.mail.interrupted:
                         raise Interrupted
+                    self.settle()
+                self.checkpoint()  # what comes after training may be interrupted, too
+                result = self.finish()
             except Interrupted:
                 self.checkpoint()
-                raise KeyboardInterrupt from None
+                log(INFO, "run %s stopped after %d merges", self.options.run_name, self.version)
+                raise self.mail.reason from None
+            if self.mail.interrupted:  # when nobody looked any more
+                raise self.mail.reason
+        return result
 
     def prepare(self, roster: Roster) -> None:
         """Take in the clients, make the aggregator and, when resuming, take up the checkpoint."""
@@ -230,10 +246,9 @@ class FederatedRun:
         """Write a checkpoint, if the run has a file for it; only a scheduled one is an event of the run."""
         if self.options.checkpoint is None:
             return
-        self.jobs.mark_durable()
         if scheduled:
             self.emit("checkpoint", merge=self.version, time_s=self.now_s())
-        write_checkpoint(self.options.checkpoint, snapshot_of(self))
+        self.autosave.write(self)
 
     # Jobs and merges.
 

@@ -33,6 +33,7 @@ class Snapshot:
     jobs: StoredJobs
     queue: tuple[Any, ...]
     idle: tuple[int, ...]
+    away: tuple[int, ...]  # clients of a deployment whose node was not there: who resumes does not wait for them
     pending: tuple[Update, ...]
     client_scores: dict[int, Scores]
     server_scores: dict[int, Scores]

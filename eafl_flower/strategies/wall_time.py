@@ -13,6 +13,7 @@ from eafl_flower.codecs.lqgcm import needs_key
 from eafl_flower.codecs.lqgcm_dither import KEY_BYTES
 from eafl_flower.errors import RunFailedError
 from eafl_flower.strategies.charges import book_late
+from eafl_flower.strategies.checkpoint import open_checkpoint
 from eafl_flower.strategies.job import Job
 from eafl_flower.strategies.mailbox import NODE_UNAVAILABLE, Interrupted, was_delivered
 from eafl_flower.strategies.plan import Plan
@@ -44,6 +45,7 @@ class WallRun(FederatedRun):
         self._asked: dict[str, tuple[int, float]] = {}  # roster queries under way -> node id, and until when [s]
         self._online: set[int] = set()  # nodes, at the last look
         self._away: set[int] = set()  # clients whose node is not online
+        self._absent: frozenset[int] = frozenset()  # clients that the run had lost when it was interrupted
         self._refused: dict[int, int] = {}  # node that cannot take part -> node that is in its way, or itself
         self._first_holders: dict[int, int] = {}  # client -> node that had it first
         self._next_look_s = self._last_seen_s = 0.0
@@ -57,6 +59,17 @@ class WallRun(FederatedRun):
         if outcome in ("merge", "refused"):
             return float("inf")
         return max(self.now_s(), job.price.download_end_s) if outcome == "error" else self.now_s()
+
+    def clients_away(self) -> tuple[int, ...]:
+        """Clients whose node was not there at the last look, or not since a resume."""
+        return tuple(sorted(self._away | (self._absent - self.jobs.members.keys())))
+
+    def clients_not_awaited(self) -> frozenset[int]:
+        """Those that were away when the checkpoint was made; if they are back, they are welcome."""
+        path = self.options.checkpoint
+        if self.options.resume and path is not None:
+            self._absent = frozenset(open_checkpoint(path).restore_field("away", ()))
+        return self._absent
 
     def clients_to_evaluate(self) -> list[int]:
         """Clients that are there and, before the end, have no job: nobody waits for those at work."""

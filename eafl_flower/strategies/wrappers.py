@@ -3,7 +3,6 @@
 import sys
 from logging import WARNING
 
-from flwr.common.logger import log
 from flwr.serverapp.strategy import (
     DifferentialPrivacyClientSideAdaptiveClipping,
     DifferentialPrivacyClientSideFixedClipping,
@@ -13,6 +12,7 @@ from flwr.serverapp.strategy import (
 )
 
 from eafl_flower.errors import ConfigError
+from eafl_flower.strategies.telling import log
 
 CLIENT_SIDE = (DifferentialPrivacyClientSideAdaptiveClipping, DifferentialPrivacyClientSideFixedClipping)
 SERVER_SIDE = (DifferentialPrivacyServerSideAdaptiveClipping, DifferentialPrivacyServerSideFixedClipping)

@@ -64,7 +64,9 @@ def test_compare_leaves_out_what_is_not_finished(runs, eafl):
     assert ended.code == 0
     assert ended.out.splitlines()[-3] == f"Left out, not finished: {unfinished}"
     alone = eafl("compare", unfinished)
-    assert (alone.code, "did not end; resume it" in alone.err) == (1, True)
+    path = Path(unfinished, "config.toml")
+    assert alone.code == 1
+    assert f"did not end; it left no checkpoint to go on from; start it again with: eafl run {path}" in alone.err
 
 
 def test_compare_does_not_count_where_results_went(runs, eafl):

@@ -356,7 +356,8 @@ def test_a_run_that_did_not_end_says_how_to_go_on(copy, rows, eafl):
         path.unlink()
     ended = eafl("predict", str(copy.path), "--client", "1", rows)
     assert (ended.code, ended.err.count("\n")) == (1, 1)
-    assert f"the run did not end; resume it with: eafl run --resume {copy.path}" in ended.err
+    again = f"start it again with: eafl run {copy.config_path}"
+    assert f"the run did not end; it left no checkpoint to go on from; {again}" in ended.err
 
 
 def test_a_configuration_that_was_changed_after_the_run_is_refused(copy, rows, eafl):

@@ -161,6 +161,18 @@ def test_a_start_that_fails_leaves_no_run(experiment, eafl, error):
     assert not list(Path("runs").iterdir())
 
 
+def test_a_resume_without_a_checkpoint_says_what_to_do(experiment, eafl):
+    eafl("run", "--set", *SHORT, "name=interrupted")
+    path = only_run()
+    before = (path / "events.jsonl").read_bytes()
+    for main, arguments in ((cli.main, ["run"]), (cli.run_simulation, [])):
+        ended = eafl(*arguments, "--resume", str(path), main=main)
+        assert (ended.code, ended.err.count("\n")) == (1, 1)
+        assert "has no checkpoint to resume from" in ended.err
+        assert f"start it again with: eafl run {path / 'config.toml'}" in ended.err
+    assert (path / "events.jsonl").read_bytes() == before
+
+
 def test_a_resume_that_fails_removes_nothing(experiment, eafl):
     run_dir = RunDirectory.create("runs", "killed")
     run_dir.write_config('name = "killed"')

@@ -1,5 +1,4 @@
 import csv
-import os
 import signal
 import subprocess
 import sys
@@ -95,6 +94,27 @@ def test_the_last_line_of_a_failed_run_is_its_reason(eafl, monkeypatch):
     assert "error: no rows left (see runs/sweep-emam/" in ended.out
 
 
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "killed by SIGKILL (out of memory?)"),
+        (signal.SIGSEGV, "killed by SIGSEGV (see"),
+        (signal.SIGTERM, "killed by SIGTERM (see"),
+    ],
+)
+def test_a_run_that_a_signal_ended_is_called_that(eafl, monkeypatch, number, words):
+    code = f"import os; print('R01 of many', flush=True); os.kill(os.getpid(), {int(number)})"
+    monkeypatch.setattr(sweep, "child_command", lambda arguments: [sys.executable, "-c", code])
+    ended = eafl("sweep", *BASE)
+    assert ended.code == 1
+    assert words in ended.out
+
+
+def test_a_run_that_was_asked_to_stop_is_called_that(eafl, monkeypatch):
+    monkeypatch.setattr(sweep, "child_command", lambda arguments: [sys.executable, "-c", "raise SystemExit(143)"])
+    assert "stopped by SIGTERM (see" in eafl("sweep", *BASE).out
+
+
 def test_a_run_with_a_checkpoint_is_resumed(eafl):
     settings = ("--set", "strategy.merges=60", "name=interrupted", "checkpoint.every=10")
     folder = "runs/sweep-emam"
@@ -113,22 +133,33 @@ def test_a_resumed_run_gets_the_baselines_that_are_now_asked_for(eafl):
     assert "made with" not in eafl("sweep", *settings, "--baselines", "all").out
 
 
-def test_ctrl_c_reaches_the_running_processes(tmp_path, child):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_sweep_that_is_stopped_ends_its_processes_and_names_what_is_unfinished(tmp_path, child, number):
     code = child.replace("main(sys.argv[1:])", "") + (
         "import eafl_flower.results.sweep as s\n"
         f"s.child_command = lambda a: [sys.executable, '-c', {child!r}, 'run', *a]\n"
-        "main(['sweep', '--set', 'strategy.merges=100000', 'job.deadline-s=0.01', 'checkpoint.every=1'])"
+        "main(['sweep', '--set', 'strategy.merges=100000', 'job.deadline-s=0.01', 'checkpoint.every=1',"
+        "'task.batch-size=8,16', '--seeds', '1,2', '--jobs', '2'])"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     folder = tmp_path / "runs" / "sweep-emam"
-    while not list(folder.glob("*/checkpoint/lines.txt")):
+    while len(list(folder.glob("*/checkpoint/lines.txt"))) < 2:
         assert parent.poll() is None
         time.sleep(0.05)
-    os.kill(parent.pid, signal.SIGINT)
-    out, _ = parent.communicate()
-    assert parent.returncode == 130
-    assert "the same command goes on" in out
-    assert "go on with: eafl run --resume" in next(folder.glob("*.log")).read_text()
+    parent.send_signal(number)
+    out, err = parent.communicate()
+    assert parent.returncode == 128 + number
+    assert "the same command goes on" in err
+    lines = [line.split() for line in out.splitlines() if "/4 " in line]
+    begun, not_begun = (8, "goes"), (16, "not")
+    expected = [(f"batch-size={b},seed={s}", word) for b, word in (begun, not_begun) for s in (1, 2)]
+    assert [(",".join(title.split(",")[-2:]), word) for _, _, title, word, *_ in lines] == expected
+    assert {status for _, status, *_ in lines} == {"unfinished"}
+    told = [log.read_text() for log in folder.glob("*.log")]
+    assert len(told) == 2
+    assert all("go on with: eafl run --resume" in text for text in told)
+    for owner in folder.glob("*/owner"):
+        assert not Path("/proc", owner.read_text().strip()).exists()
 
 
 def write_rows(path, classes="xyz"):

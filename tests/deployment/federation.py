@@ -196,11 +196,11 @@ class Federation:
         kill_all([process.pid, *descendants(process.pid)])
         process.wait()
 
-    def kill_server_app(self) -> None:
-        """Kill the process in which the ServerApp runs."""
+    def kill_server_app(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal to the process in which the ServerApp runs, by default one that kills it."""
         children = descendants(self.processes["superlink"].pid)
         (pid,) = [pid for pid, command in children.items() if "flwr-serverapp" in command]
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
     def stop(self) -> None:
         """Stop everything: SuperNodes first, so that they can say good-bye."""

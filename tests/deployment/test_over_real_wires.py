@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 import time
 
 import numpy as np
@@ -175,6 +176,21 @@ def test_a_run_goes_on_in_a_new_one_after_its_server_app_was_killed(federation, 
     assert_arrays_are_those_of_the_pure_core(run)
     assert run.summary()["merges"] == 6 > killed_at
     assert run.summary()["refused"] == 0  # both sides held the same
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_server_app_that_is_told_to_end_leaves_a_checkpoint_and_tells_its_superlink(federation, tmp_path, number):
+    results = tmp_path / "results"
+    run_id = submit(federation, results, merges=1000)
+    federation.wait_until(lambda: merged(results, 3), 240, "no three merges")
+    run = run_of(results)
+    federation.kill_server_app(number)
+    federation.wait_until(lambda: run.has_checkpoint, 60, "no checkpoint")
+    federation.wait(run_id, 30)  # at once: a process that just dies is missed after 50 s
+    replayed = replay(RunConfig.from_toml(run.config_path), merges_of(run), in_flight=2)
+    assert digest(stored_arrays(run.checkpoint_dir / "server.safetensors", "/aggregator/arrays/")) == digest(
+        replayed.arrays
+    )
 
 
 def test_a_killed_node_comes_back_with_its_state_and_a_stopped_run_leaves_a_checkpoint(federation, tmp_path):

@@ -1,9 +1,10 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from eafl_flower.errors import CheckpointError
+from eafl_flower.errors import CheckpointError, RunFailedError
 from eafl_flower.results.event_log import EventLog, read_events
 
 
@@ -67,10 +68,51 @@ def test_a_line_that_was_cut_off_by_a_kill_is_dropped(tmp_path):
     assert [event["event"] for event in read_events(path)] == ["merge", "merge", "merge", "stop"]
 
 
-def test_a_log_shorter_than_its_checkpoint_is_another_runs(tmp_path):
+@pytest.mark.parametrize("cut", [1, 5, 18])
+def test_a_log_that_lacks_the_last_line_before_its_checkpoint_says_so_and_goes_on(tmp_path, cut):
+    """Or a part of that line, as after a crash of the machine."""
+    path = tmp_path / "events.jsonl"
+    write(path, 4).close()
+    path.write_bytes(path.read_bytes()[:-cut])
+    log = EventLog(path)
+    log.write({"event": "resume", "events": 4})
+    log.write({"event": "stop"})
+    assert log.position() == 5
+    log.close()
+    kinds = [event["event"] for event in read_events(path)]
+    assert kinds == ["merge", "merge", "merge", "merge" if cut == 1 else "missing", "stop"]
+
+
+def test_a_log_that_lacks_more_lines_is_another_runs(tmp_path):
     log = write(tmp_path / "events.jsonl", 2)
-    with pytest.raises(CheckpointError, match="has 2 events, the checkpoint was made after 3"):
+    with pytest.raises(
+        CheckpointError, match=r"has 2 events, the checkpoint was made after 4: .* start the run afresh"
+    ):
+        log.truncate(4)
+    log.close()
+    assert len(list(read_events(log.path))) == 2
+
+
+def test_a_damaged_log_is_found_before_a_resume_writes_to_it(tmp_path):
+    path = tmp_path / "events.jsonl"
+    write(path, 4).close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"\0" * (len(lines[1]) - 1) + b"\n" + lines[2] + lines[3])
+    log = EventLog(path)
+    with pytest.raises(CheckpointError, match=r"is damaged at line 2: .* start the run afresh"):
         log.truncate(3)
+    log.close()
+    assert len(path.read_bytes().splitlines()) == 4
+
+
+def test_a_full_disk_is_one_error_that_names_the_file(tmp_path):
+    log = write(tmp_path / "events.jsonl", 2)
+    log.close()
+    with (
+        Path("/dev/full").open("ab", buffering=0) as log._file,
+        pytest.raises(RunFailedError, match="No space left on de"),
+    ):
+        log.write({"event": "stop"})
     log.close()
 
 

@@ -17,6 +17,10 @@ def test_the_uploads_of_a_barrier_share_their_merge():
     check_events([merge(1, 0), merge(1, 1), merge(2, 0, counter=1)])
 
 
+def test_the_merge_that_a_crash_took_may_be_missing():
+    check_events([merge(1, 0), {"event": "missing", "reason": "a crash"}, merge(3, 1)])
+
+
 @pytest.mark.parametrize(
     ("second", "message"),
     [

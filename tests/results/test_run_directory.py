@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,6 +75,10 @@ def test_a_run_is_never_written_over_another(tmp_path):
 
 def test_a_run_without_summary_says_how_to_resume(tmp_path):
     run = RunDirectory.create(tmp_path, "emam")
+    with pytest.raises(CheckpointError, match=r"did not end; it left no checkpoint .* eafl run .*emam.*config\.toml"):
+        run.summary()
+    run.checkpoint_dir.mkdir()
+    run.checkpoint_path.touch()
     with pytest.raises(CheckpointError, match=r"did not end; resume it with: eafl run --resume .*emam"):
         run.summary()
 
@@ -107,6 +112,18 @@ def test_half_a_checkpoint_is_none(tmp_path):
     assert not run.has_checkpoint
     run.checkpoint_path.touch()
     assert run.has_checkpoint
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path, monkeypatch):
+    run = RunDirectory.create(tmp_path, "emam")
+    run.write_config("")
+    kept = {path.name for path in run.path.iterdir()}
+    monkeypatch.setattr(Path, "replace", lambda self, target: None)  # as if it had died before
+    run.write_summary({"merges": 1})
+    run.write_model({"0": np.zeros(2)})
+    assert {path.name for path in run.path.iterdir()} > kept
+    run.remove_leftovers()
+    assert {path.name for path in run.path.iterdir()} == kept
 
 
 def test_only_a_run_without_events_is_removed(tmp_path):
@@ -162,7 +179,7 @@ def test_a_copy_without_the_log_will_do_for_who_needs_none(tmp_path):
 
 def test_a_run_without_description_says_why(tmp_path):
     run = RunDirectory.create(tmp_path, "emam")
-    with pytest.raises(CheckpointError, match=r"no model\.json: the run did not end; resume it with: eafl run --resu"):
+    with pytest.raises(CheckpointError, match=r"no model\.json: the run did not end; it left no checkpoint to go on"):
         run.description()
     run.write_summary({})
     with pytest.raises(CheckpointError, match=r"no model\.json: the run was made by an earlier version"):

@@ -421,7 +421,7 @@ def test_a_snapshot_holds_all_that_changes():
     made_anew = {"plan", "options", "keys", "initial", "layout", "raw_bytes", "mail", "reader", "aggregator"}
     made_anew |= {
         *("trainers", "initial_sha256", "lost_states", "in_flight", "num_partitions", "churn", "result", "began_s"),
-        *("progress", "explosion"),
+        *("progress", "explosion", "autosave"),
     }
     stored_as = {
         "state": "aggregator",

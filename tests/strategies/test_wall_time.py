@@ -1,5 +1,7 @@
 """The loop on the wall clock, with nodes that are threads. Delays are real; nothing asserted depends on them."""
 
+import os
+import signal
 import threading
 
 import numpy as np
@@ -14,6 +16,7 @@ from eafl_flower.codecs.lqgcm_dither import session_key
 from eafl_flower.engines import waiting
 from eafl_flower.errors import RunFailedError
 from eafl_flower.results.invariants import check_events
+from eafl_flower.stopping import Stopped
 from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy, wall_time
 from eafl_flower.strategies.replies import sizes_of
 
@@ -256,6 +259,38 @@ def test_a_node_that_returns_goes_on_from_its_files(deploy, tmp_path):
     jobs = [e["metrics"]["jobs"] for e in recorder.of("merge") if e["client"] == 1]
     assert jobs == sorted(jobs)
     assert jobs[-1] == len(jobs)
+
+
+def test_a_resume_does_not_wait_for_a_node_that_the_run_had_lost(deploy, tmp_path):
+    """Nor does the next one, whose checkpoint was made without it; when the node is back, it works again."""
+    options = {"checkpoint": tmp_path / "server.safetensors", "min_available_nodes": 3}
+    app = toy_app(state_dir=tmp_path / "state")
+    recorder = Director({40: lambda: os.kill(os.getpid(), signal.SIGTERM)})
+    first = deploy(app, 3, delay=lambda client, number: 0.01)
+    recorder.acts[5] = lambda: first.stop(1)
+    with pytest.raises(Stopped):
+        run_deployed(first, 1000, recorder=recorder, **options)
+    for stop_at in (80, 120):
+        grid = deploy(app, 3, online=(0, 2), delay=lambda client, number: 0.01)
+        recorder.acts[stop_at] = lambda: os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Stopped):
+            run_deployed(grid, 1000, recorder=recorder, resume=True, **options)
+    assert 1 not in {e["client"] for e in recorder.of("merge")[-70:]}
+    last = deploy(app, 3, online=(0, 2), delay=lambda client, number: 0.01)
+    recorder.acts[140] = lambda: last.start(1)
+    run, _ = run_deployed(last, 200, recorder=recorder, resume=True, **options)
+    assert run.version == 200
+    assert 1 in {e["client"] for e in recorder.of("merge")[-60:]}
+    assert run.tally.states_lost == 0
+
+
+def test_a_resume_waits_for_a_node_that_the_run_had(deploy, tmp_path):
+    options = {"checkpoint": tmp_path / "server.safetensors"}
+    recorder = Director({10: lambda: os.kill(os.getpid(), signal.SIGTERM)})
+    with pytest.raises(Stopped):
+        run_deployed(deploy(toy_app(), 3), 1000, recorder=recorder, **options)
+    with pytest.raises(RunFailedError, match="2 of 3 nodes answered"):
+        run_deployed(deploy(toy_app(), 3, online=(0, 2)), 20, recorder=recorder, resume=True, **options)
 
 
 def whole_jobs(run, recorder):
