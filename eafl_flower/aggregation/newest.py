@@ -12,8 +12,7 @@ like :math:`1-\lambda` a round, and this rule, for *any* delays, at least like t
 taking the last ones away, is stable only up to :math:`\lambda = \pi/2` and swings from :math:`1/e` on.
 
 The price of not waiting is age: the :math:`x_k` are 1.5 rounds' worth of merges old on average where FedAvg's are one.
-So :math:`\kappa` is that age, and slow directions go as fast as FedAvg's. Where clients hardly answer to moving the
-model (``secant``), it grows.
+So :math:`\kappa` is that age, between 1 and 2, and slow directions go as fast as FedAvg's.
 """
 
 import math
@@ -26,28 +25,21 @@ import numpy as np
 from eafl_flower.aggregation.acceptance import Merged, accept, begin, check_current, new_clock, own
 from eafl_flower.aggregation.merge import swap
 from eafl_flower.aggregation.norm_guard import guard_scale, noted
-from eafl_flower.aggregation.secant import SecantState, observe, sample
 from eafl_flower.errors import ConfigError, UpdateRefusedError
 from eafl_flower.types import Array, Arrays, Update, layout_of
 
-LEAST_STEP, MOST_AGE = 1.0, 2.0
+LEAST_STEP, MOST_STEP = 1.0, 2.0
 ROUNDS_KEPT = 4  # a client unheard of for so many rounds' worth of merges is no longer part of the mean
 LEAST_SHARE = 1e-3  # of the mean weight: an update without examples
-_NOTHING = np.zeros(0)
 
 
 class Newest(NamedTuple):
-    """The newest model of one client.
-
-    ``base`` and ``delta`` are the measured coordinates of what it started from and of what training added.
-    """
+    """The newest model of one client."""
 
     model: Arrays
     weight: float
     merged_at: int
     base_version: int
-    base: Array
-    delta: Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +60,6 @@ class NewestState:
     initial_weight: float = 0.0
     mean_weight: float = 0.0
     versions: float = 0.0
-    secant: SecantState = field(default_factory=SecantState)
     norms: tuple[float, ...] = ()
     examples: float = 0.0
     signed: tuple[bool, ...] = ()
@@ -158,7 +149,7 @@ class NewestMean:
         step = self._step(state)
         signed = _signed(state.signed, base, accepted.deltas)
         model = _extrapolated(base, accepted.deltas, signed, step, scale)
-        seen = Newest(model, weight, version, update.base_version, sample(base), sample(accepted.deltas))
+        seen = Newest(model, weight, version, update.base_version)
         mean_weight = state.mean_weight + (weight - state.mean_weight) / min(version, self.clients)
         total = state.total_weight if state.version else self.clients * weight
         begun = state.initial_weight if state.version else total
@@ -168,7 +159,7 @@ class NewestMean:
         newest = state.newest  # consumed with its state
         last = newest.pop(update.client, None)
         leaving = [Newest(*last)] if last is not None else []
-        leaving += [Newest(state.initial, begun - waiting, 0, 0, seen.base, seen.delta)] if begun != waiting else []
+        leaving += [Newest(state.initial, begun - waiting, 0, 0)] if begun != waiting else []
         newest[update.client] = seen
         leaving += _lost(newest, most=self.clients, since=version - ROUNDS_KEPT * self.clients)
         versions = state.versions + weight * update.base_version - sum(m.weight * m.base_version for m in leaving)
@@ -184,14 +175,6 @@ class NewestMean:
             initial_weight=waiting,
             mean_weight=mean_weight,
             versions=versions,
-            secant=observe(
-                state.secant,
-                update=seen.delta - last[5] if last is not None else _NOTHING,
-                base=seen.base - last[4] if last is not None else _NOTHING,
-                weight=weight,
-                clients=self.clients,
-                at_least=step,
-            ),
             examples=state.examples + update.num_examples,
             signed=signed,
             norms=noted(state.norms, scale * accepted.norm, self.norm_guard),
@@ -210,11 +193,11 @@ class NewestMean:
         return float(update.num_examples) or (LEAST_SHARE * state.mean_weight if state.examples else 1.0)
 
     def _step(self, state: NewestState) -> float:
-        r"""Return :math:`\kappa`: the mean age of the bases in rounds' worth of merges, or more where it may be."""
+        r"""Return :math:`\kappa`: the mean age of the bases in rounds' worth of merges, between 1 and 2."""
         if not state.total_weight:
             return LEAST_STEP
         age = (state.version - state.versions / state.total_weight) / self.clients
-        return max(min(max(age, LEAST_STEP), MOST_AGE), state.secant.step)
+        return min(max(age, LEAST_STEP), MOST_STEP)
 
 
 def _checked_base(arrays: Arrays, update: Update) -> Arrays:
