@@ -3,6 +3,7 @@
 from eafl_flower.aggregation.acceptance import Accepted, Merged, accept
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.aggregation.emam import EMAMAggregator, EMAMState
+from eafl_flower.aggregation.newest import NewestMean, NewestState
 from eafl_flower.aggregation.objective import energy, energy_gradient
 from eafl_flower.aggregation.reference import FedAsync, FedAvg, FedBuff, FedBuffState, ReferenceState
 from eafl_flower.aggregation.staleness import (
@@ -31,6 +32,8 @@ __all__ = [
     "HalfLife",
     "Hinge",
     "Merged",
+    "NewestMean",
+    "NewestState",
     "Polynomial",
     "ReferenceState",
     "StalenessRule",

@@ -95,8 +95,9 @@ class NewestMean:
 
     References
     ----------
-    Ours. The mean of the newest models is that of Iakovidou and Kim, "Asynchronous federated stochastic optimization
-    with exact averaging", 2024, there kept by the clients; the step is not.
+    The mean of the newest models is that of "AREA", Iakovidou and Kim, "Asynchronous federated stochastic optimization
+    for heterogeneous objectives under arbitrary delays", 2024, arXiv 2405.10123 (abstract read), whose clients keep
+    the memory; here the server does, so that any client will do. The step is ours.
 
     Examples
     --------
@@ -185,6 +186,10 @@ class NewestMean:
         """Return the current arrays, valid until the next ``apply``; not to be written to."""
         check_current(state.clock, state.version)
         return state.arrays
+
+    def served(self, state: NewestState) -> Arrays:
+        """Return the arrays to be evaluated and saved: the current ones."""
+        return self.arrays(state)
 
     def _weight(self, state: NewestState, update: Update) -> float:
         """Return the weight of an update; the least there is for one without examples, where others have some."""

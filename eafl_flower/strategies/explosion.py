@@ -9,17 +9,17 @@ from statistics import median
 from eafl_flower.strategies.telling import log
 
 OVER = 16  # updates whose median counts
-TIMES_NORM, TIMES_LOSS = 10.0, 3.0  # the median of the first updates
+TIMES_NORM, TIMES_LOSS = 3.0, 3.0  # the smallest median so far
 
 _TEXT = (
-    "the %s explodes: after merge %d its median over %d updates is %.3g, of the first ones it was %.3g; training "
+    "the %s explodes: after merge %d its median over %d updates is %.3g, it has been %.3g; training "
     "diverges, so lower the clients' learning rate, or the server's step where you have set one (alpha, mixing, "
     "server_rate): the default of AsyncEMAM needs none"
 )
 
 
 class Explosion:
-    """Compares the newest updates with the first ones, and warns once."""
+    """Compares the newest updates with those before them, and warns once."""
 
     def __init__(self) -> None:
         self._seen = {"norm of updates": _Series(TIMES_NORM), "loss of the clients": _Series(TIMES_LOSS)}
@@ -35,24 +35,23 @@ class Explosion:
             series = self._seen[name]
             if value is not None and series.note(abs(value)):
                 self._has_warned = True
-                log(WARNING, _TEXT, name, merge, OVER, series.newest_median, series.first_median)
+                log(WARNING, _TEXT, name, merge, OVER, series.newest_median, series.least_median)
                 return
 
 
 class _Series:
-    """The first values and the newest ones."""
+    """The newest values, and the smallest median there was."""
 
     def __init__(self, times: float) -> None:
         self._times = times
         self._newest: deque[float] = deque(maxlen=OVER)
-        self.first_median = self.newest_median = math.nan
+        self.least_median, self.newest_median = math.inf, math.nan
 
     def note(self, value: float) -> bool:
-        """Take in one value; return whether the newest are far above the first."""
+        """Take in one value; return whether the newest are far above that."""
         self._newest.append(value if math.isfinite(value) else math.inf)
         if len(self._newest) < OVER:
             return False
         self.newest_median = median(self._newest)
-        if math.isnan(self.first_median):
-            self.first_median = self.newest_median
-        return self.newest_median > self._times * self.first_median > 0
+        self.least_median = min(self.least_median, self.newest_median)
+        return self.newest_median > self._times * self.least_median > 0

@@ -13,6 +13,7 @@ from eafl_flower.aggregation import (
     FedBuff,
     HalfLife,
     Hinge,
+    NewestMean,
     Polynomial,
 )
 from eafl_flower.conformance import check_aggregator
@@ -28,6 +29,8 @@ OURS = {
     "emam, proxy": EMAMAggregator(proxy=lambda arrays: tuple(0.1 * a for a in arrays), staleness=Exponential(0.1)),
     "emam, paper": EMAMAggregator.paper(),
     "emam, paper, ton-iot": EMAMAggregator.paper("ton-iot"),
+    "newest": NewestMean(clients=3),
+    "newest, a larger round": NewestMean(clients=50, weight_by_examples=False, norm_guard=0.0),
     "fedasync": FedAsync(),
     "fedasync, constant": FedAsync(mixing=0.9, staleness=Constant()),
     "fedavg": FedAvg(),
