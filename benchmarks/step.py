@@ -35,6 +35,7 @@ from rich.console import Console
 from rich.table import Table
 from step_tasks import TASKS, Task, TaskCase
 
+from eafl_flower.aggregation import Constant
 from eafl_flower.engines import InlineGrid
 from eafl_flower.strategies import AsyncEMAM, AsynchronousStrategy
 
@@ -45,8 +46,17 @@ FEDAVG = "fedavg"
 Make = Callable[[int], Strategy]  # from the number in flight
 RULES: dict[str, Make] = {
     "default": lambda in_flight: AsyncEMAM(concurrency=in_flight, evaluate_clients=False),
+    # FedAvg's step without a memory: n updates add up to as much as a round of FedAvg
+    "adding-up": lambda in_flight: AsyncEMAM(
+        alpha=1 / in_flight,
+        staleness=Constant(),
+        weight_by_examples=True,
+        concurrency=in_flight,
+        evaluate_clients=False,
+    ),
     "alpha-0.8": lambda in_flight: AsyncEMAM(alpha=0.8, concurrency=in_flight, evaluate_clients=False),
 }
+LOOKS = {FEDAVG: ("#888888", "-"), "default": ("#0b6", "-"), "adding-up": ("#36c", "--"), "alpha-0.8": ("#c33", ":")}
 Key = tuple[str, str, str, int, int]  # task, size, rule, seed, rounds
 
 
@@ -178,6 +188,22 @@ def show(rows: list[dict[str, Any]]) -> None:
         console.print(f"{rule}: {sum(row['passes'] for row in own)} of {len(own)} rows pass")
 
 
+def draw(runs: Mapping[Key, Any], path: Path) -> None:
+    """Draw the mean curves over the seeds, a panel for each task and size."""
+    from matplotlib.figure import Figure
+
+    panels = list(dict.fromkeys((task, size) for task, size, *_ in runs))
+    figure = Figure(figsize=(4 * len(panels), 3), layout="constrained")
+    for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+        for rule in dict.fromkeys(key[2] for key in runs):
+            curves = [run["scores"] for key, run in runs.items() if key[:3] == (*panel, rule)]
+            color, style = LOOKS[rule]
+            axes.plot(range(1, len(curves[0]) + 1), np.mean(curves, 0), style, color=color, label=rule)
+        axes.set(title=f"{panel[0]}, {panel[1]} clients", xlabel="rounds' worth of updates", ylabel="score")
+    axes.legend(loc="lower right")
+    figure.savefig(path)
+
+
 # -- all runs --------------------------------------------------------------------------------------------------------
 
 
@@ -225,6 +251,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "step.jsonl")
+    parser.add_argument("--figure", type=Path, help="draw the curves, too")
     parser.add_argument("--quick", action="store_true", help="one seed, without 50 in flight")
     arguments = parser.parse_args()
     sizes, seeds, rounds = arguments.sizes.split(","), [int(s) for s in arguments.seeds.split(",")], arguments.rounds
@@ -238,6 +265,8 @@ def main() -> None:
     runs = run_all(keys, arguments.out, arguments.jobs)
     table = [judged(task, size, rule, runs, seeds, rounds) for rule, task, size in product(rules, tasks, sizes)]
     show(table)
+    if arguments.figure:
+        draw(runs, arguments.figure)
     arguments.out.with_suffix(".json").write_text(json.dumps(table, indent=1) + "\n")
 
 

@@ -42,7 +42,7 @@ def collected(config: RunConfig) -> Streams:
     shared = workload.initial(config.seed)[: workload.task.num_shared]
     streams: Streams = [[] for _ in range(CLIENTS)]
     strategy = AsynchronousStrategy(
-        lambda in_flight: Noting(build_aggregator(config, in_flight), streams),
+        lambda in_flight, clients: Noting(build_aggregator(config, in_flight, clients), streams),
         seed=config.seed,
         unit="merges",
         concurrency=config.strategy.concurrency,

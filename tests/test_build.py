@@ -67,7 +67,7 @@ def test_what_the_configuration_allows_can_be_built(flat, toy_source, tmp_path):
         build_strategy(config, checkpoint=tmp_path / "server.safetensors")
         build_task(config, toy_source)
         for in_flight in (1, 50):
-            build_aggregator(config, in_flight)
+            build_aggregator(config, in_flight, in_flight)
         built += 1
     assert built or set(flat) & {"strategy.concurrency", "strategy.cohort"}  # more than there are clients
 

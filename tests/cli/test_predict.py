@@ -352,8 +352,8 @@ def test_a_run_that_cannot_be_used_is_one_error(copy, rows, eafl, damage, messag
 
 
 def test_a_run_that_did_not_end_says_how_to_go_on(copy, rows, eafl):
-    for path in (copy.description_path, copy.summary_path):
-        path.unlink()
+    for path in (copy.description_path, copy.summary_path, copy.checkpoint_path):
+        path.unlink(missing_ok=True)
     ended = eafl("predict", str(copy.path), "--client", "1", rows)
     assert (ended.code, ended.err.count("\n")) == (1, 1)
     again = f"start it again with: eafl run {copy.config_path}"

@@ -71,7 +71,7 @@ def test_mods_are_asked_only_where_there_is_a_codec():
 
 @pytest.mark.parametrize("codec", CODECS, ids=str)
 def test_an_app_of_flowers_template_with_the_mod_is_sent_payloads_by_our_strategies(codec, caplog):
-    strategy = AsyncEMAM(codec=codec, evaluate_clients=False, concurrency=2)
+    strategy = AsyncEMAM(codec=codec, evaluate_clients=False, concurrency=2, unit="merges")
     start = ArrayRecord([np.zeros((40, 5), np.float32)])
     strategy.start(InlineGrid(template_app(codec), 4), start, num_rounds=30)
     jobs = strategy.run.jobs

@@ -166,7 +166,7 @@ def test_without_a_labelled_point_nothing_is_written(folder):
 
 def write_zip(archive, folder, compression=zipfile.ZIP_STORED):
     with zipfile.ZipFile(archive, "w", compression) as file:
-        for path in (folder / "Geolife Trajectories 1.3").rglob("*"):
+        for path in sorted((folder / "Geolife Trajectories 1.3").rglob("*")):
             if path.is_file():
                 file.write(path, path.relative_to(folder).as_posix())
     return bytearray(archive.read_bytes())

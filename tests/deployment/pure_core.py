@@ -22,7 +22,7 @@ class Replayed:
     uplink_bytes: list[int]
 
 
-def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight: int) -> Replayed:
+def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight: int, clients: int) -> Replayed:
     """Compute every merged update again from (seed, client, counter) and merge in the order of ``merges``.
 
     A client's head and its codec's state are those its last merged job left: what a lost job has changed is
@@ -35,7 +35,7 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
     task, seed = workload.task, config.seed
     initial = workload.initial(seed)
     layout = layout_of(initial[: task.num_shared])
-    aggregator = build_aggregator(config, in_flight)
+    aggregator = build_aggregator(config, in_flight, clients)
     state = aggregator.init(initial[: task.num_shared])
 
     whole = Float32Codec() if isinstance(codec, DifferenceCodec) else codec

@@ -98,7 +98,7 @@ def merged(results, at_least):
 
 def assert_arrays_are_those_of_the_pure_core(run):
     merges, summary, model = merges_of(run), run.summary(), run.model()
-    replayed = replay(RunConfig.from_toml(run.config_path), merges, in_flight=2)
+    replayed = replay(RunConfig.from_toml(run.config_path), merges, in_flight=2, clients=2)
     assert [event["merge"] for event in merges] == list(range(1, summary["merges"] + 1))
     assert [event["metrics"]["loss"] for event in merges] == replayed.losses
     assert [event["uplink_bytes"] for event in merges] == replayed.uplink_bytes
@@ -187,7 +187,7 @@ def test_a_server_app_that_is_told_to_end_leaves_a_checkpoint_and_tells_its_supe
     federation.kill_server_app(number)
     federation.wait_until(lambda: run.has_checkpoint, 60, "no checkpoint")
     federation.wait(run_id, 30)  # at once: a process that just dies is missed after 50 s
-    replayed = replay(RunConfig.from_toml(run.config_path), merges_of(run), in_flight=2)
+    replayed = replay(RunConfig.from_toml(run.config_path), merges_of(run), in_flight=2, clients=2)
     assert digest(stored_arrays(run.checkpoint_dir / "server.safetensors", "/aggregator/arrays/")) == digest(
         replayed.arrays
     )
@@ -213,7 +213,7 @@ def test_a_killed_node_comes_back_with_its_state_and_a_stopped_run_leaves_a_chec
 
     merges = merges_of(run)
     assert len(alone) > 1 and "has lost its state" not in federation.log("superlink")
-    replayed = replay(RunConfig.from_toml(run.config_path), merges, in_flight=2)
+    replayed = replay(RunConfig.from_toml(run.config_path), merges, in_flight=2, clients=2)
     assert [event["metrics"]["loss"] for event in merges] == replayed.losses
     assert digest(stored_arrays(run.checkpoint_dir / "server.safetensors", "/aggregator/arrays/")) == digest(
         replayed.arrays

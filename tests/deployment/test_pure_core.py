@@ -42,7 +42,7 @@ def test_a_simulated_run_is_the_plain_loop_over_its_merges(changes):
     merges = Merges()
     grid = InlineGrid(build_client_app(config), build_source(config).num_clients)
     run = train(config, grid, observer=merges)
-    replayed = replay(config, merges.events, in_flight=3)
+    replayed = replay(config, merges.events, in_flight=3, clients=5)
     assert [event["metrics"]["loss"] for event in merges.events] == replayed.losses
     assert [event["uplink_bytes"] for event in merges.events] == replayed.uplink_bytes
     assert digest(replayed.arrays) == run.arrays_sha256()

@@ -90,7 +90,9 @@ def test_the_bytes_of_xgboost_get_one_line_that_says_what_to_do():
     with pytest.raises(ConfigError, match="FedXgbBagging"):
         run_foreign(AsyncEMAM(), 1, initial=record(model=np.zeros(0, np.uint8)))
     given = record(w=np.zeros(2, np.float32), trees=np.zeros(5, np.uint8))
-    with pytest.raises(RunFailedError, match=r"array 1 of uint8 \(9,\), expected uint8 \(5,\): bytes.*FedXgbBagging"):
+    with pytest.raises(
+        RunFailedError, match=r'array "trees" as uint8 \(9,\), expected uint8 \(5,\): bytes.*FedXgbBagging'
+    ):
         run_foreign(AsyncEMAM(), 1, initial=given, change=lambda v: {**v, "trees": np.ones(9, np.uint8)})
 
 

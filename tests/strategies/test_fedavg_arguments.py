@@ -31,7 +31,7 @@ def test_names_of_records_and_of_the_weight_are_the_users(strategy):
 
 
 def test_weights_below_1_weigh_as_they_are():
-    result, _ = run_foreign(EMAM(alpha=1.0, weighted_by_key="share"), 1, weight="share", scale=1 / 1000)
+    result, _ = run_foreign(EMAM(norm_guard=0.0, weighted_by_key="share"), 1, weight="share", scale=1 / 1000)
     reference, _ = run_foreign(FedAvg(weighted_by_key="share"), 1, weight="share", scale=1 / 1000)
     np.testing.assert_allclose(result.arrays["w"].numpy(), reference.arrays["w"].numpy(), rtol=1e-6)
 

@@ -162,7 +162,7 @@ def test_a_count_in_the_roster_prices_no_job_beyond_a_hundred_of_the_median(flow
 @pytest.mark.parametrize("clock", ["virtual", "wall"])
 def test_finite_values_beyond_all_measure_do_not_enter_the_model(strategy, clock, flower_log):
     far = ArrayRecord([np.full((2, 3), 1e17, np.float32), np.zeros(3, np.float32)])
-    made = lambda **options: AsynchronousStrategy(lambda n: strategy(), **options)  # noqa: E731
+    made = lambda **options: AsynchronousStrategy(lambda *_: strategy(), **options)  # noqa: E731
     run, recorder = run_with(put("arrays", far), strategy=AsyncEMAM if strategy is AsyncEMAM else made, clock=clock)
     assert 0 not in {e["client"] for e in recorder.of("merge")}
     assert np.abs(arrays_of_run(run)[0]).max() < 1000

@@ -353,10 +353,11 @@ def test_what_is_sent_again_after_a_resume_is_the_very_same_message(tmp_path):
         ({"run_name": "other"}, r"belongs to run 'toy', not to 'other'"),
         ({"seed": 6}, r"other settings \(seed: 5 -> 6\): resume with those$"),
         (
-            {"strategy": lambda **options: AsynchronousStrategy(lambda *_: FedBuff(), **options)},
+            {"strategy": lambda alpha, **options: AsynchronousStrategy(lambda *_: FedBuff(), **options)},
             r"\(aggregator: EMAMAggregator -> FedBuff\)",
         ),
-        ({"alpha": 0.1}, r"\(aggregator.alpha: .* -> 0.1\)"),
+        ({"alpha": 0.1}, r"\(aggregator.alpha: 0.5 -> 0.1\)"),
+        ({"alpha": None}, r"\(aggregator: EMAMAggregator -> NewestMean\)"),
         ({"staleness": HalfLife(7.0)}, r"\(aggregator.staleness.half_life: 3.0 -> 7.0\)"),
         ({"staleness": Polynomial()}, r"\(aggregator.staleness: HalfLife -> Polynomial\)"),
         ({"codec": None}, r"\(codec: LQGCMCodec -> None\)"),
@@ -368,9 +369,10 @@ def test_what_is_sent_again_after_a_resume_is_the_very_same_message(tmp_path):
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, message):
-    go(tmp_path, 8, Recorder(), codec=DIFFERENCES)
+    options = {"codec": DIFFERENCES, "alpha": 0.5}
+    go(tmp_path, 8, Recorder(), **options)
     with pytest.raises(CheckpointError, match=message):
-        go(tmp_path, 20, Recorder(), resume=True, **{"codec": DIFFERENCES, **change})
+        go(tmp_path, 20, Recorder(), resume=True, **{**options, **change})
 
 
 def test_what_changes_no_result_may_be_another_in_a_resumed_run(tmp_path):
@@ -392,7 +394,7 @@ def test_other_initial_arrays_are_told_and_change_nothing(tmp_path, caplog):
     go(tmp_path, 20, Recorder())
     app = toy_app(codec=CODEC, train=sometimes_broken, state_dir=tmp_path / "state")
     options = everything(tmp_path)
-    strategy = options.pop("strategy")(resume=True, **options)
+    strategy = options.pop("strategy")(resume=True, unit="merges", **options)
     other = ArrayRecord([array + 1 for array in initial().to_numpy_ndarrays()])
     with caplog.at_level("WARNING", logger="flwr"):
         strategy.start(InlineGrid(app, 6), other, num_rounds=40)

@@ -181,7 +181,7 @@ def test_a_node_that_speaks_of_too_many_partitions_gets_no_job(deploy, flower_lo
 def test_the_half_life_follows_the_nodes_that_join(deploy):
     grid = deploy(toy_app(), 2, delay=lambda client, number: 0.01)
     recorder = Director({10: lambda: [grid.start(client, num_partitions=8) for client in range(2, 8)]})
-    run, _ = run_deployed(grid, 200, recorder=recorder)
+    run, _ = run_deployed(grid, 200, recorder=recorder, alpha=0.8)
     assert run.in_flight == 8
     assert run.aggregator.staleness == HalfLife(7.0)
     assert run.state.version == 200
