@@ -30,7 +30,7 @@ from flwr.serverapp.strategy.strategy_utils import aggregate_arrayrecords
 from report import row, write_rows
 from threadpoolctl import threadpool_limits
 
-from eafl_flower.aggregation import EMAMAggregator
+from eafl_flower.aggregation import EMAMAggregator, NewestMean
 from eafl_flower.aggregation.acceptance import own
 from eafl_flower.aggregation.merge import pull, step
 from eafl_flower.rng import generator
@@ -59,6 +59,7 @@ def main() -> None:
         "apply, no average": _Applying(EMAMAggregator(), source, delta),
         "apply, average": _Applying(EMAMAggregator(beta=0.2), source, delta),
         "apply, no guard, no average": _Applying(EMAMAggregator(norm_guard=0.0), source, delta),
+        "apply, newest": _Applying(NewestMean(clients=4), source, delta),
     }
     ms = _medians_ms(contestants, repeats)
     aims = {
@@ -67,6 +68,7 @@ def main() -> None:
         "apply, no average": 0.6,
         "apply, average": 0.4,
         "apply, no guard, no average": None,
+        "apply, newest": None,
     }
     described = {
         "merge, no average": "merge without guard, no average",
@@ -74,6 +76,7 @@ def main() -> None:
         "apply, no average": "apply with guard and finiteness, no average",
         "apply, average": "apply with guard and finiteness, with average",
         "apply, no guard, no average": "apply with finiteness only, no average",
+        "apply, newest": "apply with guard and finiteness, mean of the newest models (the default)",
     }
     rows = [row("np.copyto into a touched buffer", ms["copy"], "ms")]
     for name, aim in aims.items():
@@ -100,12 +103,19 @@ def main() -> None:
 class _Applying:
     """Merges into one stream of states."""
 
-    def __init__(self, aggregator: EMAMAggregator, arrays: Arrays, delta: Arrays) -> None:
-        self.aggregator, self.delta = aggregator, delta
+    def __init__(self, aggregator: EMAMAggregator | NewestMean, arrays: Arrays, delta: Arrays) -> None:
+        self.aggregator, self.delta, self.base, self.client = aggregator, delta, arrays, 0
         self.state = aggregator.init(arrays)
 
     def __call__(self, delta: Arrays = ()) -> None:
-        update = Update(client=0, delta=delta or self.delta, base_version=self.state.version, num_examples=1)
+        update = Update(
+            client=self.client,
+            delta=delta or self.delta,
+            base_version=self.state.version,
+            num_examples=1,
+            base=self.base,
+        )
+        self.client = (self.client + 1) % 4
         self.state = self.aggregator.apply(self.state, update)
 
 

@@ -31,7 +31,9 @@ def test_a_run_on_ones_own_file_takes_all_its_clients_and_knows_where_it_is(expe
 
     def run_experiment(config, **options):
         seen.append(config.data)
-        return original(config.replace({"data.clients": 6, "data.unseen": 1, "strategy.concurrency": 0}), **options)  # it cannot count them
+        return original(
+            config.replace({"data.clients": 6, "data.unseen": 1, "strategy.concurrency": 0}), **options
+        )  # it cannot count them
 
     experiment.run_experiment = run_experiment
     ended = eafl("run", "--csv", "mine.csv", "--label", "kind", "--client", "id", "--features", "a,b")

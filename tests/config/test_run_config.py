@@ -237,3 +237,12 @@ def test_the_written_toml_is_nested_and_complete():
     assert sum(len(value) if isinstance(value, dict) else 1 for value in written.values()) == len(
         settings_of(RunConfig)
     )
+
+
+def test_what_belongs_to_a_step_of_ones_own_needs_one():
+    with pytest.raises(
+        ConfigError, match=r'strategy.staleness = "constant": belongs to a step .* set strategy.alpha too'
+    ):
+        RunConfig().replace({"strategy.staleness": "constant"})
+    assert RunConfig().replace({"strategy.staleness": "constant", "strategy.alpha": 0.2}).strategy.alpha == 0.2
+    assert RunConfig().replace({"strategy.staleness": "polynomial", "strategy.name": "fedbuff"}).strategy.alpha == 0.0
