@@ -86,5 +86,5 @@ def test_settings_without_effect_exist_and_change_nothing():
     elsewhere = {"name": "x", "results.dir": "y", "engine.name": "ray", "checkpoint.every": 9, "job.error-budget": 3}
     one = provenance_of(RunConfig().replace(small))
     assert one == provenance_of(RunConfig().replace({**small, **elsewhere}))
-    assert one != provenance_of(RunConfig().replace({**small, "strategy.beta": 0.5}))
+    assert one != provenance_of(RunConfig().replace({**small, "strategy.mu": 0.5}))
     assert one.data.sha256 != provenance_of(RunConfig().replace({**small, "seed": 2})).data.sha256
