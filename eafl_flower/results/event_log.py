@@ -159,7 +159,7 @@ def _complete_lines(path: Path) -> int:
 
 def _is_event(line: bytes) -> bool:
     try:
-        event = json.loads(line)
+        event = parse_json(line)
     except ValueError:
         return False
     return isinstance(event, dict) and "event" in event

@@ -15,9 +15,10 @@ from eafl_flower.types import Arrays, Update, layout_of
 
 @dataclass(frozen=True)
 class Replayed:
-    """The arrays after the last merge, and per merge what the client reported and sent."""
+    """The arrays after the last merge, what is served then, and per merge what the client reported and sent."""
 
     arrays: Arrays
+    served: Arrays
     losses: list[float]
     uplink_bytes: list[int]
 
@@ -85,4 +86,5 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
         served[state.version] = tuple(a.copy() for a in aggregator.arrays(state))
         losses.append(loss)
         uplink_bytes.append(len(encoded.payload))
-    return Replayed(tuple(a.copy() for a in aggregator.arrays(state)), losses, uplink_bytes)
+    now, shown = (tuple(a.copy() for a in arrays(state)) for arrays in (aggregator.arrays, aggregator.served))
+    return Replayed(now, shown, losses, uplink_bytes)
