@@ -314,7 +314,14 @@ def attacked(
         return Message(answer, reply_to=message)
 
     made = strategy(
-        codec=codec, clock=clock, observer=longest, backoff_s=0.0, error_budget=50, evaluate_every=20, node_timeout_s=20
+        unit="merges",
+        codec=codec,
+        clock=clock,
+        observer=longest,
+        backoff_s=0.0,
+        error_budget=50,
+        evaluate_every=20,
+        node_timeout_s=20,
     )
     initial = ArrayRecord({k: Array(np.zeros(s, np.float32)) for k, s in zip(KEYS, MODEL, strict=True)})
     made.start(InlineGrid(app, 4), initial, num_rounds=60, timeout=20)
