@@ -25,7 +25,6 @@ from eafl_flower.config.run_config import StopSettings
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import RunFailedError
 from eafl_flower.results.baselines import collect_baselines
-from eafl_flower.results.event_log import read_events
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.observer import Event, Fanout, Observer
 from eafl_flower.results.ownership import owned
@@ -200,7 +199,7 @@ def conduct(
     source = build_source(config)
     summary = summarize(
         outcome,
-        read_events(run_dir.events_path),  # one by one: there may be millions
+        run_dir.each_event(),
         name=config.name,
         seed=config.seed,
         provenance=provenance,

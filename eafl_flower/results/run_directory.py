@@ -16,7 +16,7 @@
 import json
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -232,14 +232,17 @@ class RunDirectory:
 
     def events(self) -> list[dict[str, Any]]:
         """Return the events so far; raises ``CheckpointError`` if the log is damaged."""
-        events = list(read_events(self.events_path))
-        for number, event in enumerate(events, start=1):
+        return list(self.each_event())
+
+    def each_event(self) -> Iterator[dict[str, Any]]:
+        """Yield the events one by one, for there may be millions; raises as ``events``."""
+        for number, event in enumerate(read_events(self.events_path), start=1):
             try:
                 check_event(event)
             except ValueError as error:
                 msg = f"{self.events_path} is damaged at line {number}: {error}"
                 raise CheckpointError(msg) from error
-        return events
+            yield event
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write ``summary.json``."""
