@@ -37,7 +37,12 @@ _FIELDS = {
     "staleness": mapping(optional(number)),
     "versions": mapping(optional(text)),
 }
-_LATER_FIELDS = {"timeouts": count, "errors": count, "uploads": count, "both_ways_saved": optional(number)}
+_LATER_FIELDS = {
+    **dict.fromkeys(("timeouts", "errors", "uploads", "client_states_lost", "clients_left_out", "rows_left_out"), count),
+    "both_ways_saved": optional(number),
+    "data_sha256": text,
+    "data": mapping(count),
+}
 
 
 def check_summary(summary: Mapping[str, Any]) -> None:
