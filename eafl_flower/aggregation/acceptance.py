@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eafl_flower.aggregation.early_norms import fresh_norm
-from eafl_flower.aggregation.merge import squared_norm
+from eafl_flower.aggregation.merge import squared_norm, squared_norms
 from eafl_flower.errors import ConsumedStateError, UpdateRefusedError
 from eafl_flower.types import Array, Arrays, Update
 
@@ -39,9 +39,13 @@ class Merged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """An update that passed: deltas in the arrays' dtypes and memory order, and what was measured."""
+    """An update that passed: deltas in the arrays' dtypes and memory order, and what was measured.
+
+    ``lengths`` are the L2 norms of its arrays, 0 for integers; ``norm`` is that of all together.
+    """
 
     deltas: Arrays
+    lengths: tuple[float, ...]
     norm: float
     staleness: int
 
@@ -86,15 +90,17 @@ def accept(arrays: Arrays, update: Update, *, version: int, into_model: bool = T
     if flipped := [i for i, d in enumerate(deltas) if d.dtype.kind == "b" and d.any()]:
         msg = f"{who} changes boolean array {flipped[0]}, which cannot be averaged: leave it as it is, or send integers"
         raise UpdateRefusedError(msg)
-    norm = math.sqrt(total) if math.isfinite(total := squared_norm(deltas)) else math.inf
+    squares = squared_norms(deltas)
+    norm = math.sqrt(total) if math.isfinite(total := sum(squares)) else math.inf
     if math.isfinite(norm) and norm > (limit := _largest_norm(arrays, norm, into_model=into_model)):
         msg = f"{who} has norm {norm:.3g}, more than any training makes ({limit:.3g}): it would spoil the model"
         raise UpdateRefusedError(msg)
     if not math.isfinite(norm):
-        bad = next((f"array {i}" for i, d in enumerate(deltas) if not math.isfinite(squared_norm((d,)))), "all arrays")
+        bad = next((f"array {i}" for i, square in enumerate(squares) if not math.isfinite(square)), "all arrays")
         msg = f"{who} is not finite: NaN, infinite or far too large values in {bad}; did training diverge?"
         raise UpdateRefusedError(msg)
-    return Accepted(deltas=deltas, norm=norm, staleness=version - update.base_version)
+    lengths = tuple(map(math.sqrt, squares))
+    return Accepted(deltas=deltas, lengths=lengths, norm=norm, staleness=version - update.base_version)
 
 
 def _largest_norm(arrays: Arrays, norm: float, *, into_model: bool) -> float:

@@ -26,12 +26,15 @@ def compiled_kernels(dtype: str) -> Kernels:
     step = compile_loop(_step, (written, read, scalar))
     pull = compile_loop(_pull, (written, read, written, scalar, scalar, scalar))
     swap = compile_loop(_swap, (written, read, read, scalar, scalar))
+    lead = compile_loop(_lead, (written, read, written, scalar, scalar))
     rounded = np.dtype(dtype).type
     return Kernels(
         lambda t, d, weight: step(t, d, rounded(weight)),
         lambda t, d, m, weight, stiffness, rate: pull(t, d, m, rounded(weight), rounded(stiffness), rounded(rate)),
         lambda t, new, old, gain, loss: swap(t, new, old, rounded(gain), rounded(loss)),
+        lambda y, t, m, share, rate: lead(y, t, m, rounded(share), rounded(rate)),
         compile_loop(_inner, (read, read), fastmath={"reassoc"}),
+        compile_loop(_along, (read, read, read), fastmath={"reassoc"}),
     )
 
 
@@ -67,6 +70,27 @@ def _swap(theta: Array, new: Array, old: Array, gain: Any, loss: Any) -> None:
         come = y - t if y != t else nothing  # infinite elements, too
         go = o - t if o != t else nothing
         theta[i] = t + (gain * come - loss * go)
+
+
+def _lead(ahead: Array, theta: Array, behind: Array, share: Any, rate: Any) -> None:
+    nothing = share - share  # of this dtype
+    for i in range(theta.size):
+        t, m = theta[i], behind[i]
+        way = t - m if t != m else nothing  # infinite elements, too
+        m += rate * way
+        way = t - m if t != m else nothing
+        behind[i] = m
+        ahead[i] = t + share * way
+
+
+def _along(delta: Array, theta: Array, behind: Array) -> tuple[float, float]:
+    product = square = 0.0
+    for i in range(theta.size):
+        t, m = theta[i], behind[i]
+        way = np.float64(t - m) if t != m else 0.0  # infinite elements, too
+        product += np.float64(delta[i]) * way
+        square += way * way
+    return product, square
 
 
 def _inner(x: Array, y: Array) -> float:

@@ -47,5 +47,9 @@ def fresh_norm(arrays: Arrays) -> float:
     >>> fresh_norm((np.zeros((64, 8)), np.zeros(8)))  # 8 columns, and a bias, of length 1 each
     3.0
     """
-    floating = (a for a in arrays if a.dtype.kind == "f" and a.size)
-    return math.sqrt(sum(a.size / max(a.shape, default=1) for a in floating))
+    return math.hypot(*fresh_norms(arrays))
+
+
+def fresh_norms(arrays: Arrays) -> tuple[float, ...]:
+    """Return ``fresh_norm`` of each array by itself, 0 for those that are not floating point."""
+    return tuple(math.sqrt(a.size / max(a.shape, default=1)) if a.dtype.kind == "f" and a.size else 0.0 for a in arrays)

@@ -12,7 +12,8 @@ weight, and the average holds a copy. They do not enter norms. Boolean arrays st
 takes no others), and so do infinite elements, which are equal to their average.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +35,9 @@ class Kernels(NamedTuple):
     step: Callable[..., None]
     pull: Callable[..., None]
     swap: Callable[..., None]
+    lead: Callable[..., None]
     inner: Callable[..., float]
+    along: Callable[..., tuple[float, float]]
 
 
 def step(arrays: Arrays, deltas: Arrays, weight: float) -> None:
@@ -128,6 +131,62 @@ def swap(arrays: Arrays, new: Arrays, old: Arrays, *, gain: float, loss: float) 
             kernels(theta.dtype, total).swap(flat, _source(come, theta), _source(go, theta), gain, loss)
 
 
+def lead(arrays: Arrays, mean: Arrays, average: Arrays, *, shares: Sequence[float], rate: float) -> None:
+    r"""Move an average towards a mean, then set arrays ahead of the mean, away from the average; all in one pass.
+
+    .. math:: \bar\theta \leftarrow \bar\theta + r\,(\theta - \bar\theta), \qquad
+              y \leftarrow \theta + c\,(\theta - \bar\theta)
+
+    Arrays that are not floating point become copies of the mean.
+
+    Parameters
+    ----------
+    arrays, average
+        The arrays :math:`y` and the average :math:`\bar\theta`; C-contiguous and writable.
+    mean
+        The mean :math:`\theta`, of the same shapes.
+    shares
+        :math:`c` of each array, rounded to its dtype.
+    rate
+        :math:`r`; with 1 the average becomes a copy.
+
+    Raises
+    ------
+    ValueError
+        If numbers of arrays or shapes differ, or ``arrays`` or ``average`` cannot be written in place.
+    """
+    total = _total(arrays)
+    pairs = zip(_pairs(arrays, mean), _pairs(arrays, average), shares, strict=True)
+    for (ahead, theta), (_, behind), share in pairs:
+        if theta.dtype.kind == "f" and rate < 1:
+            source = _source(theta, ahead)
+            kernels(ahead.dtype, total).lead(_target(ahead), source, _target(behind), share, rate)
+        else:
+            np.copyto(behind, theta)
+            np.copyto(ahead, theta)
+
+
+def along(deltas: Arrays, mean: Arrays, average: Arrays) -> tuple[float, float]:
+    r"""Return :math:`\langle\delta,\ \theta-\bar\theta\rangle` and :math:`\lVert\theta-\bar\theta\rVert^2`.
+
+    Both are sums over all floating-point entries, in float64, without arrays that hold NaN.
+
+    Raises
+    ------
+    ValueError
+        If numbers of arrays or shapes differ.
+    """
+    total = _total(mean)
+    product = square = 0.0
+    for (delta, theta), (_, behind) in zip(_pairs(deltas, mean), _pairs(deltas, average), strict=True):
+        if theta.dtype.kind == "f":
+            flat = _source(theta, theta)
+            sums = kernels(theta.dtype, total).along(_source(delta, theta), flat, _source(behind, theta))
+            if math.isfinite(sums[1]):  # NaN that a client keeps as a mark, say
+                product, square = product + sums[0], square + sums[1]
+    return product, square
+
+
 def inner(left: Arrays, right: Arrays) -> float:
     r"""Sum of products :math:`\sum_i x_i y_i` over all floating-point entries, in float64.
 
@@ -144,6 +203,14 @@ def inner(left: Arrays, right: Arrays) -> float:
                 flat = _source(x, x)
                 result += kernels(x.dtype, total).inner(flat, flat if y is x else _source(y, x))
     return result
+
+
+def squared_norms(arrays: Arrays) -> tuple[float, ...]:
+    """Return ``squared_norm`` of each array by itself, 0 for those that are not floating point."""
+    total = _total(arrays)
+    with np.errstate(over="ignore", invalid="ignore"):
+        flats = (_source(a, a) if a.dtype.kind == "f" else None for a in arrays)
+        return tuple(0.0 if x is None else kernels(x.dtype, total).inner(x, x) for x in flats)
 
 
 def squared_norm(arrays: Arrays) -> float:
@@ -236,6 +303,28 @@ def _swap(theta: Array, new: Array, old: Array, gain: float, loss: float) -> Non
         np.add(t, change, out=t, casting="same_kind")
 
 
+def _lead(ahead: Array, theta: Array, behind: Array, share: float, rate: float) -> None:
+    dtype = _working_dtype(theta)
+    c, r = dtype.type(share), dtype.type(rate)
+    for block in _blocks(theta.size):
+        t, m = theta[block], behind[block]
+        way = _gap(t, m, dtype)
+        way *= r
+        np.add(m, way, out=m, casting="same_kind")
+        way = _gap(t, m, dtype)
+        way *= c
+        np.add(t, way, out=ahead[block], casting="same_kind")
+
+
+def _along(delta: Array, theta: Array, behind: Array) -> tuple[float, float]:
+    product = square = 0.0
+    for block in _blocks(theta.size):
+        way = _gap(theta[block], behind[block], _working_dtype(theta)).astype(np.float64)
+        product += float(np.dot(delta[block].astype(np.float64), way))
+        square += float(np.dot(way, way))
+    return product, square
+
+
 def _gap(left: Array, right: Array, dtype: np.dtype[Any]) -> Array:
     """Return ``left - right``, 0 where they are equal: infinite elements, too."""
     with np.errstate(invalid="ignore"):
@@ -252,4 +341,4 @@ def _inner(x: Array, y: Array) -> float:
     return result
 
 
-NUMPY = Kernels(_step, _pull, _swap, _inner)
+NUMPY = Kernels(_step, _pull, _swap, _lead, _inner, _along)

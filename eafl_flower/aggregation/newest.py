@@ -6,19 +6,31 @@ one when it arrives, so nobody waits, nothing is counted twice, and a fast clien
 .. math:: \theta = \frac{\sum_k n_k\, y_k}{\sum_k n_k}, \qquad y_k = x_k + \kappa\,\delta_k
 
 with :math:`x_k` the arrays client k last started from, :math:`\delta_k` what training added and :math:`n_k` its
-examples. Let training shrink the distance to the optimum by :math:`1-\lambda` along some direction. FedAvg then goes on
-like :math:`1-\lambda` a round, and this rule, for *any* delays, at least like the largest of
-:math:`|1-\kappa\lambda|`: it converges wherever :math:`\kappa\lambda < 2`. Adding up weighted updates instead, without
-taking the last ones away, is stable only up to :math:`\lambda = \pi/2` and swings from :math:`1/e` on.
+examples. Let training shrink the distance to the optimum by :math:`1-\lambda` along some direction. The mean goes on
+like :math:`|1-\lambda|` at least, for *any* delays: it converges wherever FedAvg does. Adding up weighted updates
+instead, without taking the last ones away, is stable only up to :math:`\lambda = \pi/2` and swings from :math:`1/e` on.
 
-The price of not waiting is age: the :math:`x_k` are 1.5 rounds' worth of merges old on average where FedAvg's are one.
-So :math:`\kappa` is 1.15 times that age, between 1 and 2.5: slow directions go a little faster than FedAvg's, which
-makes up for what comes next. Clients go on from :math:`\theta`. What is evaluated and saved is its exponential moving
-average over about a round and a half,
+**Ahead.** The price of not waiting is age: the :math:`x_k` are A = 1.5 rounds' worth of merges old on average where
+FedAvg's are one. So clients start from where the model will be: ahead of it, away from its own moving average.
 
-.. math:: \bar\theta \leftarrow \bar\theta + \frac{0.7}{n}(\theta - \bar\theta)
+.. math:: x = \theta + c\,(\theta - \bar\theta), \qquad
+          \bar\theta \leftarrow \bar\theta + \frac{0.7}{n}(\theta - \bar\theta), \qquad
+          c = \min(\tfrac23 A\,g,\ 1.5)
 
-for n clients, because :math:`\theta` leans to whoever answered last, and swings where clients differ.
+for n clients. The average is 1/0.7 rounds' worth behind, so this is 95 % of the way that the model goes in the time A.
+It is Nesterov's momentum: a direction in which the model keeps going is gone faster than with FedAvg, one in which
+training ends where it should (:math:`\lambda = 1`) is not touched, since what clients answer there does not depend on
+where they start. :math:`g`, from 0 to 1, lets go when the newest updates no longer go the way of the model,
+
+.. math:: g = \mathrm{clip}\bigl(3\,(s - 0.2),\ 0,\ 1\bigr), \qquad
+          s = \Bigl\langle \frac{\langle \kappa\delta_k,\ \theta-\bar\theta\rangle}
+          {0.7\,\lVert\theta-\bar\theta\rVert^2} \Bigr\rangle
+
+the mean of the last n: 1 while the model keeps its speed. The average is what is evaluated and saved, because
+:math:`\theta` leans to whoever answered last, and swings where clients differ.
+
+**Small steps.** :math:`\kappa` is 1 unless all clients move hardly at all. With ordinary settings some array moves by
+5 % of its length or more in a round; where none ever did, steps are lengthened until one does, and no more.
 """
 
 import math
@@ -29,14 +41,20 @@ from typing import NamedTuple
 import numpy as np
 
 from eafl_flower.aggregation.acceptance import Merged, accept, begin, check_current, new_clock, own
-from eafl_flower.aggregation.merge import swap
+from eafl_flower.aggregation.early_norms import fresh_norms
+from eafl_flower.aggregation.merge import along, lead, squared_norms, swap
 from eafl_flower.aggregation.norm_guard import guard_scale, noted
 from eafl_flower.errors import ConfigError, UpdateRefusedError
 from eafl_flower.types import Array, Arrays, Update, layout_of
 
-LEAST_STEP, MOST_STEP = 1.0, 2.5
-TIMES_AGE = 1.15
-SERVED_SHARE = 0.7  # of the newest arrays in what is served, after a round's worth of merges
+SERVED_SHARE = 0.7  # of the mean in the average, after a round's worth of merges
+LEAD = 2 / 3  # times the age of the bases: the average is 1 / 0.7 rounds behind
+MOST_LEAD = 1.5
+SUPPORT_NEEDED, FULL_SUPPORT = 0.2, 1 / 3  # no lead at the first, all of it that much above
+MOST_SUPPORT = 2.0  # of a single update; so much against the model counts half
+
+ORDINARY_REACH = 0.05
+MOST_STEP = 64.0
 ROUNDS_KEPT = 4  # a client unheard of for so many rounds' worth of merges is no longer part of the mean
 LEAST_SHARE = 1e-3  # of the mean weight: an update without examples
 
@@ -54,13 +72,18 @@ class Newest(NamedTuple):
 class NewestState:
     """State of ``NewestMean``; consumed by ``apply``.
 
-    ``average`` is what is served. ``newest`` has a client's ``Newest`` (as a plain tuple), the longest unheard of
-    first. ``initial`` stands in for the clients that have not answered yet, with the weight ``initial_weight``;
-    ``total_weight`` is that of all. ``versions`` is the weighted sum of base versions; ``signed`` tells in which arrays
-    a negative number was seen.
+    ``arrays`` are what clients start from, ahead of the ``mean``; ``average`` is what is served. ``newest`` has a
+    client's ``Newest`` (as a plain tuple), the longest unheard of first. ``initial`` stands in for the clients that
+    have not answered yet, with the weight ``initial_weight``; ``total_weight`` is that of all. ``versions`` is the
+    weighted sum of base versions; ``signed`` tells in which arrays a negative number was seen.
+
+    ``lengths`` are those of the arrays, of a round ago at most. ``reach`` is how far a client moves, the mean over a
+    round's worth of the largest share of an array's length, ``most_reach`` the largest it ever was. ``support`` is
+    :math:`s` above, the mean of the newest ``supports`` updates.
     """
 
     arrays: Arrays
+    mean: Arrays
     average: Arrays
     initial: Arrays
     version: int
@@ -73,18 +96,23 @@ class NewestState:
     norms: tuple[float, ...] = ()
     examples: float = 0.0
     signed: tuple[bool, ...] = ()
+    lengths: tuple[float, ...] = ()
+    reach: float = 0.0
+    most_reach: float = 0.0
+    support: float = 1.0
+    supports: int = 0
     last: Merged = field(default_factory=Merged)
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewestMean:
-    """Keep the model at the mean of the newest model of each client, weighed by examples.
+    r"""Keep the model at the mean of the newest model of each client, weighed by examples.
 
     Parameters
     ----------
     clients
         Updates in a round's worth: as many as FedAvg would wait for. So many models are kept, as many as FedAvg holds
-        at the end of a round.
+        at the end of a round, and three more.
     norm_guard
         Updates longer than this many times the median of the last 64 accepted norms are scaled down to that length,
         from the 17th merge on; 0 switches the guard off.
@@ -99,15 +127,16 @@ class NewestMean:
 
     Notes
     -----
-    Arrays in which no client ever had a negative number are taken to be variances, scales or counts: their step
-    stays 1, because a longer one may make a variance negative. Integer arrays are counters: the whole difference is
+    Arrays in which no client ever had a negative number are taken to be variances, scales or counts: they get neither
+    lead nor a longer step, which may make a variance negative. Integer arrays are counters: the whole difference is
     added.
 
     References
     ----------
     The mean of the newest models is that of "AREA", Iakovidou and Kim, "Asynchronous federated stochastic optimization
     for heterogeneous objectives under arbitrary delays", 2024, arXiv 2405.10123 (abstract read), whose clients keep
-    the memory; here the server does, so that any client will do. The step is ours.
+    the memory; here the server does, so that any client will do. To start ahead of the model is Nesterov's, 1983.
+    What decides :math:`c` and :math:`\kappa` is ours.
 
     Examples
     --------
@@ -135,9 +164,16 @@ class NewestMean:
     def init(self, arrays: Arrays) -> NewestState:
         """Return the state before the first merge; ``arrays`` are copied."""
         signed = tuple(a.dtype.kind == "f" and a.size > 0 and bool(a.min() < 0) for a in arrays)
-        mine = (own(arrays) for _ in range(3))
+        mine = [own(arrays) for _ in range(4)]
         return NewestState(
-            arrays=next(mine), average=next(mine), initial=next(mine), version=0, clock=new_clock(), signed=signed
+            arrays=mine[0],
+            mean=mine[1],
+            average=mine[2],
+            initial=mine[3],
+            version=0,
+            clock=new_clock(),
+            signed=signed,
+            lengths=_lengths(arrays),
         )
 
     def apply(self, state: NewestState, update: Update) -> NewestState:
@@ -160,7 +196,11 @@ class NewestMean:
         base = _checked_base(state.arrays, update)
         scale = guard_scale(state.arrays, state.norms, accepted.norm, self.norm_guard)
         version, weight = state.version + 1, self._weight(state, update)
-        step = self._step(state)
+        reach = scale * max((m / o for m, o in zip(accepted.lengths, state.lengths, strict=True) if o), default=0.0)
+        reach = state.reach + (reach - state.reach) / min(version, self.clients)
+        most_reach = max(reach, state.most_reach)
+        step = min(max(ORDINARY_REACH / most_reach, 1.0), MOST_STEP) if most_reach else 1.0
+        support, supports = self._supported(state, accepted.deltas, step * scale)
         signed = _signed(state.signed, base, accepted.deltas)
         model = _extrapolated(base, accepted.deltas, signed, step, scale)
         seen = Newest(model, weight, version, update.base_version)
@@ -169,7 +209,7 @@ class NewestMean:
         begun = state.initial_weight if state.version else total
         waiting = max(0, self.clients - version) * mean_weight if begun else 0.0
 
-        clock, (arrays, average) = begin(state.clock, state.arrays, state.average)
+        clock, (arrays, mean, average) = begin(state.clock, state.arrays, state.mean, state.average)
         newest = state.newest  # consumed with its state
         last = newest.pop(update.client, None)
         leaving = [Newest(*last)] if last is not None else []
@@ -177,11 +217,15 @@ class NewestMean:
         newest[update.client] = seen
         leaving += _lost(newest, most=self.clients, since=version - ROUNDS_KEPT * self.clients)
         versions = state.versions + weight * update.base_version - sum(m.weight * m.base_version for m in leaving)
-        total = _replace(arrays, seen, leaving, total)
-        _count(arrays, accepted.deltas)
-        _follow(average, arrays, 1.0 if version <= self.clients else SERVED_SHARE / self.clients)
+        total = _replace(mean, seen, leaving, total)
+        _count(mean, accepted.deltas)
+        age = (version - versions / total) / self.clients
+        share = min(LEAD * age * min(max((support - SUPPORT_NEEDED) / FULL_SUPPORT, 0.0), 1.0), MOST_LEAD)
+        rate = 1.0 if version <= self.clients else SERVED_SHARE / self.clients
+        lead(arrays, mean, average, shares=[share if s else 0.0 for s in signed], rate=rate)
         return NewestState(
             arrays=arrays,
+            mean=mean,
             average=average,
             initial=state.initial if waiting else (),
             version=version,
@@ -193,12 +237,17 @@ class NewestMean:
             versions=versions,
             examples=state.examples + update.num_examples,
             signed=signed,
+            lengths=_lengths(mean) if version % self.clients == 0 else state.lengths,
+            reach=reach,
+            most_reach=most_reach,
+            support=support,
+            supports=supports,
             norms=noted(state.norms, scale * accepted.norm, self.norm_guard),
             last=Merged(staleness=accepted.staleness, weight=step * weight / total, scale=scale, norm=accepted.norm),
         )
 
     def arrays(self, state: NewestState) -> Arrays:
-        """Return the current arrays, valid until the next ``apply``; not to be written to."""
+        """Return what clients start from, valid until the next ``apply``; not to be written to."""
         check_current(state.clock, state.version)
         return state.arrays
 
@@ -213,12 +262,20 @@ class NewestMean:
             return 1.0
         return float(update.num_examples) or (LEAST_SHARE * state.mean_weight if state.examples else 1.0)
 
-    def _step(self, state: NewestState) -> float:
-        r"""Return :math:`\kappa`, from the mean age of the bases in rounds' worth of merges."""
-        if not state.total_weight:
-            return LEAST_STEP
-        age = (state.version - state.versions / state.total_weight) / self.clients
-        return min(max(TIMES_AGE * age, LEAST_STEP), MOST_STEP)
+    def _supported(self, state: NewestState, deltas: Arrays, step: float) -> tuple[float, int]:
+        """Return how far the newest updates keep up the speed of the model, and how many they are."""
+        product, square = along(deltas, state.mean, state.average)
+        if not square:
+            return state.support, state.supports
+        count = min(state.supports + 1, self.clients)
+        support = min(max(step * product / (SERVED_SHARE * square), -MOST_SUPPORT / 2), MOST_SUPPORT)
+        return state.support + (support - state.support) / count, count
+
+
+def _lengths(arrays: Arrays) -> tuple[float, ...]:
+    """Return how long arrays are, or would be if they were fresh: new biases and adapters are zero."""
+    norms = zip(squared_norms(arrays), fresh_norms(arrays), strict=True)
+    return tuple(max(math.sqrt(square), fresh) if math.isfinite(square) else fresh for square, fresh in norms)
 
 
 def _checked_base(arrays: Arrays, update: Update) -> Arrays:
@@ -266,15 +323,6 @@ def _replace(arrays: Arrays, comes: Newest, leaving: Sequence[Newest], total: fl
         total -= model.weight
         swap(arrays, model.model, model.model, gain=0.0, loss=model.weight / total)
     return total
-
-
-def _follow(average: Arrays, arrays: Arrays, share: float) -> None:
-    """Move the average towards the arrays, in place; counters, and all with share 1, are copied."""
-    if share < 1:
-        swap(average, arrays, arrays, gain=share, loss=0.0)
-    for mean, array in zip(average, arrays, strict=True):
-        if share == 1 or array.dtype.kind != "f":
-            np.copyto(mean, array)
 
 
 def _count(arrays: Arrays, deltas: Arrays) -> None:
