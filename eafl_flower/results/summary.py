@@ -38,7 +38,9 @@ _FIELDS = {
     "versions": mapping(optional(text)),
 }
 _LATER_FIELDS = {
-    **dict.fromkeys(("timeouts", "errors", "uploads", "client_states_lost", "clients_left_out", "rows_left_out"), count),
+    **dict.fromkeys(
+        ("timeouts", "errors", "uploads", "client_states_lost", "clients_left_out", "rows_left_out"), count
+    ),
     "both_ways_saved": optional(number),
     "data_sha256": text,
     "data": mapping(count),

@@ -49,8 +49,37 @@ def test_compiled_and_numpy_merges_agree_bit_for_bit(dtype, monkeypatch):
         a, b, m = _copies(theta), _copies(theta), _copies(mean)
         merge.step(a, delta, 0.3)
         merge.pull(b, delta, m, weight=0.7, stiffness=0.1, momentum=0.95)
-        results.append(b"".join(x.tobytes() for x in (*a, *b, *m)))
+        ahead, behind = _copies(theta), _copies(mean)
+        merge.lead(ahead, theta, behind, shares=[1.1, 0.0, 0.3, 1.5], rate=0.07)
+        results.append(b"".join(x.tobytes() for x in (*a, *b, *m, *ahead, *behind)))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("threshold", [0, math.inf], ids=["compiled", "numpy"])
+def test_the_lead_is_a_share_of_the_way_from_the_average(dtype, threshold, monkeypatch):
+    monkeypatch.setattr(merge, "COMPILED_FROM", threshold)
+    theta, mean = _draws("lead", dtype, 2)
+    ahead, behind = _copies(mean), _copies(mean)
+    merge.lead(ahead, theta, behind, shares=[1.1] * 4, rate=0.25)
+    eps = float(np.finfo(dtype).eps)
+    for y, t, m, b in zip(ahead, *((a.astype(float) for a in x) for x in (theta, mean, behind)), strict=True):
+        np.testing.assert_allclose(b, 0.75 * m + 0.25 * t, rtol=0, atol=8 * eps * np.abs([m, t]).max())
+        np.testing.assert_allclose(y, t + 1.1 * (t - b), rtol=0, atol=8 * eps * np.abs([m, t]).max())
+
+
+@pytest.mark.parametrize("threshold", [0, math.inf], ids=["compiled", "numpy"])
+def test_arrays_with_nan_and_infinite_elements_do_not_disturb_what_updates_do_along_the_way(threshold, monkeypatch):
+    monkeypatch.setattr(merge, "COMPILED_FROM", threshold)
+    mean = (np.array([1.0, 3.0]), np.array([np.inf, 2.0]), np.array([np.nan, 9.0]), np.array([4]))
+    average = (np.array([0.0, 1.0]), np.array([np.inf, 1.0]), np.array([np.nan, 1.0]), np.array([1]))
+    delta = (np.array([1.0, 1.0]), np.array([0.0, 5.0]), np.array([0.0, 5.0]), np.array([1]))
+    assert merge.along(delta, mean, average) == (1 + 2 + 5, 1 + 4 + 1)
+    ahead = _copies(average)
+    merge.lead(ahead, mean, average, shares=[1.0] * 4, rate=0.5)
+    assert ahead[1].tolist() == [np.inf, 2.5]
+    assert average[1].tolist() == [np.inf, 1.5]
+    assert ahead[3].tolist() == average[3].tolist() == [4]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -60,6 +89,9 @@ def test_compiled_and_numpy_sums_agree_to_rounding(dtype, monkeypatch):
     for threshold in (0, math.inf):
         monkeypatch.setattr(merge, "COMPILED_FROM", threshold)
         results.append(merge.inner(x, y))
+        product, square = merge.along(x, y, tuple(map(np.zeros_like, y)))
+        assert (product, square) == pytest.approx((merge.inner(x, y), merge.squared_norm(y)))
+        assert sum(merge.squared_norms(x)) == merge.squared_norm(x)
     # n additions of float64, in any order, err by at most n * eps * sum |x y|.
     size = sum(SIZES)
     weight = sum(float(np.abs(a.astype(float) * b).sum()) for a, b in zip(x, y, strict=True))
