@@ -20,10 +20,10 @@ FedAvg's are one. So clients start from where the model will be: ahead of it, aw
 for n clients. The average is 1/0.7 rounds' worth behind, so this is 95 % of the way that the model goes in the time A.
 It is Nesterov's momentum: a direction in which training ends where it should (:math:`\lambda = 1`) is not touched,
 since what clients answer there does not depend on where they start, and one in which the model keeps going is gone up
-to 2.3 times as fast as with FedAvg. It is no more because :math:`g`, from 0 to 1, lets go when the newest updates do
+to twice as fast as with FedAvg. It is no more because :math:`g`, from 0 to 1, lets go when the newest updates do
 not keep up the speed of the model,
 
-.. math:: g = \mathrm{clip}\bigl(3\,(s - 0.2),\ 0,\ 1\bigr), \qquad
+.. math:: g = \mathrm{clip}\bigl(3\,(s - 0.3),\ 0,\ 1\bigr), \qquad
           s = \Bigl\langle \frac{\langle \kappa\delta_k,\ \theta-\bar\theta\rangle}
           {0.7\,\lVert\theta-\bar\theta\rVert^2} \Bigr\rangle
 
@@ -53,7 +53,7 @@ from eafl_flower.types import Array, Arrays, Update, layout_of
 SERVED_SHARE = 0.7  # of the mean in the average, after a round's worth of merges
 LEAD = 2 / 3  # times the age of the bases: the average is 1 / 0.7 rounds behind
 MOST_LEAD = 1.5
-SUPPORT_NEEDED, FULL_SUPPORT = 0.2, 1 / 3  # no lead at the first, all of it that much above
+SUPPORT_NEEDED, FULL_SUPPORT = 0.3, 1 / 3  # no lead at the first, all of it that much above
 MOST_SUPPORT = 2.0  # of a single update; so much against the model counts half
 GROWTH = 2.0  # of updates, from where on less lead is better
 

@@ -105,7 +105,7 @@ def test_slow_directions_go_at_least_as_fast_as_with_fedavg():
 
 
 def test_where_the_way_goes_on_and_on_it_is_gone_twice_as_fast_as_with_fedavg():
-    """The speed v of a round solves v = w / A (1 - 0.95 g), g = 3 (w / v - 0.2): v = 2.3 w for A = 1.44."""
+    """The speed v of a round solves v = w / A (1 - 0.95 g), g = 3 (w / v - 0.3): v = 1.9 w for A = 1.44, 2 w for 1.375 as before a merge."""
     clients, way = 8, np.array([0.05, -0.1])
 
     def train(client: int, base: Arrays) -> Arrays:
@@ -116,13 +116,13 @@ def test_where_the_way_goes_on_and_on_it_is_gone_twice_as_fast_as_with_fedavg():
         NewestMean(clients=clients, norm_guard=0.0), train, clients=clients, merges=clients * 60, start=start
     )
     speed = (path[-1] - path[-1 - clients]) / way
-    np.testing.assert_allclose(speed, 2.3, rtol=0.05)
+    np.testing.assert_allclose(speed, 1.95, rtol=0.05)
 
 
 def test_the_lead_is_given_up_when_the_newest_updates_turn_back():
     aggregator = NewestMean(clients=4, norm_guard=0.0)
     state = aggregator.init((np.array([1.0, -1.0]),))
-    for merge in range(48):
+    for merge in range(44):
         delta = (np.array([0.1, 0.1]) if merge < 40 else np.array([-0.1, -0.1]),)
         state = aggregator.apply(state, update(merge % 4, delta, aggregator.arrays(state), state.version))
         if merge == 39:
