@@ -25,13 +25,16 @@ class Merged:
     """How the last update was merged, for logs: all dimensionless.
 
     ``weight`` is the product of the staleness weight and the weight by examples, ``scale`` what the
-    norm guard left of the update, ``norm`` the update's L2 norm as it came. ``objective_before`` and
+    norm guard left of the update, ``step`` how many times it was lengthened because no client moves by
+    more than ``reach`` of an array's length, ``norm`` the update's L2 norm as it came. ``objective_before`` and
     ``objective_after`` are the energy J that EMAM minimises, if its self-check is on.
     """
 
     staleness: int = 0
     weight: float = 1.0
     scale: float = 1.0
+    step: float = 1.0
+    reach: float = math.inf
     norm: float = 0.0
     objective_before: float | None = None
     objective_after: float | None = None

@@ -255,7 +255,14 @@ class NewestMean:
             pace=pace,
             least_pace=least_pace,
             norms=noted(state.norms, scale * accepted.norm, self.norm_guard),
-            last=Merged(staleness=accepted.staleness, weight=step * weight / total, scale=scale, norm=accepted.norm),
+            last=Merged(
+                staleness=accepted.staleness,
+                weight=step * weight / total,
+                scale=scale,
+                step=step,
+                reach=most_reach,
+                norm=accepted.norm,
+            ),
         )
 
     def arrays(self, state: NewestState) -> Arrays:

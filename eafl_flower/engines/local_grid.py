@@ -40,7 +40,14 @@ class LocalGrid(Grid):
 
     Constructing one gives the process the identity of a Flower server (process-global).
     Not safe for several threads.
+
+    Attributes
+    ----------
+    nodes_are_partitions
+        All nodes are there from the start, in the order of their partitions.
     """
+
+    nodes_are_partitions = True
 
     def __init__(
         self,

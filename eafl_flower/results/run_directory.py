@@ -30,6 +30,7 @@ from eafl_flower.results.event_fields import check_event
 from eafl_flower.results.event_log import EventLog, read_events
 from eafl_flower.results.stored import parse_json, read_file
 from eafl_flower.results.summary import check_summary
+from eafl_flower.words import shown
 
 if TYPE_CHECKING:
     from eafl_flower.results.model_description import ModelDescription
@@ -213,7 +214,7 @@ class RunDirectory:
             If ``config.toml`` is damaged.
         """
         try:
-            return parse_toml(read_file(self.config_path))
+            return _checked(parse_toml(read_file(self.config_path)))
         except (OSError, ValueError) as error:
             msg = f"{self.config_path} is damaged: {error}"
             raise CheckpointError(msg) from error
@@ -322,6 +323,14 @@ class RunDirectory:
         except (OSError, ValueError) as error:
             msg = f"{self.description_path} cannot be used: {error}"
             raise CheckpointError(msg) from error
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    for key, value in settings.items():
+        if not isinstance(value, str | int | float):
+            msg = f"{shown(key)} is a {type(value).__name__}: expected a text, a number or true or false"
+            raise ValueError(msg)
+    return settings
 
 
 def make_folder(path: Path | str) -> None:

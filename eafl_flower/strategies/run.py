@@ -45,6 +45,7 @@ from eafl_flower.strategies.unregistered import advice, no_tracebacks
 from eafl_flower.types import Arrays, Update, digest, layout_of
 
 MOST_BYTES_OF_MODELS = 2**31  # that an aggregator may keep of its clients
+_TOLD_STEP = 1.5  # times its length; less is as usual
 
 
 class FederatedRun:
@@ -358,9 +359,17 @@ class FederatedRun:
             self.progress.trained(self.train_metrics.close(self.count) or {})
 
     def _note_scaled(self, client: int) -> None:
-        """Tell that the norm guard has scaled down the newest merge, if it has."""
+        """Tell once that the norm guard has scaled down the newest merge, or that short steps are lengthened."""
         last: Merged | None = getattr(self.state, "last", None)
-        if last is not None and last.scale < 1 and not self.plan.barrier:
+        if last is None or self.plan.barrier:
+            return
+        if last.step > _TOLD_STEP and self.version == self.pace.round_size:
+            text = (
+                f"no client moves any array by more than {100 * last.reach:.2g} % of its length: their steps are "
+                f"lengthened, now {last.step:.3g} times; clients that train longer or at a higher rate need less of it"
+            )
+            self.jobs.notes.tell("short steps", text)
+        if last.scale < 1:
             text = (
                 f"the update of client {client} has norm {last.norm:.3g}, far more than the others or the model: the "
                 f"norm guard scales it to {last.scale * last.norm:.3g}, and all such after it; norm_guard = 0 switches "

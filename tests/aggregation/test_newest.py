@@ -105,7 +105,7 @@ def test_slow_directions_go_at_least_as_fast_as_with_fedavg():
 
 
 def test_where_the_way_goes_on_and_on_it_is_gone_twice_as_fast_as_with_fedavg():
-    """The speed v of a round solves v = w / A (1 - 0.95 g), g = 3 (w / v - 0.3): v = 1.9 w for A = 1.44, 2 w for 1.375 as before a merge."""
+    """The speed v solves v = w / A (1 - 0.95 g), g = 3 (w / v - 0.3): 1.9 w for A = 1.44, 2 w for A = 1.375."""
     clients, way = 8, np.array([0.05, -0.1])
 
     def train(client: int, base: Arrays) -> Arrays:

@@ -65,3 +65,23 @@ def test_what_is_no_file_is_refused(made, name):
 def test_a_thousand_damaged_files_end_no_command_in_a_traceback(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert hostile_files.try_files(1000).faults == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("config.toml", b"seed = 1", b"seed = 1979-05-27"),
+        ("config.toml", b"seed = 1", b"seed = [0]"),
+        ("summary.json", b'"data": {', b'"data": {"rows": "many", '),
+        ("summary.json", b'"client_states_lost": 0', b'"client_states_lost": []'),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(made, name, old, new):
+    path = hostile_files.path_of(*made, name)
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    try:
+        assert "refused" in read_by_all(made, name).values()
+    finally:
+        path.write_bytes(content)

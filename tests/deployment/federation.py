@@ -198,9 +198,13 @@ class Federation:
 
     def kill_server_app(self, number: int = signal.SIGKILL) -> None:
         """Send a signal to the process in which the ServerApp runs, by default one that kills it."""
-        children = descendants(self.processes["superlink"].pid)
-        (pid,) = [pid for pid, command in children.items() if "flwr-serverapp" in command]
+        (pid,) = self.server_apps()
         os.kill(pid, number)
+
+    def server_apps(self) -> list[int]:
+        """Return the processes in which ServerApps run: one while there is a run, none soon after."""
+        children = descendants(self.processes["superlink"].pid)
+        return [pid for pid, command in children.items() if "flwr-serverapp" in command]
 
     def stop(self) -> None:
         """Stop everything: SuperNodes first, so that they can say good-bye."""

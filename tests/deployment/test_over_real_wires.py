@@ -185,7 +185,8 @@ def test_a_server_app_that_is_told_to_end_leaves_a_checkpoint_and_tells_its_supe
     federation.wait_until(lambda: merged(results, 3), 240, "no three merges")
     run = run_of(results)
     federation.kill_server_app(number)
-    federation.wait_until(lambda: run.has_checkpoint, 60, "no checkpoint")
+    federation.wait_until(lambda: not federation.server_apps(), 60, "the ServerApp goes on")
+    assert run.has_checkpoint
     federation.wait(run_id, 30)  # at once: a process that just dies is missed after 50 s
     replayed = replay(RunConfig.from_toml(run.config_path), merges_of(run), in_flight=2, clients=2)
     assert digest(stored_arrays(run.checkpoint_dir / "server.safetensors", "/aggregator/arrays/")) == digest(
@@ -208,8 +209,8 @@ def test_a_killed_node_comes_back_with_its_state_and_a_stopped_run_leaves_a_chec
     federation.wait_until(lambda: merges_of(run)[-1]["client"] == 0, 150, "the node has not come back")
     federation.flwr("stop", run_id, NAME)
     assert federation.status(run_id) == "finished:stopped"
-    federation.wait_until(lambda: run.has_checkpoint, 90, "no checkpoint")
-    assert not run.finished
+    federation.wait_until(lambda: not federation.server_apps(), 90, "the ServerApp goes on")
+    assert run.has_checkpoint and not run.finished
 
     merges = merges_of(run)
     assert len(alone) > 1 and "has lost its state" not in federation.log("superlink")

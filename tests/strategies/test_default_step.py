@@ -51,7 +51,7 @@ def softmax_app(digits, steps=20, rate=0.5):
     return app
 
 
-def accuracies(strategy, digits):
+def accuracies(strategy, digits, rate=0.5):
     x, y = (part[1400:] for part in digits)
     found = []
 
@@ -60,7 +60,7 @@ def accuracies(strategy, digits):
         found.append(float(((x @ w + b).argmax(1) == y).mean()))
 
     start = ArrayRecord([np.zeros((64, 10), np.float32), np.zeros(10, np.float32)])
-    strategy.start(InlineGrid(softmax_app(digits), CLIENTS), start, num_rounds=ROUNDS, evaluate_fn=evaluate)
+    strategy.start(InlineGrid(softmax_app(digits, rate=rate), CLIENTS), start, num_rounds=ROUNDS, evaluate_fn=evaluate)
     return found[1:]
 
 
@@ -70,6 +70,20 @@ def test_in_place_of_fedavg_it_learns_as_well_and_never_falls(digits):
     assert len(ours) == len(fedavg) == ROUNDS
     assert min(o - f for o, f in zip(ours[ROUNDS // 2 :], fedavg[ROUNDS // 2 :], strict=True)) > -0.01
     assert max(a - b for a, b in itertools.pairwise(ours)) < 0.05
+
+
+def test_a_learning_rate_that_is_a_hundred_times_too_small_is_made_up_for_and_told(digits, caplog):
+    rate = 0.5 / 20 / 100
+    assert accuracies(FedAvg(fraction_evaluate=0.0), digits, rate)[-1] < 0.75
+    with caplog.at_level(logging.WARNING, "flwr"):
+        ours = accuracies(AsyncEMAM(evaluate_clients=False), digits, rate)
+    assert ours[-1] > 0.85
+    assert max(a - b for a, b in itertools.pairwise(ours)) < 0.05
+    (told,) = [r.getMessage() for r in caplog.records if "steps are lengthened" in r.getMessage()]
+    assert "no client moves any array by more than" in told
+    caplog.clear()
+    accuracies(AsyncEMAM(evaluate_clients=False), digits)
+    assert not caplog.records
 
 
 def test_a_step_of_ones_own_that_is_too_long_is_told_once(digits, caplog):
