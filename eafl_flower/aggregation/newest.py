@@ -230,7 +230,7 @@ class NewestMean:
         age = (version - versions / total) / self.clients
         held, pace, least_pace = self._paced(state, version, scale * accepted.norm)
         share = held * min(LEAD * age * min(max((support - SUPPORT_NEEDED) / FULL_SUPPORT, 0.0), 1.0), MOST_LEAD)
-        rate = 1.0 if version <= self.clients else SERVED_SHARE / self.clients
+        rate = SERVED_SHARE / self.clients if self.clients > 1 else 1.0
         lead(arrays, mean, average, shares=[share if s else 0.0 for s in signed], rate=rate)
         return NewestState(
             arrays=arrays,
@@ -271,9 +271,18 @@ class NewestMean:
         return state.arrays
 
     def served(self, state: NewestState) -> Arrays:
-        """Return the moving average of the arrays, to be evaluated and saved, valid until the next ``apply``."""
+        """Return the moving average of the mean, to be evaluated and saved, valid until the next ``apply``.
+
+        It begins at the initial arrays, which the mean has left after a round's worth: until the third it leans to the
+        mean, and is the mean in the first.
+        """
         check_current(state.clock, state.version)
-        return state.average
+        lean = min(max((3 - state.version / self.clients) / 2, 0.0), 1.0)
+        if lean in (0.0, 1.0):
+            return state.mean if lean else state.average
+        served = own(state.average)
+        swap(served, state.mean, state.mean, gain=lean, loss=0.0)
+        return served
 
     def _weight(self, state: NewestState, update: Update) -> float:
         """Return the weight of an update; the least there is for one without examples, where others have some."""
