@@ -1,3 +1,4 @@
+import os
 import signal
 from dataclasses import dataclass
 
@@ -6,6 +7,10 @@ import pytest
 
 from eafl_flower.rng import generator
 from eafl_flower.types import Rows
+
+# Several processes share the cores: what they start computes with one thread, as a run of ours does.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell that runs something in the background lets it ignore Ctrl-C, and so everything it starts: the tests that
 # interrupt a process of theirs would wait for ever.

@@ -12,7 +12,7 @@ def test_the_first_screen_has_the_two_commands():
     run, test = (block.splitlines() for block in BLOCKS[:2])
     assert run[0] == test[0] == "python3 -m venv .venv && . .venv/bin/activate"
     assert run[-1] == "python run_simulation.py"
-    assert test[-1] == "pytest"
+    assert test[-1] == "pytest -n auto --dist loadfile"
     first_screen = "\n".join((CHECKOUT / "README.md").read_text().splitlines()[:30])
     assert all(block in first_screen for block in BLOCKS[:2])
 
