@@ -1,15 +1,49 @@
 """Many updates of one version as one update: the barrier of synchronous rounds."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from eafl_flower.aggregation.acceptance import accept
 from eafl_flower.aggregation.example_counts import largest_believed
-from eafl_flower.aggregation.merge import step
+from eafl_flower.aggregation.merge import squared_norm, step
 from eafl_flower.types import Update
 
 COMBINED_CLIENT = -1
+
+
+def bounded(updates: Sequence[Update], most: float) -> tuple[list[Update], dict[int, tuple[float, float]]]:
+    r"""Scale down the updates of a round that are far longer than the others, so that one does not decide for all.
+
+    .. math:: \delta_k \leftarrow \delta_k \min\bigl(1,\ m\,\tilde\ell / \lVert\delta_k\rVert\bigr)
+
+    Parameters
+    ----------
+    updates
+        The updates of one version.
+    most
+        The multiple :math:`m` of the (lower) median norm :math:`\tilde\ell` of those above 0; with 0 all stay as they
+        are. Integer arrays are never scaled.
+
+    Returns
+    -------
+    list, dict
+        The updates, and by client the norms before and after of those that were scaled.
+    """
+    norms = [math.sqrt(squared) if math.isfinite(squared := squared_norm(u.delta)) else math.inf for u in updates]
+    moved = sorted(norm for norm in norms if norm > 0)
+    limit = most * moved[(len(moved) - 1) // 2] if most and moved else math.inf
+    found: list[Update] = []
+    scaled = {}
+    for update, norm in zip(updates, norms, strict=True):
+        if limit < norm < math.inf:
+            scaled[update.client] = (norm, limit)
+            delta = tuple(d * d.dtype.type(limit / norm) if d.dtype.kind == "f" else d for d in update.delta)
+            update = replace(update, delta=delta)
+        found.append(update)
+    return found, scaled
 
 
 def combine(updates: Sequence[Update]) -> Update:

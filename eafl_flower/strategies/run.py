@@ -15,7 +15,7 @@ from flwr.app import Message
 from flwr.serverapp.strategy import Result
 
 from eafl_flower.aggregation.acceptance import Merged, accept
-from eafl_flower.aggregation.barrier import combine
+from eafl_flower.aggregation.barrier import bounded, combine
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_internals import copy_record
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, RunFailedError, UpdateRefusedError
@@ -370,17 +370,22 @@ class FederatedRun:
             )
             self.jobs.notes.tell("short steps", text)
         if last.scale < 1:
-            text = (
-                f"the update of client {client} has norm {last.norm:.3g}, far more than the others or the model: the "
-                f"norm guard scales it to {last.scale * last.norm:.3g}, and all such after it; norm_guard = 0 switches "
-                "it off"
-            )
-            self.jobs.notes.tell("long update", text)
+            self._tell_scaled(client, last.norm, last.scale * last.norm)
+
+    def _tell_scaled(self, client: int, norm: float, limit: float) -> None:
+        text = (
+            f"the update of client {client} has norm {norm:.3g}, far more than the others or the model: the norm guard "
+            f"scales it to {limit:.3g}, and all such after it; norm_guard = 0 switches it off"
+        )
+        self.jobs.notes.tell("long update", text)
 
     def flush_barrier(self) -> None:
         """Merge the updates of a finished round, if any came; their order does not depend on who was first."""
         updates, self.pending = sorted(self.pending, key=lambda u: u.client), []
         if updates:
+            updates, scaled = bounded(updates, getattr(self.aggregator, "norm_guard", 0.0))
+            for client, (norm, limit) in scaled.items():
+                self._tell_scaled(client, norm, limit)
             self.state = self.aggregator.apply(self.state, combine(updates))
             self._close_unit()
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from eafl_flower.aggregation import EMAMAggregator, combine
+from eafl_flower.aggregation.barrier import bounded
 from eafl_flower.errors import UpdateRefusedError
 from eafl_flower.types import Update
 
@@ -58,3 +59,14 @@ def test_a_client_that_claims_all_examples_weighs_a_hundred_of_the_median():
     combined = combine([liar, *[_update(np.zeros(1), num_examples=10)] * 4])
     assert combined.delta[0].tolist() == [pytest.approx(1000 / 1040)]
     assert combined.num_examples == 1040
+
+
+def test_an_update_far_longer_than_the_others_of_its_round_is_brought_down_to_a_multiple_of_their_median():
+    updates = [_update(np.array([n, 0.0]), np.array([1]), client=c) for c, n in enumerate((1.0, 0.0, 3.0, -1e17, 2.0))]
+    kept, scaled = bounded(updates, 4.0)
+    assert scaled == {3: (1e17, 8.0)}  # the median of 1, 2, 3 and 1e17 is 2
+    assert kept[3].delta[0].tolist() == [-8.0, 0.0]
+    assert kept[3].delta[1].tolist() == [1]
+    assert [k is u for k, u in zip(kept, updates, strict=True)] == [True, True, True, False, True]
+    assert bounded(updates, 0.0) == (updates, {})
+    assert bounded(updates[1:2], 4.0) == (updates[1:2], {})

@@ -118,3 +118,20 @@ def test_alpha_one_of_a_single_fresh_client_is_its_model():
     expected = [a + step_of(0) for a in initial().to_numpy_ndarrays()]
     for ours, theirs in zip(arrays_of_run(run), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_one_client_does_not_decide_where_a_round_goes(flower_log):
+    """Its update is as long as four of the median one, in the first round too, and the log says so once."""
+
+    def train(client, counter, arrays):
+        step = np.float32(-1e6 if client == 2 else 0.1)
+        return [a + step for a in arrays]
+
+    run, _ = run_toy(5, 3, strategy=EMAM, app=toy_app(train=train))
+    honest, _ = run_toy(
+        5, 3, strategy=EMAM, app=toy_app(train=lambda client, counter, arrays: [a + np.float32(0.1) for a in arrays])
+    )
+    share = examples_of(2) / sum(examples_of(c) for c in range(5))
+    moved = [a - b for a, b in zip(arrays_of_run(honest), arrays_of_run(run), strict=True)]
+    assert all(0 < m.min() <= m.max() <= 3 * 0.1 * (1 + 4) * share * 1.001 for m in moved)
+    assert "the update of client 2 has norm" in flower_log.text and "long update 3" in flower_log.text
