@@ -76,8 +76,11 @@ class AsyncEMAM(AsynchronousStrategy):
         }
         given = [name for name, is_given in of_alpha.items() if is_given]
         if alpha is None and given and not self.barrier:
-            msg = f"{type(self).__name__}: {', '.join(given)} belong to a step that you choose: give alpha too"
-            raise ConfigError(f"{msg}, as in 0.2")
+            verb = "belongs" if len(given) == 1 else "belong"
+            msg = (
+                f"{type(self).__name__}: {', '.join(given)} {verb} to a step that you choose: give alpha too, as in 0.2"
+            )
+            raise ConfigError(msg)
 
         def make(in_flight: int, clients: int) -> EMAMAggregator | NewestMean:
             if alpha is None and not self.barrier:

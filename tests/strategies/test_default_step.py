@@ -117,7 +117,7 @@ def test_the_default_is_a_mean_of_newest_models_and_alpha_a_step_of_ones_own():
     "given", [{"beta": 0.1}, {"staleness": Constant()}, {"serve": "average"}, {"self_check": True}]
 )
 def test_what_belongs_to_a_step_of_ones_own_is_refused_without_one(given):
-    with pytest.raises(ConfigError, match=f"{next(iter(given))} belong.*give alpha too"):
+    with pytest.raises(ConfigError, match=f"{next(iter(given))} belongs to.*give alpha too"):
         AsyncEMAM(**given)
 
 
