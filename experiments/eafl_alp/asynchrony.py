@@ -142,7 +142,7 @@ def chosen(scope: Scope, store: Store) -> dict[str, Settings]:
     found: dict[str, Settings] = {
         PLAIN: {**SYNC, "strategy.server-rate": 1.0},
         TUNED: _sync_point(scope, store),
-    XX
+        DEFAULT: {"strategy.alpha": 0.0},
     }
     for method in GRIDS:
         ranks = []
