@@ -29,8 +29,8 @@ not keep up the speed of the model,
 
 the mean of the last n. Training that overshoots by far (:math:`\lambda > 1.6`) may swing with a lead of 1 though it
 would settle without: so :math:`h`, 1 at first, is halved each time a round's worth of updates is twice as long as the
-shortest since. The average is what is evaluated and saved, because :math:`\theta` leans to whoever answered last, and
-swings where clients differ.
+shortest since, and grows back by 0.3 % a round. The average is what is evaluated and saved, because :math:`\theta` leans
+to whoever answered last, and swings where clients differ.
 
 **Small steps.** :math:`\kappa` is 1 unless all clients move hardly at all. With ordinary settings some array moves by
 5 % of its length or more in a round; where none ever did, steps are lengthened until one does, and no more.
@@ -56,6 +56,7 @@ MOST_LEAD = 1.5
 SUPPORT_NEEDED, FULL_SUPPORT = 0.3, 1 / 3  # no lead at the first, all of it that much above
 MOST_SUPPORT = 2.0  # of a single update; so much against the model counts half
 GROWTH = 2.0  # of updates, from where on less lead is better
+RECOVERY = 1.003  # of the lead, a round
 
 ORDINARY_REACH = 0.05
 MOST_STEP = 64.0
@@ -306,7 +307,7 @@ class NewestMean:
             return state.held, pace, state.least_pace
         if pace > GROWTH * state.least_pace > 0:
             return state.held / 2, 0.0, pace
-        return state.held, 0.0, min(pace, state.least_pace or pace)
+        return min(RECOVERY * state.held, 1.0), 0.0, min(pace, state.least_pace or pace)
 
 
 def _lengths(arrays: Arrays) -> tuple[float, ...]:
