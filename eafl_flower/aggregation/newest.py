@@ -29,8 +29,8 @@ not keep up the speed of the model,
 
 the mean of the last n. Training that overshoots by far (:math:`\lambda > 1.6`) may swing with a lead of 1 though it
 would settle without: so :math:`h`, 1 at first, is halved each time a round's worth of updates is twice as long as the
-shortest since, and grows back by 0.3 % a round. The average is what is evaluated and saved, because :math:`\theta` leans
-to whoever answered last, and swings where clients differ.
+shortest since, and grows back by 0.3 % a round. The average is what is evaluated and saved, because :math:`\theta`
+leans to whoever answered last, and swings where clients differ.
 
 **Small steps.** :math:`\kappa` is 1 unless all clients move hardly at all. With ordinary settings some array moves by
 5 % of its length or more in a round; where none ever did, steps are lengthened until one does, and no more.
