@@ -12,10 +12,11 @@ from eafl_flower.types import Rows
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# A shell that runs something in the background lets it ignore Ctrl-C, and so everything it starts: the tests that
-# interrupt a process of theirs would wait for ever.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell that runs something in the background lets it ignore Ctrl-C, nohup lets it ignore a hang-up, and so does
+# everything it starts: the tests that stop a process of theirs would wait for ever.
+for number, usual in (signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @dataclass(frozen=True)
