@@ -22,7 +22,10 @@ class Explosion:
     """Compares the newest updates with those before them, and warns once."""
 
     def __init__(self) -> None:
-        self._seen = {"norm of updates": _Series(TIMES_NORM), "loss of the clients": _Series(TIMES_LOSS)}
+        self._seen = {
+            "norm of updates": _Series(TIMES_NORM),
+            "loss of the clients": _Series(TIMES_LOSS, above_first=True),
+        }
         self._has_warned = False
 
     def note(self, merge: int, norm: float | None, metrics: Mapping[str, float]) -> None:
@@ -40,10 +43,14 @@ class Explosion:
 
 
 class _Series:
-    """The newest values, and the smallest median there was."""
+    """The newest values, the smallest median there was, and the first, if values have to be above that one as well.
 
-    def __init__(self, times: float) -> None:
+    Losses have to: where clients differ, whichever answered last decide the median, once all are small.
+    """
+
+    def __init__(self, times: float, *, above_first: bool = False) -> None:
         self._times = times
+        self._first = math.nan if above_first else 0.0
         self._newest: deque[float] = deque(maxlen=OVER)
         self.least_median, self.newest_median = math.inf, math.nan
 
@@ -54,4 +61,6 @@ class _Series:
             return False
         self.newest_median = median(self._newest)
         self.least_median = min(self.least_median, self.newest_median)
-        return self.newest_median > self._times * self.least_median > 0
+        if math.isnan(self._first):
+            self._first = self.newest_median
+        return self.newest_median > max(self._times * self.least_median, self._first) and self.least_median > 0

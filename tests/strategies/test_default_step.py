@@ -100,6 +100,9 @@ def test_a_loss_that_explodes_is_told_once_and_one_that_falls_is_not(caplog):
         for merge in range(4 * OVER):
             watched.note(merge, 1.0, {"train_loss": 2.0 / (1 + merge)})
         assert not caplog.records
+        for merge in range(4 * OVER):  # whichever answer last have a harder task
+            watched.note(merge, 1.0, {"train_loss": 0.2 if merge // OVER % 2 else 0.02})
+        assert not caplog.records
         for merge in range(3 * OVER):
             watched.note(merge, 1.0, {"train_loss": float("nan")})
     assert len([r for r in caplog.records if "loss of the clients explodes" in r.getMessage()]) == 1
