@@ -38,13 +38,14 @@ leans to whoever answered last, and swings where clients differ.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from eafl_flower.aggregation.acceptance import Merged, accept, begin, check_current, new_clock, own
 from eafl_flower.aggregation.early_norms import fresh_norms
+from eafl_flower.aggregation.example_counts import largest_believed
 from eafl_flower.aggregation.merge import along, lead, squared_norms, swap
 from eafl_flower.aggregation.norm_guard import guard_scale, noted
 from eafl_flower.errors import ConfigError, UpdateRefusedError
@@ -212,13 +213,16 @@ class NewestMean:
         support, supports = self._supported(state, accepted.deltas, step * scale)
         signed = _signed(state.signed, base, accepted.deltas)
         model = _extrapolated(base, accepted.deltas, signed, step, scale)
+
+        clock, (arrays, mean, average) = begin(state.clock, state.arrays, state.mean, state.average)
+        if 0 < state.version < self.clients:
+            most = largest_believed(w for w in (weight, *(m[1] for m in state.newest.values())) if w >= 1)
+            state, weight = _weighed_anew(state, mean, most, clients=self.clients), min(weight, most)
         seen = Newest(model, weight, version, update.base_version)
         mean_weight = state.mean_weight + (weight - state.mean_weight) / min(version, self.clients)
         total = state.total_weight if state.version else self.clients * weight
         begun = state.initial_weight if state.version else total
         waiting = max(0, self.clients - version) * mean_weight if begun else 0.0
-
-        clock, (arrays, mean, average) = begin(state.clock, state.arrays, state.mean, state.average)
         newest = state.newest  # consumed with its state
         last = newest.pop(update.client, None)
         leaving = [Newest(*last)] if last is not None else []
@@ -337,6 +341,32 @@ def _extrapolated(base: Arrays, deltas: Arrays, signed: tuple[bool, ...], step: 
     return tuple(
         b if b.dtype.kind != "f" else np.asarray(b + b.dtype.type(step * scale if s else scale) * d)
         for b, d, s in zip(base, deltas, signed, strict=True)
+    )
+
+
+def _weighed_anew(state: NewestState, mean: Arrays, most: float, *, clients: int) -> NewestState:
+    """Return ``state`` with no weight above ``most``, the mean formed anew in place.
+
+    In the first round's worth a claim may have come before there was any to hold it against.
+    """
+    if all(weight <= most for _, weight, *_ in state.newest.values()):
+        return state
+    newest = {client: Newest(*m)._replace(weight=min(m[1], most)) for client, m in state.newest.items()}
+    mean_weight = sum(m.weight for m in newest.values()) / len(newest)
+    total = waiting = max(0, clients - state.version) * mean_weight if state.initial_weight else 0.0
+    for array, initial in zip(mean, state.initial, strict=False):
+        if array.dtype.kind == "f":
+            np.copyto(array, initial)
+    for model in newest.values():
+        total += model.weight
+        swap(mean, model.model, model.model, gain=model.weight / total, loss=0.0)
+    return replace(
+        state,
+        newest=newest,
+        total_weight=total,
+        initial_weight=waiting,
+        mean_weight=mean_weight,
+        versions=sum(m.weight * m.base_version for m in newest.values()),
     )
 
 

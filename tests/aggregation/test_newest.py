@@ -190,6 +190,28 @@ def test_only_as_many_models_as_a_round_has_are_kept_and_none_for_long():
     assert list(state.newest) == [4]
 
 
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_no_claim_of_examples_decides_for_all_not_even_the_first(place):
+    """It weighs as a hundred clients of median size at most, with those who have not answered yet and without."""
+    start = (np.array([1.0, -1.0], np.float32), np.array([2], np.int64))
+    aggregator = NewestMean(clients=5, norm_guard=0.0)
+    state = aggregator.init(start)
+    counts = [10, 12, 8, 10]
+    counts.insert(place, 2**53)
+    goals = [2.0, 3.0, 4.0, 5.0, 6.0]
+    known = []
+    for client, (goal, count) in enumerate(zip(goals, counts, strict=True)):
+        delta = (np.full(2, goal, np.float32) - start[0], np.array([1], np.int64))
+        state = aggregator.apply(state, update(client, delta, start, 0, examples=count))
+        known = [min(n, 100 * sorted([*known, count])[client // 2]) for n in (*known, count)]
+        if client:
+            waiting = (4 - client) * np.mean(known)
+            expected = (np.dot(known, goals[: client + 1]) + waiting * start[0]) / (sum(known) + waiting)
+            np.testing.assert_allclose(state.mean[0], expected, rtol=1e-5)
+    assert state.mean[1].tolist() == [7]
+    assert [m.weight for m in state.newest.values()] == known
+
+
 def test_clients_without_any_examples_weigh_alike_and_next_to_nothing_beside_others():
     start = (zeros(1),)
     aggregator = NewestMean(clients=2, norm_guard=0.0)
