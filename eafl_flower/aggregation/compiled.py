@@ -12,7 +12,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from eafl_flower.aggregation.merge import Kernels
+from eafl_flower.aggregation.blockwise import Kernels
 from eafl_flower.types import Array
 
 

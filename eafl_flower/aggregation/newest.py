@@ -10,30 +10,10 @@ examples. Let training shrink the distance to the optimum by :math:`1-\lambda` a
 like :math:`|1-\lambda|` at least, for *any* delays: it converges wherever FedAvg does. Adding up weighted updates
 instead, without taking the last ones away, swings from :math:`\lambda = 1/e` on.
 
-**Ahead.** The price of not waiting is age: the :math:`x_k` are A = 1.5 rounds' worth of merges old on average where
-FedAvg's are one. So clients start from where the model will be: ahead of it, away from its own moving average.
-
-.. math:: x = \theta + c\,(\theta - \bar\theta), \qquad
-          \bar\theta \leftarrow \bar\theta + \frac{0.7}{n}(\theta - \bar\theta), \qquad
-          c = h\,\min(\tfrac23 A\,g,\ 1.5)
-
-for n clients. The average is 1/0.7 rounds' worth behind, so this is 95 % of the way that the model goes in the time A.
-It is Nesterov's momentum: a direction in which training ends where it should (:math:`\lambda = 1`) is not touched,
-since what clients answer there does not depend on where they start, and one in which the model keeps going is gone up
-to twice as fast as with FedAvg. It is no more because :math:`g`, from 0 to 1, lets go when the newest updates do
-not keep up the speed of the model,
-
-.. math:: g = \mathrm{clip}\bigl(3\,(s - 0.3),\ 0,\ 1\bigr), \qquad
-          s = \Bigl\langle \frac{\langle \kappa\delta_k,\ \theta-\bar\theta\rangle}
-          {0.7\,\lVert\theta-\bar\theta\rVert^2} \Bigr\rangle
-
-the mean of the last n. Training that overshoots by far (:math:`\lambda > 1.6`) may swing with a lead of 1 though it
-would settle without: so :math:`h`, 1 at first, is halved each time a round's worth of updates is twice as long as the
-shortest since, and grows back by 0.3 % a round. The average is what is evaluated and saved, because :math:`\theta`
-leans to whoever answered last, and swings where clients differ.
-
-**Small steps.** :math:`\kappa` is 1 unless all clients move hardly at all. With ordinary settings some array moves by
-5 % of its length or more in a round; where none ever did, steps are lengthened until one does, and no more.
+The price of not waiting is age: the :math:`x_k` are 1.5 rounds' worth of merges old on average where FedAvg's are
+one. So clients start ahead of the mean, away from its moving average over about a round and a half, as ``ahead``
+says. The average is what is evaluated and saved, because :math:`\theta` leans to whoever answered last, and swings
+where clients differ. :math:`\kappa` is 1 unless all clients move hardly at all, as ``reach`` says.
 """
 
 import math
@@ -44,23 +24,14 @@ from typing import NamedTuple
 import numpy as np
 
 from eafl_flower.aggregation.acceptance import Merged, accept, begin, check_current, new_clock, own
-from eafl_flower.aggregation.early_norms import fresh_norms
+from eafl_flower.aggregation.ahead import SERVED_SHARE, Ahead
 from eafl_flower.aggregation.example_counts import largest_believed
-from eafl_flower.aggregation.merge import along, lead, squared_norms, swap
+from eafl_flower.aggregation.merge import lead, swap
 from eafl_flower.aggregation.norm_guard import guard_scale, noted
+from eafl_flower.aggregation.reach import Reach
 from eafl_flower.errors import ConfigError, UpdateRefusedError
 from eafl_flower.types import Array, Arrays, Update, layout_of
 
-SERVED_SHARE = 0.7  # of the mean in the average, after a round's worth of merges
-LEAD = 2 / 3  # times the age of the bases: the average is 1 / 0.7 rounds behind
-MOST_LEAD = 1.5
-SUPPORT_NEEDED, FULL_SUPPORT = 0.3, 1 / 3  # no lead at the first, all of it that much above
-MOST_SUPPORT = 2.0  # of a single update; so much against the model counts half
-GROWTH = 2.0  # of updates, from where on less lead is better
-RECOVERY = 1.003  # of the lead, a round
-
-ORDINARY_REACH = 0.05
-MOST_STEP = 64.0
 ROUNDS_KEPT = 4  # a client unheard of for so many rounds' worth of merges is no longer part of the mean
 LEAST_SHARE = 1e-3  # of the mean weight: an update without examples
 
@@ -82,11 +53,6 @@ class NewestState:
     client's ``Newest`` (as a plain tuple), the longest unheard of first. ``initial`` stands in for the clients that
     have not answered yet, with the weight ``initial_weight``; ``total_weight`` is that of all. ``versions`` is the
     weighted sum of base versions; ``signed`` tells in which arrays a negative number was seen.
-
-    ``lengths`` are those of the arrays, of a round ago at most. ``reach`` is how far a client moves, the mean over a
-    round's worth of the largest share of an array's length, ``most_reach`` the largest it ever was. ``support`` is
-    :math:`s` above, the mean of the newest ``supports`` updates, ``held`` is :math:`h`; ``pace`` is the sum of the
-    norms of this round's worth of updates, ``least_pace`` the least it was since ``held`` changed, 0 at first.
     """
 
     arrays: Arrays
@@ -103,14 +69,8 @@ class NewestState:
     norms: tuple[float, ...] = ()
     examples: float = 0.0
     signed: tuple[bool, ...] = ()
-    lengths: tuple[float, ...] = ()
-    reach: float = 0.0
-    most_reach: float = 0.0
-    support: float = 1.0
-    supports: int = 0
-    held: float = 1.0
-    pace: float = 0.0
-    least_pace: float = 0.0
+    reach: Reach = field(default_factory=Reach)
+    ahead: Ahead = field(default_factory=Ahead)
     last: Merged = field(default_factory=Merged)
 
 
@@ -183,7 +143,7 @@ class NewestMean:
             version=0,
             clock=new_clock(),
             signed=signed,
-            lengths=_lengths(arrays),
+            reach=Reach().of(arrays),
         )
 
     def apply(self, state: NewestState, update: Update) -> NewestState:
@@ -206,13 +166,13 @@ class NewestMean:
         base = _checked_base(state.arrays, update)
         scale = guard_scale(state.arrays, state.norms, accepted.norm, self.norm_guard)
         version, weight = state.version + 1, self._weight(state, update)
-        reach = scale * max((m / o for m, o in zip(accepted.lengths, state.lengths, strict=True) if o), default=0.0)
-        reach = state.reach + (reach - state.reach) / min(version, self.clients)
-        most_reach = max(reach, state.most_reach)
-        step = min(max(ORDINARY_REACH / most_reach, 1.0), MOST_STEP) if most_reach else 1.0
-        support, supports = self._supported(state, accepted.deltas, step * scale)
+        moved = [scale * length for length in accepted.lengths]
+        reach = state.reach.with_update(moved, count=min(version, self.clients))
+        ahead = state.ahead.supported(
+            accepted.deltas, state.mean, state.average, step=reach.step * scale, clients=self.clients
+        ).paced(scale * accepted.norm, ends_round=version % self.clients == 0)
         signed = _signed(state.signed, base, accepted.deltas)
-        model = _extrapolated(base, accepted.deltas, signed, step, scale)
+        model = _extrapolated(base, accepted.deltas, signed, reach.step, scale)
 
         clock, (arrays, mean, average) = begin(state.clock, state.arrays, state.mean, state.average)
         if 0 < state.version < self.clients:
@@ -233,8 +193,7 @@ class NewestMean:
         total = _replace(mean, seen, leaving, total)
         _count(mean, accepted.deltas)
         age = (version - versions / total) / self.clients
-        held, pace, least_pace = self._paced(state, version, scale * accepted.norm)
-        share = held * min(LEAD * age * min(max((support - SUPPORT_NEEDED) / FULL_SUPPORT, 0.0), 1.0), MOST_LEAD)
+        share = ahead.share(age)
         rate = SERVED_SHARE / self.clients if self.clients > 1 else 1.0
         lead(arrays, mean, average, shares=[share if s else 0.0 for s in signed], rate=rate)
         return NewestState(
@@ -251,21 +210,15 @@ class NewestMean:
             versions=versions,
             examples=state.examples + update.num_examples,
             signed=signed,
-            lengths=_lengths(mean) if version % self.clients == 0 else state.lengths,
-            reach=reach,
-            most_reach=most_reach,
-            support=support,
-            supports=supports,
-            held=held,
-            pace=pace,
-            least_pace=least_pace,
+            reach=reach.of(mean) if version % self.clients == 0 else reach,
+            ahead=ahead,
             norms=noted(state.norms, scale * accepted.norm, self.norm_guard),
             last=Merged(
                 staleness=accepted.staleness,
-                weight=step * weight / total,
+                weight=reach.step * weight / total,
                 scale=scale,
-                step=step,
-                reach=most_reach,
+                step=reach.step,
+                reach=reach.most,
                 norm=accepted.norm,
             ),
         )
@@ -294,30 +247,6 @@ class NewestMean:
         if not self.weight_by_examples:
             return 1.0
         return float(update.num_examples) or (LEAST_SHARE * state.mean_weight if state.examples else 1.0)
-
-    def _supported(self, state: NewestState, deltas: Arrays, step: float) -> tuple[float, int]:
-        """Return how far the newest updates keep up the speed of the model, and how many they are."""
-        product, square = along(deltas, state.mean, state.average)
-        if not square:
-            return state.support, state.supports
-        count = min(state.supports + 1, self.clients)
-        support = min(max(step * product / (SERVED_SHARE * square), -MOST_SUPPORT / 2), MOST_SUPPORT)
-        return state.support + (support - state.support) / count, count
-
-    def _paced(self, state: NewestState, version: int, norm: float) -> tuple[float, float, float]:
-        """Return how much of the lead is held to, and the lengths by which the next is decided."""
-        pace = state.pace + norm
-        if version % self.clients or not pace:
-            return state.held, pace, state.least_pace
-        if pace > GROWTH * state.least_pace > 0:
-            return state.held / 2, 0.0, pace
-        return min(RECOVERY * state.held, 1.0), 0.0, min(pace, state.least_pace or pace)
-
-
-def _lengths(arrays: Arrays) -> tuple[float, ...]:
-    """Return how long arrays are, or would be if they were fresh: new biases and adapters are zero."""
-    norms = zip(squared_norms(arrays), fresh_norms(arrays), strict=True)
-    return tuple(max(math.sqrt(square), fresh) if math.isfinite(square) else fresh for square, fresh in norms)
 
 
 def _checked_base(arrays: Arrays, update: Update) -> Arrays:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from eafl_flower.aggregation import merge
+from eafl_flower.aggregation.blockwise import BLOCKWISE
 from eafl_flower.rng import generator
 
 # Odd sizes: shorter than one vector register, not a multiple of it, longer than one block of numpy.
@@ -205,9 +206,9 @@ print([name for name in ("numba", "flwr", "torch", "ray") if name in sys.modules
 
 
 def test_the_layout_alone_chooses_the_loops():
-    assert merge.kernels(np.dtype("float32"), merge.COMPILED_FROM - 1) is merge.NUMPY
-    assert merge.kernels(np.dtype("float16"), merge.COMPILED_FROM) is merge.NUMPY
-    assert merge.kernels(np.dtype("float32"), merge.COMPILED_FROM) is not merge.NUMPY
+    assert merge.kernels(np.dtype("float32"), merge.COMPILED_FROM - 1) is BLOCKWISE
+    assert merge.kernels(np.dtype("float16"), merge.COMPILED_FROM) is BLOCKWISE
+    assert merge.kernels(np.dtype("float32"), merge.COMPILED_FROM) is not BLOCKWISE
 
 
 def test_without_a_writable_cache_folder_the_loops_are_compiled_all_the_same(monkeypatch):
