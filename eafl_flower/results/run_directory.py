@@ -28,9 +28,8 @@ from eafl_flower.errors import CheckpointError, ConfigError
 from eafl_flower.results.atomic import write_atomically
 from eafl_flower.results.event_fields import check_event
 from eafl_flower.results.event_log import EventLog, read_events
-from eafl_flower.results.stored import parse_json, read_file
+from eafl_flower.results.stored import check_settings, parse_json, read_file
 from eafl_flower.results.summary import check_summary
-from eafl_flower.words import shown
 
 if TYPE_CHECKING:
     from eafl_flower.results.model_description import ModelDescription
@@ -214,10 +213,12 @@ class RunDirectory:
             If ``config.toml`` is damaged.
         """
         try:
-            return _checked(parse_toml(read_file(self.config_path)))
+            settings = parse_toml(read_file(self.config_path))
+            check_settings(settings)
         except (OSError, ValueError) as error:
             msg = f"{self.config_path} is damaged: {error}"
             raise CheckpointError(msg) from error
+        return settings
 
     def check_config(self, config_sha256: str) -> None:
         """Raise ``CheckpointError`` unless ``config.toml`` still has the decisive settings with this digest.
@@ -323,14 +324,6 @@ class RunDirectory:
         except (OSError, ValueError) as error:
             msg = f"{self.description_path} cannot be used: {error}"
             raise CheckpointError(msg) from error
-
-
-def _checked(settings: dict[str, Any]) -> dict[str, Any]:
-    for key, value in settings.items():
-        if not isinstance(value, str | int | float):
-            msg = f"{shown(key)} is a {type(value).__name__}: expected a text, a number or true or false"
-            raise ValueError(msg)
-    return settings
 
 
 def make_folder(path: Path | str) -> None:

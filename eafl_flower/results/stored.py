@@ -130,6 +130,20 @@ def numbers(value: Any) -> str:
     return "" if fits else "a list of finite numbers"
 
 
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Check that each value of a configuration is of a kind that settings are.
+
+    Raises
+    ------
+    ValueError
+        At the first that is not.
+    """
+    for key, value in settings.items():
+        if not isinstance(value, str | int | float):
+            msg = f"{shown(key)} is a {type(value).__name__}: expected a text, a number or true or false"
+            raise ValueError(msg)
+
+
 def check_fields(values: Mapping[str, Any], required: Mapping[str, Check], known: Mapping[str, Check]) -> None:
     """Check an object's fields: those that must be there, and those that may be; others pass.
 

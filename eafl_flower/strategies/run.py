@@ -21,6 +21,7 @@ from eafl_flower.engines.flower_internals import copy_record
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, RunFailedError, UpdateRefusedError
 from eafl_flower.excerpt import excerpt
 from eafl_flower.strategies.autosave import Autosave
+from eafl_flower.strategies.changed_updates import tell_changes, tell_scaled
 from eafl_flower.strategies.charges import Spent
 from eafl_flower.strategies.evaluation import evaluate_on_clients, sample
 from eafl_flower.strategies.explosion import Explosion
@@ -45,7 +46,6 @@ from eafl_flower.strategies.unregistered import advice, no_tracebacks
 from eafl_flower.types import Arrays, Update, digest, layout_of
 
 MOST_BYTES_OF_MODELS = 2**31  # that an aggregator may keep of its clients
-_TOLD_STEP = 1.5  # times its length; less is as usual
 
 
 class FederatedRun:
@@ -329,12 +329,12 @@ class FederatedRun:
         jobs.merged(job, read.decoder)
         jobs.table.failures[job.client] = 0
         self.tally.merged()
-        self._note_scaled(job.client)
+        last = self._last
+        tell_changes(jobs.notes, job.client, last, ends_first_round=self.version == self.pace.round_size)
         spent = jobs.close(job, self.charged_until_s(job, "merge"))
         self.train_metrics.note(read.metrics, update.num_examples)
         self.progress.merged(before - job.base_version)
-        last = None if self.plan.barrier else getattr(self.state, "last", None)
-        self.explosion.note(before + 1, last and last.norm, read.metrics)
+        self.explosion.note(before + 1, last.norm if last else None, read.metrics)
         event = self.emit(
             "merge",
             merge=before + 1,
@@ -358,34 +358,13 @@ class FederatedRun:
         if self.count > self.train_metrics.closed:
             self.progress.trained(self.train_metrics.close(self.count) or {})
 
-    def _note_scaled(self, client: int) -> None:
-        """Tell once that the norm guard has scaled down the newest merge, or that short steps are lengthened."""
-        last: Merged | None = getattr(self.state, "last", None)
-        if last is None or self.plan.barrier:
-            return
-        if last.step > _TOLD_STEP and self.version == self.pace.round_size:
-            text = (
-                f"no client moves any array by more than {100 * last.reach:.2g} % of its length: their steps are "
-                f"lengthened, now {last.step:.3g} times; clients that train longer or at a higher rate need less of it"
-            )
-            self.jobs.notes.tell("short steps", text)
-        if last.scale < 1:
-            self._tell_scaled(client, last.norm, last.scale * last.norm)
-
-    def _tell_scaled(self, client: int, norm: float, limit: float) -> None:
-        text = (
-            f"the update of client {client} has norm {norm:.3g}, far more than the others or the model: the norm guard "
-            f"scales it to {limit:.3g}, and all such after it; norm_guard = 0 switches it off"
-        )
-        self.jobs.notes.tell("long update", text)
-
     def flush_barrier(self) -> None:
         """Merge the updates of a finished round, if any came; their order does not depend on who was first."""
         updates, self.pending = sorted(self.pending, key=lambda u: u.client), []
         if updates:
             updates, scaled = bounded(updates, getattr(self.aggregator, "norm_guard", 0.0))
             for client, (norm, limit) in scaled.items():
-                self._tell_scaled(client, norm, limit)
+                tell_scaled(self.jobs.notes, client, norm, limit)
             self.state = self.aggregator.apply(self.state, combine(updates))
             self._close_unit()
 
@@ -442,10 +421,15 @@ class FederatedRun:
     def _where(self, job: Job) -> dict[str, Any]:
         return {"time_s": self.now_s(), "client": job.client, "counter": job.counter}
 
+    @property
+    def _last(self) -> Merged | None:
+        """How the newest update was merged, if its aggregator tells; nothing is known before a barrier is reached."""
+        return None if self.plan.barrier else getattr(self.state, "last", None)
+
     def _last_merge(self) -> dict[str, float | None]:
-        """Return how the newest update was merged; nothing is known before a barrier is reached."""
-        last = getattr(self.state, "last", None)
-        if last is None or self.plan.barrier:
+        """Return the same as fields of an event."""
+        last = self._last
+        if last is None:
             return {"weight": None}
         known: dict[str, float | None] = {"weight": float(last.weight)}
         if last.scale < 1:
