@@ -126,7 +126,7 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
             gain = _gain(scores[DEFAULT], scores[other])
             found.append(
                 Claim(
-                    claim=f"EMAM by default, {in_flight} in flight, beside "
+                    claim=f"EMAM, alpha 0.8, {in_flight} in flight, beside "
                     + ("as published" if other == PUBLISHED else "the best rule with its own alpha"),
                     source="README of EAFL-ALP" if other == PUBLISHED else "-",
                     source_value=source,
