@@ -46,12 +46,12 @@ from flwr.serverapp.strategy import FedAvg
 from report import row, write_rows
 from torch.nn import functional
 
-from eafl_flower.build import build_client_app, build_source, build_workload
+from eafl_flower.app.experiment import train
+from eafl_flower.app.workload import build_client_app, build_source, build_workload
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid, RayGrid, run_on_flower
-from eafl_flower.experiment import train
-from eafl_flower.strategies.records import array_record, arrays_of
 from eafl_flower.types import Arrays
+from eafl_flower.wire.records import array_record, arrays_of
 
 SEEDS = (1, 2, 3)
 CLIENTS, COHORT, BATCH, RATE, TARGET = 100, 10, 16, 0.1, 0.90

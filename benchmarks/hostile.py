@@ -32,10 +32,10 @@ from report import row, write_rows
 
 from eafl_flower.clients import compression_mod, durable_state_mod, numpy_client_app
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec, PublishedLQGCMCodec, fit_codebook, frame, keyed_for
+from eafl_flower.core.rng import generator
 from eafl_flower.engines import InlineGrid
 from eafl_flower.errors import CodecError
 from eafl_flower.protocols import Codec
-from eafl_flower.rng import generator
 from eafl_flower.strategies import EMAM, AsyncEMAM
 from eafl_flower.types import Arrays, ArraySpec, layout_of
 

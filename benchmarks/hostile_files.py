@@ -21,7 +21,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from eafl_flower.cli import app
+from eafl_flower.cli.main import app
 
 # One line for a problem of one file; a configuration tells all of its problems at once.
 _MOST_LINE = 2_100

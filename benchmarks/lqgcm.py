@@ -39,10 +39,10 @@ from stored_updates import UPDATES, Streams, stored
 from threadpoolctl import threadpool_limits
 
 from eafl_flower.codecs import LQGCMCodec, PublishedLQGCMCodec, fit_codebook
-from eafl_flower.codecs.lqgcm_frame import HEADER_BYTES
-from eafl_flower.codecs.lqgcm_tuples import BLOCK, TUPLE, positions_and_signs, words_of
+from eafl_flower.codecs.lqgcm.frame import HEADER_BYTES
+from eafl_flower.codecs.lqgcm.tuples import BLOCK, TUPLE, positions_and_signs, words_of
+from eafl_flower.core.rng import generator
 from eafl_flower.protocols import Codec
-from eafl_flower.rng import generator
 from eafl_flower.types import Arrays, layout_of
 
 SETS = ("alp-geolife", "alp-ngsim", "alp-ton-weather", "alp-unsw")

@@ -33,9 +33,9 @@ from threadpoolctl import threadpool_limits
 from eafl_flower.aggregation import EMAMAggregator, NewestMean
 from eafl_flower.aggregation.acceptance import own
 from eafl_flower.aggregation.merge import pull, step
-from eafl_flower.rng import generator
-from eafl_flower.strategies.records import arrays_of
+from eafl_flower.core.rng import generator
 from eafl_flower.types import Arrays, Update
+from eafl_flower.wire.records import arrays_of
 
 TENSORS = 16
 ELEMENTS = 22_400_000 // TENSORS

@@ -34,12 +34,12 @@ from eafl_flower.clients import (
     numpy_client_app,
 )
 from eafl_flower.codecs import Float32Codec
+from eafl_flower.core.rng import generator
 from eafl_flower.engines import InlineGrid
-from eafl_flower.rng import generator
 from eafl_flower.strategies import AsyncEMAM
-from eafl_flower.strategies.records import array_record
 from eafl_flower.tasks.softmax import SoftmaxTask
 from eafl_flower.types import Rows
+from eafl_flower.wire.records import array_record
 
 SIZES = (100, 1_000, 10_000, 100_000)
 FEATURES, CLASSES, ROWS = 16, 4, 32

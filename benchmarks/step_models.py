@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from eafl_flower.rng import generator
+from eafl_flower.core.rng import generator
 
 PIXELS, CLASSES = 64, 10  # scikit-learn's digits
 WORDS, LENGTH, WIDTH, HEADS, RANK = 32, 10, 16, 2, 2

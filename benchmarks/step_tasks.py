@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn import functional
 
 from eafl_flower.clients import numpy_client_app
-from eafl_flower.rng import generator
+from eafl_flower.core.rng import generator
 
 TRAIN, SENTENCES, BATCH = 1400, 800, 16
 FEWEST, MOST = 4, 140  # rows of a client; the latter on average

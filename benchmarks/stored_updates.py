@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from eafl_flower.build import build_aggregator, build_client_app, build_network, build_workload
+from eafl_flower.app.workload import build_aggregator, build_client_app, build_network, build_workload
 from eafl_flower.codecs import Float32Codec
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid
 from eafl_flower.protocols import Aggregator
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
-from eafl_flower.strategies.records import array_record
 from eafl_flower.types import Arrays, Update
+from eafl_flower.wire.records import array_record
 
 CLIENTS, UPDATES = 5, 30
 

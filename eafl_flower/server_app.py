@@ -9,6 +9,6 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the experiment of Flower's run configuration and leave its results in a run directory."""
-    from eafl_flower.experiment import run_in_server_app
+    from eafl_flower.app.experiment import run_in_server_app
 
     run_in_server_app(grid, context)

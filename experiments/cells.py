@@ -19,10 +19,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from eafl_flower.build import forget_changed_files
+from eafl_flower.app.resuming import provenance_of
+from eafl_flower.app.workload import forget_changed_files
 from eafl_flower.config import RunConfig
 from eafl_flower.config.run_config import DataSettings
-from eafl_flower.resuming import provenance_of
 
 Result = Mapping[str, Any]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

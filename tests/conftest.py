@@ -1,12 +1,17 @@
+import logging
 import os
 import signal
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from eafl_flower.rng import generator
+from eafl_flower.core.rng import generator
 from eafl_flower.types import Rows
+
+sys.path.insert(0, str(Path(__file__).parent))  # what several folders of tests share: toy_federation, fake_experiment
 
 # Several processes share the cores: what they start computes with one thread, as a run of ours does.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -44,3 +49,76 @@ class ToySource:
 @pytest.fixture
 def toy_source():
     return ToySource()
+
+
+@pytest.fixture
+def real_data():
+    """Folder of the real data files, or a skip that says how to get them."""
+    folder = os.environ.get("EAFL_DATA_DIR", "")
+    if not folder:
+        pytest.skip(
+            "real data: set EAFL_DATA_DIR to a folder with geolife/, iot_device_id/, ngsim/, ton_iot/ and unsw_nb15/"
+        )
+    return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Flower's logger says much about each start."""
+    logger = logging.getLogger("flwr")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    yield
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def flower_log(caplog):
+    """What Flower's logger said: it does not propagate."""
+    logger = logging.getLogger("flwr")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def progress_log(flower_log):
+    """The same, with what it says of the progress."""
+    logging.getLogger("flwr").setLevel(logging.INFO)
+    return flower_log
+
+
+@pytest.fixture
+def empty_cache(tmp_path_factory, monkeypatch):
+    """No baseline of another test is found."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def make_run(tmp_path, empty_cache):
+    """Make a finished run from settings; ``interrupt`` stops it early instead and leaves a checkpoint."""
+    from fake_experiment import run_experiment
+
+    from eafl_flower.config import RunConfig
+    from eafl_flower.core.events import Fanout
+    from eafl_flower.results.run_directory import RunDirectory
+
+    def make(*others, resume=None, **settings):
+        flat = {"strategy.merges": 200, "evaluate.every": 48, "results.baselines": "all"}
+        flat |= {key.replace("__", ".").replace("_", "-"): value for key, value in settings.items()}
+        config = RunConfig().replace(flat)
+        run = RunDirectory.open(resume) if resume else RunDirectory.create(tmp_path / "runs", config.name)
+        if not resume:
+            run.write_config(config.to_toml())
+        observer = Fanout([run.log, *others])
+        try:
+            run_experiment(
+                config, run_dir=run, observer=observer, engine="inline", resume=bool(resume), ray_address=None
+            )
+        except KeyboardInterrupt:
+            pass
+        finally:
+            observer.close()
+        return RunDirectory(run.path)
+
+    return make

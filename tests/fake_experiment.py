@@ -4,15 +4,15 @@ import time
 
 import numpy as np
 
-from eafl_flower.results.baselines import collect_baselines
+from eafl_flower.app.resuming import provenance_of
+from eafl_flower.baselines.cache import collect_baselines
+from eafl_flower.core.rng import generator
 from eafl_flower.results.summary import Outcome, summarize
-from eafl_flower.resuming import provenance_of
-from eafl_flower.rng import generator
 from eafl_flower.types import digest
 
 
 def run_experiment(config, *, run_dir, observer, engine, resume, ray_address):
-    """As ``eafl_flower.experiment.run_experiment``; a delay comes from ``job.deadline-s``."""
+    """As ``eafl_flower.app.experiment.run_experiment``; a delay comes from ``job.deadline-s``."""
     clients = config.data.clients - config.data.unseen
     rng = generator(config.seed, "fake")
     raw, merges = 6528, config.strategy.merges

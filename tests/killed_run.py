@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from eafl_flower.app.experiment import run_experiment
 from eafl_flower.config import RunConfig
-from eafl_flower.experiment import run_experiment
-from eafl_flower.results.observer import Fanout
+from eafl_flower.core.events import Fanout
 from eafl_flower.results.run_directory import RunDirectory
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from eafl_flower.rng import generator
+from eafl_flower.core.rng import generator
 
 ROOT = Path(__file__).parent.parent
 MERGES = 160
@@ -53,7 +53,7 @@ def processes():
     """Processes that start with everything imported, and share nothing with this one."""
     sys.path.insert(0, str(Path(__file__).parent))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killed_run", "torch", "eafl_flower.data.idm", "eafl_flower.tasks.fractal"])
+    context.set_forkserver_preload(["killed_run", "torch", "eafl_flower.data.sets.idm", "eafl_flower.tasks.fractal"])
     yield context
     sys.path.remove(str(Path(__file__).parent))
 

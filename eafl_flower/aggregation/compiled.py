@@ -5,7 +5,6 @@ be re-associated (``reassoc`` alone: NaN and infinity keep their meaning), becau
 runs at a tenth of the memory speed; their last bits depend on the vector width of the processor.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -13,6 +12,7 @@ import numba
 import numpy as np
 
 from eafl_flower.aggregation.blockwise import Kernels
+from eafl_flower.core.compiled import compile_loop
 from eafl_flower.types import Array
 
 
@@ -36,15 +36,6 @@ def compiled_kernels(dtype: str) -> Kernels:
         compile_loop(_inner, (read, read), fastmath={"reassoc"}),
         compile_loop(_along, (read, read, read), fastmath={"reassoc"}),
     )
-
-
-def compile_loop(loop: Callable[..., Any], signature: tuple[Any, ...], **options: Any) -> Callable[..., Any]:
-    """Compile ``loop``, with the machine code kept on disk where some cache folder is writable."""
-    try:
-        compiled: Callable[..., Any] = numba.njit(signature, cache=True, nogil=True, **options)(loop)
-    except (RuntimeError, OSError):  # no writable folder for the cache, or no space left in it
-        compiled = numba.njit(signature, nogil=True, **options)(loop)
-    return compiled
 
 
 def _step(theta: Array, delta: Array, weight: Any) -> None:

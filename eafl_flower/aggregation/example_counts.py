@@ -24,3 +24,11 @@ def largest_believed(counts: Iterable[float]) -> float:
     """
     claimed = sorted(n for n in counts if n > 0)
     return MOST_TIMES_MEDIAN * claimed[(len(claimed) - 1) // 2] if claimed else float("inf")
+
+
+def too_many(whose: str, count: float, most: float) -> str:
+    """Say that a count is not believed."""
+    return (
+        f"{whose} counts {count:.16g} examples, {MOST_TIMES_MEDIAN} times the median of all clients are {most:.16g}: "
+        "it counts as no more than these"
+    )

@@ -16,9 +16,11 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
 from eafl_flower.clients.roster import roster_reply
+from eafl_flower.core.threads import one_thread
 from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import ClientFailedError, ProtocolError
-from eafl_flower.strategies.records import (
+from eafl_flower.types import Array, Arrays
+from eafl_flower.wire.records import (
     ARRAYS,
     METRICS,
     NUM_EXAMPLES,
@@ -28,8 +30,6 @@ from eafl_flower.strategies.records import (
     own_arrays_of,
     single_array_record,
 )
-from eafl_flower.threads import one_thread
-from eafl_flower.types import Array, Arrays
 
 OTHER_METRICS = "metrics.other"
 Plain = bool | int | float | str | bytes

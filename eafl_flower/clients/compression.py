@@ -12,17 +12,18 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
-from eafl_flower.aggregation.difference import difference
 from eafl_flower.clients.roster import roster_reply
 from eafl_flower.codecs.differences import OtherArraysError, decode_onto, whole_codec
 from eafl_flower.codecs.framing import layout_to_text
-from eafl_flower.codecs.lqgcm import keyed_for
+from eafl_flower.codecs.lqgcm.codec import keyed_for
+from eafl_flower.core.arrays import difference
+from eafl_flower.core.rng import generator
+from eafl_flower.core.state import changed_fields, flatten, restore
 from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
-from eafl_flower.rng import generator
-from eafl_flower.state import changed_fields, flatten, restore
-from eafl_flower.strategies.records import (
+from eafl_flower.types import Arrays, layout_of
+from eafl_flower.wire.records import (
     ARRAYS,
     CODED,
     ONTO,
@@ -42,7 +43,6 @@ from eafl_flower.strategies.records import (
     single_array_record,
     terms_of,
 )
-from eafl_flower.types import Arrays, layout_of
 
 STATE = "codec"
 HELD, COUNTER = "codec.held", "counter"  # the arrays of a job, and its number in the record "codec"

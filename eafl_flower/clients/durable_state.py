@@ -20,10 +20,10 @@ import safetensors.numpy
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
+from eafl_flower.core.durable import PRIVATE_FOLDER, make_folder, write_private
 from eafl_flower.engines.flower_internals import copy_records, trusted_record
 from eafl_flower.errors import ClientFailedError, ProtocolError
-from eafl_flower.results.atomic import PRIVATE_FOLDER, make_folder, write_private
-from eafl_flower.strategies.records import (
+from eafl_flower.wire.records import (
     CONFIG,
     RUN_NAME,
     STATE_LOST,

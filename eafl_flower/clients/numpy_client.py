@@ -10,12 +10,12 @@ from flwr.client import NumPyClient
 from flwr.common.typing import NDArrays, Scalar
 
 from eafl_flower.clients.partition import partition_of
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.protocols import DataSource, Task
-from eafl_flower.rng import generator
-from eafl_flower.strategies.records import array_record, own_arrays_of
 from eafl_flower.tasks.checks import check_layout
 from eafl_flower.types import Arrays, Rows
+from eafl_flower.wire.records import array_record, own_arrays_of
 
 HEAD = "head"
 K = TypeVar("K", bound=Hashable)

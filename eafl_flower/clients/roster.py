@@ -1,10 +1,10 @@
-"""A client's answer to the roster query; ``eafl_flower.strategies.roster`` is the other side."""
+"""A client's answer to the roster query; ``eafl_flower.runs.members.roster`` is the other side."""
 
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from eafl_flower.clients.partition import partition_of
 from eafl_flower.engines.flower_internals import trusted_record
-from eafl_flower.strategies.records import METRICS, NUM_EXAMPLES, ROSTER
+from eafl_flower.wire.records import METRICS, NUM_EXAMPLES, ROSTER
 
 
 def roster_reply(

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from eafl_flower.aggregation.difference import difference, moved
 from eafl_flower.codecs.float32 import Float32Codec
 from eafl_flower.codecs.literal import little_endian
 from eafl_flower.codecs.whole import WholeCodec
+from eafl_flower.core.arrays import difference, moved
 from eafl_flower.errors import CodecError
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.types import Arrays, layout_of

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from eafl_flower.core.rng import generator
+from eafl_flower.core.state import flatten, restore
 from eafl_flower.errors import UpdateRefusedError
 from eafl_flower.protocols import Aggregator
-from eafl_flower.rng import generator
-from eafl_flower.state import flatten, restore
 from eafl_flower.types import Arrays, Update, digest, layout_of
 
 _UPDATES = 40

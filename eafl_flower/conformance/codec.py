@@ -15,9 +15,9 @@ from eafl_flower.conformance.codec_cases import (
     relative_error,
     stored,
 )
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import CodecError
 from eafl_flower.protocols import Codec
-from eafl_flower.rng import generator
 from eafl_flower.types import Array, Arrays, ArraySpec, Layout, digest
 
 _MUTATIONS = 300

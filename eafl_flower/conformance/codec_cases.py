@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from eafl_flower.core.rng import generator
+from eafl_flower.core.state import flatten, restore
 from eafl_flower.protocols import Codec
-from eafl_flower.rng import generator
-from eafl_flower.state import flatten, restore
 from eafl_flower.types import Array, Arrays, ArraySpec, Encoded, Layout, layout_of
 
 LAYOUT: Layout = (

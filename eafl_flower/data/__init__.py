@@ -1,21 +1,21 @@
 """Data sets as clients with rows: generated or recorded traffic, trips, networks, sensors, or a file of one's own."""
 
-from eafl_flower.data.check import check_csv, check_file
-from eafl_flower.data.check_report import ColumnScore, DataReport
-from eafl_flower.data.digits import load_digits
-from eafl_flower.data.files import DATA_DIR_VARIABLE, DataFile
-from eafl_flower.data.geolife import load_geolife
-from eafl_flower.data.geolife_prepare import prepare_geolife
-from eafl_flower.data.idm import Traffic, simulate_idm_traffic
-from eafl_flower.data.iot_devices import load_iot_devices
+from eafl_flower.data.leaks.check import check_csv, check_file
+from eafl_flower.data.leaks.report import ColumnScore, DataReport
 from eafl_flower.data.lookup import lookup_scores, majority_scores
-from eafl_flower.data.ngsim import load_ngsim_us101
 from eafl_flower.data.scaling import Scaler
+from eafl_flower.data.sets.digits import load_digits
+from eafl_flower.data.sets.geolife import load_geolife
+from eafl_flower.data.sets.geolife_prepare import prepare_geolife
+from eafl_flower.data.sets.idm import Traffic, simulate_idm_traffic
+from eafl_flower.data.sets.iot_devices import load_iot_devices
+from eafl_flower.data.sets.ngsim import load_ngsim_us101
+from eafl_flower.data.sets.own_csv import load_csv
+from eafl_flower.data.sets.ton_iot import load_ton_weather
+from eafl_flower.data.sets.unsw_nb15 import load_unsw_nb15
 from eafl_flower.data.source import InMemorySource
-from eafl_flower.data.ton_iot import load_ton_weather
-from eafl_flower.data.unsw_nb15 import load_unsw_nb15
-from eafl_flower.data.user_columns import Columns
-from eafl_flower.data.user_csv import load_csv
+from eafl_flower.data.tables.columns import Columns
+from eafl_flower.data.tables.files import DATA_DIR_VARIABLE, DataFile
 
 __all__ = [
     "DATA_DIR_VARIABLE",

@@ -9,9 +9,9 @@ import json
 
 import numpy as np
 
+from eafl_flower.core.provenance import Content
+from eafl_flower.core.state import flatten
 from eafl_flower.data.source import InMemorySource
-from eafl_flower.provenance import Content
-from eafl_flower.state import flatten
 from eafl_flower.types import Array, digest
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.data.files import listed
-from eafl_flower.data.lines import lines_text
 from eafl_flower.data.scaling import Scaler
+from eafl_flower.data.tables.files import listed
+from eafl_flower.data.tables.lines import lines_text
 from eafl_flower.types import Array
 
 

@@ -1,146 +1,220 @@
-"""Which rows are held out, and of clients that a data set has itself, which take part.
+"""Who owns which rows of a data set that has no clients of its own.
 
-Rows that tell of each other (frames of one trip, copies of one flow) stay on one side of a split.
+Two ways: *Dirichlet*, where clients differ in their mixture of classes, and *contiguous*, where each owns a stretch of
+the file (a time, or in a sorted file a few classes).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from eafl_flower.data.splits import UNSEEN_TRAIN_SHARE
 from eafl_flower.errors import ConfigError
-from eafl_flower.types import Array
 
-UNSEEN_SHARE = 0.2
-UNSEEN_TRAIN_SHARE = 0.25
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Part:
-    """Rows of one client before scaling: features ``(n, d)``, labels ``(n,)``."""
-
-    x_train: Array
-    y_train: NDArray[np.int64]
-    x_test: Array
-    y_test: NDArray[np.int64]
+Partition = Literal["dirichlet", "contiguous"]
+Owned = tuple[NDArray[np.int64], ...]
+_ATTEMPTS = 200
 
 
-def client_counts(clients: int, unseen: int, *, if_zero: int, available: int | None = None) -> tuple[int, int]:
-    """Return how many clients there are, and how many of them never train.
+def partition_rows(
+    labels: NDArray[np.int64],
+    *,
+    partition: Partition,
+    clients: int,
+    alpha: float,
+    rng: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
+    min_rows: int = 1,
+) -> Owned:
+    """Share rows among clients in the way ``partition`` names; see the functions of those names."""
+    if partition == "contiguous":
+        return contiguous_partition(len(labels), clients=clients, groups=groups, min_rows=min_rows)
+    return dirichlet_partition(labels, clients=clients, alpha=alpha, rng=rng, groups=groups, min_rows=min_rows)
 
-    Parameters
-    ----------
-    clients
-        Number asked for, the unseen ones included; 0 means ``if_zero``.
-    unseen
-        Number of clients that never train; -1 means a fifth.
-    if_zero, available
-        The data set's own number; the most clients it can have, if that is limited.
+
+def contiguous_partition(
+    num_rows: int, *, clients: int, groups: NDArray[np.int64] | None = None, min_rows: int = 1
+) -> Owned:
+    """Cut rows into as many stretches of equal length as there are clients; a group goes where its first row is.
 
     Raises
     ------
     ConfigError
-        Unless at least one client trains and there are as many as asked for.
+        If a client gets fewer than ``min_rows`` rows.
     """
-    clients = clients or if_zero
-    unseen = int(clients * UNSEEN_SHARE) if unseen == -1 else unseen
-    problems = []
-    if clients < 1:
-        problems.append(f"data.clients = {clients}: expected at least 1")
-    if not 0 <= unseen < max(clients, 1):
-        problems.append(f"data.unseen = {unseen}: expected 0 to {max(clients, 1) - 1}, one client must train")
-    if available is not None and clients > available:
-        problems.append(f"data.clients = {clients}: the data set has {available}")
-    if problems:
-        raise ConfigError("; ".join(problems))
-    return clients, unseen
+    owner = np.arange(num_rows) * clients // max(num_rows, 1)
+    if groups is not None:
+        _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+        owner = owner[first][group]
+    owned = _rows_of(owner, clients)
+    if (fewest := min(len(rows) for rows in owned)) < min_rows:
+        msg = (
+            f"data.clients = {clients} with data.partition = 'contiguous': a client would have {fewest} of "
+            f"{num_rows} rows, fewer than {min_rows}; use fewer clients"
+        )
+        raise ConfigError(msg)
+    return owned
 
 
-def seen_and_unseen(available: int, *, clients: int, unseen: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw ``clients`` of ``available`` groups: the ones that train in ascending order, then the unseen ones.
+def dirichlet_partition(
+    labels: NDArray[np.int64],
+    *,
+    clients: int,
+    alpha: float,
+    rng: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
+    min_rows: int = 1,
+) -> Owned:
+    r"""Share rows among clients with label skew.
 
-    The numbers are those that ``client_counts`` returned.
-    """
-    drawn = rng.permutation(available)[:clients]
-    seen = clients - unseen
-    return np.concatenate([np.sort(drawn[:seen]), np.sort(drawn[seen:])])
+    For each class the clients' shares are drawn from :math:`\mathrm{Dir}(\alpha, ..., \alpha)`; rows
+    of one group go to one client. The draw is repeated until every client has ``min_rows`` rows.
 
-
-def time_split(num_rows: int, *, test_share: float, gap: int) -> tuple[slice, slice]:
-    """Split rows in time order: the last ``test_share`` held out, ``gap`` rows before them used by nobody.
+    Parameters
+    ----------
+    labels
+        Class of each row, ``(n,)``.
+    clients, alpha
+        Number of clients; concentration, small for strong skew.
+    groups
+        Group of each row, ``(n,)``; each row its own group if None. A group counts to the class
+        of its first row.
+    min_rows
+        Fewest rows a client may have.
 
     Returns
     -------
     tuple
-        ``(train, test)`` slices.
+        Ascending row numbers of each client; together every row once.
 
-    Examples
-    --------
-    >>> time_split(64, test_share=0.3, gap=6)
-    (slice(0, 39, None), slice(45, 64, None))
+    Raises
+    ------
+    ConfigError
+        If ``alpha`` is not positive or no draw gives every client ``min_rows`` rows.
+
+    References
+    ----------
+    Hsu, Qi and Brown, "Measuring the effects of non-identical data distribution for federated visual
+    classification", 2019 (arXiv 1909.06335).
     """
-    first_test = num_rows - int(num_rows * test_share)
-    return slice(0, max(first_test - gap, 0)), slice(first_test, num_rows)
+    _check_alpha(alpha)
+    if groups is None:
+        groups = np.arange(len(labels), dtype=np.int64)
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    size, group_label = np.bincount(group), labels[first]
+    for _ in range(_ATTEMPTS):
+        owner = np.empty(len(first), dtype=np.int64)
+        for label in np.unique(group_label):
+            members = rng.permutation(np.flatnonzero(group_label == label))
+            owner[members] = _dealt(size[members], rng.dirichlet(np.full(clients, alpha)))
+        owned = _rows_of(owner[group], clients)
+        if min(len(rows) for rows in owned) >= min_rows:
+            return owned
+    raise _no_draw(alpha, clients, f"{min_rows} of {len(labels)} rows")
 
 
-def seen_part(x: Array, y: NDArray[np.int64], *, test_share: float, gap: int) -> Part:
-    """Rows of a client that trains, in time order, split by ``time_split``."""
-    train, test = time_split(len(y), test_share=test_share, gap=gap)
-    return Part(x_train=x[train], y_train=y[train], x_test=x[test], y_test=y[test])
+def paired_partition(
+    train_labels: NDArray[np.int64],
+    test_labels: NDArray[np.int64],
+    *,
+    partition: Partition,
+    clients: int,
+    unseen: int,
+    alpha: float,
+    rng: np.random.Generator,
+    min_train: int,
+    min_test: int,
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
+    """Share training rows and held out rows, so that a client owns the same part of each class on both sides.
 
-
-def unseen_part(x: Array, y: NDArray[np.int64], *, gap: int = 0) -> Part:
-    """Rows of a client that never trains: the first quarter fits its head, the rest (after ``gap`` rows) scores it."""
-    train = max(int(len(y) * UNSEEN_TRAIN_SHARE), 1)
-    return Part(x_train=x[:train], y_train=y[:train], x_test=x[train + gap :], y_test=y[train + gap :])
-
-
-def content_groups(columns: Sequence[Array]) -> NDArray[np.int64]:
-    """Return a number for each row of a table: equal rows get equal numbers, counted by first appearance.
+    With a Dirichlet partition a client's rows of a class are drawn at random on each side; with a contiguous one they
+    are the same stretch of the class on both. The last ``unseen`` clients train on as many rows as are a quarter of
+    their own.
 
     Parameters
     ----------
-    columns
-        Columns of equal length ``n``, of any dtype.
+    train_labels, test_labels
+        Class of each row, ``(n,)`` and ``(m,)``, in the order of the file.
+    partition, clients, alpha
+        As in ``partition_rows``.
+    unseen
+        How many of the clients never train with the others.
+    min_train, min_test
+        Fewest rows a client may have on each side.
 
     Returns
     -------
-    NDArray
-        ``(n,)``, from 0 to the number of distinct rows minus 1; empty cells equal each other.
+    tuple
+        Training rows and held out rows of each client, ascending; an unseen client's training rows in random order.
+
+    Raises
+    ------
+    ConfigError
+        As ``dirichlet_partition`` and ``contiguous_partition``.
     """
-    table = pd.DataFrame(dict(enumerate(columns)))
-    return table.groupby(list(table.columns), sort=False, dropna=False).ngroup().to_numpy().astype(np.int64)
+    _check_alpha(alpha)
+    classes = int(max(train_labels.max(initial=0), test_labels.max(initial=0))) + 1
+    for _ in range(1 if partition == "contiguous" else _ATTEMPTS):
+        if partition == "contiguous":
+            train = contiguous_partition(len(train_labels), clients=clients)
+            shares = np.stack([np.bincount(train_labels[rows], minlength=classes) for rows in train], axis=1)
+        else:
+            shares = np.stack([rng.dirichlet(np.full(clients, alpha)) for _ in range(classes)])  # (classes, clients)
+            train = _dealt_by_class(train_labels, shares, rng)
+        test = _dealt_by_class(test_labels, shares, None if partition == "contiguous" else rng)
+        if min(map(len, train)) >= min_train and min(map(len, test)) >= min_test:
+            fewer = [
+                rows if client < clients - unseen else _quarter(rows, len(rows) + len(test[client]), rng)
+                for client, rows in enumerate(train)
+            ]
+            return tuple(zip(fewer, test, strict=True))
+    wanted = f"{min_train} of {len(train_labels)} training rows or {min_test} of {len(test_labels)} held out rows"
+    if partition == "contiguous":
+        msg = (
+            f"data.clients = {clients} with data.partition = 'contiguous': a client would have fewer than {wanted}; "
+            "use fewer clients"
+        )
+        raise ConfigError(msg)
+    raise _no_draw(alpha, clients, wanted)
 
 
-def shuffled_groups(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Row numbers in an order that shuffles the groups and keeps each group together."""
-    rank = rng.permutation(int(groups.max(initial=-1)) + 1)
-    return np.argsort(rank[groups], kind="stable")
+def _dealt_by_class(labels: NDArray[np.int64], shares: NDArray[np.number], rng: np.random.Generator | None) -> Owned:
+    owner = np.empty(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if rng is not None:
+            members = rng.permutation(members)
+        share = shares[label]
+        # A class that nobody trains on is shared evenly.
+        share = np.ones(len(share)) if share.sum() == 0 else share
+        owner[members] = _dealt(np.ones(len(members), dtype=np.int64), share / share.sum())
+    return _rows_of(owner, shares.shape[1])
 
 
-def group_boundary(groups: NDArray[np.int64], target: int) -> int:
-    """Return the cut nearest to ``target`` rows that does not divide a group of consecutive equal numbers.
-
-    Neither side is empty if there are two groups.
-    """
-    cuts = np.flatnonzero(np.diff(groups)) + 1
-    if len(cuts) == 0:
-        return len(groups)
-    return int(cuts[np.argmin(np.abs(cuts - target))])
+def _quarter(rows: NDArray[np.int64], of: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    return rng.permutation(rows)[: max(round(of * UNSEEN_TRAIN_SHARE), 1)]
 
 
-def last_share_of_runs(labels: NDArray[np.int64], *, share: float) -> NDArray[np.bool_]:
-    """Whether a row is in the last ``share`` of its run of equal labels, ``(n,)``: a split in time, class by class.
+def _dealt(size: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Give consecutive groups of so many rows to clients until each has its share."""
+    middle = np.cumsum(size) - size / 2
+    ends = np.cumsum(shares) * size.sum()
+    return np.minimum(np.searchsorted(ends, middle), len(shares) - 1)
 
-    Examples
-    --------
-    >>> last_share_of_runs(np.array([0, 0, 0, 0, 1, 1, 0, 0]), share=0.5).astype(int)
-    array([0, 0, 1, 1, 0, 1, 0, 1])
-    """
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(labels)) + 1])
-    length = np.diff(np.append(starts, len(labels)))
-    place = np.arange(len(labels)) - np.repeat(starts, length)
-    held_out: NDArray[np.bool_] = place >= np.repeat(length - (length * share).astype(np.int64), length)
-    return held_out
+
+def _rows_of(owner: NDArray[np.int64], clients: int) -> Owned:
+    return tuple(np.flatnonzero(owner == client) for client in range(clients))
+
+
+def _check_alpha(alpha: float) -> None:
+    if not alpha > 0:
+        msg = f"data.dirichlet-alpha = {alpha}: expected a positive number"
+        raise ConfigError(msg)
+
+
+def _no_draw(alpha: float, clients: int, wanted: str) -> ConfigError:
+    return ConfigError(
+        f"data.dirichlet-alpha = {alpha} with data.clients = {clients}: {_ATTEMPTS} draws left a client with fewer "
+        f"than {wanted}; raise alpha or use fewer clients"
+    )

@@ -25,8 +25,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.data.partition import Part
 from eafl_flower.data.row_summary import ColumnSummary, RowSummary, total
+from eafl_flower.data.splits import Part
 from eafl_flower.types import Array, Rows
 
 OUTLIERS = 1 / 16

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from eafl_flower.data.partition import Part
 from eafl_flower.data.scaling import Scaler, scaled_rows
-from eafl_flower.data.user_columns import TableColumn
+from eafl_flower.data.splits import Part
+from eafl_flower.data.tables.columns import TableColumn
 from eafl_flower.types import Rows
 
 

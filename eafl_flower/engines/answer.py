@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from flwr.app import Context, Error, Message
 
+from eafl_flower.core.threads import one_thread
 from eafl_flower.engines.flower_internals import CODE_CLIENT_RAISED
 from eafl_flower.errors import ProtocolError
-from eafl_flower.threads import one_thread
 
 Client = Callable[[Message, Context], Message]
 

@@ -17,12 +17,12 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
+from eafl_flower.core.stopping import Stopped, end_signals
 from eafl_flower.engines.answer import Client, call, describe
 from eafl_flower.engines.flower_internals import LoadClientAppError, Run, no_telemetry, watched_actors
 from eafl_flower.engines.ray_cluster import ONE_THREAD, import_ray, sigterm_kept
 from eafl_flower.engines.waiting import LONGEST_POLL_IN_MEMORY_S
 from eafl_flower.errors import RunFailedError
-from eafl_flower.stopping import Stopped, end_signals
 
 LONGEST_FAREWELL_S = 120.0  # for the ServerApp to write a checkpoint after a crash of the runtime
 

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from eafl_flower.core.excerpt import excerpt
 from eafl_flower.engines.flower_internals import CODE_CLIENT_CRASHED, DecodeError, error_reply, is_in_memory
-from eafl_flower.excerpt import excerpt
 
 FIRST_POLL_IN_MEMORY_S, LONGEST_POLL_IN_MEMORY_S = 0.002, 0.003
 FIRST_POLL_NETWORK_S, LONGEST_POLL_NETWORK_S = 0.1, 0.25  # a question costs the SuperLink some 5 ms

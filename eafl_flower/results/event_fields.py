@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from eafl_flower.results.observer import Event
+from eafl_flower.core.events import Event
 from eafl_flower.results.stored import Check, check_fields, count, mapping, number, optional, text
 
 _BYTES = ("uplink_bytes", "uplink_framed_bytes", "downlink_bytes", "downlink_framed_bytes")

@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from eafl_flower.core.durable import open_unlinked
+from eafl_flower.core.events import Event
 from eafl_flower.errors import CheckpointError, RunFailedError
-from eafl_flower.results.atomic import open_unlinked
-from eafl_flower.results.observer import Event
 from eafl_flower.results.stored import parse_json
 
 

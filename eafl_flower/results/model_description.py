@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from eafl_flower.data.files import listed
-from eafl_flower.data.names import plain_name
 from eafl_flower.data.scaling import Scaler
-from eafl_flower.data.user_columns import TableColumn
+from eafl_flower.data.tables.columns import TableColumn
+from eafl_flower.data.tables.files import listed
+from eafl_flower.data.tables.names import plain_name
 from eafl_flower.errors import ConfigError
 from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.results import stored as checks

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from eafl_flower.core.durable import open_unlinked
+from eafl_flower.core.words import shown
 from eafl_flower.errors import CheckpointError
-from eafl_flower.results.atomic import open_unlinked
-from eafl_flower.words import shown
 
 try:
     import fcntl

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from eafl_flower.config.effects import decisive
 from eafl_flower.config.files import parse_toml
+from eafl_flower.core.durable import write_atomically
 from eafl_flower.errors import CheckpointError, ConfigError
-from eafl_flower.results.atomic import write_atomically
 from eafl_flower.results.event_fields import check_event
 from eafl_flower.results.event_log import EventLog, read_events
 from eafl_flower.results.stored import check_settings, parse_json, read_file
@@ -225,7 +225,7 @@ class RunDirectory:
 
         With a codebook nobody knows: the digest is of its content, which need not be here.
         """
-        from eafl_flower.provenance import Provenance  # here, because `eafl --help` does not need it
+        from eafl_flower.core.provenance import Provenance  # here, because `eafl --help` does not need it
 
         settings = decisive(self.settings())
         if not settings.get("codec.codebook") and Provenance(settings=settings).settings_sha256 != config_sha256:

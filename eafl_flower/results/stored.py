@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from eafl_flower.words import shown
+from eafl_flower.core.words import shown
 
 LARGEST = 2**63  # no count, time or energy of a run is as large
 _MOST_SHOWN = 60

@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
 from typing import Any
 
-from eafl_flower.provenance import Provenance
-from eafl_flower.results.observer import Event
+from eafl_flower.core.events import Event
+from eafl_flower.core.provenance import Provenance
 from eafl_flower.results.stored import check_fields, count, mapping, number, optional, share, text
 
 BASELINES = ("no_communication", "exact", "majority", "lookup")

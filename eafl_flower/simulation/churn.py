@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError
-from eafl_flower.rng import generator
 
 
 class Churn(Protocol):

@@ -9,16 +9,16 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
 from eafl_flower.engines.flower_internals import is_in_memory
+from eafl_flower.engines.flower_log import log
 from eafl_flower.engines.waiting import WaitingGrid
 from eafl_flower.errors import ConfigError, ProtocolError
-from eafl_flower.strategies.hooks import refuse_legacy, refuse_overrides, refuse_unknown
+from eafl_flower.runs.hooks import refuse_legacy, refuse_overrides, refuse_unknown
+from eafl_flower.runs.loop.run import FederatedRun
+from eafl_flower.runs.loop.virtual_time import VirtualRun
+from eafl_flower.runs.loop.wall_time import WallRun
+from eafl_flower.runs.options import NO_PRIVACY, RunOptions
+from eafl_flower.runs.plan import EvaluateFn, MakeAggregator, Plan
 from eafl_flower.strategies.initial import check_initial
-from eafl_flower.strategies.options import NO_PRIVACY, RunOptions
-from eafl_flower.strategies.plan import EvaluateFn, MakeAggregator, Plan
-from eafl_flower.strategies.run import FederatedRun
-from eafl_flower.strategies.telling import log
-from eafl_flower.strategies.virtual_time import VirtualRun
-from eafl_flower.strategies.wall_time import WallRun
 
 
 class AsynchronousStrategy(Strategy):

@@ -11,16 +11,18 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from eafl_flower.aggregation.difference import difference, moved
 from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
-from eafl_flower.codecs.lqgcm import keyed_for, needs_key
-from eafl_flower.codecs.lqgcm_dither import KEY_BYTES, client_key
+from eafl_flower.codecs.lqgcm.codec import keyed_for, needs_key
+from eafl_flower.codecs.lqgcm.dither import KEY_BYTES, client_key
+from eafl_flower.core.arrays import difference, moved
+from eafl_flower.core.rng import generator
+from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import CodecError, ConfigError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
-from eafl_flower.rng import generator
-from eafl_flower.strategies.client_streams import ClientStreams
-from eafl_flower.strategies.options import NO_PRIVACY
-from eafl_flower.strategies.records import (
+from eafl_flower.runs.options import NO_PRIVACY
+from eafl_flower.strategies.wrappers import refuse_privacy_around, warn_of_clipping_before_the_codec
+from eafl_flower.types import Arrays, Layout, layout_of
+from eafl_flower.wire.records import (
     CODED,
     TERMS,
     JobTerms,
@@ -30,11 +32,9 @@ from eafl_flower.strategies.records import (
     difference_record,
     terms_record,
 )
-from eafl_flower.strategies.replies import reason_of
-from eafl_flower.strategies.telling import log
-from eafl_flower.strategies.usable import UsableReplies, agreed_payload
-from eafl_flower.strategies.wrappers import refuse_privacy_around, warn_of_clipping_before_the_codec
-from eafl_flower.types import Arrays, Layout, layout_of
+from eafl_flower.wire.replies import reason_of
+from eafl_flower.wire.streams import ClientStreams
+from eafl_flower.wire.usable import UsableReplies, agreed_payload
 
 
 @dataclass(frozen=True)

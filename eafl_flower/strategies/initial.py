@@ -6,9 +6,9 @@ from logging import WARNING
 import numpy as np
 from flwr.app import ArrayRecord
 
+from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ConfigError
-from eafl_flower.strategies.records import arrays_of
-from eafl_flower.strategies.telling import log
+from eafl_flower.wire.records import arrays_of
 
 
 def check_initial(record: ArrayRecord) -> None:

@@ -11,8 +11,8 @@ from flwr.serverapp.strategy import (
     Strategy,
 )
 
+from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ConfigError
-from eafl_flower.strategies.telling import log
 
 CLIENT_SIDE = (DifferentialPrivacyClientSideAdaptiveClipping, DifferentialPrivacyClientSideFixedClipping)
 SERVER_SIDE = (DifferentialPrivacyServerSideAdaptiveClipping, DifferentialPrivacyServerSideFixedClipping)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.heads.prior import FeatureRanges, entropy_bits, prior_size
 from eafl_flower.heads.pruning import (
@@ -26,7 +27,6 @@ from eafl_flower.heads.pruning import (
 from eafl_flower.heads.size import BACKBONE_DEPTH, BACKBONE_WIDTH, LARGEST, SMALLEST, HeadSize
 from eafl_flower.heads.validation import smallest_sufficient
 from eafl_flower.models.fractal import Fractal
-from eafl_flower.rng import generator
 from eafl_flower.tasks.backend import DEVICES, Backend, backend_for
 from eafl_flower.tasks.checks import check_features, check_rows
 from eafl_flower.tasks.head_fit import held_out_losses

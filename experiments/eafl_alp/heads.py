@@ -7,8 +7,8 @@ chosen sizes dealt out to the clients at random.
 from collections import Counter
 from collections.abc import Mapping
 
+from eafl_flower.core.rng import generator
 from eafl_flower.heads.size import HeadSize
-from eafl_flower.rng import generator
 from experiments.cells import Cell, Result, Store
 from experiments.claims import Claim
 from experiments.eafl_alp.federation import SCORES, Scope, anchor

@@ -7,23 +7,23 @@ from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord
 
-from eafl_flower.build import build_client_app, build_source, build_workload
+from eafl_flower.app.experiment import train
+from eafl_flower.app.workload import build_client_app, build_source, build_workload
+from eafl_flower.baselines.no_communication import no_communication
 from eafl_flower.clients.numpy_client import HEAD
 from eafl_flower.config import RunConfig
+from eafl_flower.core.events import Event
+from eafl_flower.core.rng import generator
+from eafl_flower.core.threads import one_thread
 from eafl_flower.data.lookup import lookup_scores, majority_scores
 from eafl_flower.engines import InlineGrid
-from eafl_flower.experiment import train
 from eafl_flower.heads.size import size_of
 from eafl_flower.protocols import DataSource
-from eafl_flower.results.observer import Event
-from eafl_flower.rng import generator
-from eafl_flower.strategies.evaluation import evaluate_on_clients
-from eafl_flower.strategies.means import robust_means
-from eafl_flower.strategies.notes import Notes
-from eafl_flower.strategies.records import arrays_of
-from eafl_flower.strategies.run import FederatedRun
-from eafl_flower.tasks.no_communication import no_communication
-from eafl_flower.threads import one_thread
+from eafl_flower.runs.loop.run import FederatedRun
+from eafl_flower.runs.scoring.evaluation import evaluate_on_clients
+from eafl_flower.runs.scoring.means import robust_means
+from eafl_flower.wire.notes import Notes
+from eafl_flower.wire.records import arrays_of
 
 SCORES = {"before": "accuracy-before", "after": "accuracy-after", "unseen": "accuracy-unseen"}
 LONGER = 4  # times the epochs of the run, for clients that have only themselves to train with

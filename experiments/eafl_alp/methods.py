@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
+from eafl_flower.app.experiment import build_source
 from eafl_flower.config import RunConfig
 from eafl_flower.config.run_config import DataSettings
-from eafl_flower.experiment import build_source
 
 Settings = Mapping[str, object]
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from eafl_flower.build import build_source
+from eafl_flower.app.workload import build_source
 from eafl_flower.errors import DataError
 from experiments.cells import Store
 from experiments.claims import Claim, claims_table, write_claims

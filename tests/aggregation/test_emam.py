@@ -15,9 +15,9 @@ from eafl_flower.aggregation import (
     energy,
     energy_gradient,
 )
+from eafl_flower.core.rng import generator
+from eafl_flower.core.state import flatten, restore
 from eafl_flower.errors import ConfigError, UpdateRefusedError
-from eafl_flower.rng import generator
-from eafl_flower.state import flatten, restore
 from eafl_flower.types import Update, digest
 
 SHAPES = ((4, 3), (5,), ())

@@ -7,7 +7,7 @@ import pytest
 
 from eafl_flower.aggregation import merge
 from eafl_flower.aggregation.blockwise import BLOCKWISE
-from eafl_flower.rng import generator
+from eafl_flower.core.rng import generator
 
 # Odd sizes: shorter than one vector register, not a multiple of it, longer than one block of numpy.
 SIZES = (1, 7, 1000, 3 * 8192 + 5)

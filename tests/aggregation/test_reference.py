@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from eafl_flower.aggregation import Constant, FedAsync, FedAvg, FedBuff, Polynomial, combine
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, UpdateRefusedError
-from eafl_flower.rng import generator
 from eafl_flower.types import Update
 
 START = np.array([1.0, -2.0, 4.0])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from eafl_flower import cli
+from eafl_flower.cli import main as cli
 
 TESTS = str(Path(__file__).parents[1])
 sys.path.insert(0, TESTS)  # fake_experiment
@@ -15,8 +15,8 @@ CHILD = f"""
 import sys
 sys.path.insert(0, {TESTS!r})
 import fake_experiment
-sys.modules["eafl_flower.experiment"] = fake_experiment
-from eafl_flower.cli import main
+sys.modules["eafl_flower.app.experiment"] = fake_experiment
+from eafl_flower.cli.main import main
 main(sys.argv[1:])
 """
 
@@ -41,9 +41,9 @@ def experiment(monkeypatch):
     """Replace the real experiment by the fake one; its attribute can be replaced again."""
     import fake_experiment
 
-    module = types.ModuleType("eafl_flower.experiment")
+    module = types.ModuleType("eafl_flower.app.experiment")
     module.run_experiment = fake_experiment.run_experiment
-    monkeypatch.setitem(sys.modules, "eafl_flower.experiment", module)
+    monkeypatch.setitem(sys.modules, "eafl_flower.app.experiment", module)
     return module
 
 

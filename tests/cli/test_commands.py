@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from eafl_flower import command_line
-from eafl_flower.command_line import with_every_set
-from eafl_flower.data.unsw_nb15 import NUMERIC
+from eafl_flower.cli import shared as command_line
+from eafl_flower.cli.shared import with_every_set
+from eafl_flower.data.sets.unsw_nb15 import NUMERIC
 from eafl_flower.results.run_directory import RunDirectory
 
 
@@ -22,7 +22,7 @@ def runs(experiment, eafl):
 def test_help_loads_nothing_heavy():
     heavy = ("torch", "ray", "flwr", "matplotlib", "pandas", "numpy", "numba", "scipy")
     code = (
-        "import sys; from eafl_flower.cli import main\n"
+        "import sys; from eafl_flower.cli.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         f"sys.exit(','.join(name for name in {heavy} if name in sys.modules) or 0)"

@@ -19,7 +19,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_drawing(monkeypatch):
-    monkeypatch.setattr("eafl_flower.results.figures._svg", lambda figure, name, description: "<svg></svg>")
+    monkeypatch.setattr("eafl_flower.results.views.figures._svg", lambda figure, name, description: "<svg></svg>")
 
 
 def read_by_all(made, name):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eafl_flower.prediction import write_predictions
+from eafl_flower.app.prediction import write_predictions
 
 CLASSES = ("拥堵", "=busy", "-3")
 
@@ -27,7 +27,7 @@ def table(tmp_path_factory):
 def test_no_command_ends_for_a_letter(table, tmp_path, encoding):
     def eafl(*arguments):
         ended = subprocess.run(
-            [sys.executable, "-m", "eafl_flower.cli", *arguments], cwd=tmp_path, capture_output=True, check=False,
+            [sys.executable, "-m", "eafl_flower.cli.main", *arguments], cwd=tmp_path, capture_output=True, check=False,
             env={**os.environ, "PYTHONIOENCODING": encoding, "XDG_CACHE_HOME": str(tmp_path)},
         )  # fmt: skip
         assert ended.returncode == 0, ended.stderr.decode("latin-1")

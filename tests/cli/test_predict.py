@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eafl_flower.build import build_source, build_workload
+from eafl_flower.app.experiment import run_experiment
+from eafl_flower.app.prediction import predictor_of
+from eafl_flower.app.workload import build_source, build_workload
 from eafl_flower.clients.numpy_client import FederatedClient
 from eafl_flower.config import RunConfig
-from eafl_flower.data.idm import Traffic, simulate
-from eafl_flower.data.input_rows import InputRows
-from eafl_flower.experiment import run_experiment
+from eafl_flower.core.events import Fanout
+from eafl_flower.core.rng import generator
+from eafl_flower.data.sets.idm import Traffic, simulate
+from eafl_flower.data.sets.input_rows import InputRows
 from eafl_flower.heads.prior import FeatureRanges, entropy_bits, prior_size
-from eafl_flower.prediction import predictor_of
-from eafl_flower.results.observer import Fanout
 from eafl_flower.results.run_directory import RunDirectory
-from eafl_flower.rng import generator
 from eafl_flower.types import Rows
 
 SMALL = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eafl_flower import cli
+from eafl_flower.cli import main as cli
 from eafl_flower.errors import RunFailedError
 from eafl_flower.results.run_directory import RunDirectory
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from eafl_flower.app import sweep
 from eafl_flower.config import RunConfig
 from eafl_flower.errors import ConfigError
-from eafl_flower.results import sweep
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
 
@@ -136,7 +136,7 @@ def test_a_resumed_run_gets_the_baselines_that_are_now_asked_for(eafl):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_sweep_that_is_stopped_ends_its_processes_and_names_what_is_unfinished(tmp_path, child, number):
     code = child.replace("main(sys.argv[1:])", "") + (
-        "import eafl_flower.results.sweep as s\n"
+        "import eafl_flower.app.sweep as s\n"
         f"s.child_command = lambda a: [sys.executable, '-c', {child!r}, 'run', *a]\n"
         "main(['sweep', '--set', 'strategy.merges=100000', 'job.deadline-s=0.01', 'checkpoint.every=1',"
         "'task.batch-size=8,16', '--seeds', '1,2', '--jobs', '2'])"

@@ -7,10 +7,11 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, 
 from eafl_flower.clients import compression_mod
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
 from eafl_flower.codecs.differences import decode_onto, encode_onto
+from eafl_flower.core.rng import generator
 from eafl_flower.engines.flower_internals import become_server, copy_records, set_message_id
 from eafl_flower.errors import CodecError, ProtocolError
-from eafl_flower.rng import generator
-from eafl_flower.strategies.records import (
+from eafl_flower.types import digest, layout_of
+from eafl_flower.wire.records import (
     JobTerms,
     array_record,
     arrays_of,
@@ -18,7 +19,6 @@ from eafl_flower.strategies.records import (
     difference_record,
     terms_record,
 )
-from eafl_flower.types import digest, layout_of
 
 CODEC = Int8Codec(block_size=4)
 

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from flwr.app import ArrayRecord
 
+from eafl_flower.baselines.no_communication import no_communication
 from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, ProtocolError
-from eafl_flower.rng import generator
-from eafl_flower.strategies.records import array_record, arrays_of
-from eafl_flower.tasks.no_communication import no_communication
 from eafl_flower.tasks.tabular import TabularTask
+from eafl_flower.wire.records import array_record, arrays_of
 
 SEED = 3
 

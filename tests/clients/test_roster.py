@@ -9,9 +9,9 @@ from eafl_flower.clients import compression_mod
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError
+from eafl_flower.runs.members.roster import roster_question
+from eafl_flower.runs.members.roster_answers import answer_of
 from eafl_flower.strategies import AsyncEMAM
-from eafl_flower.strategies.roster import roster_question
-from eafl_flower.strategies.roster_answers import answer_of
 
 CODECS = [Float32Codec(), Int8Codec(block_size=4), LQGCMCodec(tuples=4, downlink_tuples=4)]
 

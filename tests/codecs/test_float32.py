@@ -5,8 +5,8 @@ import pytest
 
 from eafl_flower.codecs import Float32Codec, frame
 from eafl_flower.codecs.framing import FLOAT32_ID
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import CodecError
-from eafl_flower.rng import generator
 from eafl_flower.types import ArraySpec, digest, layout_of
 
 CODEC, RNG = Float32Codec(), generator(1, "unused")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from eafl_flower.codecs import frame, layout_from_text, layout_hash, layout_to_text, unframe
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import CodecError
-from eafl_flower.rng import generator
 from eafl_flower.types import ArraySpec
 
 LAYOUT = (ArraySpec((10, 64), "float32"), ArraySpec((), "int64"), ArraySpec((0, 3), "bool"))

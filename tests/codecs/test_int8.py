@@ -5,8 +5,8 @@ import pytest
 
 from eafl_flower.codecs import Int8Codec, frame
 from eafl_flower.codecs.framing import INT8_ID
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import CodecError, ConfigError
-from eafl_flower.rng import generator
 from eafl_flower.types import ArraySpec, digest, layout_of
 
 RNG = generator(1, "unused")

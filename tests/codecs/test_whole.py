@@ -8,8 +8,8 @@ import pytest
 from eafl_flower.codecs import Float32Codec, Int8Codec
 from eafl_flower.codecs.framing import WHOLE_ID, frame
 from eafl_flower.codecs.whole import WholeCodec
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import CodecError
-from eafl_flower.rng import generator
 from eafl_flower.types import layout_of
 
 ARRAYS = (

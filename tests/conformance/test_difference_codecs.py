@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
-from eafl_flower.codecs.lqgcm_published import PublishedLQGCMCodec
+from eafl_flower.codecs.lqgcm.published import PublishedLQGCMCodec
 from eafl_flower.conformance import check_codec, check_difference_codec
 from eafl_flower.errors import CodecError
 from eafl_flower.protocols import DifferenceCodec

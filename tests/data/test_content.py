@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from eafl_flower.core.rng import generator
 from eafl_flower.data.content import content_of
-from eafl_flower.data.user_csv import load_csv
-from eafl_flower.rng import generator
+from eafl_flower.data.sets.own_csv import load_csv
 
 
 def written(path, change=lambda rows: rows, header="a,b,who,kind"):

@@ -4,9 +4,9 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from eafl_flower.data.partition import Part
 from eafl_flower.data.row_summary import RowSummary, total
 from eafl_flower.data.scaling import Scaler, scaled_rows
+from eafl_flower.data.splits import Part
 
 NORMAL = np.array([NormalDist().inv_cdf((i + 0.5) / 2000) for i in range(2000)])
 

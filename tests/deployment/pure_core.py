@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eafl_flower.build import build_aggregator, build_codec, build_workload
+from eafl_flower.app.workload import build_aggregator, build_codec, build_workload
 from eafl_flower.codecs import Float32Codec
 from eafl_flower.config import RunConfig
+from eafl_flower.core.rng import generator
+from eafl_flower.core.threads import one_thread
 from eafl_flower.protocols import DifferenceCodec
-from eafl_flower.rng import generator
-from eafl_flower.threads import one_thread
 from eafl_flower.types import Arrays, Update, layout_of
 
 

@@ -8,10 +8,10 @@ import time
 import pytest
 from federation import BIN, command_line, copy_app, descendants, environment, free_ports, kill_all
 
-from eafl_flower.build import build_client_app
+from eafl_flower.app.experiment import train
+from eafl_flower.app.workload import build_client_app
 from eafl_flower.config import RunConfig
 from eafl_flower.engines.inline import InlineGrid
-from eafl_flower.experiment import train
 from eafl_flower.results.run_directory import RunDirectory
 
 pytestmark = pytest.mark.slow

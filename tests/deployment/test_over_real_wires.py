@@ -11,9 +11,9 @@ from federation import NAME, Federation, copy_app, tls_name
 from pure_core import replay
 from safetensors import safe_open
 
+from eafl_flower.app.prediction import predictor_of
 from eafl_flower.config import RunConfig
 from eafl_flower.errors import CheckpointError
-from eafl_flower.prediction import predictor_of
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.types import digest
 

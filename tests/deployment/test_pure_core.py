@@ -3,10 +3,10 @@
 import pytest
 from pure_core import replay
 
-from eafl_flower.build import build_client_app, build_source
+from eafl_flower.app.experiment import train
+from eafl_flower.app.workload import build_client_app, build_source
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid
-from eafl_flower.experiment import train
 from eafl_flower.types import digest
 
 SETTINGS = {

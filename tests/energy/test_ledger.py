@@ -3,9 +3,9 @@ import copy
 import numpy as np
 import pytest
 
+from eafl_flower.core.rng import generator
+from eafl_flower.core.state import flatten, restore
 from eafl_flower.energy import Ledger, Spent
-from eafl_flower.rng import generator
-from eafl_flower.state import flatten, restore
 
 KINDS = ("compute", "uplink", "downlink", "evaluate")
 

@@ -3,9 +3,9 @@ import math
 import numpy as np
 import pytest
 
+from eafl_flower.core.rng import generator
 from eafl_flower.heads.prior import NUM_BINS, FeatureRanges, entropy_bits, prior_size
 from eafl_flower.heads.size import HeadSize
-from eafl_flower.rng import generator
 
 MOST = math.log2(NUM_BINS)
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import ProtocolError
 from eafl_flower.heads.pruning import PATIENCE, looked_at, new_record, pruned_nodes, split_record, variation
-from eafl_flower.rng import generator
 
 
 def looks(record, *scores, threshold=0.1):

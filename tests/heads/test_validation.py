@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from eafl_flower.core.rng import generator
 from eafl_flower.heads.size import SMALLEST, HeadSize
 from eafl_flower.heads.validation import fold_rows, is_as_good, smallest_sufficient
-from eafl_flower.rng import generator
 
 
 def test_equal_losses_speak_for_the_smaller_head():

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from eafl_flower.core.rng import generator
 from eafl_flower.heads.size import block_parameters
 from eafl_flower.models.fractal import Fractal, cross_entropy
-from eafl_flower.rng import generator
 from eafl_flower.tasks.backend import backend_for, torch_backend
 
 torch = pytest.importorskip("torch")

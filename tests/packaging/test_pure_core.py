@@ -12,22 +12,18 @@ import eafl_flower
 PACKAGE = Path(eafl_flower.__file__).parent
 FORBIDDEN = {"flwr", "torch", "ray"}
 ADAPTERS = {
-    "eafl_flower.build",
-    "eafl_flower.experiment",
+    "eafl_flower.app",
     "eafl_flower.cli",
-    "eafl_flower.cli_data",
-    "eafl_flower.cli_results",
-    "eafl_flower.command_line",
     "eafl_flower.client_app",
     "eafl_flower.clients",
     "eafl_flower.engines",
     "eafl_flower.models",
-    "eafl_flower.prediction",
-    "eafl_flower.results.report",
-    "eafl_flower.resuming",
+    "eafl_flower.results.views.report",
+    "eafl_flower.runs",
     "eafl_flower.server_app",
     "eafl_flower.strategies",
     "eafl_flower.tasks",
+    "eafl_flower.wire",
 }
 IMPORT_ALL = """
 import importlib, sys

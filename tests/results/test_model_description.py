@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from eafl_flower.core.rng import generator
 from eafl_flower.data.scaling import Scaler
-from eafl_flower.data.user_columns import TableColumn
+from eafl_flower.data.tables.columns import TableColumn
 from eafl_flower.errors import ConfigError
 from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.results.model_description import ModelDescription
-from eafl_flower.rng import generator
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from eafl_flower.config import RunConfig
+from eafl_flower.core.provenance import Provenance
 from eafl_flower.errors import CheckpointError, ConfigError
-from eafl_flower.provenance import Provenance
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, summarize
 

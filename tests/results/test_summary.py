@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from eafl_flower.provenance import Content, Provenance
+from eafl_flower.core.provenance import Content, Provenance
 from eafl_flower.results.summary import Outcome, order_digest, scores_of, staleness_of, summarize, versions
 
 MADE_FROM = Provenance(settings={"seed": 1}, data=Content(counts={"clients": 2}, digests={"labels": "ab"}))

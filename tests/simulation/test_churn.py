@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError
-from eafl_flower.rng import generator
 from eafl_flower.simulation import AlwaysOn, OnOff
 
 

@@ -2,10 +2,10 @@ import copy
 
 import pytest
 
+from eafl_flower.core.rng import generator
+from eafl_flower.core.state import flatten, restore
 from eafl_flower.errors import CheckpointError
-from eafl_flower.rng import generator
 from eafl_flower.simulation import ARRIVAL, DEADLINE, JOIN, KINDS, UPLOAD_START, VANISH, Event, EventQueue
-from eafl_flower.state import flatten, restore
 
 
 def event(time_s, client=0, kind=ARRIVAL, counter=1):

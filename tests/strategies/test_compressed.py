@@ -11,12 +11,12 @@ from toy_federation import START, examples_of, initial, step_of, toy_app
 
 from eafl_flower.clients import compression_mod, numpy_client_app
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
-from eafl_flower.codecs.lqgcm_dither import session_key
+from eafl_flower.codecs.lqgcm.dither import session_key
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.strategies import AsyncEMAM, Compressed
-from eafl_flower.strategies.records import arrays_of
 from eafl_flower.types import digest, layout_of
+from eafl_flower.wire.records import arrays_of
 
 EVERYBODY = {"min_available_nodes": 4, "min_train_nodes": 4, "min_evaluate_nodes": 4}
 

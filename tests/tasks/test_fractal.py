@@ -3,15 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from eafl_flower.core.rng import generator
+from eafl_flower.core.threads import one_thread
 from eafl_flower.errors import ConfigError, DataError, ProtocolError
 from eafl_flower.heads.pruning import PATIENCE, new_record, pruned_nodes
 from eafl_flower.heads.size import HeadSize, size_of
 from eafl_flower.protocols import Task
-from eafl_flower.rng import generator
 from eafl_flower.tasks import fractal
 from eafl_flower.tasks.backend import torch_backend
 from eafl_flower.tasks.fractal import FractalTask
-from eafl_flower.threads import one_thread
 from eafl_flower.types import Rows
 
 torch = pytest.importorskip("torch")

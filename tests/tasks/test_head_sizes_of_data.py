@@ -5,11 +5,11 @@ import os
 import numpy as np
 import pytest
 
-from eafl_flower.build import build_source, build_task
+from eafl_flower.app.workload import build_source, build_task
 from eafl_flower.config import RunConfig
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import DataError
 from eafl_flower.heads.prior import NUM_BINS, FeatureRanges, entropy_bits
-from eafl_flower.rng import generator
 
 FRACTAL = {"task.name": "fractal", "task.learning-rate": 0.02}
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from eafl_flower.build import build_workload
+from eafl_flower.app.workload import build_workload
 from eafl_flower.config import RunConfig
-from eafl_flower.rng import generator
+from eafl_flower.core.rng import generator
 from eafl_flower.types import digest
 
 TASKS = {

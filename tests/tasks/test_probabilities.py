@@ -3,8 +3,8 @@ import doctest
 import numpy as np
 import pytest
 
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import DataError
-from eafl_flower.rng import generator
 from eafl_flower.tasks import probabilities as module
 from eafl_flower.tasks.probabilities import probabilities
 from eafl_flower.tasks.softmax import SoftmaxTask

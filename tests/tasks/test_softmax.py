@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, DataError
 from eafl_flower.protocols import Task
-from eafl_flower.rng import generator
 from eafl_flower.tasks.softmax import SoftmaxTask
 
 

@@ -1,0 +1,63 @@
+"""The baseline without federation: what each client reaches alone."""
+
+from collections.abc import Mapping
+
+from eafl_flower.core.rng import generator
+from eafl_flower.core.threads import one_thread
+from eafl_flower.protocols import DataSource, Task
+
+
+def no_communication(
+    task: Task,
+    source: DataSource,
+    epochs: Mapping[int, int],
+    *,
+    seed: int,
+    local_epochs: int = 1,
+    unseen_steps: int = 50,
+) -> dict[str, float]:
+    """Return the scores of clients that train alone, named as in a federated run.
+
+    Every seen client trains its own complete model, backbone and personal head, from the initial arrays of
+    the run, for as many local epochs as it made in the federated run and in jobs of the same length (the
+    optimiser starts afresh in each, as there); ``accuracy-before`` is its accuracy then, ``accuracy-after``
+    that after one job more. An unseen client trains all layers from the initial arrays for
+    ``unseen_steps``: ``accuracy-unseen``. Each score is the mean over clients, weighted by test rows.
+
+    Parameters
+    ----------
+    task, source
+        Model and rows.
+    epochs
+        Local epochs that each seen client made in the run to compare with; 0 where missing.
+    seed
+        Seed of that run: same initial arrays, same shuffling.
+    local_epochs
+        Epochs of one job.
+    unseen_steps
+        Steps of an unseen client.
+    """
+    one_thread()
+    initial = task.init(generator(seed, "init"))
+    correct: dict[str, float] = {}
+    total: dict[str, int] = {}
+    for client in range(source.num_clients):
+        rows = source.partition(client)
+        start = task.personalise(initial, rows, generator(seed, "personalise", client), client=client)
+        if client < source.num_seen:
+            model, remaining, counter = start, epochs.get(client, 0), 0
+            while remaining > 0:
+                counter += 1
+                rng = generator(seed, "train", client, counter)
+                model, _ = task.train(model, rows, rng, epochs=min(local_epochs, remaining))
+                remaining -= local_epochs
+            after, _ = task.train(model, rows, generator(seed, "after", client), epochs=local_epochs)
+            models = {"accuracy-before": model, "accuracy-after": after}
+        else:
+            model, _ = task.train(start, rows, generator(seed, "unseen", client), steps=unseen_steps)
+            models = {"accuracy-unseen": model}
+        weight = len(rows.y_test)
+        for score, arrays in models.items():
+            correct[score] = correct.get(score, 0.0) + weight * task.evaluate(arrays, rows)[1]
+            total[score] = total.get(score, 0) + weight
+    return {score: correct[score] / total[score] for score in correct if total[score]}

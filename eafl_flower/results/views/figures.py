@@ -1,0 +1,257 @@
+"""Figures of runs as inline SVG that follows the page's colours, light or dark.
+
+Needs Matplotlib (extra ``report``). The colours drawn are placeholders; in the SVG they become CSS
+variables, so that one figure serves both themes, and text stays text.
+"""
+
+import hashlib
+import html
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eafl_flower.core.events import Event
+from eafl_flower.core.words import shown
+from eafl_flower.results.summary import scores_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Placeholder colour -> CSS variable. The series are Okabe and Ito's colours (2008), made for colour-blind
+# readers; the page darkens or lightens them for contrast with its ground.
+_INK, _FAINT = "#010203", "#040506"
+SERIES = tuple(f"#0a0b{index:02x}" for index in range(6))
+_VARIABLES = {_INK: "--ink", _FAINT: "--faint"} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES)}
+_LINES = ("--", "-", "-.", ":")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_MOST_LEGEND = 80  # letters of a name in a legend
+_MANY_DOTS = 20_000  # beyond, dots are drawn as one image: an SVG element each would stall the browser
+
+
+_FATES = {"merge": "merged", "lost": "lost"} | dict.fromkeys(("refused", "timeout", "error"), "refused or failed")
+# Colour, shape, area [points^2], width of the strokes [points].
+_DOTS = {
+    "merged": (SERIES[0], "o", 7.0, 0.0),
+    "lost": (SERIES[1], "x", 16.0, 1.2),
+    "refused or failed": (SERIES[2], "^", 14.0, 0.0),
+}
+
+
+@dataclass(frozen=True)
+class _Marks:
+    time_s: list[float]
+    client: list[int]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Accuracy over the course of one run, for one score."""
+
+    title: str
+    time_s: Sequence[float]
+    uplink_bytes: Sequence[float]
+    accuracy: Sequence[float]
+
+
+def curves_of(events: Sequence[Event]) -> dict[str, Curve]:
+    """Return the curves of a run by score, from its evaluations."""
+    points: dict[str, list[tuple[float, float, float]]] = {}
+    uplink = 0
+    for event in events:
+        uplink += event.get("uplink_bytes", 0)
+        if event["event"] == "evaluate":
+            for score, value in scores_of(event["metrics"]).items():
+                points.setdefault(score, []).append((event["time_s"], uplink, value))
+    return {
+        score: Curve(score, *(list(column) for column in zip(*rows, strict=True))) for score, rows in points.items()
+    }
+
+
+def accuracy_figure(
+    curves: Sequence[Curve], *, against: str, name: str, levels: Mapping[str, float | None] | None = None
+) -> str:
+    """Draw accuracy against virtual time or uplink bytes.
+
+    Parameters
+    ----------
+    curves
+        One line each.
+    against
+        ``"time"`` or ``"bytes"``.
+    name
+        The score; with ``against`` it makes the figure's ids unique on the page.
+    levels
+        Horizontal lines with a name: the baselines. One that is None is left out, and the others keep
+        their style.
+    """
+    with _figure(7.2, 4.0) as (figure, axes):
+        scale, label = _axis(curves, against)
+        for index, curve in enumerate(curves):
+            xs = [x / scale for x in (curve.time_s if against == "time" else curve.uplink_bytes)]
+            ys = [100 * y for y in curve.accuracy]
+            colour, marker = SERIES[index % len(SERIES)], _MARKERS[index % len(_MARKERS)]
+            style = "-" if index < len(SERIES) else ":"  # colours come round again
+            axes.plot(
+                xs, ys, style, color=colour, marker=marker, markersize=4, linewidth=1.8, label=_label(curve.title)
+            )
+        for index, (title, level) in enumerate((levels or {}).items()):
+            if level is not None:
+                style = _LINES[index % len(_LINES)]
+                axes.axhline(100 * level, color=_FAINT, linestyle=style, linewidth=1.4, label=_label(title))
+        axes.set_xlabel(label)
+        axes.set_ylabel("accuracy [%]")
+        axes.set_xlim(left=0)
+        long = max((len(_label(curve.title)) for curve in curves), default=0) > 24
+        figure.legend(loc="outside lower left" if long else "outside right center", frameon=False)
+        return _svg(figure, f"{_id(name)}-{against}", f"Accuracy against {label}")
+
+
+def staleness_figure(events: Sequence[Event]) -> str:
+    """Draw how many uploads had which staleness."""
+    from matplotlib.ticker import MaxNLocator
+
+    staleness = [event["staleness"] for event in events if event["event"] == "merge"]
+    with _figure(7.2, 3.0) as (figure, axes):
+        top = max(staleness, default=0)
+        width = max(1, -(-(top + 1) // 60))
+        bins = [edge - 0.5 for edge in range(0, int(top) + width + 1, width)]
+        axes.hist(staleness, bins=bins, color=SERIES[0], rwidth=0.9)
+        axes.set_xlabel("staleness [merges since the client got its model]")
+        axes.set_ylabel("uploads")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        return _svg(figure, "staleness", "Histogram of staleness")
+
+
+def clients_figure(events: Sequence[Event], field: str, label: str) -> str:
+    """Draw a sum over each client's uploads, for example of ``uplink_bytes`` or ``energy_j``."""
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter, StrMethodFormatter
+
+    sums: dict[int, float] = {}
+    for event in events:
+        if "client" in event and field in event:
+            sums[event["client"]] = sums.get(event["client"], 0) + event[field]
+    with _figure(7.2, 2.8) as (figure, axes):
+        axes.bar(list(sums), list(sums.values()), color=SERIES[1], width=0.8)
+        axes.set_xlabel("client")
+        axes.set_ylabel(label)
+        axes.yaxis.set_major_formatter(
+            StrMethodFormatter("{x:,.0f}") if max(sums.values(), default=0) >= 100 else ScalarFormatter()
+        )
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        return _svg(figure, f"clients-{field}", f"{label} by client")
+
+
+def merges_figure(events: Sequence[Event]) -> str:
+    """Draw a dot for each upload, client against time; other marks for what was not merged."""
+    from matplotlib.ticker import MaxNLocator
+
+    marks: dict[str, _Marks] = {}
+    for event in events:
+        if (title := _FATES.get(event["event"])) and "client" in event:
+            mark = marks.setdefault(title, _Marks([], []))
+            mark.time_s.append(event["time_s"])
+            mark.client.append(event["client"])
+    highest = max((max(mark.client) for mark in marks.values()), default=1)
+    with _figure(7.2, min(8.0, 2.0 + 0.08 * highest)) as (figure, axes):
+        for title, mark in marks.items():
+            colour, marker, size, width = _DOTS[title]
+            raster = len(mark.client) > _MANY_DOTS
+            colour = "#6f8fa8" if raster else colour  # pixels cannot follow the theme: a tone that suits both
+            axes.scatter(
+                mark.time_s,
+                mark.client,
+                s=size,
+                c=colour,
+                marker=marker,
+                linewidths=width,
+                label=title,
+                rasterized=raster,
+            )
+        axes.set_xlabel("virtual time [s]")
+        axes.set_ylabel("client")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        if len(marks) > 1:
+            axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, frameon=False)
+        return _svg(figure, "merges", "Uploads of each client over time")
+
+
+def _axis(curves: Sequence[Curve], against: str) -> tuple[float, str]:
+    if against == "time":
+        top = max((max(curve.time_s) for curve in curves), default=0)
+        return (3600, "virtual time [h]") if top > 7200 else (1, "virtual time [s]")
+    top = max((max(curve.uplink_bytes) for curve in curves), default=0)
+    for scale, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if top >= scale:
+            return scale, f"uplink, all clients together [{unit}]"
+    return 1, "uplink, all clients together [B]"
+
+
+@contextmanager
+def _figure(width_in: float, height_in: float) -> "Iterator[tuple[Figure, Axes]]":
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        msg = "figures need Matplotlib: pip install 'eafl-flower[report]'"
+        raise ImportError(msg) from error
+    style: dict[str, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "eafl-flower",  # the same run gives the same page
+        "font.family": ["DejaVu Sans"],
+        "font.size": 10,
+        "text.parse_math": False,  # a name with two dollar signs is no formula
+        "text.color": _INK,
+        "axes.edgecolor": _FAINT,
+        "axes.labelcolor": _INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.facecolor": "none",
+        "figure.facecolor": "none",
+        "xtick.color": _FAINT,
+        "ytick.color": _FAINT,
+        "xtick.labelcolor": _INK,
+        "ytick.labelcolor": _INK,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": _FAINT,
+        "grid.alpha": 0.25,
+        "grid.linewidth": 0.6,
+    }
+    with matplotlib.rc_context(style):  # type: ignore[arg-type]  # a plain dict of known keys
+        figure = Figure(figsize=(width_in, height_in), layout="constrained")
+        yield figure, figure.subplots()
+
+
+def _label(title: str) -> str:
+    """Return a name for the legend; Matplotlib leaves out one that begins with an underscore."""
+    text = shown(title, _MOST_LEGEND)
+    return f" {text}" if text.startswith("_") else text
+
+
+def _id(name: str) -> str:
+    """Return a word for the ids of a figure: the name if it is one, else its digest."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,40}", name):
+        return name
+    return f"score-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
+def _svg(figure: "Figure", name: str, description: str) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    # Several figures share a page, ids must not clash.
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
+    # Let the page give the font and the width.
+    text = re.sub(r"font-family: [^;\"]*; ?", "", text)
+    text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</defs>", "", text, flags=re.DOTALL)
+    label = f'role="img" aria-label="{html.escape(description)}"'
+    return re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', rf"<svg \1{label}", text, count=1)

@@ -1,0 +1,103 @@
+"""One run as an HTML page."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from eafl_flower.results.run_directory import RunDirectory
+from eafl_flower.results.summary import on_the_wall
+from eafl_flower.results.views import page
+from eafl_flower.results.views.comparison import changed_configs
+from eafl_flower.results.views.figures import (
+    accuracy_figure,
+    clients_figure,
+    curves_of,
+    merges_figure,
+    staleness_figure,
+)
+from eafl_flower.results.views.quantities import energy_text, percent_text, time_text
+from eafl_flower.results.views.tables import BASELINE_TITLES, SCORE_TEXTS
+
+
+def run_page(run: RunDirectory) -> str:
+    """Return the HTML report of one run; it may still be going on or have failed.
+
+    Raises
+    ------
+    CheckpointError
+        If the directory is damaged.
+    ImportError
+        If Matplotlib is missing.
+    """
+    events, settings = run.events(), run.settings()
+    summary = run.summary() if run.finished else None
+    curves = curves_of(events)
+    parts = [page.paragraph(f"{run.path.resolve()}{'' if summary else ' (not finished: no summary.json)'}")]
+    if summary:
+        parts.append(page.section("Results", _accuracies(summary), page.section("Cost", _costs(summary))))
+    baselines: Mapping[str, Any] = summary["baselines"] if summary else {}
+    for score, curve in curves.items():
+        levels = {title: (baselines.get(name) or {}).get(score) for name, title in BASELINE_TITLES.items()}
+        curve = replace(curve, title=summary["name"] if summary else "this run")
+        figures = [accuracy_figure([curve], against=axis, levels=levels, name=score) for axis in ("time", "bytes")]
+        parts.append(page.section(f"Accuracy: {SCORE_TEXTS.get(score, score)}", *map(page.figure, figures)))
+    if any(event["event"] == "merge" for event in events):
+        parts += [
+            page.section(
+                "Uploads over time",
+                page.figure(merges_figure(events)),
+                note="Each dot is an upload at the moment it was merged.",
+            ),
+            page.section("Staleness", page.figure(staleness_figure(events))),
+            page.section(
+                "Clients",
+                page.figure(clients_figure(events, "uplink_bytes", "uplink [bytes]")),
+                page.figure(clients_figure(events, "energy_j", "energy [J]")),
+            ),
+        ]
+    table = page.details("all settings", page.table((), list(settings.items()), text_columns=2))
+    parts.append(page.section("Configuration", table, note="; ".join(changed_configs([run] if summary else []))))
+    if summary:
+        parts.append(page.section("Versions and digests", page.table((), _identity(summary), text_columns=2)))
+    return page.page(f"Run {summary['name'] if summary else run.path.name}", parts)
+
+
+def _accuracies(summary: Mapping[str, Any]) -> str:
+    scores = list(summary["accuracy"])
+    rows = [(summary["name"], summary["accuracy"])]
+    rows += [(title, found) for name, title in BASELINE_TITLES.items() if (found := summary["baselines"].get(name))]
+    cells = [(title, *(percent_text(found.get(score)) for score in scores)) for title, found in rows]
+    return page.table(("accuracy", *(SCORE_TEXTS.get(score, score) for score in scores)), cells, own=0)
+
+
+def _costs(summary: Mapping[str, Any]) -> str:
+    staleness = summary["staleness"]
+    rows = [
+        ("uplink [bytes]", f"{summary['uplink_bytes']:,}", f"{percent_text(summary['uplink_saved'])} saved"),
+        ("uplink, framed [bytes]", f"{summary['uplink_framed_bytes']:,}", ""),
+        ("downlink [bytes]", f"{summary['downlink_bytes']:,}", f"{percent_text(summary['downlink_saved'])} saved"),
+        *_both_ways(summary),
+        ("energy", energy_text(summary["energy_j"]), ""),
+        *([] if on_the_wall(summary) else [("virtual time", time_text(summary["virtual_time_s"]), "")]),
+        ("real time", time_text(summary["wall_s"]), ""),
+        ("merges", f"{summary['merges']:,}", f"{summary['lost']:,} lost, {summary['refused']:,} refused"),
+        ("staleness, median", staleness["median"], f"p95 {staleness['p95']}, max {staleness['max']}"),
+        ("ended because", summary["stopped"], ""),
+    ]
+    return page.table((), rows)
+
+
+def _both_ways(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    saved = summary.get("both_ways_saved")
+    if saved is None:
+        return []
+    framed = summary["uplink_framed_bytes"] + summary["downlink_framed_bytes"]
+    text = f"{percent_text(saved)} saved after each client's first job"
+    return [("both ways, framed [bytes]", f"{framed:,}", text)]
+
+
+def _identity(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    keys = ("engine", "seed", "config_sha256", "data_sha256", "order_sha256", "arrays_sha256")
+    rows = [(key, summary[key]) for key in keys if key in summary]  # earlier versions noted less
+    rows += [(name, f"{count:,}") for name, count in summary.get("data", {}).items()]
+    return rows + [(name, version or "not installed") for name, version in summary["versions"].items()]

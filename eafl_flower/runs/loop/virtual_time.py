@@ -1,0 +1,182 @@
+"""Virtual time: the next event of the clock decides, so a run depends on its seed and nothing else.
+
+Virtual time never passes the upload start of a job whose reply is not in: at such an event the loop waits
+for that one reply, while all other clients train.
+"""
+
+from statistics import median
+from typing import Any
+
+from flwr.app import Message
+
+from eafl_flower.engines.local_grid import LocalGrid
+from eafl_flower.errors import CheckpointError, RunFailedError
+from eafl_flower.runs.jobs import Job
+from eafl_flower.runs.keeping.snapshot import Snapshot
+from eafl_flower.runs.loop.run import FederatedRun
+from eafl_flower.runs.members.mailbox import Interrupted
+from eafl_flower.runs.plan import Plan
+from eafl_flower.simulation.churn import OnOff
+from eafl_flower.simulation.event_queue import ARRIVAL, DEADLINE, JOIN, UPLOAD_START, VANISH, Event, EventQueue
+from eafl_flower.types import Work
+
+
+class VirtualRun(FederatedRun):
+    """A run on the virtual clock."""
+
+    time_unit = "s of virtual time"
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.queue = EventQueue()
+
+    def now_s(self) -> float:
+        """Virtual time [s]."""
+        return self.queue.now_s
+
+    def check_members(self) -> None:
+        """Refuse another number of nodes: a seed means the same thing only with the same clients."""
+        expected, there = self.options.expected_nodes, len(self.jobs.members)
+        if expected and there != expected:
+            msg = f"the federation has {there} nodes, the run expects {expected}"
+            raise RunFailedError(msg)
+
+    def queue_snapshot(self) -> tuple[Any, ...]:
+        """Events to come."""
+        return self.queue.snapshot()
+
+    def restore_clock(self, stored: Snapshot) -> None:
+        """Take up time, events to come and idle clients."""
+        self.queue = EventQueue.restore(stored.queue)
+        for client in stored.idle:
+            self.jobs.idle.add(client)
+        needed = {*stored.idle, *(job.client for job in stored.jobs.jobs)}
+        if missing := sorted(needed - self.jobs.members.keys()):
+            msg = f"clients {missing} of the checkpoint are not in the federation: start their nodes, then resume"
+            raise CheckpointError(msg)
+
+    def begin(self) -> None:
+        """All clients that are there are idle; or send open jobs again, unless their clients never get to answer."""
+        self.churn = self._churn()
+        if not self.options.resume:
+            for client in self.jobs.first_order(self.trainers):
+                self._free(client)
+        for job in self.jobs:
+            if job.price.upload_start_s <= job.ends_s:
+                self.jobs.send(job)
+
+    def advance(self) -> None:
+        """Give idle clients jobs, and take the next event."""
+        self._dispatch()
+        if self.mail.interrupted:  # then jobs may be open that could not be sent
+            raise Interrupted
+        self._next_event()
+
+    def evaluate(self, *, on_clients: bool = True) -> None:
+        """Flower's own runtime loses client state when a node has two messages at a time: wait for jobs first."""
+        if on_clients and not isinstance(self.plan.grid, LocalGrid):
+            for job in self.jobs:
+                if job.client in self.jobs.wires:
+                    self.jobs.await_reply(job)
+        super().evaluate(on_clients=on_clients)
+
+    def _churn(self) -> Any:
+        """Return when clients are there; on and off times in job times become seconds here."""
+        options = self.options
+        if not options.on_job_times:
+            return options.churn
+        down_bytes, up_bytes = self.jobs.downlink.typical_bytes()
+        times = []
+        for client in self.trainers:
+            work = Work(num_examples=max(1, self.jobs.members[client].num_examples), epochs=options.local_epochs)
+            start, upload = options.network.start(client, work, down_bytes), options.network.upload(client, up_bytes)
+            times.append(start.download_s + start.compute_s + upload.upload_s)
+        job_s = median(times)
+        return OnOff(
+            seed=options.seed, mean_on_s=options.on_job_times * job_s, mean_off_s=options.off_job_times * job_s
+        )
+
+    def _dispatch(self) -> None:
+        """Give idle clients a job: as many as may be in flight, or with a barrier a new round when the last is over."""
+        jobs = self.jobs
+        if self.plan.barrier and len(jobs):
+            return
+        while len(jobs) < self.in_flight and len(jobs.idle):
+            client = jobs.draw_idle()
+            _, until_s = self.churn.interval(client, self.now_s())
+            self.queue.cancel(client, int(jobs.table.counter[client]))  # it no longer just waits to vanish
+            deadline_s = self.options.deadline_s or float("inf")
+            job = self.open_job(client, min(until_s, self.now_s() + deadline_s))
+            if job.price.upload_start_s <= job.ends_s:
+                jobs.send(job)
+                self._schedule(job, UPLOAD_START, job.price.upload_start_s)
+            else:  # its client will not be there when it has computed: nobody would ever see the result
+                self._schedule(job, VANISH if until_s <= job.ends_s else DEADLINE, job.ends_s)
+
+    def _schedule(self, job: Job, kind: str, time_s: float) -> None:
+        self.queue.push(Event(time_s=time_s, client=job.client, kind=kind, counter=job.counter))
+
+    def _next_event(self) -> None:
+        event = self.queue.peek()
+        if event is None:
+            msg = f"no client is left at {self.now_s():.6g} s: {self.made}"
+            raise RunFailedError(msg)
+        job = self.jobs.of(event.client)
+        reply = None
+        if job is not None and event.kind in (UPLOAD_START, ARRIVAL):
+            reply = self.jobs.await_reply(job)  # nothing has changed yet if the user interrupts this
+        self.queue.pop()
+        if event.kind == JOIN:
+            self._free(event.client)
+        elif job is None:  # an idle client vanishes
+            self.jobs.idle.remove(event.client)
+            self._free(event.client)
+        elif event.kind == UPLOAD_START:
+            self._upload_starts(job, reply)
+        elif event.kind == ARRIVAL:
+            self._arrives(job, reply)
+        elif event.kind == DEADLINE:
+            self.tally.timed_out += 1
+            self.end(job, "timeout")
+            self._after(job)
+        else:
+            self.tally.lost += 1
+            self.end(job, "lost")
+            self._after(job)
+
+    def _upload_starts(self, job: Job, reply: Message | None) -> None:
+        if reply is None or reply.has_error():
+            self.fail(job, reply)
+            self._after(job, self.pause_s(job.client))
+            return
+        self.note_reply(job, reply)
+        if job.price.arrival_s <= job.ends_s:
+            self._schedule(job, ARRIVAL, job.price.arrival_s)
+        else:
+            _, until_s = self.churn.interval(job.client, self.now_s())
+            self._schedule(job, VANISH if until_s <= job.ends_s else DEADLINE, job.ends_s)
+
+    def _arrives(self, job: Job, reply: Message | None) -> None:
+        if reply is None or reply.has_error():  # only after a resume: the client answered before, now it does not
+            self.fail(job, reply)
+            self._after(job, self.pause_s(job.client))
+        else:
+            self._after(job, 0.0 if self.merge(job, reply) else self.pause_s(job.client))
+
+    def _after(self, job: Job, pause_s: float = 0.0) -> None:
+        """``job`` is over: its client is free, now or after a pause, and a round may be complete."""
+        if pause_s > 0:
+            self.queue.push(Event(time_s=self.now_s() + pause_s, client=job.client, kind=JOIN, counter=job.counter))
+        else:
+            self._free(job.client)
+        if self.plan.barrier and not len(self.jobs):
+            self.flush_barrier()
+
+    def _free(self, client: int) -> None:
+        """Make ``client`` idle while it is there, and note when it goes or comes back."""
+        is_on, until_s = self.churn.interval(client, self.now_s())
+        if is_on:
+            self.jobs.idle.add(client)
+        if until_s < float("inf"):
+            counter = int(self.jobs.table.counter[client])
+            self.queue.push(Event(time_s=until_s, client=client, kind=VANISH if is_on else JOIN, counter=counter))

@@ -1,0 +1,309 @@
+"""Wall-clock time: in a deployment a reply counts when it comes, whoever sends it."""
+
+import secrets
+import time
+from collections import deque
+from dataclasses import replace
+from logging import WARNING
+from typing import TypeVar
+
+from flwr.app import Message, MessageType
+
+from eafl_flower.codecs.lqgcm.codec import needs_key
+from eafl_flower.codecs.lqgcm.dither import KEY_BYTES
+from eafl_flower.engines.flower_log import log
+from eafl_flower.errors import RunFailedError
+from eafl_flower.runs.charges import book_late
+from eafl_flower.runs.jobs import Job
+from eafl_flower.runs.keeping.checkpoint import open_checkpoint
+from eafl_flower.runs.loop.run import FederatedRun
+from eafl_flower.runs.members.mailbox import NODE_UNAVAILABLE, Interrupted, was_delivered
+from eafl_flower.runs.members.roster import Roster, roster_question
+from eafl_flower.runs.members.roster_answers import FARTHEST, MOST_CLIENTS, Member, answer_of, both_claim
+from eafl_flower.runs.plan import Plan
+from eafl_flower.wire.replies import sizes_of
+
+T = TypeVar("T")
+NODE_POLL_S = 2.0
+REPLY_POLL_S = 0.5
+
+
+class WallRun(FederatedRun):
+    """A run on the clock on the wall.
+
+    Nodes may join, vanish and return at any time. Energy is that of the price model, for the bytes really
+    sent; ``time_s`` of its events is real.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        if needs_key(self.options.codec):
+            self.jobs.secret = secrets.token_bytes(KEY_BYTES)
+        self._inbox: deque[Message] = deque()
+        self._resting: dict[int, float] = {}  # client -> when it may work again
+        self._late: dict[str, tuple[Job, float]] = {}  # messages of jobs given up -> job, and until when [s]
+        self._asked: dict[str, tuple[int, float]] = {}  # roster queries under way -> node id, and until when [s]
+        self._online: set[int] = set()  # nodes, at the last look
+        self._away: set[int] = set()  # clients whose node is not online
+        self._absent: frozenset[int] = frozenset()  # clients that the run had lost when it was interrupted
+        self._refused: dict[int, int] = {}  # node that cannot take part -> node that is in its way, or itself
+        self._first_holders: dict[int, int] = {}  # client -> node that had it first
+        self._next_look_s = self._last_seen_s = 0.0
+
+    def now_s(self) -> float:
+        """Real time since the start [s]."""
+        return self.wall_s()
+
+    def charged_until_s(self, job: Job, outcome: str) -> float:
+        """Charge what is known to have been sent: the price model's times are not those of the wall."""
+        if outcome in ("merge", "refused"):
+            return float("inf")
+        return max(self.now_s(), job.price.download_end_s) if outcome == "error" else self.now_s()
+
+    def clients_away(self) -> tuple[int, ...]:
+        """Clients whose node was not there at the last look, or not since a resume."""
+        return tuple(sorted(self._away | (self._absent - self.jobs.members.keys())))
+
+    def clients_not_awaited(self) -> frozenset[int]:
+        """Those that were away when the checkpoint was made; if they are back, they are welcome."""
+        path = self.options.checkpoint
+        if self.options.resume and path is not None:
+            self._absent = frozenset(open_checkpoint(path).restore_field("away", ()))
+        return self._absent
+
+    def clients_to_evaluate(self) -> list[int]:
+        """Clients that are there and, before the end, have no job: nobody waits for those at work."""
+        return [c for c in sorted(self.jobs.members) if c not in self._away and (self.done or c not in self.jobs)]
+
+    def check_members(self) -> None:
+        """Fail where the nodes are configured for another number of clients than the data has."""
+        expected, named = self.options.expected_nodes, self.num_partitions
+        if expected and named not in (0, expected):
+            msg = (
+                f"the nodes were started with num-partitions = {named}, the run has {expected} clients: "
+                f"start them with num-partitions = {expected}, or set data.clients = {named}"
+            )
+            raise RunFailedError(msg)
+
+    @property
+    def most_clients(self) -> int:
+        """As many as the data has, if that is known."""
+        return self.options.expected_nodes or MOST_CLIENTS
+
+    def prepare(self, roster: Roster) -> None:
+        """Take in the clients, and remember which node each was on first and which were left out."""
+        self._refused |= roster.refused
+        self._first_holders |= {m.client: m.node_id for m in roster.members}
+        super().prepare(roster)
+
+    def begin(self) -> None:
+        """Clients without a job are idle; jobs of a checkpoint are sent again, if their nodes are there."""
+        self._last_seen_s = self.now_s()
+        for job in list(self.jobs):
+            if job.client not in self.jobs.members or not (self.jobs.send(job) or self.mail.interrupted):
+                self._lose(job)
+        for client in self.jobs.first_order(self.trainers):
+            if client not in self._resting:
+                self._free(client)
+
+    def advance(self) -> None:
+        """Take one reply or, if there is none, look after nodes and jobs and wait for some."""
+        if self._inbox:
+            self._take(self._inbox.popleft())
+            return
+        self._look_for_nodes()
+        self._wake()
+        self._dispatch()
+        if self.mail.interrupted:  # then jobs may be open that could not be sent
+            raise Interrupted
+        ids = [wire.message_id for wire in self.jobs.wires.values()] + list(self._late) + list(self._asked)
+        if ids:
+            self._inbox += self.mail.wait_for_any(ids, REPLY_POLL_S)
+        else:
+            time.sleep(REPLY_POLL_S)
+        self._give_up()
+
+    def _dispatch(self) -> None:
+        jobs = self.jobs
+        if self.plan.barrier and len(jobs):
+            return
+        while len(jobs) < self.in_flight and len(jobs.idle) and not self.mail.interrupted:
+            client = jobs.draw_idle()
+            job = self.open_job(client, self.now_s() + (self.options.deadline_s or self.plan.timeout_s))
+            if not jobs.send(job) and not self.mail.interrupted:
+                self._lose(job)
+
+    def _take(self, reply: Message) -> None:
+        """Sort one message: the reply to an open job, to one that was given up, or to a roster query."""
+        message_id = reply.metadata.reply_to_message_id
+        if message_id in self._asked:
+            self._welcome(reply, self._asked.pop(message_id)[0])
+            return
+        if message_id in self._late:
+            late, _ = self._late.pop(message_id)
+            if not reply.has_error():
+                self._note_late(late, reply)
+            return
+        job = next((j for j in self.jobs if self.jobs.wires[j.client].message_id == message_id), None)
+        if job is None:
+            self.tally.late += 1  # a second reply to a job that has ended
+        elif not was_delivered(reply):
+            if reply.error.code == NODE_UNAVAILABLE:
+                self._away.add(job.client)  # until the node is seen again: another job would be lost too
+            self._lose(job)
+        elif reply.has_error():
+            self.fail(job, reply)
+            self._rest(job.client)
+        else:
+            self.note_reply(job, reply)
+            if self.merge(job, reply):
+                self._free(job.client)
+            else:
+                self._rest(job.client)
+        self._end_round()
+
+    def _note_late(self, job: Job, reply: Message) -> None:
+        """Take the reply of a job that was given up: what it cost is booked, and its client is free."""
+        self.tally.late += 1
+        job.uplink_bytes, job.uplink_framed_bytes = sizes_of(reply.content)
+        self.emit("late", **self._where(job), **book_late(self.ledger, self.options.network, job).fields())
+        self._resting.pop(job.client, None)
+        self._free(job.client)
+
+    def _end_round(self) -> None:
+        if self.plan.barrier and not len(self.jobs):
+            self.flush_barrier()
+
+    def _lose(self, job: Job) -> None:
+        """End ``job``, whose node is gone."""
+        self.tally.lost += 1
+        self.jobs.table.failures[job.client] += 1
+        self.end(job, "lost")
+        self._rest(job.client)
+        self._end_round()
+
+    def _give_up(self) -> None:
+        """End the jobs that are past their deadline, unless their reply is in the inbox."""
+        there = {reply.metadata.reply_to_message_id for reply in self._inbox}
+        for job in [j for j in self.jobs if self.now_s() > j.ends_s]:
+            message_id = self.jobs.wires[job.client].message_id
+            if message_id in there:
+                continue
+            self._late[message_id] = job, self.now_s() + self.plan.timeout_s
+            self.tally.timed_out += 1
+            self.jobs.table.failures[job.client] += 1
+            self.end(job, "timeout")
+            self._rest(job.client)
+            self._end_round()
+
+    def _rest(self, client: int) -> None:
+        self._resting[client] = self.now_s() + self.pause_s(client)
+
+    def _wake(self) -> None:
+        for client in [c for c, until in self._resting.items() if self.now_s() >= until]:
+            del self._resting[client]
+            self._free(client)
+
+    def _free(self, client: int) -> None:
+        """Make ``client`` idle, if it trains, has no job and its node is there."""
+        member = self.jobs.members.get(client)
+        if member is not None and member.trains and client not in self.jobs and client not in self._away:
+            self.jobs.idle.add(client)
+
+    def _look_for_nodes(self) -> None:
+        """See which nodes are online, and ask those that are new who they are.
+
+        Raises
+        ------
+        RunFailedError
+            If there has been none for as long as a reply may take.
+        """
+        if self.now_s() < self._next_look_s:
+            return
+        online = self.mail.node_ids()
+        self._next_look_s = self.now_s() + NODE_POLL_S
+        if online:
+            self._last_seen_s = self.now_s()
+        elif self.now_s() > self._last_seen_s + self.plan.timeout_s:
+            msg = f"no node has been online for {self.plan.timeout_s:g} s: {self.made}"
+            raise RunFailedError(msg)
+        self._online = set(online)
+        self._note_who_is_there(self._online)
+        self._refused = {node: other for node, other in self._refused.items() if {node, other} <= self._online}
+        self._late, self._asked = self._still_awaited(self._late), self._still_awaited(self._asked)
+        known = {m.node_id for m in self.jobs.members.values()} | {node for node, _ in self._asked.values()}
+        known |= self._refused.keys()
+        for node in [node for node in online if node not in known]:
+            self._ask(node)
+
+    def _ask(self, node: int, *, of_mods: bool = False) -> None:
+        """Ask ``node`` who it is."""
+        message_id = self.mail.push(node, *roster_question(of_mods=of_mods))
+        if message_id:
+            self._asked[message_id] = node, self.now_s() + self.plan.timeout_s
+
+    def _still_awaited(self, messages: dict[str, tuple[T, float]]) -> dict[str, tuple[T, float]]:
+        """Return those of these messages whose reply may still come."""
+        return {i: (of, until_s) for i, (of, until_s) in messages.items() if self.now_s() <= until_s}
+
+    def _note_who_is_there(self, online: set[int]) -> None:
+        """Give no job to a client whose node is offline; one that is back need not rest any longer."""
+        for client, member in self.jobs.members.items():
+            if member.node_id not in online:
+                self._away.add(client)
+                self.jobs.idle.remove(client)
+            elif client in self._away:
+                self._away.remove(client)
+                self._resting.pop(client, None)
+                self._free(client)
+
+    def _welcome(self, reply: Message, node: int) -> None:
+        """Take a node in that has answered: a new client, or a known one on a new node."""
+        answer, jobs = answer_of(reply, node, self.most_clients), self.jobs
+        if answer.refusal:
+            self._refuse_node(node, node, answer.refusal)
+            return
+        member = answer.member
+        if member is not None:
+            if member.client >= FARTHEST * max(self.num_partitions, len(jobs.members), 1):
+                text = f"node {node} has partition-id {member.client}, the run {self.num_partitions} partitions"
+                self._refuse_node(node, node, f"{text}: it gets no jobs; start it with the number there are")
+                return
+            self.num_partitions = max(self.num_partitions, answer.num_partitions)
+            known = jobs.members.get(member.client)
+            if known is not None and known.plain:  # its number is taken: it came before anybody knew of partitions
+                member = replace(member, client=self._next_number())
+            elif known is not None and known.node_id in self._online - {node}:
+                # A node id that returns is that of a key: without node authentication each start makes a new one.
+                first = self._first_holders.get(member.client)
+                holder, other = (node, known.node_id) if first == node else (known.node_id, node)
+                self._refuse_node(other, holder, both_claim(holder, other, member.client))
+                if other == node:
+                    return
+        elif was_delivered(reply):
+            if self.options.codec is not None and reply.metadata.message_type == MessageType.QUERY:
+                self._ask(node, of_mods=True)
+                return
+            number = self._next_number()
+            member = Member(client=number, node_id=node, num_examples=1, trains=True, plain=True, counted=False)
+        else:
+            return  # gone again before it answered
+        self._first_holders.setdefault(member.client, node)
+        job = jobs.of(member.client)
+        if job is not None:
+            self._lose(job)
+        jobs.members[member.client] = member
+        self._away.discard(member.client)
+        jobs.table.grow(member.client + 1)
+        jobs.note_examples(member)
+        if member.client not in self._resting:
+            self._free(member.client)
+        self.set_in_flight(sum(m.trains for m in jobs.members.values()))
+
+    def _refuse_node(self, node: int, obstacle: int, reason: str) -> None:
+        """Leave ``node`` out, and ask it again only when it or the node ``obstacle`` has gone."""
+        log(WARNING, "%s", reason)
+        self._refused[node] = obstacle
+
+    def _next_number(self) -> int:
+        return max([self.num_partitions, *(client + 1 for client in self.jobs.members)])

@@ -1,0 +1,330 @@
+"""The jobs under way: opened, sent, answered, and booked when they end."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from numpy.typing import NDArray
+
+from eafl_flower.aggregation.example_counts import largest_believed, too_many
+from eafl_flower.codecs.lqgcm.dither import client_key
+from eafl_flower.core.rng import generator
+from eafl_flower.energy.ledger import Ledger
+from eafl_flower.engines.flower_internals import copy_record, trusted_record
+from eafl_flower.protocols import DifferenceCodec
+from eafl_flower.radio.constant_rate import JobPrice
+from eafl_flower.runs.charges import Spent, book_job
+from eafl_flower.runs.jobs import ANY_JOB, ClientTable, IdleClients, InFlight, Job, WaitingClients
+from eafl_flower.runs.members.mailbox import Mailbox
+from eafl_flower.runs.members.roster_answers import Member
+from eafl_flower.runs.plan import Plan
+from eafl_flower.types import Arrays, Layout, Work
+from eafl_flower.wire.downlink import Base, Downlink
+from eafl_flower.wire.notes import Notes
+from eafl_flower.wire.records import TERMS, JobTerms, terms_record
+from eafl_flower.wire.replies import is_out_of_step, sizes_of
+from eafl_flower.wire.size import record_bytes
+from eafl_flower.wire.streams import ANY_STREAMS, ClientStreams, StoredStreams
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredJobs:
+    """The open jobs of a checkpoint.
+
+    They are sent again by a run that resumes: the whole arrays of the ``versions`` they started from, or the very
+    payload that was the difference to what the client's stream holds.
+    """
+
+    jobs: tuple[Job, ...]
+    versions: dict[int, Arrays]
+    payloads: dict[int, NDArray[np.uint8]]
+    streams: StoredStreams
+
+
+class OpenJobs:
+    """At most one job a client, and what is known of all clients.
+
+    Attributes
+    ----------
+    members, table
+        Who the clients are, and the counters of each.
+    idle
+        Clients that may get a job.
+    ledger
+        What ended jobs have spent.
+    streams
+        What each client holds, where the codec builds on it.
+    wires
+        Message and reply of each job that was sent.
+    never_evaluate
+        Clients whose app has said that it has no evaluate function.
+    notes
+        What was left out or bounded of what clients report.
+    """
+
+    def __init__(self, plan: Plan, mail: Mailbox, keys: list[str], layout: Layout) -> None:
+        self.options, self._train_config = options, _ = plan.options, plan.train_config
+        self.mail, codec = mail, options.codec
+        self.downlink = Downlink(codec, keys, layout, options.seed, options.arrayrecord_key)
+        self.streams: ClientStreams | None = None
+        if isinstance(codec, DifferenceCodec):
+            self.streams = ClientStreams(codec, layout, options.remembered_clients)
+        self.members: dict[int, Member] = {}
+        self.table = ClientTable.of_size(0)
+        waits_longest = options.select == "longest-idle" and not plan.barrier
+        self.idle: IdleClients | WaitingClients = WaitingClients() if waits_longest else IdleClients()
+        self.ledger = Ledger()
+        self.wires: dict[int, InFlight] = {}
+        self.notes = Notes()
+        self.num_selections = 0
+        self.never_evaluate: set[int] = set()
+        self.secret = b""  # of a deployment, from which the clients' session keys are made
+        self._most_examples = 0.0  # that a client is believed to have; 0: to be computed
+        self._jobs: dict[int, Job] = {}
+        self._bases: dict[int, Base] = {}
+        self._unsent: dict[int, RecordDict] = {}
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(self._jobs.values())
+
+    def __contains__(self, client: int) -> bool:
+        return client in self._jobs
+
+    def of(self, client: int) -> Job | None:
+        """Return the job of ``client``, if it has one."""
+        return self._jobs.get(client)
+
+    def base_of(self, job: Job) -> Base:
+        """Return what the client of an open job starts from."""
+        return self._bases[job.client]
+
+    def decoder_of(self, job: Job) -> Any:
+        """Return the state that the update of an open job is decoded with; None: a fresh one."""
+        return None if self.streams is None else self.streams.of(job.client).decoder
+
+    def snapshot(self) -> StoredJobs:
+        """Return the open jobs, and what is needed to send exactly the same again."""
+        payloads = {job.client: self._bases[job.client].payload or b"" for job in self if job.onto}
+        return StoredJobs(
+            jobs=tuple(self),
+            versions=self.downlink.snapshot(),
+            payloads={client: np.frombuffer(payload, np.uint8) for client, payload in payloads.items()},
+            streams=StoredStreams() if self.streams is None else self.streams.snapshot(),
+        )
+
+    def template(self) -> StoredJobs:
+        """Return a value that tells the classes of a snapshot's."""
+        streams = ANY_STREAMS if self.streams is None else self.streams.template()
+        return StoredJobs(jobs=(ANY_JOB,), versions={}, payloads={}, streams=streams)
+
+    def restore(self, stored: StoredJobs) -> None:
+        """Take up the jobs of a checkpoint; they are not sent yet."""
+        self._jobs = {job.client: job for job in stored.jobs}
+        self.downlink.restore(stored.versions, [job.base_version for job in self if not job.onto])
+        if self.streams is not None:
+            self.streams.restore(stored.streams)
+        for job in self:
+            if self.streams is not None and job.onto:
+                held, payload = self.streams.of(job.client).arrays, stored.payloads[job.client].tobytes()
+                base = self.downlink.decode_onto(held, payload, counter=job.counter, load=job.load)
+            else:
+                base = self.for_client(job.client, self.downlink[job.base_version])
+            self._bases[job.client] = base
+
+    def first_order(self, clients: Sequence[int]) -> list[int]:
+        """Return the order in which clients that are all idle at the start become so: shuffled where it matters."""
+        if isinstance(self.idle, IdleClients):
+            return list(clients)
+        order = generator(self.options.seed, "select", "first").permutation(len(clients))
+        return [clients[place] for place in order]
+
+    def draw_idle(self) -> int:
+        """Choose the idle client that has waited longest, or one at random by the seed and the choices made."""
+        client = self.idle.draw(generator(self.options.seed, "select", self.num_selections))
+        self.num_selections += 1
+        return client
+
+    def open(self, client: int, *, version: int, server_round: int, arrays: Arrays, now_s: float, ends_s: float) -> Job:
+        """Make the next job of ``client``, from ``arrays``; it is not sent yet."""
+        table = self.table
+        table.counter[client] += 1
+        counter, load = int(table.counter[client]), int(table.state[client])
+        base, onto = self._make_base(client, counter, load, version, arrays)
+        content = self._train_content(self._terms_of(client, counter, load), base, server_round)
+        work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=self.options.local_epochs)
+        start = self.options.network.start(client, work, base.payload_bytes)
+        job = Job(
+            client=client,
+            counter=counter,
+            load=load,
+            onto=onto,
+            base_version=version,
+            server_round=server_round,
+            price=JobPrice(dispatched_s=now_s, start=start),
+            ends_s=ends_s,
+            downlink_bytes=base.payload_bytes,
+            downlink_framed_bytes=framed_with(base, content),
+        )
+        self._jobs[client], self._bases[client], self._unsent[client] = job, base, content
+        return job
+
+    def _make_base(self, client: int, counter: int, load: int, version: int, arrays: Arrays) -> tuple[Base, int]:
+        """Return what the next job of ``client`` starts from, and the state of it that this builds on (or 0)."""
+        if self.streams is not None and not self._is_plain(client):
+            stream = self.streams.begin(client, load)
+            if stream.counter:
+                base = self.downlink.encode_onto(stream.arrays, arrays, client=client, counter=counter, load=load)
+                return base, load
+        return self.for_client(client, self.downlink.take(version, arrays)), 0
+
+    def send(self, job: Job) -> bool:
+        """Push the message of ``job``; return False if its node is not there."""
+        content = self._unsent.pop(job.client, None)
+        if content is None:  # sent again
+            terms = self._terms_of(job.client, job.counter, job.load)
+            content = self._train_content(terms, self._bases[job.client], job.server_round)
+        node_id = self.members[job.client].node_id
+        message_id = self.mail.push(node_id, content, MessageType.TRAIN, job.base_version)
+        self.wires[job.client] = InFlight(message_id)
+        return bool(message_id)
+
+    def content(self, terms: JobTerms, base: Base, config: ConfigRecord, server_round: int) -> RecordDict:
+        """Return arrays, configuration and terms of a message."""
+        config = copy_record(config)
+        config["server-round"] = server_round
+        records = {base.name: base.record, self.options.configrecord_key: config, TERMS: terms_record(terms)}
+        return trusted_record(RecordDict, records)
+
+    def _train_content(self, terms: JobTerms, base: Base, server_round: int) -> RecordDict:
+        """Return the content of a job, its configuration as the user's hook leaves it."""
+        content, change = self.content(terms, base, self._train_config, server_round), self.options.on_dispatch
+        if change is not None:
+            change(server_round, content.config_records[self.options.configrecord_key])
+        return content
+
+    def terms(self, client: int, counter: int, load: int, acknowledged: int) -> JobTerms:
+        """Return the terms of a message.
+
+        Whether or not this run writes checkpoints, it may have come from one and be killed: then that is needed again.
+        A client that starts afresh (``load`` 0) deletes nothing.
+        """
+        return JobTerms(
+            run=self.options.run_name,
+            seed=self.options.seed,
+            client=client,
+            counter=counter,
+            load=load,
+            acknowledged=acknowledged,
+            durable=min(int(self.table.durable[client]), load),
+            key=self.key_of(client),
+        )
+
+    def key_of(self, client: int) -> bytes:
+        """Return the session key of ``client``, none in a simulation."""
+        return client_key(self.secret, client) if self.secret else b""
+
+    def _terms_of(self, client: int, counter: int, load: int) -> JobTerms:
+        """Return the terms of a job; where decoding builds on earlier uploads, what is remembered is acknowledged."""
+        streams = self.streams
+        known = self.table.acknowledged[client] if streams is None else streams.of(client).acknowledged
+        return self.terms(client, counter, load, int(known))
+
+    def for_client(self, client: int, base: Base) -> Base:
+        """Return ``base`` as ``client`` gets it: a plain client gets plain arrays."""
+        return self.downlink.uncoded(base) if self._is_plain(client) else base
+
+    def _is_plain(self, client: int) -> bool:
+        member = self.members.get(client)  # a client of a checkpoint may be gone
+        return member is not None and member.plain
+
+    def await_reply(self, job: Job) -> Message | None:
+        """Wait for the reply of ``job``; None if it did not come in time or the node is unknown."""
+        wire = self.wires[job.client]
+        if wire.reply is None and wire.message_id:
+            wire.reply = self.mail.wait(wire.message_id)
+        return wire.reply
+
+    def note_reply(self, job: Job, reply: Message) -> None:
+        """Note that the reply of ``job`` is in: its sizes are known, the client holds the state it made."""
+        job.uplink_bytes, job.uplink_framed_bytes = sizes_of(reply.content)
+        self.table.state[job.client] = job.counter
+        if is_out_of_step(job, reply.content):
+            self.forget(job)
+
+    def forget(self, job: Job) -> None:
+        """Let the client of ``job``, who does not hold what it was thought to, start afresh from whole arrays.
+
+        Its stream goes when the job ends: until then a checkpoint needs what the job's arrays build on.
+        """
+        self.table.state[job.client] = 0
+
+    def merged(self, job: Job, decoder: Any) -> None:
+        """Note that the update of ``job`` was merged; its payload left ``decoder``, None if it had no payload."""
+        self.table.acknowledged[job.client] = job.counter
+        if self.streams is not None and decoder is not None:
+            self.streams.merge(job.client, job.counter, decoder)
+
+    def believed_examples(self, client: int, count: float) -> float:
+        """Return the examples of ``client`` that its update is weighed with, given what it and all others claim.
+
+        Who has not sent an update yet claims what it said at the start, unless that is the 1 of a client that was not
+        asked for a number.
+        """
+        table = self.table
+        if table.claimed[client] != count or not self._most_examples:
+            table.claimed[client] = count
+            asked = np.where(table.num_examples > 1, table.num_examples, 0)
+            self._most_examples = largest_believed(np.where(table.claimed > 0, table.claimed, asked).tolist())
+        if count > self._most_examples:
+            self.notes.tell("weight", too_many(f"the update of client {client}", count, self._most_examples))
+        return min(count, self._most_examples)
+
+    def note_examples(self, member: Member) -> None:
+        """Note what ``member`` says that it has: its jobs are priced with it, unless nobody else has nearly as much."""
+        claims = [m.num_examples for m in self.members.values() if m.num_examples > 1]
+        most = largest_believed(claims)
+        if member.num_examples > most:
+            whose = f"node {member.node_id}, client {member.client},"
+            self.notes.tell("price", f"{too_many(whose, member.num_examples, most)} in the price of a job")
+        self.table.num_examples[member.client] = min(member.num_examples, most)
+
+    def close(self, job: Job, until_s: float) -> Spent:
+        """End ``job``: book what it spent until then, forget its message."""
+        spent = book_job(self.ledger, self.options.network, job, until_s)
+        self._forget_base(job)
+        del self._jobs[job.client]
+        self.wires.pop(job.client, None)
+        self._unsent.pop(job.client, None)
+        return spent
+
+    def _forget_base(self, job: Job) -> None:
+        base = self._bases.pop(job.client)
+        if not job.onto:
+            self.downlink.release(job.base_version)
+        if self.streams is not None:
+            state = int(self.table.state[job.client])
+            self.streams.end(job.client, state=state, arrays=base.arrays if state == job.counter else None)
+
+    def mark_durable(self) -> None:
+        """From now on the states named here are those a checkpoint holds."""
+        self.table.durable[:] = self.table.state
+        for job in self:
+            self.table.durable[job.client] = job.load
+
+
+def framed_with(base: Base, content: RecordDict) -> int:
+    """Return the framed size of a message that carries ``base``, whose own size is known [byte].
+
+    The state that the newest checkpoint names is counted as if it were the one the job starts from: its number may be
+    a byte shorter, but when checkpoints are made must change nothing that a run tells.
+    """
+    terms = content.config_records[TERMS]
+    durable, terms["durable"] = terms["durable"], terms["load"]
+    size = base.framed_bytes + sum(record_bytes(record) for name, record in content.items() if name != base.name)
+    terms["durable"] = durable
+    return size

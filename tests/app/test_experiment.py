@@ -1,0 +1,97 @@
+import json
+import logging
+
+import pytest
+
+from eafl_flower.app import experiment
+from eafl_flower.app.experiment import exact_config, run_experiment, train
+from eafl_flower.app.workload import build_client_app
+from eafl_flower.config import RunConfig
+from eafl_flower.core.events import Fanout
+from eafl_flower.engines import InlineGrid
+from eafl_flower.errors import RunFailedError
+from eafl_flower.results.run_directory import RunDirectory
+
+SMALL = {
+    **{"data.clients": 6, "data.unseen": 2, "data.rows-per-client": 32, "task.hidden": "8,8"},
+    **{"strategy.merges": 40, "results.baselines": "cheap"},
+}
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(logging.getLogger("flwr"), "level", logging.WARNING)
+
+
+def run_in(path, **settings):
+    config = RunConfig.from_flat({**SMALL, **settings})
+    run_dir = RunDirectory.create_at(path)
+    run_dir.write_config(config.to_toml())
+    observer = Fanout([run_dir.log])
+    try:
+        return run_experiment(config, run_dir=run_dir, observer=observer, engine="inline"), run_dir
+    finally:
+        observer.close()
+
+
+def test_a_run_leaves_model_events_and_a_summary_of_what_happened(tmp_path):
+    summary, run_dir = run_in(tmp_path / "run")
+    assert json.loads(run_dir.summary_path.read_text()) == summary
+    merged = [e for e in run_dir.events() if e["event"] == "merge"]
+    assert (summary["merges"], summary["uploads"], len(merged)) == (40, 40, 40)
+    assert summary["uplink_bytes"] == sum(e["uplink_bytes"] for e in merged)
+    assert summary["energy_j"] == pytest.approx(sum(e["energy_j"] for e in merged))
+    assert summary["accuracy"].keys() == {"before", "after", "unseen"}
+    assert summary["baselines"]["majority"].keys() == {"before", "after", "unseen"}
+    assert summary["baselines"]["exact"] is None
+    assert [len(a) for a in run_dir.model().values()] == [8, 8, 8, 8]  # two layers; the heads stay where they are
+
+
+def test_a_directory_of_any_name_will_do(tmp_path):
+    plain, _ = run_in(tmp_path / "run")
+    strange, run_dir = run_in(tmp_path / "-- ein Lauf, größer als alle #7 --")
+    assert strange["arrays_sha256"] == plain["arrays_sha256"]
+    assert len(list(run_dir.state_dir.iterdir())) == 1
+
+
+def test_training_for_the_comparison_changes_nothing(tmp_path):
+    alone, _ = run_in(tmp_path / "a", **{"results.baselines": "none"})
+    beside, _ = run_in(tmp_path / "b", **{"results.baselines": "all"})
+    assert beside["arrays_sha256"] == alone["arrays_sha256"]
+    assert beside["baselines"]["exact"].keys() == {"before", "after", "unseen"}
+    assert beside["baselines"]["no_communication"].keys() == {"before", "after", "unseen"}
+
+
+def test_exact_updates_are_merged_as_often_as_ours_also_if_a_budget_ended_the_run(tmp_path, monkeypatch):
+    compared = []
+
+    def remember(config, *arguments, **options):
+        run = train(config, *arguments, **options)
+        compared.append(run.version)
+        return run
+
+    monkeypatch.setattr(experiment, "train", remember)
+    summary, _ = run_in(tmp_path / "run", **{"results.baselines": "all", "stop.bytes": 5_000, "checkpoint.every": 5})
+    ours, exact = compared
+    assert 0 < ours == exact == summary["merges"] < 40
+
+
+def test_the_run_with_exact_updates_depends_on_the_merges_made_and_not_on_why_they_ended():
+    stopped = RunConfig.from_flat(
+        {**SMALL, "evaluate.every": 5, "stop.metric": "accuracy-before", "stop.target": 0.5, "stop.energy-j": 1}
+    )
+    plain = RunConfig.from_flat({**SMALL, "strategy.merges": 7})
+    assert exact_config(stopped, merges=7) == exact_config(plain, merges=7)
+    assert exact_config(stopped, merges=7) != exact_config(stopped, merges=8)
+
+
+def test_one_client_alone_is_a_run(tmp_path):
+    one = {"data.clients": 1, "data.unseen": 0, "strategy.concurrency": 1, "strategy.merges": 3}
+    assert run_in(tmp_path / "run", **one)[0]["merges"] == 3
+
+
+def test_another_number_of_nodes_ends_at_once_with_the_command_that_is_right():
+    config = RunConfig.from_flat(SMALL)
+    with pytest.raises(RunFailedError, match=r"has 7 nodes, the run expects 6; start it with: flwr run \. .*num-s"):
+        train(config, InlineGrid(build_client_app(config), 7))

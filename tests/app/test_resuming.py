@@ -1,0 +1,173 @@
+"""A run goes on only with the settings and the data it was started with."""
+
+import json
+import logging
+import shutil
+
+import pytest
+
+from eafl_flower.app.experiment import run_experiment
+from eafl_flower.app.resuming import changes_since, check_same_data, provenance_of
+from eafl_flower.config import RunConfig
+from eafl_flower.core.events import Fanout
+from eafl_flower.core.rng import generator
+from eafl_flower.errors import CheckpointError, DataError
+from eafl_flower.results.run_directory import RunDirectory
+
+SMALL = {
+    **{"data.name": "csv", "data.label-column": "kind", "data.client-column": "who", "data.clients": 0},
+    **{"data.unseen": 1, "task.hidden": "8,8", "strategy.merges": 40, "checkpoint.every": 10},
+    **{"results.baselines": "none"},
+}
+
+
+class Killed(BaseException):
+    """As if the process had died."""
+
+
+class KilledAt:
+    """An observer that dies at a merge."""
+
+    def __init__(self, merge):
+        self.merge = merge
+
+    def write(self, event):
+        if event["event"] == "merge" and event["merge"] == self.merge:
+            raise Killed
+
+    def close(self):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(logging.getLogger("flwr"), "level", logging.WARNING)
+
+
+def write_rows(path, *, count=120, classes="xyz", factor=1.0):
+    rng = generator(1, "rows")
+    rows = [
+        f"{factor * rng.normal(i % 3):.4f},{rng.normal(i % 2):.4f},car{i % 5},{classes[i % 3]}" for i in range(count)
+    ]
+    path.write_text("\n".join(["a,b,who,kind", *rows]) + "\n")
+
+
+def go(folder, data, *, resume=False, killed_at=0, **settings):
+    config = RunConfig.from_flat({**SMALL, "data.csv": str(data), **settings})
+    run_dir = RunDirectory.open(folder) if resume else RunDirectory.create_at(folder)
+    if not resume:
+        run_dir.write_config(config.to_toml())
+    observer = Fanout([run_dir.log, KilledAt(killed_at)])
+    try:
+        return run_experiment(config, run_dir=run_dir, observer=observer, engine="inline", resume=resume)
+    finally:
+        observer.close()
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """A run that was killed at its 25th merge, and its data."""
+    data, folder = tmp_path / "rows.csv", tmp_path / "runs" / "run"
+    folder.parent.mkdir()
+    write_rows(data)
+    with pytest.raises(Killed):
+        go(folder, data, killed_at=25)
+    return folder, data
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strategy.alpha": 0.123}, r"with other settings \(strategy.alpha: .* -> 0.123\): undo the change"),
+        ({"task.learning-rate": 0.9, "seed": 7}, r"\(seed: 1 -> 7, task.learning-rate: 0.1 -> 0.9\)"),
+        ({"codec.name": "lqgcm"}, r"\(codec.name: int8 -> lqgcm\)"),
+        ({"task.hidden": "4,4"}, r"\(task.hidden: 8,8 -> 4,4\)"),
+    ],
+)
+def test_other_settings_are_refused_by_name_with_both_values(killed, settings, message):
+    folder, data = killed
+    with pytest.raises(CheckpointError, match=message):
+        go(folder, data, resume=True, **settings)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"count": 100}, r"from other data \(training rows: \d+ -> \d+, test rows: \d+ -> \d+\): undo the change"),
+        ({"classes": "zxy"}, r"from other data \(other labels\)"),
+        ({"factor": 3.0}, r"from other data \(.*other scaling\)"),
+    ],
+)
+def test_other_data_in_the_same_place_are_refused(killed, rows, message):
+    folder, data = killed
+    write_rows(data, **rows)
+    with pytest.raises(CheckpointError, match=message):
+        go(folder, data, resume=True)
+
+
+def test_what_has_changed_since_a_run_is_told_before_and_after_it_has_ended(killed):
+    folder, data = killed
+    run_dir = RunDirectory.open(folder)
+    config = RunConfig.from_toml(run_dir.config_path)
+    assert changes_since(run_dir, config) == ""
+    assert changes_since(run_dir, config.replace({"task.hidden": "4"})) == "with other settings (task.hidden: 8,8 -> 4)"
+    write_rows(data, classes="zxy")
+    assert changes_since(run_dir, config) == "from other data (other labels)"
+    write_rows(data)
+    go(folder, data, resume=True)
+    assert changes_since(run_dir, config) == ""
+    write_rows(data, count=100)
+    assert changes_since(run_dir, config).startswith("from other data (training rows: ")
+
+
+def test_where_data_lie_how_safely_a_run_is_made_and_how_long_may_change(killed, tmp_path):
+    folder, data = killed
+    expected = go(tmp_path / "undisturbed" / "run", data, **{"strategy.merges": 60})
+    moved = tmp_path / "moved.csv"
+    shutil.move(data, moved)
+    summary = go(folder, moved, resume=True, **{"checkpoint.every": 7, "strategy.merges": 60})
+    assert summary["arrays_sha256"] == expected["arrays_sha256"]
+    for key in ("config_sha256", "data_sha256", "data"):
+        assert summary[key] == expected[key]
+    assert summary["data"]["clients"] == 5
+    assert summary["client_states_lost"] == 0
+
+
+def test_client_states_that_were_missing_are_counted(killed):
+    folder, data = killed
+    shutil.rmtree(folder / "state")
+    summary = go(folder, data, resume=True)
+    assert summary["client_states_lost"] > 0
+    assert json.loads((folder / "summary.json").read_text()) == summary
+
+
+def test_states_that_are_missing_only_for_the_last_evaluation_are_counted_once_each(tmp_path, killed):
+    data = killed[1]
+    go(tmp_path / "run", data)
+    shutil.rmtree(tmp_path / "run" / "state")
+    assert go(tmp_path / "run", data, resume=True)["client_states_lost"] == 4
+
+
+def test_clients_of_another_process_that_find_other_data_say_so(killed):
+    folder, data = killed
+    config = RunConfig.from_toml(folder / "config.toml")
+    expected = provenance_of(config).data
+    check_same_data(config, expected)
+    write_rows(data, classes="zxy")
+    with pytest.raises(DataError, match=r"find other data than the server \(other labels\): give both the same"):
+        check_same_data(config, expected)
+
+
+def test_two_runs_of_one_process_read_a_file_that_changed_in_between_anew(tmp_path):
+    data = tmp_path / "rows.csv"
+    write_rows(data)
+    first = go(tmp_path / "first", data)
+    write_rows(data, classes="zxy")
+    second = go(tmp_path / "second", data)
+    write_rows(data)
+    third = go(tmp_path / "third", data)
+    assert first["data_sha256"] != second["data_sha256"]
+    assert first["arrays_sha256"] != second["arrays_sha256"]
+    for key in ("data_sha256", "arrays_sha256", "config_sha256"):
+        assert first[key] == third[key]

@@ -1,0 +1,84 @@
+import itertools
+import math
+import sys
+
+import pytest
+
+from eafl_flower.app.workload import build_aggregator, build_source, build_strategy, build_task
+from eafl_flower.config import RunConfig
+from eafl_flower.config.settings import settings_of
+from eafl_flower.errors import ConfigError
+
+METHODS = {
+    "emam": {},
+    "fedasync": {"strategy.name": "fedasync"},
+    "fedbuff": {"strategy.name": "fedbuff"},
+    "fedavg": {"strategy.name": "fedavg", "strategy.mode": "sync"},
+}
+TASKS = (
+    {},
+    {"task.optimizer": "adamw"},
+    {"task.name": "softmax", "task.head": "federated"},
+    {"task.name": "fractal"},
+)
+# What a setting that is not 0 needs beside it to be allowed at all.
+COMPANIONS = {
+    "churn.on-job-times": {"churn.off-job-times": 1.0},
+    "churn.off-job-times": {"churn.on-job-times": 1.0},
+    "stop.target": {"stop.metric": "accuracy-before", "evaluate.every": 1},
+    "strategy.cohort": {"strategy.mode": "sync"},
+    "data.unseen": {"data.clients": 0},
+}
+
+
+def ends(setting):
+    """Return the least and the greatest value that a setting allows."""
+    low, high = setting.range.low, setting.range.high
+    if setting.kind is int:
+        return int(low), int(high) if math.isfinite(high) else 2**31 - 1
+    least = math.nextafter(low, math.inf) if setting.range.above else float(low)
+    greatest = min(float(high), sys.float_info.max)
+    return least, math.nextafter(high, -math.inf) if setting.range.below else greatest
+
+
+def boundaries():
+    for key, setting in settings_of(RunConfig).items():
+        if setting.range:
+            for value in ends(setting):
+                yield pytest.param({key: str(value) if setting.is_list else value}, id=f"{key}={value}")
+
+
+def configurations(flat):
+    """Return what ``flat`` may be combined with: every method, staleness rule and task, as far as allowed."""
+    ((key, value),) = flat.items()
+    companions = COMPANIONS.get(key, {}) if value else {}
+    rules = settings_of(RunConfig)["strategy.staleness"].choices
+    for method, rule, task in itertools.product(METHODS.values(), rules, TASKS):
+        try:
+            yield RunConfig.from_flat({**method, "strategy.staleness": rule, **task, **companions, **flat})
+        except ConfigError:  # a contradiction, reported before anything is built
+            continue
+
+
+@pytest.mark.parametrize("flat", list(boundaries()))
+def test_what_the_configuration_allows_can_be_built(flat, toy_source, tmp_path):
+    built = 0
+    for config in configurations(flat):
+        build_strategy(config, checkpoint=tmp_path / "server.safetensors")
+        build_task(config, toy_source)
+        for in_flight in (1, 50):
+            build_aggregator(config, in_flight, in_flight)
+        built += 1
+    assert built or set(flat) & {"strategy.concurrency", "strategy.cohort"}  # more than there are clients
+
+
+@pytest.mark.parametrize("flat", [{"data.clients": 0}, {"data.unseen": 0}, {"data.rows-per-client": 16}])
+def test_the_least_data_can_be_built(flat):
+    source = build_source(RunConfig.from_flat(flat))
+    assert all(len(source.partition(client).y_train) for client in range(source.num_clients))
+
+
+@pytest.mark.parametrize("name", ["fedasync", "fedbuff"])
+def test_a_staleness_that_the_method_cannot_estimate_is_a_contradiction(name):
+    with pytest.raises(ConfigError, match=r'strategy\.staleness = "estimated": only strategy\.name = "emam" can'):
+        RunConfig.from_flat({"strategy.name": name, "strategy.staleness": "estimated"})
