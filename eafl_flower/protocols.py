@@ -75,6 +75,18 @@ class DifferenceCodec(Codec[S], Protocol[S]):
 
 
 @runtime_checkable
+class KeyedCodec(Codec[S], Protocol[S]):
+    """A codec whose payloads are made with a secret that both sides have; ``codecs.keys`` hands out the keys."""
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether it has to be given a key: it works with one, and has none of its own."""
+
+    def keyed(self, key: bytes, client: int) -> Codec[S]:
+        """Return the codec of one client's uploads, with ``key`` (32 bytes) if it needs one."""
+
+
+@runtime_checkable
 class EnergyModel(Protocol):
     """Prices computation and radio of a job."""
 

@@ -14,14 +14,22 @@ def start():
 
 
 def ordinary_app(
-    *, seen=None, arrays="arrays", config="config", weight="num-examples", scale=5, evaluates=True, change=None
+    *,
+    seen=None,
+    arrays="arrays",
+    config="config",
+    weight="num-examples",
+    scale=5,
+    evaluates=True,
+    change=None,
+    mods=None,
 ):
     """A ClientApp that adds its partition id and one to the weights.
 
     ``seen`` gathers ``(kind, partition, config)`` of each message; ``arrays``, ``config`` and ``weight`` are the names
     it reads and writes; ``scale`` is the weight of client 0; ``change(arrays)`` replaces training.
     """
-    app = ClientApp()
+    app = ClientApp(mods=mods)
     seen = [] if seen is None else seen
 
     def note(kind, message, context):

@@ -9,24 +9,23 @@ from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from numpy.typing import NDArray
 
 from eafl_flower.aggregation.example_counts import largest_believed, too_many
-from eafl_flower.codecs.lqgcm.dither import client_key
 from eafl_flower.core.rng import generator
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_internals import copy_record, trusted_record
-from eafl_flower.protocols import DifferenceCodec
 from eafl_flower.radio.constant_rate import JobPrice
 from eafl_flower.runs.charges import Spent, book_job
 from eafl_flower.runs.jobs import ANY_JOB, ClientTable, IdleClients, InFlight, Job, WaitingClients
 from eafl_flower.runs.members.mailbox import Mailbox
 from eafl_flower.runs.members.roster_answers import Member
 from eafl_flower.runs.plan import Plan
-from eafl_flower.types import Arrays, Layout, Work
-from eafl_flower.wire.downlink import Base, Downlink
+from eafl_flower.types import Arrays, Layout, Update, Work
+from eafl_flower.wire.downlink import Base
 from eafl_flower.wire.notes import Notes
 from eafl_flower.wire.records import TERMS, JobTerms, terms_record
-from eafl_flower.wire.replies import is_out_of_step, sizes_of
+from eafl_flower.wire.replies import is_out_of_step, metrics_of, sizes_of
+from eafl_flower.wire.server_side import Sent, ServerSide
 from eafl_flower.wire.size import record_bytes
-from eafl_flower.wire.streams import ANY_STREAMS, ClientStreams, StoredStreams
+from eafl_flower.wire.streams import StoredStreams
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +53,8 @@ class OpenJobs:
         Clients that may get a job.
     ledger
         What ended jobs have spent.
-    streams
-        What each client holds, where the codec builds on it.
+    wire
+        What travels, coded and decoded.
     wires
         Message and reply of each job that was sent.
     never_evaluate
@@ -66,11 +65,15 @@ class OpenJobs:
 
     def __init__(self, plan: Plan, mail: Mailbox, keys: list[str], layout: Layout) -> None:
         self.options, self._train_config = options, _ = plan.options, plan.train_config
-        self.mail, codec = mail, options.codec
-        self.downlink = Downlink(codec, keys, layout, options.seed, options.arrayrecord_key)
-        self.streams: ClientStreams | None = None
-        if isinstance(codec, DifferenceCodec):
-            self.streams = ClientStreams(codec, layout, options.remembered_clients)
+        self.mail = mail
+        self.wire = ServerSide(
+            options.codec,
+            keys,
+            layout,
+            seed=options.seed,
+            record=options.arrayrecord_key,
+            remembered_clients=options.remembered_clients,
+        )
         self.members: dict[int, Member] = {}
         self.table = ClientTable.of_size(0)
         waits_longest = options.select == "longest-idle" and not plan.barrier
@@ -80,10 +83,9 @@ class OpenJobs:
         self.notes = Notes()
         self.num_selections = 0
         self.never_evaluate: set[int] = set()
-        self.secret = b""  # of a deployment, from which the clients' session keys are made
         self._most_examples = 0.0  # that a client is believed to have; 0: to be computed
         self._jobs: dict[int, Job] = {}
-        self._bases: dict[int, Base] = {}
+        self._sent: dict[int, Sent] = {}
         self._unsent: dict[int, RecordDict] = {}
 
     def __len__(self) -> int:
@@ -99,42 +101,54 @@ class OpenJobs:
         """Return the job of ``client``, if it has one."""
         return self._jobs.get(client)
 
-    def base_of(self, job: Job) -> Base:
-        """Return what the client of an open job starts from."""
-        return self._bases[job.client]
+    def receive(self, job: Job, content: RecordDict) -> tuple[Update, dict[str, float], Any]:
+        """Return the update in the reply to ``job``, what its client reports, and the state its payload leaves.
 
-    def decoder_of(self, job: Job) -> Any:
-        """Return the state that the update of an open job is decoded with; None: a fresh one."""
-        return None if self.streams is None else self.streams.of(job.client).decoder
+        Raises
+        ------
+        ProtocolError, CodecError, UpdateRefusedError
+            If it is not a reply to such a job.
+        """
+        sent, whose = self._sent[job.client], f"the reply of client {job.client}"
+        received = self.wire.receive(job.client, job.counter, content, sent, whose=whose)
+        metrics, weight = metrics_of(content, whose, self.notes, self.options.weighted_by_key)
+        update = Update(
+            client=job.client,
+            delta=received.delta,
+            base_version=job.base_version,
+            num_examples=self.believed_examples(job.client, weight),
+            base=sent.base.arrays,
+        )
+        return update, metrics, received.decoder
 
     def snapshot(self) -> StoredJobs:
         """Return the open jobs, and what is needed to send exactly the same again."""
-        payloads = {job.client: self._bases[job.client].payload or b"" for job in self if job.onto}
+        payloads = {job.client: self._sent[job.client].base.payload or b"" for job in self if job.onto}
+        versions, streams = self.wire.snapshot()
         return StoredJobs(
             jobs=tuple(self),
-            versions=self.downlink.snapshot(),
+            versions=versions,
             payloads={client: np.frombuffer(payload, np.uint8) for client, payload in payloads.items()},
-            streams=StoredStreams() if self.streams is None else self.streams.snapshot(),
+            streams=streams,
         )
 
     def template(self) -> StoredJobs:
         """Return a value that tells the classes of a snapshot's."""
-        streams = ANY_STREAMS if self.streams is None else self.streams.template()
-        return StoredJobs(jobs=(ANY_JOB,), versions={}, payloads={}, streams=streams)
+        return StoredJobs(jobs=(ANY_JOB,), versions={}, payloads={}, streams=self.wire.template())
 
     def restore(self, stored: StoredJobs) -> None:
         """Take up the jobs of a checkpoint; they are not sent yet."""
         self._jobs = {job.client: job for job in stored.jobs}
-        self.downlink.restore(stored.versions, [job.base_version for job in self if not job.onto])
-        if self.streams is not None:
-            self.streams.restore(stored.streams)
+        self.wire.restore(stored.versions, stored.streams, [job.base_version for job in self if not job.onto])
         for job in self:
-            if self.streams is not None and job.onto:
-                held, payload = self.streams.of(job.client).arrays, stored.payloads[job.client].tobytes()
-                base = self.downlink.decode_onto(held, payload, counter=job.counter, load=job.load)
-            else:
-                base = self.for_client(job.client, self.downlink[job.base_version])
-            self._bases[job.client] = base
+            self._sent[job.client] = self.wire.send_again(
+                job.client,
+                counter=job.counter,
+                onto=job.onto,
+                version=job.base_version,
+                payload=stored.payloads[job.client].tobytes() if job.onto else b"",
+                plain=self.is_plain(job.client),
+            )
 
     def first_order(self, clients: Sequence[int]) -> list[int]:
         """Return the order in which clients that are all idle at the start become so: shuffled where it matters."""
@@ -154,7 +168,10 @@ class OpenJobs:
         table = self.table
         table.counter[client] += 1
         counter, load = int(table.counter[client]), int(table.state[client])
-        base, onto = self._make_base(client, counter, load, version, arrays)
+        sent = self.wire.send(
+            client, counter=counter, load=load, version=version, arrays=arrays, plain=self.is_plain(client)
+        )
+        base = sent.base
         content = self._train_content(self._terms_of(client, counter, load), base, server_round)
         work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=self.options.local_epochs)
         start = self.options.network.start(client, work, base.payload_bytes)
@@ -162,7 +179,7 @@ class OpenJobs:
             client=client,
             counter=counter,
             load=load,
-            onto=onto,
+            onto=sent.onto,
             base_version=version,
             server_round=server_round,
             price=JobPrice(dispatched_s=now_s, start=start),
@@ -170,24 +187,15 @@ class OpenJobs:
             downlink_bytes=base.payload_bytes,
             downlink_framed_bytes=framed_with(base, content),
         )
-        self._jobs[client], self._bases[client], self._unsent[client] = job, base, content
+        self._jobs[client], self._sent[client], self._unsent[client] = job, sent, content
         return job
-
-    def _make_base(self, client: int, counter: int, load: int, version: int, arrays: Arrays) -> tuple[Base, int]:
-        """Return what the next job of ``client`` starts from, and the state of it that this builds on (or 0)."""
-        if self.streams is not None and not self._is_plain(client):
-            stream = self.streams.begin(client, load)
-            if stream.counter:
-                base = self.downlink.encode_onto(stream.arrays, arrays, client=client, counter=counter, load=load)
-                return base, load
-        return self.for_client(client, self.downlink.take(version, arrays)), 0
 
     def send(self, job: Job) -> bool:
         """Push the message of ``job``; return False if its node is not there."""
         content = self._unsent.pop(job.client, None)
         if content is None:  # sent again
             terms = self._terms_of(job.client, job.counter, job.load)
-            content = self._train_content(terms, self._bases[job.client], job.server_round)
+            content = self._train_content(terms, self._sent[job.client].base, job.server_round)
         node_id = self.members[job.client].node_id
         message_id = self.mail.push(node_id, content, MessageType.TRAIN, job.base_version)
         self.wires[job.client] = InFlight(message_id)
@@ -221,24 +229,16 @@ class OpenJobs:
             load=load,
             acknowledged=acknowledged,
             durable=min(int(self.table.durable[client]), load),
-            key=self.key_of(client),
+            key=self.wire.key_of(client),
         )
-
-    def key_of(self, client: int) -> bytes:
-        """Return the session key of ``client``, none in a simulation."""
-        return client_key(self.secret, client) if self.secret else b""
 
     def _terms_of(self, client: int, counter: int, load: int) -> JobTerms:
         """Return the terms of a job; where decoding builds on earlier uploads, what is remembered is acknowledged."""
-        streams = self.streams
-        known = self.table.acknowledged[client] if streams is None else streams.of(client).acknowledged
-        return self.terms(client, counter, load, int(known))
+        newest = int(self.table.acknowledged[client])
+        return self.terms(client, counter, load, self.wire.acknowledged(client, newest))
 
-    def for_client(self, client: int, base: Base) -> Base:
-        """Return ``base`` as ``client`` gets it: a plain client gets plain arrays."""
-        return self.downlink.uncoded(base) if self._is_plain(client) else base
-
-    def _is_plain(self, client: int) -> bool:
+    def is_plain(self, client: int) -> bool:
+        """Whether ``client`` knows no codec and gets plain arrays."""
         member = self.members.get(client)  # a client of a checkpoint may be gone
         return member is not None and member.plain
 
@@ -253,7 +253,7 @@ class OpenJobs:
         """Note that the reply of ``job`` is in: its sizes are known, the client holds the state it made."""
         job.uplink_bytes, job.uplink_framed_bytes = sizes_of(reply.content)
         self.table.state[job.client] = job.counter
-        if is_out_of_step(job, reply.content):
+        if is_out_of_step(job.onto, reply.content):
             self.forget(job)
 
     def forget(self, job: Job) -> None:
@@ -266,8 +266,7 @@ class OpenJobs:
     def merged(self, job: Job, decoder: Any) -> None:
         """Note that the update of ``job`` was merged; its payload left ``decoder``, None if it had no payload."""
         self.table.acknowledged[job.client] = job.counter
-        if self.streams is not None and decoder is not None:
-            self.streams.merge(job.client, job.counter, decoder)
+        self.wire.merged(job.client, job.counter, decoder)
 
     def believed_examples(self, client: int, count: float) -> float:
         """Return the examples of ``client`` that its update is weighed with, given what it and all others claim.
@@ -303,12 +302,8 @@ class OpenJobs:
         return spent
 
     def _forget_base(self, job: Job) -> None:
-        base = self._bases.pop(job.client)
-        if not job.onto:
-            self.downlink.release(job.base_version)
-        if self.streams is not None:
-            state = int(self.table.state[job.client])
-            self.streams.end(job.client, state=state, arrays=base.arrays if state == job.counter else None)
+        state = int(self.table.state[job.client])
+        self.wire.end(job.client, self._sent.pop(job.client), state=state, is_new=state == job.counter)
 
     def mark_durable(self) -> None:
         """From now on the states named here are those a checkpoint holds."""

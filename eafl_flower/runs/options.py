@@ -86,7 +86,7 @@ class RunOptions:
     weighted_by_key
         The metric of each reply that is its weight, in updates and in means of metrics.
     arrayrecord_key, configrecord_key
-        Names of the records in messages; with a codec the former stays what it is.
+        Names of the records in messages, as the ClientApp sees them.
     train_metrics_aggr_fn, evaluate_metrics_aggr_fn
         Flower's: called with the replies' metrics and ``weighted_by_key``; None is the weighted mean.
     on_dispatch
@@ -198,11 +198,6 @@ class RunOptions:
             wrong.append(f"unit = {self.unit!r}: expected 'rounds' or 'merges'")
         if self.select not in ("longest-idle", "random"):
             wrong.append(f"select = {self.select!r}: expected 'longest-idle' or 'random'")
-        if self.codec is not None and self.arrayrecord_key != ARRAYS:
-            wrong.append(
-                f"arrayrecord_key = {self.arrayrecord_key!r} with a codec: compression_mod hands the arrays to the "
-                f"ClientApp as {ARRAYS!r}; let it read that, or leave the codec out"
-            )
         if self.clock not in ("auto", "virtual", "wall"):
             wrong.append(f"clock = {self.clock!r}: expected 'auto', 'virtual' or 'wall'")
         if (self.resume or self.checkpoint_every) and self.checkpoint is None:

@@ -11,50 +11,30 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result, Strategy
 
-from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
-from eafl_flower.codecs.lqgcm.codec import keyed_for, needs_key
-from eafl_flower.codecs.lqgcm.dither import KEY_BYTES, client_key
+from eafl_flower.codecs.keys import KEY_BYTES, needs_key
 from eafl_flower.core.arrays import difference, moved
-from eafl_flower.core.rng import generator
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import CodecError, ConfigError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.runs.options import NO_PRIVACY
+from eafl_flower.strategies.usable import UsableReplies
 from eafl_flower.strategies.wrappers import refuse_privacy_around, warn_of_clipping_before_the_codec
 from eafl_flower.types import Arrays, Layout, layout_of
-from eafl_flower.wire.records import (
-    CODED,
-    TERMS,
-    JobTerms,
-    array_record,
-    arrays_of,
-    coded_record,
-    difference_record,
-    terms_record,
-)
-from eafl_flower.wire.replies import reason_of
-from eafl_flower.wire.streams import ClientStreams
-from eafl_flower.wire.usable import UsableReplies, agreed_payload
+from eafl_flower.wire.downlink import Base
+from eafl_flower.wire.records import CODED, TERMS, JobTerms, array_record, arrays_of, terms_record
+from eafl_flower.wire.replies import reason_of, sizes_of
+from eafl_flower.wire.server_side import Sent, ServerSide
+
+_Model = tuple[str, tuple[str, ...], Layout]  # the name of a record, the names of its arrays, and their layout
 
 
 @dataclass(frozen=True)
-class _Sent:
+class _Job:
     """What one node was sent in this round to train on."""
 
     name: str
-    keys: list[str]
-    base: Arrays
-
-
-@dataclass(frozen=True)
-class _Whole:
-    """The arrays of one record of the wrapped strategy, and them coded."""
-
-    name: str
-    record: ArrayRecord
-    arrays: Arrays
-    coded: ConfigRecord
-    decoded: Arrays
+    side: ServerSide
+    sent: Sent
 
 
 class Compressed(Strategy):
@@ -121,12 +101,10 @@ class Compressed(Strategy):
         self.uplink_bytes = self.downlink_bytes = self.refused = 0
         self._remembered, self._given_secret = remembered_clients, secret
         self._secret = secret or secrets.token_bytes(KEY_BYTES)
-        self._whole = whole_codec(codec)
         self._dtypes: dict[str, np.dtype[Any]] = {}
-        self._sent: dict[int, _Sent] = {}
+        self._jobs: dict[int, _Job] = {}
         self._acknowledged: dict[int, int] = {}  # node -> round of its last upload that was used
-        self._streams: ClientStreams | None = None
-        self._model: tuple[list[str], Layout] | None = None
+        self._sides: dict[_Model, ServerSide] = {}
         self._last_round = 0
         self._usable = UsableReplies(codec)
 
@@ -157,19 +135,18 @@ class Compressed(Strategy):
         refuse_privacy_around()
         if server_round <= self._last_round:  # another start
             self._usable = UsableReplies(self.codec)
-            self._streams, self._model, self._acknowledged, self._dtypes = None, None, {}, {}
+            self._sides, self._jobs, self._acknowledged, self._dtypes = {}, {}, {}, {}
             self._secret = self._given_secret or secrets.token_bytes(KEY_BYTES)  # rounds are counted from 1 again
         self._last_round = server_round
-        for node in self._sent:
+        for node in tuple(self._jobs):
             self._lose(node)
-        self._sent = {}
         return self._code(self.strategy.configure_train(server_round, arrays, config, grid), server_round, trains=True)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Decode the replies and let the wrapped strategy aggregate them."""
-        passed, reasons, asked = [], [], len(self._sent)
+        passed, reasons, asked, used = [], [], len(self._jobs), 0
         for reply in replies:
             if reply.has_error():
                 passed.append(reply)  # the wrapped strategy reports it
@@ -177,13 +154,14 @@ class Compressed(Strategy):
                 continue
             try:
                 passed.append(self._decode(reply, server_round))
+                used += 1
             except (CodecError, ProtocolError, UpdateRefusedError) as error:
                 self.refused += 1
                 self._lose(reply.metadata.src_node_id)
                 reasons.append(str(error))
                 log(WARNING, "refused in round %d: %s", server_round, error)
         if asked:
-            self._usable.note_round(used=asked - len(self._sent), reasons=reasons)
+            self._usable.note_round(used=used, reasons=reasons)
         return self.strategy.aggregate_train(server_round, passed)
 
     def configure_evaluate(
@@ -199,7 +177,8 @@ class Compressed(Strategy):
 
     def _code(self, messages: Iterable[Message], server_round: int, *, trains: bool) -> list[Message]:
         """Replace the arrays of each message; messages often share one record, which is coded once."""
-        coded: dict[int, _Whole] = {}
+        whole: dict[int, tuple[int, Arrays, ServerSide]] = {}
+        scored: dict[int, Base] = {}
         messages = list(messages)
         for message in messages:
             records = message.content.array_records
@@ -207,103 +186,75 @@ class Compressed(Strategy):
                 msg = f"{type(self.strategy).__name__} sends {len(records)} ArrayRecords a message, expected one"
                 raise ProtocolError(msg)
             name, record = next(iter(records.items()))
-            if id(record) not in coded:
-                rng = generator(self.seed, "downlink", server_round, len(coded))
-                coded[id(record)] = self._coded_whole(name, record, rng)
-            whole, node = coded[id(record)], message.metadata.dst_node_id
-            if trains:
-                self._remember_streams_of(whole)
-            load = known = self._acknowledged.get(node, 0)
-            if self._streams is not None:
-                known = self._streams.of(node).acknowledged
+            if id(record) not in whole:
+                arrays = self._as_at_first(record)
+                whole[id(record)] = len(whole), arrays, self._side_of((name, tuple(record), layout_of(arrays)))
+            place, arrays, side = whole[id(record)]
+            node, version = message.metadata.dst_node_id, (server_round, place)
+            client, load = _client_of(node), self._acknowledged.get(node, 0)
             terms = JobTerms(
                 run=self._run,
                 seed=self.seed,
-                client=_client_of(node),
+                client=client,
                 counter=server_round,
                 load=load,
-                acknowledged=known,
+                acknowledged=side.acknowledged(client, load),
                 durable=load,
-                key=self._key_of(node) if trains else b"",
+                key=side.key_of(client) if trains else b"",
             )
-            sent, base = self._begin(terms, whole, node) if trains else (whole.coded, whole.decoded)
-            self.downlink_bytes += len(sent["payload"])  # type: ignore[arg-type]
-            others = {key: value for key, value in message.content.items() if key != name}
-            message.content = RecordDict({**others, CODED: sent, TERMS: terms_record(terms)})
             if trains:
-                self._sent[node] = _Sent(name, list(record), base)
+                sent = side.send(client, counter=server_round, load=load, version=version, arrays=arrays)
+                self._jobs[node], base = _Job(name, side, sent), sent.base
+            else:
+                base = scored[place] = scored.get(place) or side.downlink.encode(version, arrays)
+            self.downlink_bytes += base.payload_bytes
+            others = {key: value for key, value in message.content.items() if key != name}
+            message.content = RecordDict({**others, CODED: base.record, TERMS: terms_record(terms)})
         return messages
 
-    def _begin(self, terms: JobTerms, whole: _Whole, node: int) -> tuple[ConfigRecord, Arrays]:
-        """Return what a node is sent to train on, and what it decodes that to."""
-        if self._streams is None:
-            return whole.coded, whole.decoded
-        assert isinstance(self.codec, DifferenceCodec)
-        stream = self._streams.begin(node, terms.load)
-        if not stream.counter:
-            return whole.coded, whole.decoded
-        rng = generator(self.seed, "downlink", terms.client, terms.counter)
-        payload = encode_onto(self.codec, stream.arrays, whole.arrays, counter=terms.counter, rng=rng)
-        base = decode_onto(self.codec, stream.arrays, payload, counter=terms.counter)
-        return difference_record(payload, terms.load, whole.name), base
-
-    def _coded_whole(self, name: str, record: ArrayRecord, rng: np.random.Generator) -> _Whole:
-        arrays = self._as_at_first(record)
-        layout = layout_of(arrays)
-        payload = self._whole.encode(self._whole.init(layout), arrays, rng)[0].payload
-        decoded, _ = self._whole.decode(self._whole.init(layout), payload)
-        return _Whole(name, record, arrays, coded_record(payload, layout, list(record), name), decoded)
-
-    def _remember_streams_of(self, whole: _Whole) -> None:
-        """Begin new streams where arrays of other names or shapes are trained from now on."""
-        model = list(whole.record), layout_of(whole.arrays)
-        if isinstance(self.codec, DifferenceCodec) and model != self._model:
-            if self._sent:
-                msg = f"{type(self.strategy).__name__} trains models of different shapes in one round"
-                raise ProtocolError(f"{msg}: a codec for differences knows one, use another codec")
-            self._streams, self._model = ClientStreams(self.codec, model[1], self._remembered), model
+    def _side_of(self, model: "_Model") -> ServerSide:
+        """Return what sends arrays of these names and shapes; a codec for differences knows one model at a time."""
+        if model not in self._sides:
+            if isinstance(self.codec, DifferenceCodec):
+                if self._jobs:
+                    msg = f"{type(self.strategy).__name__} trains models of different shapes in one round"
+                    raise ProtocolError(f"{msg}: a codec for differences knows one, use another codec")
+                self._sides.clear()
+            name, keys, layout = model
+            side = ServerSide(
+                self.codec, keys, layout, seed=self.seed, record=name, remembered_clients=self._remembered
+            )
+            side.secret = self._secret if needs_key(self.codec) else b""
+            self._sides[model] = side
+        return self._sides[model]
 
     def _decode(self, reply: Message, server_round: int) -> Message:
         """Return the reply with the client's full arrays in place of the payload."""
         node = reply.metadata.src_node_id
-        sent = self._sent.get(node)
-        whose = f"the reply of node {node}"
-        if sent is None:
+        job, client, whose = self._jobs.get(node), _client_of(node), f"the reply of node {node}"
+        if job is None:
             msg = f"{whose} answers no job of this round, or one that is answered already"
             raise ProtocolError(msg)
-        payload = agreed_payload(reply.content, f"node {node}")
-        self.uplink_bytes += len(payload)
-        codec = keyed_for(self.codec, seed=self.seed, client=_client_of(node), key=self._key_of(node))
-        start = codec.init(layout_of(sent.base)) if self._streams is None else self._streams.of(node).decoder
-        try:
-            delta, state = codec.decode(start, payload)
-        except CodecError as error:
-            msg = f"{whose} cannot be decoded: {error}"
-            raise CodecError(msg) from error
-        if state.counter != server_round:
-            msg = f"{whose} holds the payload of round {state.counter}"
-            raise ProtocolError(msg)
-        new = moved(sent.base, delta)
-        if not all(np.isfinite(array).all() for array in difference(new, sent.base)):  # a buffer may be infinite
+        self.uplink_bytes += sizes_of(reply.content)[0]
+        received = job.side.receive(client, server_round, reply.content, job.sent, whose=whose)
+        base = job.sent.base.arrays
+        new = moved(base, received.delta)
+        if not all(np.isfinite(array).all() for array in difference(new, base)):  # a buffer may be infinite
             msg = f"{whose} is so large that its arrays are not finite"
             raise UpdateRefusedError(msg)
         self._acknowledged[node] = server_round
-        if self._streams is not None:
-            self._streams.merge(node, server_round, state)
-            self._streams.end(node, state=server_round, arrays=sent.base)
-        del self._sent[node]
+        job.side.merged(client, server_round, received.decoder)
+        job.side.end(client, job.sent, state=server_round, is_new=True)
+        del self._jobs[node]
         others = {key: value for key, value in reply.content.items() if key != CODED}
-        reply.content = RecordDict({sent.name: array_record(sent.keys, new), **others})
+        reply.content = RecordDict({job.name: array_record(job.side.keys, new), **others})
         return reply
-
-    def _key_of(self, node: int) -> bytes:
-        """Return the session key of ``node``, none where the codec needs none."""
-        return client_key(self._secret, _client_of(node)) if needs_key(self.codec) else b""
 
     def _lose(self, node: int) -> None:
         """Forget what a node holds whose last reply was not used; its own state, of before, is still there."""
-        if self._streams is not None:
-            self._streams.end(node, state=0)
+        job = self._jobs.pop(node, None)
+        if job is not None:
+            job.side.end(_client_of(node), job.sent, state=0, is_new=False)
 
     def _as_at_first(self, record: ArrayRecord) -> Arrays:
         """Return the arrays of ``record`` in the dtypes that arrays of these names had first since the start."""

@@ -14,12 +14,14 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
 from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
-from eafl_flower.codecs.lqgcm.codec import keyed_for
+from eafl_flower.codecs.keys import keyed_for
 from eafl_flower.core.rng import generator
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.types import Arrays, Layout
 from eafl_flower.wire.records import ARRAYS, CODED, array_record, coded_record, difference_record
 from eafl_flower.wire.size import framed_bytes
+
+Version = int | tuple[int, ...]  # names whole arrays: the number of merges before, or of a round and a place in it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,15 +45,15 @@ class Downlink:
     """Makes what jobs start from, and forgets whole arrays with the last open job that started from them."""
 
     def __init__(
-        self, codec: Codec[Any] | None, keys: list[str], layout: Layout, seed: int, plain_name: str = ARRAYS
+        self, codec: Codec[Any] | None, keys: list[str], layout: Layout, seed: int, record: str = ARRAYS
     ) -> None:
-        self._keys, self._layout, self._seed, self._plain_name = keys, layout, seed, plain_name
+        self._keys, self._layout, self._seed, self._record = keys, layout, seed, record
         self._codec = codec
         self._differences = codec if isinstance(codec, DifferenceCodec) else None
         self._whole = None if codec is None else whole_codec(codec)
-        self._bases: dict[int, Base] = {}
-        self._users: dict[int, int] = {}
-        self._newest = -1
+        self._bases: dict[Version, Base] = {}
+        self._users: dict[Version, int] = {}
+        self._newest: Version = -1
 
     # Differences: each belongs to one job.
 
@@ -66,15 +68,15 @@ class Downlink:
         """Return the base of one job from its payload."""
         assert self._differences is not None
         arrays = decode_onto(self._differences, held, payload, counter=counter)
-        return _coded_base(arrays, payload, difference_record(payload, load))
+        return _coded_base(arrays, payload, difference_record(payload, load, self._record))
 
     # Whole arrays: they belong to a version.
 
-    def encode(self, version: int, arrays: Arrays) -> Base:
+    def encode(self, version: Version, arrays: Arrays) -> Base:
         """Return the base made of the whole ``arrays``; it is not remembered."""
         if self._whole is None:
             return self._plain_base(tuple(np.array(a) for a in arrays))
-        rng = generator(self._seed, "downlink", version)
+        rng = generator(self._seed, "downlink", *(version if isinstance(version, tuple) else (version,)))
         encoded, _ = self._whole.encode(self._whole.init(self._layout), arrays, rng)
         return self._decode(encoded.payload)
 
@@ -82,7 +84,7 @@ class Downlink:
         """Return the same base for a plain client, which knows no codec."""
         return base if base.payload is None else self._plain_base(base.arrays)
 
-    def take(self, version: int, arrays: Arrays) -> Base:
+    def take(self, version: Version, arrays: Arrays) -> Base:
         """Return the base of ``version`` (made from ``arrays`` the first time) for one more job."""
         base = self._bases.get(version)
         if base is None:
@@ -93,29 +95,29 @@ class Downlink:
         self._users[version] += 1
         return base
 
-    def release(self, version: int) -> None:
+    def release(self, version: Version) -> None:
         """One job that took ``version`` has ended. The newest base stays for the next dispatch."""
         self._users[version] -= 1
         if version != self._newest:
             self._drop_if_idle(version)
 
-    def _drop_if_idle(self, version: int) -> None:
+    def _drop_if_idle(self, version: Version) -> None:
         if self._users.get(version) == 0:
             del self._bases[version], self._users[version]
 
-    def __getitem__(self, version: int) -> Base:
+    def __getitem__(self, version: Version) -> Base:
         return self._bases[version]
 
     def _decode(self, payload: bytes) -> Base:
         assert self._whole is not None
         decoded, _ = self._whole.decode(self._whole.init(self._layout), payload)
-        return _coded_base(decoded, payload, coded_record(payload, self._layout, self._keys))
+        return _coded_base(decoded, payload, coded_record(payload, self._layout, self._keys, self._record))
 
     def _plain_base(self, arrays: Arrays) -> Base:
         record, size = array_record(self._keys, arrays), sum(a.nbytes for a in arrays)
-        framed = framed_bytes(RecordDict({self._plain_name: record}))
+        framed = framed_bytes(RecordDict({self._record: record}))
         return Base(
-            name=self._plain_name, arrays=arrays, payload=None, record=record, payload_bytes=size, framed_bytes=framed
+            name=self._record, arrays=arrays, payload=None, record=record, payload_bytes=size, framed_bytes=framed
         )
 
     # Sizes and checkpoints.
@@ -140,7 +142,7 @@ class Downlink:
         return {
             version: base.arrays if base.payload is None else (np.frombuffer(base.payload, np.uint8),)
             for version, base in self._bases.items()
-            if self._users[version]
+            if isinstance(version, int) and self._users[version]
         }
 
     def restore(self, stored: dict[int, Arrays], open_jobs: Sequence[int]) -> None:
@@ -149,7 +151,7 @@ class Downlink:
         for version, arrays in stored.items():
             base = self._plain_base(arrays) if self._whole is None else self._decode(arrays[0].tobytes())
             self._bases[version], self._users[version] = base, users[version]
-            self._newest = max(self._newest, version)
+        self._newest = max([-1, *stored])
 
 
 def _coded_base(arrays: Arrays, payload: bytes, record: ConfigRecord) -> Base:

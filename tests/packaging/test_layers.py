@@ -26,7 +26,6 @@ STILL_UP = {
     ("runs.keeping.autosave", "runs.loop.run"),
     ("runs.keeping.origin", "runs.loop.run"),
     ("runs.keeping.take_up", "runs.loop.run"),
-    ("wire.replies", "runs.jobs"),
 }
 MOST_MODULES, MOST_LINES = 18, 320
 STILL_LONG = {"models.fractal", "tasks.fractal", "app.experiment", "cli.main"}

@@ -74,7 +74,7 @@ def test_plain_arrays_are_not_taken_where_coded_ones_were_agreed():
     run, recorder = run_with(plain, codec)
     assert 0 not in {e["client"] for e in recorder.of("merge")}
     assert run.version == 40
-    assert "was sent coded: expected its update coded as well" in recorder.of("refused")[0]["reason"]
+    assert "is not coded, its job was" in recorder.of("refused")[0]["reason"]
 
 
 def test_the_words_of_a_refusal_are_bounded_and_cannot_drive_a_terminal():

@@ -11,7 +11,7 @@ from toy_federation import START, examples_of, initial, step_of, toy_app
 
 from eafl_flower.clients import compression_mod, numpy_client_app
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
-from eafl_flower.codecs.lqgcm.dither import session_key
+from eafl_flower.codecs.keys import session_key
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.strategies import AsyncEMAM, Compressed
@@ -207,7 +207,7 @@ class Sent(InlineGrid):
                 continue
             record = message.content["eafl.arrays"]
             self.sizes.setdefault((kind, node - 2), []).append(len(record["payload"]))
-            stream = self.compressed._streams.of(node)
+            stream = next(iter(self.compressed._sides.values())).streams.of(node)
             if stream.counter and node in self._states:
                 held = self._states[node]
                 if "onto" in record and held["codec"]["counter"] == stream.counter:

@@ -8,6 +8,7 @@ from flwr.app import MetricRecord
 from flwr.serverapp.strategy import FedAvg
 from foreign_app import NUM_CLIENTS, of_kind, run_foreign
 
+from eafl_flower.clients import compression_mod
 from eafl_flower.codecs import Int8Codec
 from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.strategies import EMAM, AsyncEMAM, RunOptions
@@ -18,10 +19,13 @@ def test_all_of_fedavgs_arguments_are_there_with_fedavgs_defaults():
         assert getattr(RunOptions(), name) == parameter.default, name
 
 
+@pytest.mark.parametrize("codec", [None, Int8Codec()], ids=["plain", "coded"])
 @pytest.mark.parametrize("strategy", [AsyncEMAM, EMAM])
-def test_names_of_records_and_of_the_weight_are_the_users(strategy):
+def test_names_of_records_and_of_the_weight_are_the_users(strategy, codec):
     names = {"arrays": "model", "config": "settings", "weight": "rows"}
-    made = strategy(arrayrecord_key="model", configrecord_key="settings", weighted_by_key="rows")
+    if codec is not None:
+        names["mods"] = [compression_mod(codec)]
+    made = strategy(codec=codec, arrayrecord_key="model", configrecord_key="settings", weighted_by_key="rows")
     result, _ = run_foreign(made, 2, **names)
     weights = 5.0 * np.arange(1, NUM_CLIENTS + 1)
     expected = float(weights @ np.arange(NUM_CLIENTS) / weights.sum())
@@ -34,11 +38,6 @@ def test_weights_below_1_weigh_as_they_are():
     result, _ = run_foreign(EMAM(norm_guard=0.0, weighted_by_key="share"), 1, weight="share", scale=1 / 1000)
     reference, _ = run_foreign(FedAvg(weighted_by_key="share"), 1, weight="share", scale=1 / 1000)
     np.testing.assert_allclose(result.arrays["w"].numpy(), reference.arrays["w"].numpy(), rtol=1e-6)
-
-
-def test_a_codec_keeps_the_name_that_its_mod_gives():
-    with pytest.raises(ConfigError, match="arrayrecord_key = 'model' with a codec"):
-        AsyncEMAM(arrayrecord_key="model", codec=Int8Codec())
 
 
 @pytest.mark.parametrize("strategy", [AsyncEMAM, EMAM])

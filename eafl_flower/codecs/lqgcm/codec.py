@@ -17,14 +17,14 @@ its source.
 import math
 import zlib
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from eafl_flower.codecs.framing import layout_hash
 from eafl_flower.codecs.literal import check_fit
 from eafl_flower.codecs.lqgcm.codebook import Codebook
-from eafl_flower.codecs.lqgcm.dither import Dithered, session_key
+from eafl_flower.codecs.lqgcm.dither import Dithered
 from eafl_flower.codecs.lqgcm.frame import MAX_TUPLES, MODES, Header, pack, unpack
 from eafl_flower.codecs.lqgcm.prediction import LARGEST, LQGCMState, nothing, predicted_from, predictor_gain_of, settled
 from eafl_flower.codecs.lqgcm.pursuit import SignSparse
@@ -32,7 +32,6 @@ from eafl_flower.codecs.lqgcm.shapes import Shapes
 from eafl_flower.codecs.lqgcm.tuples import BLOCK, PICKED, Atoms, Tuples, Vector
 from eafl_flower.codecs.pooling import pool_of
 from eafl_flower.errors import CodecError, ConfigError
-from eafl_flower.protocols import Codec
 from eafl_flower.types import Arrays, Encoded, Layout
 
 TUPLE_BITS: Final = 88
@@ -118,11 +117,18 @@ class LQGCMCodec:
         return LQGCMCodec(tuples=self.downlink_tuples, tuples_per_block=DOWNLINK_TUPLES_PER_BLOCK, prediction=False)
 
     def keyed(self, session_key: bytes, client: int) -> "LQGCMCodec":
-        """Return the codec of one client's uploads, with the secret that both sides share in the dithered mode.
+        """Return the codec of one client's uploads; in the dithered mode, which alone is secret, with this key.
 
-        ``keyed_for`` calls it on both sides; other modes do not use the key.
+        ``keyed_for`` calls it on both sides; a key that the codec has already stays.
         """
-        return replace(self, session_key=session_key, client=client)
+        if self.mode != "dithered":
+            return self
+        return replace(self, session_key=self.session_key or session_key, client=client)
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether it has to be given a session key."""
+        return self.mode == "dithered" and not self.session_key
 
     def init(self, layout: Layout) -> LQGCMState:
         """Return the state of a stream of arrays with this layout.
@@ -230,22 +236,6 @@ class LQGCMCodec:
     def _hash(self, layout: Layout, history: Vector) -> int:
         codebook = self.codebook.sha256.encode() if self.codebook else b""
         return zlib.crc32(np.ascontiguousarray(history, "<f4").data, zlib.crc32(codebook, layout_hash(layout)))
-
-
-def keyed_for(codec: Codec[Any], *, seed: int, client: int, key: bytes = b"") -> Codec[Any]:
-    """Return ``codec`` for the uploads of one client; in the dithered mode no two clients have the same dither.
-
-    Without a key of its own it gets ``key``, which ``Compressed`` and the server of a deployment send with each job,
-    and without that the key of a simulation: a function of the run's seed and the client, which both sides know.
-    """
-    if isinstance(codec, LQGCMCodec) and codec.mode == "dithered":
-        return codec.keyed(codec.session_key or key or session_key(seed, client), client)
-    return codec
-
-
-def needs_key(codec: Codec[Any] | None) -> bool:
-    """Whether a deployment has to make a session key for ``codec``."""
-    return isinstance(codec, LQGCMCodec) and codec.mode == "dithered" and not codec.session_key
 
 
 def _most_tuples(num_blocks: int) -> int:

@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eafl_flower.codecs.keys import KEY_BYTES
 from eafl_flower.codecs.lqgcm.pursuit import half, scale_for
 from eafl_flower.codecs.lqgcm.shapes import add_rows
 from eafl_flower.codecs.lqgcm.tuples import (
@@ -41,23 +42,10 @@ from eafl_flower.codecs.lqgcm.tuples import (
     split_bytes,
     words_of,
 )
-from eafl_flower.core.rng import generator
 from eafl_flower.errors import CodecError
-
-KEY_BYTES = 32
 
 _LARGEST_CODE = 127
 _BASIS = reduce(np.kron, [np.array([[1.0, 1.0], [1.0, -1.0]])] * 8) / 16  # `(256, 256)`, orthonormal
-
-
-def session_key(seed: int, client: int) -> bytes:
-    """Return a client's session key in a simulation; in a deployment it is 32 random bytes."""
-    return generator(seed, "dither", client).bytes(KEY_BYTES)
-
-
-def client_key(secret: bytes, client: int) -> bytes:
-    """Return the session key of one client in a deployment: from the server's 32 random bytes, which stay with it."""
-    return hmac.digest(secret, f"eafl-flower lqgcm session {client}".encode(), "sha256")
 
 
 def dither_of(key: bytes, *, client: int, counter: int, num_tuples: int) -> NDArray[np.float64]:

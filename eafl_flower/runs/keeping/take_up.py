@@ -43,7 +43,7 @@ def snapshot_of(run: "FederatedRun", *, template: bool = False) -> Snapshot:
         evaluated=run.evaluated,
         stop_reason=run.stop_reason,
         wall_s=run.wall_s(),
-        secret=jobs.secret.hex(),
+        secret=jobs.wire.secret.hex(),
     )
 
 
@@ -86,6 +86,6 @@ def take_up(run: "FederatedRun") -> None:
     run.stop_reason = stored.stop_reason
     run.began_s = time.monotonic() - stored.wall_s
     # A run with a key of its users' had no secret; open jobs are sent again, with keys of the fresh one.
-    jobs.secret = bytes.fromhex(stored.secret) or jobs.secret
+    jobs.wire.secret = bytes.fromhex(stored.secret) or jobs.wire.secret
     jobs.restore(stored.jobs)
     run.restore_clock(stored)

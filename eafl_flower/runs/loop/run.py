@@ -41,7 +41,7 @@ from eafl_flower.runs.scoring.train_metrics import NEWEST_KEPT, TrainMetrics
 from eafl_flower.runs.tally import Tally
 from eafl_flower.types import Arrays, Update, digest, layout_of
 from eafl_flower.wire.records import NUM_EXAMPLES, array_record, own_arrays_of
-from eafl_flower.wire.replies import MOST_WORDS, UpdateReader, is_out_of_step, reason_of, state_was_lost
+from eafl_flower.wire.replies import MOST_WORDS, is_out_of_step, reason_of, state_was_lost
 from eafl_flower.wire.reported import scores_of
 from eafl_flower.wire.unregistered import advice, no_tracebacks
 
@@ -62,8 +62,7 @@ class FederatedRun:
         self.raw_bytes = sum(a.nbytes for a in self.initial)
         self.mail = Mailbox(plan.grid, plan.timeout_s)
         self.jobs = OpenJobs(plan, self.mail, self.keys, self.layout)
-        options, notes = self.options, self.jobs.notes
-        self.reader = UpdateReader(self.keys, self.layout, options.codec, notes, options.seed, options.weighted_by_key)
+        options = self.options
         self.pending: list[Update] = []
         self.lost_states: dict[int, int] = {}
         self.tally = Tally()
@@ -311,10 +310,7 @@ class FederatedRun:
         """Take in the arrived reply of ``job`` and end it; False if it is refused."""
         jobs, before = self.jobs, self.version
         try:
-            base, key = jobs.base_of(job), jobs.key_of(job.client)
-            read = self.reader.read(job, reply.content, base, jobs.decoder_of(job), key)
-            count = jobs.believed_examples(job.client, read.update.num_examples)
-            update = replace(read.update, num_examples=count)
+            update, metrics, decoder = jobs.receive(job, reply.content)
             if self.plan.barrier:
                 accept(self.aggregator.arrays(self.state), update, version=before)
             else:
@@ -326,15 +322,15 @@ class FederatedRun:
             self.pending.append(replace(update, base=None))
         if not jobs.members[job.client].counted and self.options.weighted_by_key == NUM_EXAMPLES:
             jobs.table.num_examples[job.client] = update.num_examples
-        jobs.merged(job, read.decoder)
+        jobs.merged(job, decoder)
         jobs.table.failures[job.client] = 0
         self.tally.merged()
         last = self._last
         tell_changes(jobs.notes, job.client, last, ends_first_round=self.version == self.pace.round_size)
         spent = jobs.close(job, self.charged_until_s(job, "merge"))
-        self.train_metrics.note(read.metrics, update.num_examples)
+        self.train_metrics.note(metrics, update.num_examples)
         self.progress.merged(before - job.base_version)
-        self.explosion.note(before + 1, last.norm if last else None, read.metrics)
+        self.explosion.note(before + 1, last.norm if last else None, metrics)
         event = self.emit(
             "merge",
             merge=before + 1,
@@ -346,7 +342,7 @@ class FederatedRun:
             num_examples=update.num_examples,
             raw_bytes=self.raw_bytes,
             **spent.fields(),
-            metrics=dict(read.metrics),
+            metrics=dict(metrics),
         )
         self._close_unit()
         if self.options.on_merge is not None:
@@ -377,13 +373,13 @@ class FederatedRun:
         """
         self.tally.refused += 1
         reason = excerpt(str(error), MOST_WORDS)
-        if is_out_of_step(job, reply.content):
+        if is_out_of_step(job.onto, reply.content):
             self.jobs.forget(job)
             self.end(job, "refused", reason=reason)
             return
         self.jobs.table.state[job.client] = job.load
-        if isinstance(error, CodecError) and self.jobs.streams is not None:
-            self.jobs.streams.restart(job.client)
+        if isinstance(error, CodecError):
+            self.jobs.wire.restart(job.client)
         self.end(job, "refused", reason=reason)
         self._count_failure(job.client, reason)
 

@@ -85,7 +85,7 @@ class VirtualRun(FederatedRun):
         options = self.options
         if not options.on_job_times:
             return options.churn
-        down_bytes, up_bytes = self.jobs.downlink.typical_bytes()
+        down_bytes, up_bytes = self.jobs.wire.downlink.typical_bytes()
         times = []
         for client in self.trainers:
             work = Work(num_examples=max(1, self.jobs.members[client].num_examples), epochs=options.local_epochs)

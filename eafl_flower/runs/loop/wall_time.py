@@ -9,8 +9,7 @@ from typing import TypeVar
 
 from flwr.app import Message, MessageType
 
-from eafl_flower.codecs.lqgcm.codec import needs_key
-from eafl_flower.codecs.lqgcm.dither import KEY_BYTES
+from eafl_flower.codecs.keys import KEY_BYTES, needs_key
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import RunFailedError
 from eafl_flower.runs.charges import book_late
@@ -38,7 +37,7 @@ class WallRun(FederatedRun):
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         if needs_key(self.options.codec):
-            self.jobs.secret = secrets.token_bytes(KEY_BYTES)
+            self.jobs.wire.secret = secrets.token_bytes(KEY_BYTES)
         self._inbox: deque[Message] = deque()
         self._resting: dict[int, float] = {}  # client -> when it may work again
         self._late: dict[str, tuple[Job, float]] = {}  # messages of jobs given up -> job, and until when [s]

@@ -52,11 +52,13 @@ def evaluate_on_clients(
     Interrupted
         If the user asked to stop meanwhile; nothing is booked then.
     """
-    base = jobs.downlink.encode(version, served)
+    whole = jobs.wire.downlink.encode(version, served)
+    uncoded = jobs.wire.downlink.uncoded(whole)
     asked: list[tuple[int, str]] = []
     sent: dict[int, tuple[int, int]] = {}  # payload and framed bytes
     for client in clients:
-        theirs, terms = jobs.for_client(client, base), jobs.terms(client, 0, int(jobs.table.state[client]), 0)
+        theirs = uncoded if jobs.is_plain(client) else whole
+        terms = jobs.terms(client, 0, int(jobs.table.state[client]), 0)
         content = jobs.content(terms, theirs, config, server_round)
         sent[client] = theirs.payload_bytes, framed_with(theirs, content)
         asked.append((client, jobs.mail.push(jobs.members[client].node_id, content, MessageType.EVALUATE, version)))

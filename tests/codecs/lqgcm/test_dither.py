@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from eafl_flower.codecs import LQGCMCodec, keyed_for
-from eafl_flower.codecs.lqgcm.dither import dequantise, dither_of, quantise, session_key
+from eafl_flower.codecs.keys import session_key
+from eafl_flower.codecs.lqgcm.dither import dequantise, dither_of, quantise
 from eafl_flower.conformance import check_codec
 from eafl_flower.core.rng import generator
 from eafl_flower.errors import CodecError

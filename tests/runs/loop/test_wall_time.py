@@ -12,7 +12,7 @@ from toy_federation import Recorder, arrays_of_run, examples_of, initial, networ
 from eafl_flower.aggregation.reference import FedBuff
 from eafl_flower.aggregation.staleness import HalfLife
 from eafl_flower.codecs import Int8Codec, LQGCMCodec
-from eafl_flower.codecs.lqgcm.dither import session_key
+from eafl_flower.codecs.keys import session_key
 from eafl_flower.conformance.event_log import check_events
 from eafl_flower.core.stopping import Stopped
 from eafl_flower.engines import waiting
@@ -143,7 +143,7 @@ def test_a_run_begun_with_a_key_of_its_users_is_resumed_without_one_under_fresh_
         assert (run.version, run.tally.refused) == (merges, 0)
         assert [bool(key) for key in keys] == [resume] * len(keys)
         assert resume or 2 in {e["client"] for e in recorder.of("unfinished")}
-        secrets.append(run.jobs.secret)
+        secrets.append(run.jobs.wire.secret)
     assert [len(secret) for secret in secrets] == [0, 32, 32]
     assert secrets[1] == secrets[2]
 
@@ -317,7 +317,7 @@ def test_a_node_that_returns_is_sent_whole_arrays_only_if_it_holds_nothing(deplo
     assert {(0, 1), (1, 1)} <= whole
     assert len(whole) == (2 if has_files else 3)
     assert 1 in {e["client"] for e in recorder.of("merge")[-10:]}
-    for client, stream in run.jobs.streams._resting.items():
+    for client, stream in run.jobs.wire.streams._resting.items():
         assert stream.decoder.reference == stream.acknowledged, client
 
 

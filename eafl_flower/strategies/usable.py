@@ -2,12 +2,8 @@
 
 from typing import Any
 
-from flwr.app import RecordDict
-
-from eafl_flower.errors import ProtocolError, RunFailedError, UpdateRefusedError
+from eafl_flower.errors import RunFailedError
 from eafl_flower.protocols import Codec
-from eafl_flower.wire.records import CODED, REFUSED, config_record
-from eafl_flower.wire.replies import words_of
 
 MOST_EMPTY_ROUNDS = 3  # in a row
 
@@ -52,27 +48,3 @@ class UsableReplies:
             f"no reply could be used in {when}: {self._reason} (each ClientApp needs mods=[compression_mod(codec), "
             f"...] with the codec of the server, {self._codec})"
         )
-
-
-def agreed_payload(content: RecordDict, who: str) -> bytes:
-    """Return the payload in the reply of ``who`` to a coded job.
-
-    Raises
-    ------
-    ProtocolError
-        If the reply is not coded, or holds plain arrays beside.
-    UpdateRefusedError
-        If the client says that it has no update to send.
-    """
-    coded = config_record(content, CODED)
-    if coded is None or content.array_records:
-        msg = f'the reply of {who} is not coded, its job was: expected the record "{CODED}" and no plain arrays'
-        raise ProtocolError(msg)
-    if isinstance(reason := coded.get(REFUSED), str):
-        msg = f"{who} has no update to send: {words_of(reason)}"
-        raise UpdateRefusedError(msg)
-    payload = coded.get("payload")
-    if not isinstance(payload, bytes):
-        msg = f'the reply of {who} has a record "{CODED}" without payload bytes'
-        raise ProtocolError(msg)
-    return payload
