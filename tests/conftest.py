@@ -122,3 +122,16 @@ def make_run(tmp_path, empty_cache):
         return RunDirectory(run.path)
 
     return make
+
+
+@pytest.fixture
+def clocks(monkeypatch):
+    """Every clock of a run that was made since, the newest last."""
+    from eafl_flower.runs.loop.virtual_time import VirtualClock
+    from eafl_flower.runs.loop.wall_time import WallClock
+
+    made = []
+    for kind in (VirtualClock, WallClock):
+        begin = kind.begin
+        monkeypatch.setattr(kind, "begin", lambda self, begin=begin: (made.append(self), begin(self)))
+    return made

@@ -32,8 +32,7 @@ from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, scores_of, summarize
 from eafl_flower.results.views.terminal import say
-from eafl_flower.runs.loop.run import FederatedRun
-from eafl_flower.runs.loop.wall_time import WallRun
+from eafl_flower.runs.state import Run
 from eafl_flower.wire.records import array_record, arrays_of
 
 LONGEST_FAREWELL_S = 60.0  # of a server that is about to end
@@ -170,7 +169,7 @@ def conduct(
     )
     spent = run.ledger.total()
     metrics = {**run.server_scores.get(run.version, {}), **run.client_scores.get(run.version, {})}
-    time_s = run.now_s()
+    time_s = run.time_s
     outcome = Outcome(
         merges=run.version,
         refused=run.tally.refused,
@@ -179,7 +178,7 @@ def conduct(
         errors=run.tally.errors,
         states_lost=run.tally.states_lost,
         virtual_time_s=time_s,
-        wall_s=time_s if isinstance(run, WallRun) else run.wall_s(),  # one clock, one number
+        wall_s=time_s if run.clock == "wall" else run.wall_s(),  # one clock, one number
         uplink_bytes=run.ledger.total("uplink").payload_bytes,
         downlink_bytes=run.ledger.total("downlink").payload_bytes,
         uplink_framed_bytes=run.ledger.total("uplink").framed_bytes,
@@ -212,7 +211,7 @@ def conduct(
     return summary
 
 
-def _description(config: RunConfig, run: FederatedRun, run_name: str) -> ModelDescription:
+def _description(config: RunConfig, run: Run, run_name: str) -> ModelDescription:
     source = build_source(config)
     return ModelDescription(
         run=run_name,
@@ -228,7 +227,7 @@ def _description(config: RunConfig, run: FederatedRun, run_name: str) -> ModelDe
     )
 
 
-def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **options: Any) -> FederatedRun:
+def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **options: Any) -> Run:
     """Run the strategy of ``config`` over ``grid``; ``options`` are further settings of ``RunOptions``."""
     workload = build_workload(config)
     shared = workload.initial(config.seed)[: workload.task.num_shared]

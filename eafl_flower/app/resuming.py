@@ -15,7 +15,7 @@ from eafl_flower.data.content import content_of
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import CheckpointError, ConfigError, DataError
 from eafl_flower.results.run_directory import RunDirectory
-from eafl_flower.runs.keeping.origin import read_origin
+from eafl_flower.runs.keeping.take_up import read_origin
 
 
 @lru_cache(maxsize=2)

@@ -13,11 +13,12 @@ from eafl_flower.engines.flower_log import log
 from eafl_flower.engines.waiting import WaitingGrid
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.runs.hooks import refuse_legacy, refuse_overrides, refuse_unknown
-from eafl_flower.runs.loop.run import FederatedRun
-from eafl_flower.runs.loop.virtual_time import VirtualRun
-from eafl_flower.runs.loop.wall_time import WallRun
+from eafl_flower.runs.loop.execute import execute
+from eafl_flower.runs.loop.virtual_time import VirtualClock
+from eafl_flower.runs.loop.wall_time import WallClock
 from eafl_flower.runs.options import NO_PRIVACY, RunOptions
 from eafl_flower.runs.plan import EvaluateFn, MakeAggregator, Plan
+from eafl_flower.runs.state import Run
 from eafl_flower.strategies.initial import check_initial
 
 
@@ -42,7 +43,7 @@ class AsynchronousStrategy(Strategy):
         refuse_overrides(type(self), AsynchronousStrategy)
         refuse_unknown(type(self), options, RunOptions.__dataclass_fields__)
         self.options = RunOptions(**options)
-        self.run: FederatedRun | None = None
+        self.run: Run | None = None
         self._make_aggregator, self._barrier = make_aggregator, barrier
 
     def start(
@@ -110,9 +111,9 @@ class AsynchronousStrategy(Strategy):
             evaluate_fn=evaluate_fn,
         )
         self.summary()
-        run: VirtualRun | WallRun = VirtualRun(plan) if self._is_virtual(grid) else WallRun(plan)
-        self.run = run
-        return run.execute()
+        clock = "virtual" if self._is_virtual(grid) else "wall"
+        self.run = run = Run(plan, clock)
+        return execute(run, VirtualClock(run) if clock == "virtual" else WallClock(run))
 
     def _is_virtual(self, grid: Grid) -> bool:
         if self.options.clock == "auto":

@@ -20,7 +20,7 @@ def test_a_run_stops_when_its_payloads_have_reached_the_size():
 
 def test_a_run_stops_at_a_virtual_time():
     run, recorder = run_toy(4, 100, network=same_for_all(), stop=StopRule(time_s=4.0))
-    assert 4.0 <= run.now_s() <= 4.5
+    assert 4.0 <= run.time_s <= 4.5
     assert run.version == 8  # two rounds of four; in the third, uploads start at 4.1 s
     assert "budget 4 s" in recorder.events[-1]["reason"]
 
@@ -28,7 +28,7 @@ def test_a_run_stops_at_a_virtual_time():
 def test_a_run_stops_at_a_time_also_if_nothing_is_merged():
     run, _ = run_toy(4, 100, network=same_for_all(), deadline_s=0.5, stop=StopRule(time_s=10.0))
     assert run.version == 0
-    assert 10.0 <= run.now_s() <= 10.5
+    assert 10.0 <= run.time_s <= 10.5
 
 
 def test_a_round_is_finished_before_a_budget_ends_the_run():

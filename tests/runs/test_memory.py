@@ -9,7 +9,7 @@ from flwr.app import MetricRecord
 from toy_federation import network, run_toy, toy_app
 
 from eafl_flower.codecs import Int8Codec
-from eafl_flower.runs.loop import run as run_module
+from eafl_flower.runs import state as run_module
 from eafl_flower.runs.scoring.train_metrics import TrainMetrics
 from eafl_flower.strategies import EMAM, AsyncEMAM
 

@@ -315,23 +315,23 @@ def test_plain_clients_always_get_plain_arrays():
 
 
 @pytest.mark.parametrize("codec", [CODEC, LQGCMCodec(mode="dithered")], ids=["sign", "dithered"])
-def test_on_and_off_times_in_job_times_are_those_of_differences(codec):
+def test_on_and_off_times_in_job_times_are_those_of_differences(codec, clocks):
     """A job that is not its client's first: a few bytes in both directions, not the whole model."""
-    run, recorder, _ = watched(40, codec=codec, on_job_times=20.0, off_job_times=2.0, network=network(cycles=1e-9))
+    _, recorder, _ = watched(40, codec=codec, on_job_times=20.0, off_job_times=2.0, network=network(cycles=1e-9))
     later = [e for e in recorder.of("merge") if e["counter"] > 1]
     most_down, most_up = (max(e[f"{way}_bytes"] for e in later) for way in ("downlink", "uplink"))
-    assert run.churn.mean_on_s == pytest.approx(20.0 * (8 * most_down / 1e4 + 8 * most_up / 1e3), rel=0.1)
+    assert clocks[-1].churn.mean_on_s == pytest.approx(20.0 * (8 * most_down / 1e4 + 8 * most_up / 1e3), rel=0.1)
 
 
 @pytest.mark.parametrize("strategy", [AsyncEMAM, EMAM])
-def test_on_and_off_times_in_job_times_do_not_depend_on_what_the_model_begins_with(strategy):
+def test_on_and_off_times_in_job_times_do_not_depend_on_what_the_model_begins_with(strategy, clocks):
     """A model of zeros, as that of softmax regression, takes a header alone; its updates do not."""
     means = []
     for value in (0.0, 1e-3, 1.0):
         made = strategy(codec=CODEC, network=network(), clock="auto", on_job_times=4.0, off_job_times=1.0)
         arrays = [np.full((3, 12), value, np.float32), np.full(3, value, np.float32), np.array(3)]
         made.start(InlineGrid(toy_app(codec=CODEC, train=changed), 4), ArrayRecord(arrays), num_rounds=2)
-        means.append((made.run.churn.mean_on_s, made.run.churn.mean_off_s))
+        means.append((clocks[-1].churn.mean_on_s, clocks[-1].churn.mean_off_s))
     assert len(set(means)) == 1
     down_s, up_s = 8 * (28 + 11 + 8) / 1e4, 8 * (28 + 2 * 11 + 8) / 1e3  # one tuple and two, beside an int64
     compute_s = median(examples_of(client) for client in range(4)) / 1000

@@ -2,16 +2,13 @@
 
 import time
 from logging import WARNING
-from typing import TYPE_CHECKING
 
 from eafl_flower.core.events import flush
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import CheckpointError
+from eafl_flower.runs.clock import Clock
 from eafl_flower.runs.keeping.checkpoint import write_checkpoint
-from eafl_flower.runs.keeping.take_up import snapshot_of
-
-if TYPE_CHECKING:
-    from eafl_flower.runs.loop.run import FederatedRun
+from eafl_flower.runs.state import Run
 
 EVERY_S = 60.0  # of real time
 WRITING_TIMES = 50.0  # at least so many times what writing one took lies between it and the next unasked one
@@ -27,18 +24,18 @@ class Autosave:
         self._next_s = time.monotonic() + EVERY_S
         self._has_warned = False
 
-    def look(self, run: "FederatedRun") -> None:
+    def look(self, run: Run, clock: Clock) -> None:
         """Write one that nobody asked for, if it is due; where that fails, the run goes on and says so once."""
         if run.options.checkpoint is None or time.monotonic() < self._next_s:
             return
         try:
-            self.write(run)
+            self.write(run, clock)
         except CheckpointError as error:
             if not self._has_warned:
                 log(WARNING, "%s; the run goes on, and tries again now and then", error)
             self._has_warned = True
 
-    def write(self, run: "FederatedRun") -> None:
+    def write(self, run: Run, clock: Clock) -> None:
         """Write one now. The log that it counts the events of is written out before it.
 
         Raises
@@ -52,7 +49,8 @@ class Autosave:
         run.jobs.mark_durable()
         try:
             flush(run.options.observer)
-            write_checkpoint(path, snapshot_of(run))
+            place = clock.snapshot()
+            write_checkpoint(path, run.snapshot(queue=place.queue, away=place.away))
         except BaseException:
             table.durable[:] = durable  # clients keep what the one before it names
             raise

@@ -11,41 +11,49 @@ from flwr.app import Message
 
 from eafl_flower.engines.local_grid import LocalGrid
 from eafl_flower.errors import CheckpointError, RunFailedError
+from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
-from eafl_flower.runs.keeping.snapshot import Snapshot
-from eafl_flower.runs.loop.run import FederatedRun
+from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
 from eafl_flower.runs.members.mailbox import Interrupted
-from eafl_flower.runs.plan import Plan
+from eafl_flower.runs.members.roster import Roster
+from eafl_flower.runs.members.roster_answers import MOST_CLIENTS
+from eafl_flower.runs.snapshot import Snapshot
+from eafl_flower.runs.state import Run
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.simulation.event_queue import ARRIVAL, DEADLINE, JOIN, UPLOAD_START, VANISH, Event, EventQueue
 from eafl_flower.types import Work
 
 
-class VirtualRun(FederatedRun):
-    """A run on the virtual clock."""
+class VirtualClock:
+    """The clock of simulations."""
 
-    time_unit = "s of virtual time"
+    unit = "s of virtual time"
+    most_clients = MOST_CLIENTS
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, run: Run) -> None:
+        self.run, self.jobs, self.options = run, run.jobs, run.options
         self.queue = EventQueue()
 
     def now_s(self) -> float:
         """Virtual time [s]."""
         return self.queue.now_s
 
-    def check_members(self) -> None:
+    def not_awaited(self) -> frozenset[int]:
+        """Nobody: all are there from the start."""
+        return frozenset()
+
+    def check(self, roster: Roster) -> None:
         """Refuse another number of nodes: a seed means the same thing only with the same clients."""
-        expected, there = self.options.expected_nodes, len(self.jobs.members)
+        expected, there = self.options.expected_nodes, len(roster.members)
         if expected and there != expected:
             msg = f"the federation has {there} nodes, the run expects {expected}"
             raise RunFailedError(msg)
 
-    def queue_snapshot(self) -> tuple[Any, ...]:
-        """Events to come."""
-        return self.queue.snapshot()
+    def snapshot(self) -> ClockSnapshot:
+        """Return the events to come."""
+        return ClockSnapshot(queue=self.queue.snapshot())
 
-    def restore_clock(self, stored: Snapshot) -> None:
+    def restore(self, stored: Snapshot) -> None:
         """Take up time, events to come and idle clients."""
         self.queue = EventQueue.restore(stored.queue)
         for client in stored.idle:
@@ -59,7 +67,7 @@ class VirtualRun(FederatedRun):
         """All clients that are there are idle; or send open jobs again, unless their clients never get to answer."""
         self.churn = self._churn()
         if not self.options.resume:
-            for client in self.jobs.first_order(self.trainers):
+            for client in self.jobs.first_order(self.run.trainers):
                 self._free(client)
         for job in self.jobs:
             if job.price.upload_start_s <= job.ends_s:
@@ -68,17 +76,17 @@ class VirtualRun(FederatedRun):
     def advance(self) -> None:
         """Give idle clients jobs, and take the next event."""
         self._dispatch()
-        if self.mail.interrupted:  # then jobs may be open that could not be sent
+        if self.run.mail.interrupted:  # then jobs may be open that could not be sent
             raise Interrupted
         self._next_event()
 
-    def evaluate(self, *, on_clients: bool = True) -> None:
-        """Flower's own runtime loses client state when a node has two messages at a time: wait for jobs first."""
-        if on_clients and not isinstance(self.plan.grid, LocalGrid):
+    def clients_to_evaluate(self) -> list[int]:
+        """All clients; Flower's own runtime loses client state when a node has two messages at a time: wait first."""
+        if not isinstance(self.run.plan.grid, LocalGrid):
             for job in self.jobs:
                 if job.client in self.jobs.wires:
                     self.jobs.await_reply(job)
-        super().evaluate(on_clients=on_clients)
+        return sorted(self.jobs.members)
 
     def _churn(self) -> Any:
         """Return when clients are there; on and off times in job times become seconds here."""
@@ -87,7 +95,7 @@ class VirtualRun(FederatedRun):
             return options.churn
         down_bytes, up_bytes = self.jobs.wire.downlink.typical_bytes()
         times = []
-        for client in self.trainers:
+        for client in self.run.trainers:
             work = Work(num_examples=max(1, self.jobs.members[client].num_examples), epochs=options.local_epochs)
             start, upload = options.network.start(client, work, down_bytes), options.network.upload(client, up_bytes)
             times.append(start.download_s + start.compute_s + upload.upload_s)
@@ -99,14 +107,14 @@ class VirtualRun(FederatedRun):
     def _dispatch(self) -> None:
         """Give idle clients a job: as many as may be in flight, or with a barrier a new round when the last is over."""
         jobs = self.jobs
-        if self.plan.barrier and len(jobs):
+        if self.run.plan.barrier and len(jobs):
             return
-        while len(jobs) < self.in_flight and len(jobs.idle):
+        while len(jobs) < self.run.in_flight and len(jobs.idle):
             client = jobs.draw_idle()
             _, until_s = self.churn.interval(client, self.now_s())
             self.queue.cancel(client, int(jobs.table.counter[client]))  # it no longer just waits to vanish
             deadline_s = self.options.deadline_s or float("inf")
-            job = self.open_job(client, min(until_s, self.now_s() + deadline_s))
+            job = self.run.open_job(client, self.now_s(), min(until_s, self.now_s() + deadline_s))
             if job.price.upload_start_s <= job.ends_s:
                 jobs.send(job)
                 self._schedule(job, UPLOAD_START, job.price.upload_start_s)
@@ -119,7 +127,7 @@ class VirtualRun(FederatedRun):
     def _next_event(self) -> None:
         event = self.queue.peek()
         if event is None:
-            msg = f"no client is left at {self.now_s():.6g} s: {self.made}"
+            msg = f"no client is left at {self.now_s():.6g} s: {self.run.made}"
             raise RunFailedError(msg)
         job = self.jobs.of(event.client)
         reply = None
@@ -136,20 +144,17 @@ class VirtualRun(FederatedRun):
         elif event.kind == ARRIVAL:
             self._arrives(job, reply)
         elif event.kind == DEADLINE:
-            self.tally.timed_out += 1
-            self.end(job, "timeout")
-            self._after(job)
+            self.run.tally.timed_out += 1
+            self._end(job, "timeout")
         else:
-            self.tally.lost += 1
-            self.end(job, "lost")
-            self._after(job)
+            self.run.tally.lost += 1
+            self._end(job, "lost")
 
     def _upload_starts(self, job: Job, reply: Message | None) -> None:
         if reply is None or reply.has_error():
-            self.fail(job, reply)
-            self._after(job, self.pause_s(job.client))
+            self._fail(job, reply)
             return
-        self.note_reply(job, reply)
+        note_reply(self.run, job, reply)
         if job.price.arrival_s <= job.ends_s:
             self._schedule(job, ARRIVAL, job.price.arrival_s)
         else:
@@ -158,10 +163,18 @@ class VirtualRun(FederatedRun):
 
     def _arrives(self, job: Job, reply: Message | None) -> None:
         if reply is None or reply.has_error():  # only after a resume: the client answered before, now it does not
-            self.fail(job, reply)
-            self._after(job, self.pause_s(job.client))
+            self._fail(job, reply)
         else:
-            self._after(job, 0.0 if self.merge(job, reply) else self.pause_s(job.client))
+            merged = merge(self.run, job, reply, now_s=self.now_s(), until_s=self.now_s())
+            self._after(job, 0.0 if merged else self.run.pause_s(job.client))
+
+    def _fail(self, job: Job, reply: Message | None) -> None:
+        fail(self.run, job, reply, now_s=self.now_s(), until_s=self.now_s())
+        self._after(job, self.run.pause_s(job.client))
+
+    def _end(self, job: Job, outcome: str) -> None:
+        end(self.run, job, outcome, now_s=self.now_s(), until_s=self.now_s())
+        self._after(job)
 
     def _after(self, job: Job, pause_s: float = 0.0) -> None:
         """``job`` is over: its client is free, now or after a pause, and a round may be complete."""
@@ -169,8 +182,8 @@ class VirtualRun(FederatedRun):
             self.queue.push(Event(time_s=self.now_s() + pause_s, client=job.client, kind=JOIN, counter=job.counter))
         else:
             self._free(job.client)
-        if self.plan.barrier and not len(self.jobs):
-            self.flush_barrier()
+        if self.run.plan.barrier and not len(self.jobs):
+            flush_barrier(self.run)
 
     def _free(self, client: int) -> None:
         """Make ``client`` idle while it is there, and note when it goes or comes back."""

@@ -1,5 +1,6 @@
 """Wall-clock time: in a deployment a reply counts when it comes, whoever sends it."""
 
+import math
 import secrets
 import time
 from collections import deque
@@ -13,13 +14,15 @@ from eafl_flower.codecs.keys import KEY_BYTES, needs_key
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import RunFailedError
 from eafl_flower.runs.charges import book_late
+from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.keeping.checkpoint import open_checkpoint
-from eafl_flower.runs.loop.run import FederatedRun
+from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
 from eafl_flower.runs.members.mailbox import NODE_UNAVAILABLE, Interrupted, was_delivered
 from eafl_flower.runs.members.roster import Roster, roster_question
 from eafl_flower.runs.members.roster_answers import FARTHEST, MOST_CLIENTS, Member, answer_of, both_claim
-from eafl_flower.runs.plan import Plan
+from eafl_flower.runs.snapshot import Snapshot
+from eafl_flower.runs.state import Run
 from eafl_flower.wire.replies import sizes_of
 
 T = TypeVar("T")
@@ -27,15 +30,17 @@ NODE_POLL_S = 2.0
 REPLY_POLL_S = 0.5
 
 
-class WallRun(FederatedRun):
-    """A run on the clock on the wall.
+class WallClock:
+    """The clock of deployments.
 
     Nodes may join, vanish and return at any time. Energy is that of the price model, for the bytes really
     sent; ``time_s`` of its events is real.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    unit = "s"
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.jobs, self.options, self.plan = run, run.jobs, run.options, run.plan
         if needs_key(self.options.codec):
             self.jobs.wire.secret = secrets.token_bytes(KEY_BYTES)
         self._inbox: deque[Message] = deque()
@@ -51,19 +56,16 @@ class WallRun(FederatedRun):
 
     def now_s(self) -> float:
         """Real time since the start [s]."""
-        return self.wall_s()
+        return self.run.wall_s()
 
-    def charged_until_s(self, job: Job, outcome: str) -> float:
-        """Charge what is known to have been sent: the price model's times are not those of the wall."""
-        if outcome in ("merge", "refused"):
-            return float("inf")
-        return max(self.now_s(), job.price.download_end_s) if outcome == "error" else self.now_s()
+    def snapshot(self) -> ClockSnapshot:
+        """Return the clients whose node was not there at the last look, or not since a resume."""
+        return ClockSnapshot(away=tuple(sorted(self._away | (self._absent - self.jobs.members.keys()))))
 
-    def clients_away(self) -> tuple[int, ...]:
-        """Clients whose node was not there at the last look, or not since a resume."""
-        return tuple(sorted(self._away | (self._absent - self.jobs.members.keys())))
+    def restore(self, stored: Snapshot) -> None:
+        """Take up nothing: who is there now counts, and the run itself knows how long it has taken."""
 
-    def clients_not_awaited(self) -> frozenset[int]:
+    def not_awaited(self) -> frozenset[int]:
         """Those that were away when the checkpoint was made; if they are back, they are welcome."""
         path = self.options.checkpoint
         if self.options.resume and path is not None:
@@ -72,11 +74,17 @@ class WallRun(FederatedRun):
 
     def clients_to_evaluate(self) -> list[int]:
         """Clients that are there and, before the end, have no job: nobody waits for those at work."""
-        return [c for c in sorted(self.jobs.members) if c not in self._away and (self.done or c not in self.jobs)]
+        done = self.run.done
+        return [c for c in sorted(self.jobs.members) if c not in self._away and (done or c not in self.jobs)]
 
-    def check_members(self) -> None:
-        """Fail where the nodes are configured for another number of clients than the data has."""
-        expected, named = self.options.expected_nodes, self.num_partitions
+    def check(self, roster: Roster) -> None:
+        """Fail where the nodes are configured for another number of clients than the data has.
+
+        Which node each client was on first, and which nodes were left out, is remembered.
+        """
+        self._refused |= roster.refused
+        self._first_holders |= {m.client: m.node_id for m in roster.members}
+        expected, named = self.options.expected_nodes, roster.num_partitions
         if expected and named not in (0, expected):
             msg = (
                 f"the nodes were started with num-partitions = {named}, the run has {expected} clients: "
@@ -89,19 +97,13 @@ class WallRun(FederatedRun):
         """As many as the data has, if that is known."""
         return self.options.expected_nodes or MOST_CLIENTS
 
-    def prepare(self, roster: Roster) -> None:
-        """Take in the clients, and remember which node each was on first and which were left out."""
-        self._refused |= roster.refused
-        self._first_holders |= {m.client: m.node_id for m in roster.members}
-        super().prepare(roster)
-
     def begin(self) -> None:
         """Clients without a job are idle; jobs of a checkpoint are sent again, if their nodes are there."""
         self._last_seen_s = self.now_s()
         for job in list(self.jobs):
-            if job.client not in self.jobs.members or not (self.jobs.send(job) or self.mail.interrupted):
+            if job.client not in self.jobs.members or not (self.jobs.send(job) or self.run.mail.interrupted):
                 self._lose(job)
-        for client in self.jobs.first_order(self.trainers):
+        for client in self.jobs.first_order(self.run.trainers):
             if client not in self._resting:
                 self._free(client)
 
@@ -113,11 +115,11 @@ class WallRun(FederatedRun):
         self._look_for_nodes()
         self._wake()
         self._dispatch()
-        if self.mail.interrupted:  # then jobs may be open that could not be sent
+        if self.run.mail.interrupted:  # then jobs may be open that could not be sent
             raise Interrupted
         ids = [wire.message_id for wire in self.jobs.wires.values()] + list(self._late) + list(self._asked)
         if ids:
-            self._inbox += self.mail.wait_for_any(ids, REPLY_POLL_S)
+            self._inbox += self.run.mail.wait_for_any(ids, REPLY_POLL_S)
         else:
             time.sleep(REPLY_POLL_S)
         self._give_up()
@@ -126,10 +128,12 @@ class WallRun(FederatedRun):
         jobs = self.jobs
         if self.plan.barrier and len(jobs):
             return
-        while len(jobs) < self.in_flight and len(jobs.idle) and not self.mail.interrupted:
+        while len(jobs) < self.run.in_flight and len(jobs.idle) and not self.run.mail.interrupted:
             client = jobs.draw_idle()
-            job = self.open_job(client, self.now_s() + (self.options.deadline_s or self.plan.timeout_s))
-            if not jobs.send(job) and not self.mail.interrupted:
+            job = self.run.open_job(
+                client, self.now_s(), self.now_s() + (self.options.deadline_s or self.plan.timeout_s)
+            )
+            if not jobs.send(job) and not self.run.mail.interrupted:
                 self._lose(job)
 
     def _take(self, reply: Message) -> None:
@@ -145,17 +149,19 @@ class WallRun(FederatedRun):
             return
         job = next((j for j in self.jobs if self.jobs.wires[j.client].message_id == message_id), None)
         if job is None:
-            self.tally.late += 1  # a second reply to a job that has ended
+            self.run.tally.late += 1  # a second reply to a job that has ended
         elif not was_delivered(reply):
             if reply.error.code == NODE_UNAVAILABLE:
                 self._away.add(job.client)  # until the node is seen again: another job would be lost too
             self._lose(job)
         elif reply.has_error():
-            self.fail(job, reply)
+            until_s = max(self.now_s(), job.price.download_end_s)  # an error proves that its download was whole
+            fail(self.run, job, reply, now_s=self.now_s(), until_s=until_s)
             self._rest(job.client)
         else:
-            self.note_reply(job, reply)
-            if self.merge(job, reply):
+            note_reply(self.run, job, reply)
+            # All of it is known to have been sent: the price model's times are not those of the wall.
+            if merge(self.run, job, reply, now_s=self.now_s(), until_s=math.inf):
                 self._free(job.client)
             else:
                 self._rest(job.client)
@@ -163,21 +169,25 @@ class WallRun(FederatedRun):
 
     def _note_late(self, job: Job, reply: Message) -> None:
         """Take the reply of a job that was given up: what it cost is booked, and its client is free."""
-        self.tally.late += 1
+        self.run.tally.late += 1
         job.uplink_bytes, job.uplink_framed_bytes = sizes_of(reply.content)
-        self.emit("late", **self._where(job), **book_late(self.ledger, self.options.network, job).fields())
+        self.run.emit(
+            "late",
+            **self.run.where(job, self.now_s()),
+            **book_late(self.run.ledger, self.options.network, job).fields(),
+        )
         self._resting.pop(job.client, None)
         self._free(job.client)
 
     def _end_round(self) -> None:
         if self.plan.barrier and not len(self.jobs):
-            self.flush_barrier()
+            flush_barrier(self.run)
 
     def _lose(self, job: Job) -> None:
         """End ``job``, whose node is gone."""
-        self.tally.lost += 1
+        self.run.tally.lost += 1
         self.jobs.table.failures[job.client] += 1
-        self.end(job, "lost")
+        end(self.run, job, "lost", now_s=self.now_s(), until_s=self.now_s())
         self._rest(job.client)
         self._end_round()
 
@@ -189,14 +199,14 @@ class WallRun(FederatedRun):
             if message_id in there:
                 continue
             self._late[message_id] = job, self.now_s() + self.plan.timeout_s
-            self.tally.timed_out += 1
+            self.run.tally.timed_out += 1
             self.jobs.table.failures[job.client] += 1
-            self.end(job, "timeout")
+            end(self.run, job, "timeout", now_s=self.now_s(), until_s=self.now_s())
             self._rest(job.client)
             self._end_round()
 
     def _rest(self, client: int) -> None:
-        self._resting[client] = self.now_s() + self.pause_s(client)
+        self._resting[client] = self.now_s() + self.run.pause_s(client)
 
     def _wake(self) -> None:
         for client in [c for c, until in self._resting.items() if self.now_s() >= until]:
@@ -219,12 +229,12 @@ class WallRun(FederatedRun):
         """
         if self.now_s() < self._next_look_s:
             return
-        online = self.mail.node_ids()
+        online = self.run.mail.node_ids()
         self._next_look_s = self.now_s() + NODE_POLL_S
         if online:
             self._last_seen_s = self.now_s()
         elif self.now_s() > self._last_seen_s + self.plan.timeout_s:
-            msg = f"no node has been online for {self.plan.timeout_s:g} s: {self.made}"
+            msg = f"no node has been online for {self.plan.timeout_s:g} s: {self.run.made}"
             raise RunFailedError(msg)
         self._online = set(online)
         self._note_who_is_there(self._online)
@@ -237,7 +247,7 @@ class WallRun(FederatedRun):
 
     def _ask(self, node: int, *, of_mods: bool = False) -> None:
         """Ask ``node`` who it is."""
-        message_id = self.mail.push(node, *roster_question(of_mods=of_mods))
+        message_id = self.run.mail.push(node, *roster_question(of_mods=of_mods))
         if message_id:
             self._asked[message_id] = node, self.now_s() + self.plan.timeout_s
 
@@ -264,11 +274,11 @@ class WallRun(FederatedRun):
             return
         member = answer.member
         if member is not None:
-            if member.client >= FARTHEST * max(self.num_partitions, len(jobs.members), 1):
-                text = f"node {node} has partition-id {member.client}, the run {self.num_partitions} partitions"
+            if member.client >= FARTHEST * max(self.run.num_partitions, len(jobs.members), 1):
+                text = f"node {node} has partition-id {member.client}, the run {self.run.num_partitions} partitions"
                 self._refuse_node(node, node, f"{text}: it gets no jobs; start it with the number there are")
                 return
-            self.num_partitions = max(self.num_partitions, answer.num_partitions)
+            self.run.num_partitions = max(self.run.num_partitions, answer.num_partitions)
             known = jobs.members.get(member.client)
             if known is not None and known.plain:  # its number is taken: it came before anybody knew of partitions
                 member = replace(member, client=self._next_number())
@@ -297,7 +307,7 @@ class WallRun(FederatedRun):
         jobs.note_examples(member)
         if member.client not in self._resting:
             self._free(member.client)
-        self.set_in_flight(sum(m.trains for m in jobs.members.values()))
+        self.run.set_in_flight(sum(m.trains for m in jobs.members.values()))
 
     def _refuse_node(self, node: int, obstacle: int, reason: str) -> None:
         """Leave ``node`` out, and ask it again only when it or the node ``obstacle`` has gone."""
@@ -305,4 +315,4 @@ class WallRun(FederatedRun):
         self._refused[node] = obstacle
 
     def _next_number(self) -> int:
-        return max([self.num_partitions, *(client + 1 for client in self.jobs.members)])
+        return max([self.run.num_partitions, *(client + 1 for client in self.jobs.members)])

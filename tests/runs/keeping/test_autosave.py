@@ -45,7 +45,7 @@ def test_they_change_neither_arrays_nor_events(tmp_path, always, monkeypatch, co
     saved, plain = Recorder(), Recorder()
     run = go(tmp_path / "saved", 140, saved, codec, checkpoint_every=every)
     assert (tmp_path / "saved" / "server.safetensors").exists()
-    monkeypatch.setattr(Autosave, "look", lambda self, run: None)
+    monkeypatch.setattr(Autosave, "look", lambda self, run, clock: None)
     expected = go(tmp_path / "plain", 140, plain, codec)
     told = [e for e in saved.told() if e["event"] != "checkpoint"]
     assert told == plain.told()
@@ -85,7 +85,7 @@ def clock(monkeypatch):
     return clock
 
 
-def written_at(clock, tmp_path, monkeypatch, *, takes_s, until_s, step_s=1.0):
+def written_at(clock, tmp_path, monkeypatch, clocks, *, takes_s, until_s, step_s=1.0):
     """Return when checkpoints of a run were begun that looks every ``step_s``."""
     times = []
 
@@ -99,18 +99,18 @@ def written_at(clock, tmp_path, monkeypatch, *, takes_s, until_s, step_s=1.0):
     start_s = clock.now_s
     saving = Autosave()
     while clock.now_s < start_s + until_s:
-        saving.look(run)
+        saving.look(run, clocks[-1])
         clock.now_s += step_s
     return [at - start_s for at in times]
 
 
-def test_there_is_one_a_minute(clock, tmp_path, monkeypatch):
-    times = written_at(clock, tmp_path, monkeypatch, takes_s=0.0, until_s=5 * EVERY_S)
+def test_there_is_one_a_minute(clock, tmp_path, monkeypatch, clocks):
+    times = written_at(clock, tmp_path, monkeypatch, clocks, takes_s=0.0, until_s=5 * EVERY_S)
     assert times == [EVERY_S, 2 * EVERY_S, 3 * EVERY_S, 4 * EVERY_S]
 
 
-def test_where_writing_takes_long_there_are_fewer(clock, tmp_path, monkeypatch):
-    times = written_at(clock, tmp_path, monkeypatch, takes_s=20.0, until_s=3500.0)
+def test_where_writing_takes_long_there_are_fewer(clock, tmp_path, monkeypatch, clocks):
+    times = written_at(clock, tmp_path, monkeypatch, clocks, takes_s=20.0, until_s=3500.0)
     assert len(times) == 4
     assert all(b - a >= 20.0 + WRITING_TIMES * 20.0 for a, b in pairwise(times))
 

@@ -8,7 +8,7 @@ import safetensors.numpy
 from eafl_flower.errors import CheckpointError
 from eafl_flower.runs.keeping import checkpoint
 from eafl_flower.runs.keeping.checkpoint import open_checkpoint, read_checkpoint, write_checkpoint
-from eafl_flower.runs.keeping.snapshot import Snapshot
+from eafl_flower.runs.snapshot import Snapshot
 from eafl_flower.wire.records import JobTerms
 
 
@@ -143,7 +143,7 @@ def test_a_checkpoint_of_an_earlier_version_says_which_it_is(tmp_path, monkeypat
     with monkeypatch.context() as earlier:
         earlier.setattr(checkpoint, "FORMAT", "eafl-flower checkpoint 4")
         write_checkpoint(tmp_path / "c", state())
-    with pytest.raises(CheckpointError, match=r"checkpoint 5', found 'eafl-flower checkpoint 4'\): .* start the run"):
+    with pytest.raises(CheckpointError, match=r"checkpoint 6', found 'eafl-flower checkpoint 4'\): .* start the run"):
         read_checkpoint(tmp_path / "c", state())
 
 

@@ -19,7 +19,7 @@ from eafl_flower.core.provenance import Content, Provenance
 from eafl_flower.core.rng import generator
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import CheckpointError
-from eafl_flower.runs.keeping.snapshot import Snapshot
+from eafl_flower.runs.snapshot import Snapshot
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy, StopRule
 
@@ -420,14 +420,13 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
 def test_a_snapshot_holds_all_that_changes():
     """Whoever adds state to a run must store it: this list is what is known to be made anew."""
     run, _ = run_toy(2, 3)
-    made_anew = {"plan", "options", "keys", "initial", "layout", "raw_bytes", "mail", "reader", "aggregator"}
+    made_anew = {"plan", "options", "keys", "initial", "layout", "raw_bytes", "mail", "clock", "aggregator"}
     made_anew |= {
-        *("trainers", "initial_sha256", "lost_states", "in_flight", "num_partitions", "churn", "result", "began_s"),
-        *("progress", "explosion", "autosave"),
+        *("trainers", "initial_sha256", "lost_states", "in_flight", "num_partitions", "time_s", "result", "_began_s"),
+        *("progress", "explosion"),
     }
     stored_as = {
         "state": "aggregator",
-        "queue": "queue",
         "jobs": "jobs",
         "pace": "round_size",
         "train_metrics": "train_pending",

@@ -343,7 +343,7 @@ def test_a_late_reply_changes_nothing_of_what_both_sides_hold(deploy):
     assert whole_jobs(run, recorder) == {(0, 1), (1, 1)}
 
 
-def test_a_late_reply_is_counted_and_booked_but_not_merged(deploy):
+def test_a_late_reply_is_counted_and_booked_but_not_merged(deploy, clocks):
     """The first job of client 0 is given up after 0.3 s; its answer comes at 0.6 s."""
     grid = deploy(toy_app(), 2, delay=lambda client, number: 0.6 if (client, number) == (0, 1) else 0.02)
     pull, pulled = grid.pull_messages, []
@@ -362,7 +362,7 @@ def test_a_late_reply_is_counted_and_booked_but_not_merged(deploy):
     assert all((e["client"], e["counter"]) != (0, 1) for e in recorder.of("merge"))
     assert 0 in merged_by(recorder)
     check_events(recorder.events)
-    booked, unseen = run.ledger.total("uplink"), len(run._inbox)
+    booked, unseen = run.ledger.total("uplink"), len(clocks[-1]._inbox)
     assert unseen < len(pulled)
     seen = pulled[: len(pulled) - unseen]
     assert (booked.payload_bytes, booked.framed_bytes) == tuple(map(sum, zip(*seen, strict=True)))

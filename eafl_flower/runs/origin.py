@@ -3,16 +3,13 @@
 from dataclasses import dataclass, field, fields
 from logging import WARNING
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from eafl_flower.core.provenance import Plain, Provenance, listed, plain_settings, setting_changes
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import CheckpointError
-from eafl_flower.runs.keeping.checkpoint import open_checkpoint
 from eafl_flower.runs.options import RunOptions
-
-if TYPE_CHECKING:
-    from eafl_flower.runs.loop.run import FederatedRun
+from eafl_flower.runs.plan import Plan
 
 WITHOUT_EFFECT: Final = frozenset(
     {
@@ -63,10 +60,10 @@ class Origin:
 NO_ORIGIN: Final = Origin(run_name="", in_flight=0)
 
 
-def origin_of(run: "FederatedRun", *, in_flight: int) -> Origin:
-    """Return the origin of ``run``, with its aggregator for ``in_flight`` clients."""
-    plan, options = run.plan, run.options
-    settings = plain_settings("clock", type(run).__name__) | plain_settings("barrier", plan.barrier)
+def origin_of(plan: Plan, *, clock: str, in_flight: int, initial_sha256: str) -> Origin:
+    """Return the origin of a run on this clock, with its aggregator for ``in_flight`` clients."""
+    options = plan.options
+    settings = plain_settings("clock", clock) | plain_settings("barrier", plan.barrier)
     settings |= plain_settings("aggregator", plan.make_aggregator(max(1, in_flight), max(1, in_flight)))
     for option in fields(RunOptions):
         if option.name not in WITHOUT_EFFECT:
@@ -78,10 +75,5 @@ def origin_of(run: "FederatedRun", *, in_flight: int) -> Origin:
         in_flight=in_flight,
         settings=settings,
         provenance=options.provenance,
-        initial_sha256=run.initial_sha256,
+        initial_sha256=initial_sha256,
     )
-
-
-def read_origin(path: Path) -> Origin:
-    """Return the origin that a checkpoint holds; raises ``CheckpointError`` if it cannot be read."""
-    return open_checkpoint(path).restore_field("origin", NO_ORIGIN)

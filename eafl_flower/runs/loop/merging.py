@@ -1,0 +1,152 @@
+"""How a job ends: its update is merged or refused, it fails, or its client is gone; each is booked and told."""
+
+from dataclasses import replace
+from typing import Any
+
+from flwr.app import Message
+
+from eafl_flower.aggregation.acceptance import Merged, accept
+from eafl_flower.aggregation.barrier import bounded, combine
+from eafl_flower.core.excerpt import excerpt
+from eafl_flower.errors import CodecError, EAFLError, ProtocolError, UpdateRefusedError
+from eafl_flower.runs.changed_updates import tell_changes, tell_scaled
+from eafl_flower.runs.jobs import Job
+from eafl_flower.runs.state import Run
+from eafl_flower.wire.records import NUM_EXAMPLES
+from eafl_flower.wire.replies import MOST_WORDS, is_out_of_step, reason_of, state_was_lost
+from eafl_flower.wire.unregistered import advice
+
+
+def note_reply(run: Run, job: Job, reply: Message) -> None:
+    """Note that the reply of ``job`` is in: the price of its upload is known."""
+    run.jobs.note_reply(job, reply)
+    upload = run.options.network.upload(job.client, job.uplink_bytes)
+    job.price = replace(job.price, upload=upload)
+    if state_was_lost(reply.content):
+        run.note_lost_state(job.client, job.load)
+
+
+def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -> bool:
+    """Take in the reply of ``job``, which arrives at ``now_s`` and is charged until ``until_s``; False if refused."""
+    jobs, before = run.jobs, run.version
+    try:
+        update, metrics, decoder = jobs.receive(job, reply.content)
+        if run.plan.barrier:
+            accept(run.aggregator.arrays(run.state), update, version=before)
+        else:
+            run.state = run.aggregator.apply(run.state, update)
+    except (ProtocolError, CodecError, UpdateRefusedError) as error:
+        _refuse(run, job, reply, error, now_s=now_s, until_s=until_s)
+        return False
+    if run.plan.barrier:
+        run.pending.append(replace(update, base=None))
+    if not jobs.members[job.client].counted and run.options.weighted_by_key == NUM_EXAMPLES:
+        jobs.table.num_examples[job.client] = update.num_examples
+    jobs.merged(job, decoder)
+    jobs.table.failures[job.client] = 0
+    run.tally.merged()
+    last = _last(run)
+    tell_changes(jobs.notes, job.client, last, ends_first_round=run.version == run.pace.round_size)
+    spent = jobs.close(job, until_s)
+    run.train_metrics.note(metrics, update.num_examples)
+    run.progress.merged(before - job.base_version)
+    run.explosion.note(before + 1, last.norm if last else None, metrics)
+    event = run.emit(
+        "merge",
+        merge=before + 1,
+        **run.where(job, now_s),
+        wall_s=run.wall_s(),
+        base_version=job.base_version,
+        staleness=before - job.base_version,
+        **_fields(last),
+        num_examples=update.num_examples,
+        raw_bytes=run.raw_bytes,
+        **spent.fields(),
+        metrics=dict(metrics),
+    )
+    _close_unit(run)
+    if run.options.on_merge is not None:
+        run.options.on_merge(before + 1, event)
+    return True
+
+
+def flush_barrier(run: Run) -> None:
+    """Merge the updates of a finished round, if any came; their order does not depend on who was first."""
+    updates, run.pending = sorted(run.pending, key=lambda u: u.client), []
+    if updates:
+        updates, scaled = bounded(updates, getattr(run.aggregator, "norm_guard", 0.0))
+        for client, (norm, limit) in scaled.items():
+            tell_scaled(run.jobs.notes, client, norm, limit)
+        run.state = run.aggregator.apply(run.state, combine(updates))
+        _close_unit(run)
+
+
+def fail(run: Run, job: Job, reply: Message | None, *, now_s: float, until_s: float) -> None:
+    """End ``job``, which has led to an error; raise ``RunFailedError`` if the error budget is spent."""
+    wire = run.jobs.wires.get(job.client)
+    reason = reason_of(reply) if wire is not None and wire.message_id else "its node is not there"
+    reason += advice(reason)
+    run.tally.errors += 1
+    end(run, job, "error", now_s=now_s, until_s=until_s, reason=reason)
+    _count_failure(run, job.client, reason)
+
+
+def end(run: Run, job: Job, outcome: str, *, now_s: float, until_s: float, **fields: Any) -> None:
+    """End ``job`` without an update: book what it spent until ``until_s``, and tell.
+
+    Raises
+    ------
+    RunFailedError
+        If no job has led to an update for very long.
+    """
+    spent = run.jobs.close(job, until_s)
+    run.emit(outcome, **run.where(job, now_s), **spent.fields(), **fields)
+    run.tally.ended(job.client, outcome, in_flight=run.in_flight)
+
+
+def _refuse(run: Run, job: Job, reply: Message, error: EAFLError, *, now_s: float, until_s: float) -> None:
+    """End ``job`` without its update; its client continues from its previous state: head and shared arrays match.
+
+    A client that lost what its arrays build on did nothing wrong: it gets whole arrays at once. One whose payload
+    cannot be decoded may remember other uploads than the server, and would be refused for ever: its stream
+    starts afresh.
+    """
+    jobs, reason = run.jobs, excerpt(str(error), MOST_WORDS)
+    run.tally.refused += 1
+    if is_out_of_step(job.onto, reply.content):
+        jobs.forget(job)
+        end(run, job, "refused", now_s=now_s, until_s=until_s, reason=reason)
+        return
+    jobs.table.state[job.client] = job.load
+    if isinstance(error, CodecError):
+        jobs.wire.restart(job.client)
+    end(run, job, "refused", now_s=now_s, until_s=until_s, reason=reason)
+    _count_failure(run, job.client, reason)
+
+
+def _count_failure(run: Run, client: int, reason: str) -> None:
+    run.jobs.table.failures[client] += 1
+    run.tally.failed(client, reason, budget=run.options.error_budget)
+
+
+def _close_unit(run: Run) -> None:
+    """Aggregate what clients reported of their training, if a unit has just been done."""
+    if run.count > run.train_metrics.closed:
+        run.progress.trained(run.train_metrics.close(run.count) or {})
+
+
+def _last(run: Run) -> Merged | None:
+    """Return how the newest update was merged, if its aggregator tells; before a barrier is reached nobody knows."""
+    return None if run.plan.barrier else getattr(run.state, "last", None)
+
+
+def _fields(last: Merged | None) -> dict[str, float | None]:
+    """Return the same as fields of an event."""
+    if last is None:
+        return {"weight": None}
+    known: dict[str, float | None] = {"weight": float(last.weight)}
+    if last.scale < 1:
+        known["scale"] = float(last.scale)
+    if last.objective_after is not None:
+        known |= {"objective_before": last.objective_before, "objective_after": last.objective_after}
+    return known

@@ -1,0 +1,266 @@
+"""The state of one run, and what it tells: it asks no clock, for time is an argument."""
+
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from logging import INFO, WARNING
+from typing import Any
+
+from flwr.app import MetricRecord
+from flwr.serverapp.strategy import Result
+
+from eafl_flower.energy.ledger import Ledger
+from eafl_flower.engines.flower_internals import copy_record
+from eafl_flower.engines.flower_log import log
+from eafl_flower.errors import RunFailedError
+from eafl_flower.runs.explosion import Explosion
+from eafl_flower.runs.jobs import ClientTable, Job
+from eafl_flower.runs.members.mailbox import Mailbox
+from eafl_flower.runs.members.roster_answers import Member
+from eafl_flower.runs.open_jobs import OpenJobs
+from eafl_flower.runs.origin import Origin, origin_of
+from eafl_flower.runs.pace import Pace, updates_in_a_round
+from eafl_flower.runs.plan import Plan
+from eafl_flower.runs.progress import Progress
+from eafl_flower.runs.scoring.train_metrics import NEWEST_KEPT, TrainMetrics
+from eafl_flower.runs.snapshot import ANY_UPDATE, Scores, Snapshot
+from eafl_flower.runs.tally import Tally
+from eafl_flower.types import Arrays, Update, digest, layout_of
+from eafl_flower.wire.records import own_arrays_of
+
+MOST_BYTES_OF_MODELS = 2**31  # that an aggregator may keep of its clients
+
+
+class Run:
+    """State of one run.
+
+    Between two steps of its clock it is consistent: only there it is evaluated and stored.
+
+    Attributes
+    ----------
+    clock
+        "virtual" or "wall": what its times are of.
+    time_s
+        Time of the newest event [s].
+    """
+
+    def __init__(self, plan: Plan, clock: str) -> None:
+        self.plan, self.options, self.clock = plan, plan.options, clock
+        self.keys = list(plan.initial_arrays)
+        self.initial: Arrays = own_arrays_of(plan.initial_arrays)
+        self.layout = layout_of(self.initial)
+        self.raw_bytes = sum(a.nbytes for a in self.initial)
+        self.mail = Mailbox(plan.grid, plan.timeout_s)
+        self.jobs = OpenJobs(plan, self.mail, self.keys, self.layout)
+        self.pending: list[Update] = []
+        self.lost_states: dict[int, int] = {}
+        self.tally = Tally()
+        keep = NEWEST_KEPT if self.options.unit == "merges" else 0
+        options = self.options
+        self.train_metrics = TrainMetrics(options.train_metrics_aggr_fn, options.weighted_by_key, keep=keep)
+        self.explosion = Explosion()
+        self.progress = Progress(plan.num_rounds)
+        self.result = Result(
+            arrays=copy_record(plan.initial_arrays), train_metrics_clientapp=self.train_metrics.records
+        )
+        self.client_scores: dict[int, Scores] = {}
+        self.server_scores: dict[int, Scores] = {}
+        self.num_partitions = self.num_events = self.in_flight = 0
+        self.trainers: list[int] = []
+        self.settled = self.evaluated = -1
+        self.stop_reason = ""
+        self.time_s = 0.0
+        self._began_s = time.monotonic()
+
+    # Who takes part.
+
+    def admit(self, members: Mapping[int, Member], num_partitions: int) -> None:
+        """Take in the clients that are there; raise ``RunFailedError`` if none of them trains."""
+        self.num_partitions = num_partitions
+        self.jobs.members |= members
+        self.trainers = [client for client, member in members.items() if member.trains]
+        if not self.trainers:
+            msg = f"none of the {len(members)} nodes trains: one must answer the roster query with trains = 1"
+            raise RunFailedError(msg)
+        size = updates_in_a_round(self.options, len(self.trainers))
+        self.pace = Pace(unit=self.options.unit, round_size=size, barrier=self.plan.barrier)
+        self.set_in_flight(len(self.trainers))
+        self.state = self.aggregator.init(self.initial)
+        self.jobs.table = ClientTable.of_size(max(self.jobs.members) + 1)
+
+    def set_in_flight(self, num_trainers: int) -> None:
+        """Let as many jobs be open as there are clients that train, and settings allow.
+
+        The aggregator is made for this number, so another number needs another one. It goes on from the state
+        of the last one: an aggregator is only its settings.
+        """
+        options = self.options
+        sampled = self.pace.round_size if options.fraction_train < 1 else num_trainers
+        in_flight = min(options.concurrency or sampled, num_trainers)
+        if in_flight != self.in_flight:
+            self.in_flight = in_flight
+            self.aggregator = self.plan.make_aggregator(max(1, in_flight), self._models_kept(max(1, in_flight)))
+
+    def _models_kept(self, in_flight: int) -> int:
+        """Return the clients of a round's worth, as far as memory for a model of each may be taken."""
+        wanted, room = max(self.pace.round_size, in_flight), MOST_BYTES_OF_MODELS // max(1, self.raw_bytes)
+        if room < wanted and not self.plan.barrier:
+            text = "a mean of the clients' newest models is one of the newest %d, not %d: each takes %d bytes"
+            log(INFO, text, max(room, in_flight), wanted, self.raw_bytes)
+        return wanted if room >= wanted else max(room, in_flight)
+
+    def open_job(self, client: int, now_s: float, ends_s: float) -> Job:
+        """Make the next job of ``client`` from the current arrays; it is not sent yet."""
+        return self.jobs.open(
+            client,
+            version=self.version,
+            server_round=self.pace.server_round(merges=self.version, updates=self.tally.updates),
+            arrays=self.aggregator.arrays(self.state),
+            now_s=now_s,
+            ends_s=ends_s,
+        )
+
+    def pause_s(self, client: int) -> float:
+        """Pause of a client after its last failure, if it has failed since its last merged update [s]."""
+        failures = int(self.jobs.table.failures[client])
+        return float(self.options.backoff_s * 2.0 ** min(failures - 1, 20)) if failures else 0.0
+
+    def note_lost_state(self, client: int, load: int) -> None:
+        """Count the state ``load`` of a client as lost, once however often it is asked for."""
+        if self.lost_states.get(client) != load:
+            self.lost_states[client] = load
+            self.tally.states_lost += 1
+            log(WARNING, "client %d has lost its state and starts afresh", client)
+
+    # How far it is.
+
+    @property
+    def version(self) -> int:
+        """Number of merges so far."""
+        return int(self.state.version)
+
+    @property
+    def count(self) -> int:
+        """Number of whole units (rounds' worth, or merges) done."""
+        return self.pace.done(merges=self.version, updates=self.tally.updates)
+
+    @property
+    def number(self) -> int:
+        """The same, one that has begun included: the number of an evaluation now."""
+        return self.pace.begun(merges=self.version, updates=self.tally.updates)
+
+    @property
+    def done(self) -> bool:
+        """Whether all units are done or a rule says stop."""
+        return self.count >= self.plan.num_rounds or bool(self.stop_reason)
+
+    @property
+    def made(self) -> str:
+        """How far the run is, in words."""
+        planned = self.plan.num_rounds
+        if self.options.unit == "merges":
+            return f"{self.version} of {planned} merges made"
+        return f"{self.count} of {planned} rounds' worth of updates made ({self.version} merges)"
+
+    @property
+    def ledger(self) -> Ledger:
+        """What ended jobs have spent."""
+        return self.jobs.ledger
+
+    def served(self) -> Arrays:
+        """Return the arrays that are evaluated and saved: the aggregator's choice, else the current ones."""
+        choose = getattr(self.aggregator, "served", self.aggregator.arrays)
+        arrays: Arrays = choose(self.state)
+        return arrays
+
+    def arrays_sha256(self) -> str:
+        """Hash of the current arrays with shapes and dtypes."""
+        return digest(self.aggregator.arrays(self.state))
+
+    @cached_property
+    def initial_sha256(self) -> str:
+        """Hash of the arrays the run was given to start from."""
+        return digest(self.initial)
+
+    def wall_s(self) -> float:
+        """Real time since the start, time before a resume included [s]."""
+        return time.monotonic() - self._began_s
+
+    # What it tells.
+
+    def emit(self, event: str, **fields: Any) -> dict[str, Any]:
+        """Tell the observer of an event, with its ``time_s`` [s]; return what it was told."""
+        if event != "resume":
+            self.num_events += 1
+        self.time_s = fields["time_s"]
+        told = {"event": event, **fields}
+        self.options.observer.write(told)
+        return told
+
+    @staticmethod
+    def where(job: Job, now_s: float) -> dict[str, Any]:
+        """Return the fields of an event that say when it was and which job it is of."""
+        return {"time_s": now_s, "client": job.client, "counter": job.counter}
+
+    # Checkpoints.
+
+    def origin(self, *, in_flight: int) -> Origin:
+        """Return what the run was made from, its aggregator for ``in_flight`` clients."""
+        return origin_of(self.plan, clock=self.clock, in_flight=in_flight, initial_sha256=self.initial_sha256)
+
+    def snapshot(self, *, queue: tuple[Any, ...], away: tuple[int, ...], template: bool = False) -> Snapshot:
+        """Return the run as a value, with the events to come and the clients that are away.
+
+        A ``template`` holds one example of each stored class, which tells them to whoever restores.
+        """
+        jobs, metrics = self.jobs, self.train_metrics
+        return Snapshot(
+            origin=self.origin(in_flight=self.in_flight),
+            aggregator=self.state,
+            tally=self.tally,
+            table=jobs.table,
+            ledger=jobs.ledger,
+            jobs=jobs.template() if template else jobs.snapshot(),
+            queue=queue,
+            idle=tuple(jobs.idle.clients),
+            away=away,
+            pending=(ANY_UPDATE,) if template else tuple(self.pending),
+            client_scores=self.client_scores,
+            server_scores=self.server_scores,
+            unit=self.options.unit,
+            round_size=self.pace.round_size,
+            # Of a run that counts merges they are only the newest of many, all of which are in the event log.
+            train_records={n: dict(r) for n, r in metrics.records.items()} if self.options.unit == "rounds" else {},
+            train_pending=tuple(metrics.pending),
+            num_selections=jobs.num_selections,
+            num_events=self.num_events,
+            settled=self.settled,
+            evaluated=self.evaluated,
+            stop_reason=self.stop_reason,
+            wall_s=self.wall_s(),
+            secret=jobs.wire.secret.hex(),
+        )
+
+    def restore(self, stored: Snapshot, pace: Pace) -> None:
+        """Replace the fresh state by a stored one, which counts by ``pace``; open jobs are not sent yet."""
+        jobs, metrics, result = self.jobs, self.train_metrics, self.result
+        self.state, self.tally, self.pace = stored.aggregator, stored.tally, pace
+        jobs.table, jobs.ledger, jobs.num_selections = stored.table, stored.ledger, stored.num_selections
+        jobs.table.grow(max(jobs.members) + 1)
+        self.pending = list(stored.pending)
+        self.client_scores, self.server_scores = dict(stored.client_scores), dict(stored.server_scores)
+        for scores, records in (
+            (self.client_scores, result.evaluate_metrics_clientapp),
+            (self.server_scores, result.evaluate_metrics_serverapp),
+        ):
+            records.update({merge: MetricRecord(dict(values)) for merge, values in scores.items()})
+        metrics.records.update({number: MetricRecord(dict(values)) for number, values in stored.train_records.items()})
+        metrics.pending, metrics.closed = list(stored.train_pending), self.count
+        self.num_events, self.settled, self.evaluated = stored.num_events, stored.settled, stored.evaluated
+        self.stop_reason = stored.stop_reason
+        self._began_s = time.monotonic() - stored.wall_s
+        # A run with a key of its users' had no secret; open jobs are sent again, with keys of the fresh one.
+        jobs.wire.secret = bytes.fromhex(stored.secret) or jobs.wire.secret
+        jobs.restore(stored.jobs)
+        self.in_flight = 0  # a round's worth stays what it was, and the aggregator is made for it
+        self.set_in_flight(len(self.trainers))
