@@ -46,8 +46,9 @@ from flwr.serverapp.strategy import FedAvg
 from report import row, write_rows
 from torch.nn import functional
 
+from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import train
-from eafl_flower.app.workload import build_client_app, build_source, build_workload
+from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid, RayGrid, run_on_flower
 from eafl_flower.types import Arrays
@@ -156,8 +157,8 @@ def config_of(mode: str, codec: str, seed: int, *, merges: int = LONGEST, **chan
         "data.clients": CLIENTS,
         "data.unseen": 0,
         "data.dirichlet-alpha": 0.3,
-        "task.hidden": "64",
-        "task.head": "federated",
+        "task.tabular.hidden": "64",
+        "task.tabular.head": "federated",
         "task.learning-rate": RATE,
         "task.batch-size": BATCH,
         "strategy.mode": mode,
@@ -179,7 +180,7 @@ def updates_to_target(config: RunConfig) -> int:
     """Evaluate after every ten updates until the target is reached."""
     every = merges(config.strategy.mode, COHORT)
     stop = {"evaluate.every": every, "stop.metric": "accuracy-before", "stop.target": TARGET}
-    run = train(config.replace(stop), InlineGrid(build_client_app(config), CLIENTS))
+    run = train(resolve(config.replace(stop)), InlineGrid(client_app(resolve(config)), CLIENTS))
     if not run.stop_reason:
         raise RuntimeError(f"{TARGET} not reached in {LONGEST} updates")
     return run.tally.updates
@@ -204,13 +205,14 @@ class Stopwatch:
 
 def measured_inline(config: RunConfig) -> Took:
     """Run on our inline engine."""
-    return measured(config, InlineGrid(build_client_app(config), CLIENTS), time.process_time)
+    return measured(config, InlineGrid(client_app(resolve(config)), CLIENTS), time.process_time)
 
 
 def measured_on_ray(config: RunConfig) -> Took:
     """Run on our Ray engine, with as many workers as there are cores."""
-    with RayGrid(lambda: build_client_app(config), CLIENTS) as grid:
-        train(config.replace({"strategy.merges": merges(config.strategy.mode, 200)}), grid)  # starts the workers
+    with RayGrid(lambda: client_app(resolve(config)), CLIENTS) as grid:
+        few = config.replace({"strategy.merges": merges(config.strategy.mode, 200)})
+        train(resolve(few), grid)  # starts the workers
         return measured(config, grid, cpu_of_all_processes)
 
 
@@ -218,7 +220,7 @@ def measured(config: RunConfig, grid: Grid, cpu_s: Callable[[], float]) -> Took:
     """Run without evaluation but at the end."""
     updates = config.strategy.merges * (1 if config.strategy.mode == "async" else COHORT)
     watch = Stopwatch(updates, cpu_s)
-    run = train(config, grid, observer=watch)
+    run = train(resolve(config), grid, observer=watch)
     (wall_0, cpu_0), (wall_1, cpu_1) = watch.looks
     return Took(updates, wall_1 - wall_0, cpu_1 - cpu_0, run.arrays_sha256())
 
@@ -247,7 +249,7 @@ def measured_on_flower(config: RunConfig) -> Took:
     def main(grid: Grid, context: Context) -> None:
         fedavg().start(grid, initial(config), num_rounds=FLOWER_ROUNDS, evaluate_fn=note)
 
-    run_on_flower(app, lambda: build_client_app(config), num_nodes=CLIENTS)
+    run_on_flower(app, lambda: client_app(resolve(config)), num_nodes=CLIENTS)
     (wall_0, cpu_0), (wall_1, cpu_1) = clock[2], clock[-1]  # the first two rounds start the actors
     return Took((len(clock) - 3) * COHORT, wall_1 - wall_0, cpu_1 - cpu_0)
 
@@ -268,21 +270,21 @@ def fedavg_updates_to_target(config: RunConfig) -> int:
             reached.append(server_round)
         return MetricRecord()
 
-    grid = InlineGrid(build_client_app(config), CLIENTS)
+    grid = InlineGrid(client_app(resolve(config)), CLIENTS)
     fedavg().start(grid, initial(config), num_rounds=200, evaluate_fn=evaluate)
     return COHORT * reached[0]
 
 
 def initial(config: RunConfig) -> ArrayRecord:
     """Return the model all contestants start from."""
-    return array_record("0123", build_workload(config).initial(config.seed))
+    return array_record("0123", resolve(config).workload.initial(config.seed))
 
 
 class TestImages:
     """The pooled test images."""
 
     def __init__(self, config: RunConfig) -> None:
-        source = build_source(config)
+        source = resolve(config).source
         parts = [source.partition(client) for client in range(CLIENTS)]
         self.x = np.concatenate([part.x_test for part in parts])
         self.y = np.concatenate([part.y_test for part in parts])
@@ -299,11 +301,11 @@ class TorchLoop:
 
     def __init__(self, seed: int) -> None:
         config = config_of("sync", "none", seed)
-        source = build_source(config)
+        source = resolve(config).source
         self.seed, self.test = seed, TestImages(config)
         rows = (source.partition(client) for client in range(CLIENTS))
         self.rows = [(torch.from_numpy(r.x_train), torch.from_numpy(r.y_train)) for r in rows]
-        self.start = [torch.from_numpy(a.copy()) for a in build_workload(config).initial(seed)]
+        self.start = [torch.from_numpy(a.copy()) for a in resolve(config).workload.initial(seed)]
         self.model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 10))
         self.parameters = list(self.model.parameters())
 

@@ -65,7 +65,7 @@ def make_run(folder: Path) -> tuple[Path, Path]:
     table = folder / "rows.csv"
     table.write_text("\n".join(rows) + "\n")
     given = ["run", "--csv", str(table), "--label", "kind", "--client", "who", "--baselines", "cheap"]
-    settings = ("strategy.merges=12", "strategy.concurrency=0", "checkpoint.every=6", "task.head=private")
+    settings = ("strategy.merges=12", "strategy.concurrency=0", "checkpoint.every=6", "task.tabular.head=private")
     given += [f"--set={text}" for text in settings]
     ended = CliRunner().invoke(app, [*given, "--out", str(folder / "runs")])
     if ended.exit_code:

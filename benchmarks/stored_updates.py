@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from eafl_flower.app.workload import build_aggregator, build_client_app, build_network, build_workload
+from eafl_flower.app.client import client_app
+from eafl_flower.app.resolving import resolve
 from eafl_flower.codecs import Float32Codec
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid
@@ -37,23 +38,23 @@ def stored(name: str, task: str, folder: Path | None) -> Streams:
 
 def collected(config: RunConfig) -> Streams:
     """Train with exact updates and return those of the first five clients."""
-    workload = build_workload(config)
+    workload = resolve(config).workload
     source = workload.source
     shared = workload.initial(config.seed)[: workload.task.num_shared]
     streams: Streams = [[] for _ in range(CLIENTS)]
     strategy = AsynchronousStrategy(
-        lambda in_flight, clients: Noting(build_aggregator(config, in_flight, clients), streams),
+        lambda in_flight, clients: Noting(resolve(config).aggregator(in_flight, clients), streams),
         seed=config.seed,
         unit="merges",
         concurrency=config.strategy.concurrency,
         codec=Float32Codec(),
-        network=build_network(config),
+        network=resolve(config).network,
         local_epochs=config.task.local_epochs,
         expected_nodes=source.num_clients,
     )
     try:
         strategy.start(
-            InlineGrid(build_client_app(config), source.num_clients),
+            InlineGrid(client_app(resolve(config)), source.num_clients),
             array_record([str(i) for i in range(len(shared))], shared),
             num_rounds=100 * UPDATES * source.num_seen,
         )

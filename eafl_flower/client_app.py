@@ -1,5 +1,5 @@
 """The ClientApp that ``flwr run`` loads."""
 
-from eafl_flower.app.workload import build_client_app
+from eafl_flower.app.client import client_app
 
-app = build_client_app()
+app = client_app()

@@ -19,8 +19,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from eafl_flower.app.resolving import resolve
 from eafl_flower.app.resuming import provenance_of
-from eafl_flower.app.workload import forget_changed_files
 from eafl_flower.config import RunConfig
 from eafl_flower.config.run_config import DataSettings
 
@@ -119,8 +119,7 @@ class Store:
 
 
 def _data_of(config: RunConfig) -> str:
-    forget_changed_files()
-    return provenance_of(config).data.sha256
+    return provenance_of(resolve(config)).data.sha256
 
 
 def _calculated(cells: Sequence[Cell], jobs: int) -> Iterable[tuple[Cell, Any]]:

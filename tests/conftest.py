@@ -99,6 +99,7 @@ def make_run(tmp_path, empty_cache):
     """Make a finished run from settings; ``interrupt`` stops it early instead and leaves a checkpoint."""
     from fake_experiment import run_experiment
 
+    from eafl_flower.app.resolving import resolve
     from eafl_flower.config import RunConfig
     from eafl_flower.core.events import Fanout
     from eafl_flower.results.run_directory import RunDirectory
@@ -113,7 +114,7 @@ def make_run(tmp_path, empty_cache):
         observer = Fanout([run.log, *others])
         try:
             run_experiment(
-                config, run_dir=run, observer=observer, engine="inline", resume=bool(resume), ray_address=None
+                resolve(config), run_dir=run, observer=observer, engine="inline", resume=bool(resume), ray_address=None
             )
         except KeyboardInterrupt:
             pass

@@ -11,8 +11,9 @@ from eafl_flower.results.summary import Outcome, summarize
 from eafl_flower.types import digest
 
 
-def run_experiment(config, *, run_dir, observer, engine, resume, ray_address):
+def run_experiment(experiment, *, run_dir, observer, engine, resume, ray_address):
     """As ``eafl_flower.app.experiment.run_experiment``; a delay comes from ``job.deadline-s``."""
+    config = experiment.config
     clients = config.data.clients - config.data.unseen
     rng = generator(config.seed, "fake")
     raw, merges = 6528, config.strategy.merges
@@ -79,7 +80,7 @@ def run_experiment(config, *, run_dir, observer, engine, resume, ray_address):
         downlink_bytes=merges * (raw // 4 + 44), uplink_framed_bytes=merges * (raw // 4 + 200), energy_j=energy_j,
         downlink_framed_bytes=merges * (raw // 4 + 250), metrics=metrics, arrays_sha256=digest(tuple(arrays.values())),
     )  # fmt: skip
-    which, provenance = config.results.baselines, provenance_of(config)
+    which, provenance = config.results.baselines, provenance_of(experiment)
     data_sha256 = provenance.data.sha256
     summary = summarize(
         outcome, run_dir.events(), name=config.name, seed=config.seed, engine=engine,

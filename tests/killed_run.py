@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from eafl_flower.app.experiment import run_experiment
+from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Fanout
 from eafl_flower.results.run_directory import RunDirectory
@@ -19,6 +20,6 @@ def work(settings: dict, folder: str, resume: bool) -> None:
         run_dir.write_config(config.to_toml())
     observer = Fanout([run_dir.log])
     try:
-        run_experiment(config, run_dir=run_dir, observer=observer, engine="inline", resume=resume)
+        run_experiment(resolve(config), run_dir=run_dir, observer=observer, engine="inline", resume=resume)
     finally:
         observer.close()

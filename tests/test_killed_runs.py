@@ -18,13 +18,24 @@ from eafl_flower.core.rng import generator
 ROOT = Path(__file__).parent.parent
 MERGES = 160
 SETTINGS = {
-    **{"name": "killed", "data.clients": 8, "data.unseen": 2, "data.rows-per-client": 32, "task.hidden": "8,8"},
+    **{
+        "name": "killed",
+        "data.clients": 8,
+        "data.unseen": 2,
+        "data.idm.rows-per-client": 32,
+        "task.tabular.hidden": "8,8",
+    },
     **{"strategy.merges": MERGES, "strategy.concurrency": 4, "clients.slowdown": "1,2,4", "evaluate.every": 40},
     **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "checkpoint.every": 10, "results.baselines": "none"},
 }
 # heads sized by the clients' rows, and pruned
 PERSONAL = {
-    **{"data.rows-per-client": 72, "task.name": "fractal", "task.learning-rate": 0.02, "task.prune-threshold": 0.3},
+    **{
+        "data.idm.rows-per-client": 72,
+        "task.name": "fractal",
+        "task.learning-rate": 0.02,
+        "task.fractal.prune-threshold": 0.3,
+    },
     "codec.name": "lqgcm",
 }
 

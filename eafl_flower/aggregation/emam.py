@@ -8,15 +8,18 @@ form is the minimiser and is the one built here.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from eafl_flower.aggregation.acceptance import Accepted, Merged, accept, begin, check_current, new_clock, own
+from eafl_flower.aggregation.fleet import Fleet
 from eafl_flower.aggregation.merge import pull, squared_norm, step
+from eafl_flower.aggregation.newest import NewestMean
 from eafl_flower.aggregation.norm_guard import guard_scale, noted
 from eafl_flower.aggregation.objective import energy
 from eafl_flower.aggregation.staleness import Estimated, EstimatedState, Exponential, HalfLife, StalenessRule
+from eafl_flower.core.settings import NOT_A_SETTING, NotNegative, Positive, Range, check_settings
 from eafl_flower.errors import ConfigError
 from eafl_flower.types import Array, Arrays, Update, layout_of
 
@@ -44,7 +47,19 @@ class EMAMState:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EMAMAggregator:
+class EMAMSettings:
+    """What ``EMAMAggregator`` is set to beside its step."""
+
+    beta: NotNegative = 0.0
+    mu: Annotated[float, Range(0, 1, below=True)] = 0.95
+    norm_guard: NotNegative = 4.0  # times the median norm; 0: off
+    weight_by_examples: bool = False
+    serve: Literal["current", "average"] = "current"
+    self_check: bool = False  # note the energy before and after each merge
+
+
+@dataclass(frozen=True, kw_only=True)
+class EMAMAggregator(EMAMSettings):
     r"""Merge each update by one proximal step, kept near the moving average.
 
     .. math:: \theta^+ = \theta + \frac{\alpha\, w\, c\, \delta - \eta g + \beta(\bar\theta - \theta)}{1+\beta},
@@ -101,31 +116,15 @@ class EMAMAggregator:
     ([0.75, 0.75], 2, 0.5)
     """
 
-    alpha: float = 0.8
-    beta: float = 0.0
-    mu: float = 0.95
+    alpha: Positive = 0.8
     staleness: StalenessRule | Estimated = _TEN_IN_FLIGHT
-    norm_guard: float = 4.0
-    weight_by_examples: bool = False
-    serve: Literal["current", "average"] = "current"
     proxy: Callable[[Arrays], Arrays] | None = None
-    eta: float = 1e-3
-    proxy_limit: float = 0.1
-    self_check: bool = False
+    eta: NotNegative = 1e-3
+    proxy_limit: float = field(default=0.1, metadata=NOT_A_SETTING)  # may be infinite
 
     def __post_init__(self) -> None:
-        claims = {
-            "alpha": (self.alpha, 0 < self.alpha < math.inf, "above 0"),
-            "beta": (self.beta, 0 <= self.beta < math.inf, "0 or more"),
-            "mu": (self.mu, 0 <= self.mu < 1, "from 0 to below 1"),
-            "norm_guard": (self.norm_guard, 0 <= self.norm_guard < math.inf, "0 (off) or more"),
-            "serve": (self.serve, self.serve in ("current", "average"), "'current' or 'average'"),
-            "eta": (self.eta, 0 <= self.eta < math.inf, "0 or more"),
-            "proxy_limit": (self.proxy_limit, self.proxy_limit >= 0, "0 or more"),
-        }
-        wrong = [f"{name} = {value!r}: expected {what}" for name, (value, holds, what) in claims.items() if not holds]
-        if wrong:
-            raise ConfigError("EMAMAggregator: " + "; ".join(wrong))
+        is_limit = self.proxy_limit >= 0
+        check_settings(self, proxy_limit="" if is_limit else "expected 0 or more")
 
     @classmethod
     def paper(
@@ -242,3 +241,26 @@ class EMAMAggregator:
             d if d.dtype.kind != "f" else (push * d - eta * np.asarray(g)).astype(d.dtype, copy=False)
             for d, g in zip(deltas, gradient, strict=True)
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EMAM(EMAMSettings):
+    """EMAM by its settings: without a step ``alpha`` the mean of the clients' newest models, with a barrier of step 1.
+
+    Parameters
+    ----------
+    alpha
+        Step of ``EMAMAggregator``; 0: the mean of the newest models (``NewestMean``), whose step needs no tuning.
+    """
+
+    alpha: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def make(self, fleet: Fleet) -> EMAMAggregator | NewestMean:
+        """Return the aggregator."""
+        if not self.alpha and not fleet.barrier:
+            return NewestMean(clients=fleet.clients, norm_guard=self.norm_guard)
+        settings: dict[str, Any] = vars(self) | {"alpha": self.alpha or 1.0}
+        return EMAMAggregator(**settings, staleness=fleet.staleness)

@@ -16,7 +16,6 @@ says. The average is what is evaluated and saved, because :math:`\theta` leans t
 where clients differ. :math:`\kappa` is 1 unless all clients move hardly at all, as ``reach`` says.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -29,7 +28,8 @@ from eafl_flower.aggregation.example_counts import largest_believed
 from eafl_flower.aggregation.merge import lead, swap
 from eafl_flower.aggregation.norm_guard import guard_scale, noted
 from eafl_flower.aggregation.reach import Reach
-from eafl_flower.errors import ConfigError, UpdateRefusedError
+from eafl_flower.core.settings import CountFromOne, NotNegative, check_settings
+from eafl_flower.errors import UpdateRefusedError
 from eafl_flower.types import Array, Arrays, Update, layout_of
 
 ROUNDS_KEPT = 4  # a client unheard of for so many rounds' worth of merges is no longer part of the mean
@@ -121,15 +121,12 @@ class NewestMean:
     [4.0]
     """
 
-    clients: int = 10
-    norm_guard: float = 4.0
+    clients: CountFromOne = 10
+    norm_guard: NotNegative = 4.0
     weight_by_examples: bool = True
 
     def __post_init__(self) -> None:
-        if self.clients < 1:
-            raise ConfigError(f"NewestMean: clients = {self.clients}: expected at least 1")
-        if not 0 <= self.norm_guard < math.inf:
-            raise ConfigError(f"NewestMean: norm_guard = {self.norm_guard}: expected 0 (off) or more")
+        check_settings(self)
 
     def init(self, arrays: Arrays) -> NewestState:
         """Return the state before the first merge; ``arrays`` are copied."""

@@ -1,15 +1,18 @@
 """The rules EMAM is compared with: FedAsync, FedBuff and FedAvg."""
 
-import math
 from dataclasses import dataclass, field, replace
+from typing import Annotated, Final
 
 import numpy as np
 
 from eafl_flower.aggregation.acceptance import Merged, accept, begin, check_current, new_clock, own
+from eafl_flower.aggregation.fleet import Fleet
 from eafl_flower.aggregation.merge import step
 from eafl_flower.aggregation.staleness import Polynomial, StalenessRule
-from eafl_flower.errors import ConfigError
+from eafl_flower.core.settings import Count, CountFromOne, Positive, Range, check_settings
 from eafl_flower.types import Array, Arrays, Update
+
+MOST_BUFFERED: Final = 10  # unless a size is given
 
 _INVERSE_ROOT = Polynomial(0.5)
 
@@ -44,13 +47,15 @@ class FedAsync:
     Xie, Koyejo and Gupta, "Asynchronous federated optimization", 2019, arXiv 1903.03934, algorithm 1.
     """
 
-    mixing: float = 0.6
+    mixing: Annotated[float, Range(0, 1, above=True)] = 0.6
     staleness: StalenessRule = _INVERSE_ROOT
 
     def __post_init__(self) -> None:
-        if not 0 < self.mixing <= 1:
-            msg = f"FedAsync: mixing = {self.mixing}: expected above 0, at most 1"
-            raise ConfigError(msg)
+        check_settings(self)
+
+    def make(self, fleet: Fleet) -> "FedAsync":
+        """Return the rule with the staleness of a run."""
+        return replace(self, staleness=fleet.rule())
 
     def init(self, arrays: Arrays) -> ReferenceState:
         """Return the state before the first merge; ``arrays`` are copied."""
@@ -103,10 +108,10 @@ class FedAvg:
     (McMahan et al., "Communication-efficient learning of deep networks from decentralized data", 2017).
     """
 
-    server_rate: float = 1.0
+    server_rate: Positive = 1.0
 
     def __post_init__(self) -> None:
-        _check_rate("FedAvg", self.server_rate)
+        check_settings(self)
 
     def init(self, arrays: Arrays) -> ReferenceState:
         """Return the state before the first merge; ``arrays`` are copied."""
@@ -164,15 +169,12 @@ class FedBuff:
     Nguyen et al., "Federated learning with buffered asynchronous aggregation", AISTATS 2022.
     """
 
-    buffer_size: int = 10
-    server_rate: float = 1.0
+    buffer_size: CountFromOne = 10
+    server_rate: Positive = 1.0
     staleness: StalenessRule = _INVERSE_ROOT
 
     def __post_init__(self) -> None:
-        _check_rate("FedBuff", self.server_rate)
-        if self.buffer_size < 1:
-            msg = f"FedBuff: buffer_size = {self.buffer_size}: expected 1 or more"
-            raise ConfigError(msg)
+        check_settings(self)
 
     def init(self, arrays: Arrays) -> FedBuffState:
         """Return the state before the first update; ``arrays`` are copied."""
@@ -213,7 +215,25 @@ class FedBuff:
         return self.arrays(state)
 
 
-def _check_rate(name: str, rate: float) -> None:
-    if not 0 < rate < math.inf:
-        msg = f"{name}: server_rate = {rate}: expected a finite number above 0"
-        raise ConfigError(msg)
+@dataclass(frozen=True, kw_only=True)
+class Buffered:
+    """FedBuff by its settings.
+
+    Parameters
+    ----------
+    buffer_size
+        Updates a flush; 0: the jobs in flight, at most 10.
+    server_rate
+        See ``FedBuff``.
+    """
+
+    buffer_size: Count = 0
+    server_rate: Positive = 1.0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def make(self, fleet: Fleet) -> FedBuff:
+        """Return the aggregator."""
+        size = self.buffer_size or min(MOST_BUFFERED, fleet.in_flight)
+        return FedBuff(buffer_size=size, server_rate=self.server_rate, staleness=fleet.rule())

@@ -7,10 +7,10 @@ arrays it is merged into. A rule turns it into a weight in (0, 1]; a fresh updat
 import math
 import statistics
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 from eafl_flower.aggregation.merge import inner, squared_norm
-from eafl_flower.errors import ConfigError
+from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, Range, check_settings
 from eafl_flower.types import Arrays
 
 
@@ -29,20 +29,14 @@ def _checked(staleness: int) -> int:
     return staleness
 
 
-def _positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        msg = f"{name} = {value}: expected a finite number above 0"
-        raise ConfigError(msg)
-
-
 @dataclass(frozen=True)
 class HalfLife:
     r"""Weight :math:`2^{-\tau/h}`: an update ``half_life`` merges old counts one half."""
 
-    half_life: float
+    half_life: Positive
 
     def __post_init__(self) -> None:
-        _positive("half_life", self.half_life)
+        check_settings(self)
 
     @classmethod
     def for_in_flight(cls, in_flight: int) -> "HalfLife":
@@ -54,14 +48,34 @@ class HalfLife:
         return float(2.0 ** (-_checked(staleness) / self.half_life))
 
 
+@dataclass(frozen=True, kw_only=True)
+class HalfLifeInFlight:
+    """The half-life by its settings.
+
+    Parameters
+    ----------
+    merges
+        Half-life; 0: one less than the jobs in flight, at least 1.
+    """
+
+    merges: NotNegative = 0.0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def make(self, in_flight: int) -> HalfLife:
+        """Return the rule."""
+        return HalfLife(self.merges) if self.merges else HalfLife.for_in_flight(in_flight)
+
+
 @dataclass(frozen=True)
 class Exponential:
     r"""Weight :math:`e^{-\lambda\tau}`: right when the correlation of update directions decays so."""
 
-    rate: float
+    rate: Positive = 0.002
 
     def __post_init__(self) -> None:
-        _positive("rate", self.rate)
+        check_settings(self)
 
     def weight(self, staleness: int) -> float:
         """Return exp(-rate * staleness)."""
@@ -72,10 +86,10 @@ class Exponential:
 class Polynomial:
     r"""Weight :math:`(1+\tau)^{-a}` (Xie et al., 2019; FedBuff with a = 1/2)."""
 
-    exponent: float = 0.5
+    exponent: Positive = 0.5
 
     def __post_init__(self) -> None:
-        _positive("exponent", self.exponent)
+        check_settings(self)
 
     def weight(self, staleness: int) -> float:
         """Return (1 + staleness) ** -exponent."""
@@ -86,14 +100,11 @@ class Polynomial:
 class Hinge:
     r"""Weight 1 up to ``b`` merges, then :math:`1/(a(\tau-b)+1)` (Xie et al., 2019)."""
 
-    a: float = 10.0
-    b: float = 4.0
+    a: Positive = 10.0
+    b: NotNegative = 4.0
 
     def __post_init__(self) -> None:
-        _positive("a", self.a)
-        if not (math.isfinite(self.b) and self.b >= 0):
-            msg = f"b = {self.b}: expected a finite number of at least 0"
-            raise ConfigError(msg)
+        check_settings(self)
 
     def weight(self, staleness: int) -> float:
         """Return 1 if staleness <= b, else 1 / (a (staleness - b) + 1)."""
@@ -146,11 +157,14 @@ class Estimated:
         Bounds :math:`l, u` of the estimate.
     """
 
-    initial_rate: float = 0.03
-    window: int = 64
-    least_cosine: float = 0.05
-    least_rate: float = 0.001
-    greatest_rate: float = 1.0
+    initial_rate: Positive = 0.03
+    window: CountFromOne = 64
+    least_cosine: Annotated[float, Range(0, 1, above=True)] = 0.05
+    least_rate: Positive = 0.001
+    greatest_rate: Positive = 1.0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     def init(self) -> EstimatedState:
         """Return the state before the first update."""

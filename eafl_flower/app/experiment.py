@@ -9,16 +9,10 @@ from flwr.app import ConfigRecord, Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
+from eafl_flower.app.client import client_app, experiment_of
+from eafl_flower.app.resolving import resolve
 from eafl_flower.app.resuming import check_resumable, check_same_data, provenance_of, resumed
-from eafl_flower.app.workload import (
-    build_client_app,
-    build_ranges,
-    build_source,
-    build_strategy,
-    build_workload,
-    config_of,
-    forget_changed_files,
-)
+from eafl_flower.app.workload import Experiment
 from eafl_flower.baselines.cache import collect_baselines
 from eafl_flower.baselines.no_communication import no_communication
 from eafl_flower.config import RunConfig
@@ -27,6 +21,7 @@ from eafl_flower.config.run_config import StopSettings
 from eafl_flower.core.events import Event, Fanout, Observer
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import RunFailedError
+from eafl_flower.heads.prior import SizedByRanges
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
@@ -39,7 +34,7 @@ LONGEST_FAREWELL_S = 60.0  # of a server that is about to end
 
 
 def run_experiment(
-    config: RunConfig,
+    experiment: Experiment,
     *,
     run_dir: RunDirectory,
     observer: Observer,
@@ -51,7 +46,7 @@ def run_experiment(
 
     Parameters
     ----------
-    config
+    experiment
         What to run.
     run_dir
         Where results go.
@@ -69,18 +64,18 @@ def run_experiment(
     dict
         The summary, as in ``summary.json``.
     """
-    forget_changed_files()
+    config, num_nodes = experiment.config, experiment.source.num_clients
     if resume:  # before an engine is started
-        check_resumable(run_dir, config)
-    num_nodes = build_source(config).num_clients
+        check_resumable(run_dir, experiment)
     if engine == "inline":
-        grid: Grid = InlineGrid(build_client_app(config, run_dir.state_dir), num_nodes)
-        return conduct(config, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
-    state_dir, data = run_dir.state_dir.resolve(), provenance_of(config).data
+        grid: Grid = InlineGrid(client_app(experiment, run_dir.state_dir), num_nodes)
+        return conduct(experiment, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
+    state_dir, data = run_dir.state_dir.resolve(), provenance_of(experiment).data
 
     def make_app() -> ClientApp:  # in another process, perhaps on another machine
-        check_same_data(config, data)
-        return build_client_app(config, state_dir)
+        here = resolve(config)
+        check_same_data(here, data)
+        return client_app(here, state_dir)
 
     if engine == "ray":
         from eafl_flower.engines.ray_grid import RayGrid
@@ -93,7 +88,7 @@ def run_experiment(
             workers=config.engine.workers or None,
             address=ray_address,
         ) as grid:
-            return conduct(config, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
+            return conduct(experiment, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
     from eafl_flower.engines.flower import run_on_flower
 
     summaries: list[dict[str, Any]] = []
@@ -101,7 +96,7 @@ def run_experiment(
 
     @server_app.main()
     def main(grid: Grid, context: Context) -> None:
-        summaries.append(conduct(config, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume))
+        summaries.append(conduct(experiment, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume))
 
     run_on_flower(
         server_app,
@@ -115,7 +110,7 @@ def run_experiment(
 
 def run_in_server_app(grid: Grid, context: Context) -> None:
     """Run the experiment of Flower's run configuration: what ``flwr run`` does."""
-    config = config_of(context)
+    config = experiment_of(context).config
     if not config.checkpoint.resume:
         run_dir = RunDirectory.create(Path(config.results.dir).absolute(), config.name)
         run_dir.write_config(config.to_toml())
@@ -140,26 +135,28 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
     resume = bool(config.checkpoint.resume)
     if resume:
         config = resumed(RunConfig.from_toml(run_dir.config_path), config)
-        check_resumable(run_dir, config)  # before nodes are waited for
+    experiment = resolve(config)
+    if resume:
+        check_resumable(run_dir, experiment)  # before nodes are waited for
     console = Console(highlight=False)
-    for note in build_source(config).notes:
+    for note in experiment.source.notes:
         say(console, note)
     observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
     try:
-        summary = conduct(config, grid, run_dir=run_dir, observer=observer, engine="flower", resume=resume)
+        summary = conduct(experiment, grid, run_dir=run_dir, observer=observer, engine="flower", resume=resume)
     finally:
         observer.close()
     print_results(console, summary, run_dir.path)
 
 
 def conduct(
-    config: RunConfig, grid: Grid, *, run_dir: RunDirectory, observer: Observer, engine: str, resume: bool = False
+    experiment: Experiment, grid: Grid, *, run_dir: RunDirectory, observer: Observer, engine: str, resume: bool = False
 ) -> dict[str, Any]:
-    """Run the strategy of ``config`` over ``grid`` and write model and summary; return the summary."""
-    provenance = provenance_of(config)
+    """Run an experiment over ``grid`` and write model and summary; return the summary."""
+    config, provenance = experiment.config, provenance_of(experiment)
     run_dir.remove_leftovers()
     run = train(
-        config,
+        experiment,
         grid,
         observer=observer,
         checkpoint=run_dir.checkpoint_path,
@@ -194,8 +191,7 @@ def conduct(
         "data_sha256": provenance.data.sha256,
     }
     run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), about)
-    run_dir.write_description(_description(config, run, run_dir.run_name))
-    source = build_source(config)
+    run_dir.write_description(_description(experiment, run, run_dir.run_name))
     summary = summarize(
         outcome,
         run_dir.each_event(),
@@ -203,16 +199,16 @@ def conduct(
         seed=config.seed,
         provenance=provenance,
         engine=engine,
-        baselines=_baselines(config, merges=run.version),
-        clients_left_out=source.clients_left_out,
-        rows_left_out=source.rows_left_out,
+        baselines=_baselines(experiment, merges=run.version),
+        clients_left_out=experiment.source.clients_left_out,
+        rows_left_out=experiment.source.rows_left_out,
     )
     run_dir.write_summary(summary)
     return summary
 
 
-def _description(config: RunConfig, run: Run, run_name: str) -> ModelDescription:
-    source = build_source(config)
+def _description(experiment: Experiment, run: Run, run_name: str) -> ModelDescription:
+    source, task = experiment.source, experiment.task
     return ModelDescription(
         run=run_name,
         data=source.name,
@@ -222,17 +218,16 @@ def _description(config: RunConfig, run: Run, run_name: str) -> ModelDescription
         num_seen=source.num_seen,
         client_states=tuple(run.jobs.table.state.tolist()),
         client_names=source.client_names,
-        ranges=build_ranges(config, source),
+        ranges=task.ranges() if isinstance(task, SizedByRanges) and task.ranges is not None else None,
         columns=source.columns,
     )
 
 
-def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **options: Any) -> Run:
-    """Run the strategy of ``config`` over ``grid``; ``options`` are further settings of ``RunOptions``."""
-    workload = build_workload(config)
+def train(experiment: Experiment, grid: Grid, *, observer: Observer | None = None, **options: Any) -> Run:
+    """Run the strategy of an experiment over ``grid``; ``options`` are further settings of ``RunOptions``."""
+    config, workload = experiment.config, experiment.workload
     shared = workload.initial(config.seed)[: workload.task.num_shared]
-    strategy = build_strategy(
-        config,
+    strategy = experiment.strategy(
         observer=observer or Fanout(()),
         expected_nodes=workload.source.num_clients,
         min_available_nodes=1,  # a data set may have one client
@@ -258,17 +253,17 @@ def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **
     return strategy.run
 
 
-def _baselines(config: RunConfig, *, merges: int) -> dict[str, dict[str, float] | None]:
-    source, which = build_source(config), config.results.baselines
+def _baselines(experiment: Experiment, *, merges: int) -> dict[str, dict[str, float] | None]:
+    config, which = experiment.config, experiment.config.results.baselines
     if which == "all" and not merges:  # stopped before anything was trained that could be compared
         which = "cheap"
     exact = exact_config(config, merges=max(1, merges))
     return collect_baselines(
         which,
         config=exact,
-        data_sha256=provenance_of(config).data.sha256,
-        cheap=lambda: _looked_up(source),
-        trained=lambda: _trained(exact),
+        data_sha256=provenance_of(experiment).data.sha256,
+        cheap=lambda: _looked_up(experiment.source),
+        trained=lambda: _trained(resolve(exact)),
     )
 
 
@@ -309,17 +304,17 @@ class _CountMerges:
         """Nothing is open."""
 
 
-def _trained(config: RunConfig) -> dict[str, dict[str, float]]:
+def _trained(experiment: Experiment) -> dict[str, dict[str, float]]:
     """Train as ``exact_config`` says, and every client alone for as many epochs."""
-    workload = build_workload(config)
+    workload = experiment.workload
     counted = _CountMerges()
-    grid = InlineGrid(build_client_app(config), workload.source.num_clients)
-    exact = train(config, grid, observer=counted)
+    grid = InlineGrid(client_app(experiment), workload.source.num_clients)
+    exact = train(experiment, grid, observer=counted)
     alone = no_communication(
         workload.task,
         workload.source,
         {client: merges * workload.local_epochs for client, merges in counted.by_client.items()},
-        seed=config.seed,
+        seed=experiment.config.seed,
         local_epochs=workload.local_epochs,
         unseen_steps=workload.unseen_steps,
     )

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.app.workload import build_task
+from eafl_flower.app.workload import Experiment
 from eafl_flower.clients.durable_state import state_path, stored_state
 from eafl_flower.clients.numpy_client import fresh_head, head_of
 from eafl_flower.config import RunConfig
@@ -134,7 +134,7 @@ def predictor_of(
     # The clients' device need not be here; what they computed can be used anywhere.
     config = RunConfig.from_toml(run_dir.config_path).replace({"task.device": "cpu"})
     _check_belongs_together(run_dir, description)
-    task = build_task(config, _without_rows(description), ranges=lambda: _ranges(run_dir, description))
+    task = Experiment(config).task_of(_without_rows(description), ranges=lambda: _ranges(run_dir, description))
     initial = task.init(generator(config.seed, "init"))
     shared = _shared(run_dir, initial[: task.num_shared])
     if examples is not None:

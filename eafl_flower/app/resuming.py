@@ -5,11 +5,13 @@ A run that goes on with other settings or data would be a run of neither.
 
 import platform
 from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
 
-from eafl_flower.app.workload import build_source, forget_changed_files
-from eafl_flower.codecs import read_codebook
+from eafl_flower.app.workload import Experiment
 from eafl_flower.config import RunConfig
 from eafl_flower.config.effects import MERGES
+from eafl_flower.config.run_config import known_setting
 from eafl_flower.core.provenance import Content, Plain, Provenance, listed
 from eafl_flower.data.content import content_of
 from eafl_flower.data.source import InMemorySource
@@ -23,42 +25,41 @@ def _content(source: InMemorySource) -> Content:
     return content_of(source)
 
 
-def provenance_of(config: RunConfig) -> Provenance:
-    """Return what a run of ``config`` is made from: settings that count, and the content of files instead of names."""
-    settings: dict[str, Plain] = dict(config.decisive())
-    if path := config.codec.codebook:
-        settings["codec.codebook"] = read_codebook(path).sha256
-    return Provenance(settings=settings, data=_content(build_source(config)))
+def provenance_of(experiment: Experiment) -> Provenance:
+    """Return what a run is made from: settings that count, and the content of files instead of their names."""
+    settings: dict[str, Plain] = dict(experiment.config.decisive())
+    for key, value in settings.items():
+        if value and known_setting(key).is_file:
+            settings[key] = sha256(Path(str(value)).read_bytes()).hexdigest()
+    return Provenance(settings=settings, data=_content(experiment.source))
 
 
-def check_same_data(config: RunConfig, expected: Content) -> None:
+def check_same_data(experiment: Experiment, expected: Content) -> None:
     """Raise ``DataError`` unless the data that clients find in this process are ``expected``, those of the server."""
-    forget_changed_files()
-    if changes := expected.changes_to(provenance_of(config).data):
+    if changes := expected.changes_to(provenance_of(experiment).data):
         msg = (
             f"the clients on {platform.node()} find other data than the server ({listed(changes)}): give both the same"
         )
         raise DataError(msg)
 
 
-def check_resumable(run_dir: RunDirectory, config: RunConfig) -> None:
-    """Raise ``CheckpointError`` unless the run in ``run_dir`` was made from the settings and data of ``config``."""
+def check_resumable(run_dir: RunDirectory, experiment: Experiment) -> None:
+    """Raise ``CheckpointError`` unless the run in ``run_dir`` was made from what ``experiment`` is made from."""
     path = run_dir.checkpoint_path
-    read_origin(path).check_provenance(path, provenance_of(config).without(MERGES))
+    read_origin(path).check_provenance(path, provenance_of(experiment).without(MERGES))
 
 
-def changes_since(run_dir: RunDirectory, config: RunConfig) -> str:
-    """Return in words how what ``config`` stands for now differs from what a stored run was made from.
+def changes_since(run_dir: RunDirectory, experiment: Experiment) -> str:
+    """Return in words how what ``experiment`` is made from differs from what a stored run was made from.
 
     "" if it does not, and if it has a checkpoint that cannot be read: whoever resumes it is told.
     """
-    forget_changed_files()
     if not run_dir.finished:
         try:
-            return read_origin(run_dir.checkpoint_path).provenance.changes_to(provenance_of(config).without(MERGES))
+            return read_origin(run_dir.checkpoint_path).provenance.changes_to(provenance_of(experiment).without(MERGES))
         except CheckpointError:
             return ""
-    summary, now = run_dir.summary(), provenance_of(config)
+    summary, now = run_dir.summary(), provenance_of(experiment)
     if "data_sha256" not in summary:
         return "by an earlier version, which did not note its data"
     if summary["data_sha256"] != now.data.sha256:
@@ -69,11 +70,11 @@ def changes_since(run_dir: RunDirectory, config: RunConfig) -> str:
 
 def resumed(stored: RunConfig, given: RunConfig) -> RunConfig:
     """Return ``stored``, the configuration of the run to be continued, if the clients have the same one."""
-    old, new = stored.to_flat(), given.to_flat()
+    old, new = stored.settings(), given.settings()
     differing = [
-        f"{key} = {new[key]!r}, was {old[key]!r}"
+        f"{key} = {new.get(key)!r}, was {old[key]!r}"
         for key in old
-        if old[key] != new[key] and not key.startswith(("checkpoint.", "results.", "engine."))
+        if old[key] != new.get(key) and not key.startswith(("checkpoint.", "results.", "engine."))
     ]
     if differing:
         msg = (

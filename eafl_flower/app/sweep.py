@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from eafl_flower.config import RunConfig, parse_overrides
-from eafl_flower.config.settings import Value, settings_of
+from eafl_flower.config.run_config import known_setting
 from eafl_flower.core.durable import open_unlinked, write_atomically
+from eafl_flower.core.settings import Value
 from eafl_flower.core.stopping import signal_name
 from eafl_flower.core.words import cell
 from eafl_flower.errors import ConfigError, DataError
@@ -76,8 +77,7 @@ def points_of(config: RunConfig, lists: Sequence[str], seeds: Sequence[int]) -> 
         if key in axes:
             msg = f"--set {key} is given twice: expected all its values in one list"
             raise ConfigError(msg)
-        setting = settings_of(RunConfig).get(key)
-        separator = ";" if setting is not None and setting.is_list else ","
+        separator = ";" if _is_list(key) else ","
         axes[key] = [
             parse_overrides([f"{key}{equals}{value.strip()}"]).get(key, "") for value in values.split(separator)
         ]
@@ -89,6 +89,13 @@ def points_of(config: RunConfig, lists: Sequence[str], seeds: Sequence[int]) -> 
         chosen = dict(zip([*axes, "seed"], combination, strict=True))
         points.append(Point(config.replace(chosen, source="--set"), chosen))
     return points
+
+
+def _is_list(key: str) -> bool:
+    try:
+        return known_setting(key).is_list
+    except KeyError:  # whoever parses the values says so
+        return False
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ def sweep(
     than there are now is run again.
     """
     from eafl_flower.app import sweep as sweeps
+    from eafl_flower.app.resolving import resolve
     from eafl_flower.app.resuming import changes_since
     from eafl_flower.results.views.quantities import percent_text
     from eafl_flower.results.views.tables import sweep_table
@@ -192,7 +193,12 @@ def sweep(
 
     try:
         results = sweeps.run_sweep(
-            points, folder, jobs=jobs, command=sweeps.child_command, changes=changes_since, report=report
+            points,
+            folder,
+            jobs=jobs,
+            command=sweeps.child_command,
+            changes=lambda run, config: changes_since(run, resolve(config)),
+            report=report,
         )
     except KeyboardInterrupt as stop:
         tell(f"{str(stop) or 'interrupted'}; the same command goes on: {shlex.join(['eafl', *sys.argv[1:]])}")
@@ -233,14 +239,14 @@ def calibrate(
     The seconds become cycles per sample at the configured frequency: settings of the energy model.
     """
     from eafl_flower.app.calibration import calibrate as measure
-    from eafl_flower.app.workload import build_workload
+    from eafl_flower.app.resolving import resolve
     from eafl_flower.core.durable import open_unlinked
     from eafl_flower.core.rng import generator
     from eafl_flower.core.threads import one_thread
     from eafl_flower.results.views.quantities import time_text
 
     config = _config(preset, configs, settings, engine=None, seed=None, out=None, baselines=None)
-    workload = build_workload(config)
+    workload = resolve(config).workload
     rows, arrays = workload.source.partition(0), workload.initial(config.seed)
     one_thread()
 
@@ -281,7 +287,7 @@ def _execute(
     config: "RunConfig", run_dir: "RunDirectory", *, engine: str, resume: bool, ray_address: str | None, again: str
 ) -> None:
     from eafl_flower.app.experiment import run_experiment
-    from eafl_flower.app.workload import build_source
+    from eafl_flower.app.resolving import resolve
     from eafl_flower.core.events import Fanout, Spectator
     from eafl_flower.results.ownership import owned
     from eafl_flower.results.views.console import ConsoleObserver
@@ -295,11 +301,12 @@ def _execute(
     try:
         with owned(run_dir.path, wait_s=0):
             try:
-                for note in build_source(config).notes:
+                experiment = resolve(config)
+                for note in experiment.source.notes:
                     say(console, note)
                 with closing(Fanout([run_dir.log, Spectator(ConsoleObserver(console, config.name))])) as observer:
                     summary = run_experiment(
-                        config,
+                        experiment,
                         run_dir=run_dir,
                         observer=observer,
                         engine=engine,
@@ -339,7 +346,7 @@ def _config(
 
     config = RunConfig.from_toml(preset)
     own = own or {}
-    if "data.csv" in own:  # all its clients, however many the preset's data have
+    if "data.csv.file" in own:  # all its clients, however many the preset's data have
         config = config.replace({"data.clients": 0, "data.unseen": -1})
     for path in configs or ():
         flat, source = read_toml(path)
@@ -352,16 +359,16 @@ def _config(
 
 def _own_data(csv: Path | None, *, label: str, client: str, time: str, features: str) -> dict[str, str]:
     columns = {
-        "data.label-column": label,
-        "data.client-column": client,
-        "data.time-column": time,
-        "data.features": features,
+        "data.csv.label-column": label,
+        "data.csv.client-column": client,
+        "data.csv.time-column": time,
+        "data.csv.features": features,
     }
     given = {key: value for key, value in columns.items() if value}
     if csv is None:
         return given
     # Workers may run in another folder. A file that is not here is looked for in the data folder.
-    return {"data.name": "csv", "data.csv": str(csv.absolute() if csv.is_file() else csv), **given}
+    return {"data.name": "csv", "data.csv.file": str(csv.absolute() if csv.is_file() else csv), **given}
 
 
 def _stored_config(run_dir: "RunDirectory") -> "RunConfig":

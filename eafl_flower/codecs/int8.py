@@ -12,7 +12,7 @@ Feedback Fixes SignSGD and other Gradient Compression Schemes", ICML 2019.
 
 import struct
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from eafl_flower.codecs.block_scales import dequantise, quantise
 from eafl_flower.codecs.framing import INT8_ID, frame, layout_hash, unframe
 from eafl_flower.codecs.literal import check_fit
 from eafl_flower.codecs.pooling import Pool, pool_of
-from eafl_flower.errors import CodecError, ConfigError
+from eafl_flower.core.settings import Range, check_settings
+from eafl_flower.errors import CodecError
 from eafl_flower.types import Arrays, Encoded, Layout
 
 _VERSION: Final = 1
@@ -80,13 +81,11 @@ class Int8Codec:
         If ``block_size`` is out of range.
     """
 
-    block_size: int = 256
+    block_size: Annotated[int, Range(1, 65535)] = 256
     error_feedback: bool = True
 
     def __post_init__(self) -> None:
-        if not 1 <= self.block_size <= 65535:
-            msg = f"codec.block-size = {self.block_size}: expected a number from 1 to 65535"
-            raise ConfigError(msg)
+        check_settings(self)
 
     def init(self, layout: Layout) -> Int8State:
         """Return the state of a stream of arrays with this layout.

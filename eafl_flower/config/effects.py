@@ -8,7 +8,7 @@ T = TypeVar("T")
 WITHOUT_EFFECT: Final = (
     "name",
     "data.dir",  # where data lie: what they hold counts
-    "data.csv",
+    "data.csv.file",
     "job.reply-timeout-s",  # when a run gives up
     "job.error-budget",
     "checkpoint",

@@ -46,7 +46,7 @@ def parse_toml(content: bytes) -> dict[str, Any]:
         If it is not TOML in UTF-8, or nested too deeply.
     """
     try:
-        return _flat(tomllib.loads(content.decode("utf-8")))
+        return flat(tomllib.loads(content.decode("utf-8")))
     except UnicodeDecodeError as error:
         msg = f"it is not a text in UTF-8 (byte {error.start})"
         raise ValueError(msg) from error
@@ -74,17 +74,18 @@ def _content(path_or_name: str | Path) -> tuple[bytes, str]:
     return (files("eafl_flower") / "presets" / f"{name}.toml").read_bytes(), f"preset {name}"
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested tables with dots in their keys."""
+    found: dict[str, Any] = {}
     for key, value in table.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return found
 
 
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``flat`` as nested tables, the inverse of reading."""
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return flat keys as nested tables, the inverse of ``flat``."""
     tables: dict[str, Any] = {}
-    for key, value in flat.items():
+    for key, value in values.items():
         *groups, name = key.split(".")
         table = tables
         for group in groups:

@@ -1,55 +1,95 @@
-"""Reading keys and values against known settings, collecting every mistake before raising."""
+"""Reading keys and values against known settings, collecting every mistake before raising.
+
+Which keys there are depends on the parts that are named: a source is read names first, then what it sets.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from eafl_flower.config.parts import GROUPS, make_part, owner_of, part_settings
+from eafl_flower.config.renamed import RENAMED
 from eafl_flower.config.rules import clashes
-from eafl_flower.config.settings import Setting, Value
+from eafl_flower.core.settings import Setting, SettingsError, Value, kebab
 from eafl_flower.errors import ConfigError
+
+FOREIGN = "foreign"
+"""Key of one text in which settings of somebody else's parts travel, for Flower refuses keys that no app declares."""
 
 
 def checked(
-    settings: Mapping[str, Setting], given: Mapping[str, object], *, source: str, base: Mapping[str, Any] | None = None
+    common: Mapping[str, Setting], given: Mapping[str, object], *, source: str, base: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return ``base`` changed by ``given``, in the types of the settings.
 
     Parameters
     ----------
-    settings
-        All settings there are, by key.
+    common
+        The settings that are no part's, by key.
     given
-        Values as TOML gives them; keys that are missing keep the value in ``base``.
+        Values as TOML gives them; keys that are missing keep the value in ``base``. With the name of another part,
+        what was set of the one before is dropped.
     source
         The file, or what else the values come from, for the message.
     base
-        A value for every setting; may be left out when ``given`` is complete.
+        A value for every common setting and for those of the parts that it names.
 
     Raises
     ------
     ConfigError
-        If any key is unknown, any value wrong, or values contradict each other.
+        If any key is unknown or of a part that is not chosen, any value wrong, or values contradict each other.
     """
-    values = dict(base or {key: setting.default for key, setting in settings.items()})
-    problems, wrong = [], set()
-    for key, value in given.items():
+    values, problems = dict(base), list[str]()
+    wrong, unknown = set[str](), list[str]()
+    try:
+        given = unfolded(given)
+    except ValueError as error:
+        problems.append(str(error))
+        given = {key: value for key, value in given.items() if key != FOREIGN}
+    for group in GROUPS:
+        key = f"{group}.name"
+        if key not in given:
+            continue
         try:
-            values[key] = _known(settings, key).read(value)
+            name = common[key].read(given[key])
+            part = part_settings(group, name)
+        except ValueError as error:
+            problems.append(f"{key} = {_shown(given[key])}: {error}")
+            wrong.add(key)
+            unknown.append(f"{group}.{given[key]}.")
+            continue
+        if name != values[key]:
+            old = f"{group}.{values[key]}."
+            values = {known: value for known, value in values.items() if not known.startswith(old)}
+            values |= {key: name} | {known: setting.default for known, setting in part.items()}
+    parts = {key: setting for group in GROUPS for key, setting in part_settings(group, values[f"{group}.name"]).items()}
+    for key, value in given.items():
+        if key in {f"{group}.name" for group in GROUPS} or key.startswith(tuple(unknown)):
+            continue
+        try:
+            if (setting := common.get(key) or parts.get(key)) is not None:
+                values[key] = setting.read(value)
+            else:
+                _check_unused(common, key, value, values)
         except KeyError as error:
             problems.append(error.args[0])
         except ValueError as error:
             problems.append(f"{key} = {_shown(value)}: {error}")
             wrong.add(key)
+    every = dict(common) | parts
     for clash in clashes(values):
         if wrong.isdisjoint(clash.keys):  # else the contradiction may be made of a value that was not read
             key = clash.keys[0]
-            problems.append(f"{key} = {_shown(settings[key].write(values[key]))}: {clash.text}")
+            problems.append(f"{key} = {_shown(every[key].write(values[key]))}: {clash.text}")
+    for group in GROUPS:
+        if not any(key.startswith(f"{group}.") for key in wrong):
+            problems += _refusals(group, values, every)
     _raise_if(problems, source)
     return values
 
 
-def read_texts(settings: Mapping[str, Setting], texts: Iterable[str], *, source: str) -> dict[str, Value]:
+def read_texts(common: Mapping[str, Setting], texts: Iterable[str], *, source: str) -> dict[str, Value]:
     """Return ``["key=value", ...]`` as values in TOML's types.
 
     Raises
@@ -65,7 +105,7 @@ def read_texts(settings: Mapping[str, Setting], texts: Iterable[str], *, source:
             problems.append(f'"{text}": expected key=value, as in task.batch-size=8')
             continue
         try:
-            setting = _known(settings, key)
+            setting = setting_of(common, key)
             values[key] = setting.write(setting.read_text(value))
         except KeyError as error:
             problems.append(error.args[0])
@@ -75,15 +115,103 @@ def read_texts(settings: Mapping[str, Setting], texts: Iterable[str], *, source:
     return values
 
 
-def _known(settings: Mapping[str, Setting], key: str) -> Setting:
-    if key in settings:
-        return settings[key]
-    near = get_close_matches(key.replace("_", "-"), settings, n=1, cutoff=0.7)
+def setting_of(common: Mapping[str, Setting], key: str) -> Setting:
+    """Return the setting of a key, a common one or that of any part that the key names.
+
+    Raises
+    ------
+    KeyError
+        If there is none; its argument is the whole message.
+    """
+    if key in common:
+        return common[key]
+    owner = owner_of(key)
+    try:
+        settings = part_settings(*owner) if owner is not None and key not in RENAMED else {}
+    except ConfigError:
+        settings = {}
+    if key not in settings:
+        raise _unknown(common, key)
+    return settings[key]
+
+
+def every_setting(common: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return the common settings and those of all parts of ours, group by group: what Flower is told of."""
+    parts: dict[str, Setting] = {}
+    for group, table in GROUPS.items():
+        for name in table.parts:
+            parts |= part_settings(group, name)
+    return {**common, **parts}
+
+
+def folded(values: Mapping[str, Value], foreign: Iterable[str]) -> dict[str, Value]:
+    """Return ``values`` with those of the keys ``foreign`` in one text under the key ``FOREIGN``."""
+    apart = {key: values[key] for key in foreign}
+    rest = {key: value for key, value in values.items() if key not in apart}
+    return rest | ({FOREIGN: json.dumps(apart)} if apart else {})
+
+
+def unfolded(given: Mapping[str, object]) -> dict[str, object]:
+    """Return ``given`` with what travels under the key ``FOREIGN`` in its places, the inverse of ``folded``.
+
+    Raises
+    ------
+    ValueError
+        If that is no JSON object of settings.
+    """
+    rest = {key: value for key, value in given.items() if key != FOREIGN}
+    text = given.get(FOREIGN, "")
+    try:
+        apart = json.loads(text or "{}") if isinstance(text, str) else None
+    except ValueError:
+        apart = None
+    if not isinstance(apart, dict):
+        msg = f'{FOREIGN} = {_shown(text)}: expected settings as a JSON object, as in {{"codec.mine.bits": 4}}'
+        raise ValueError(msg)
+    return rest | apart
+
+
+def _check_unused(common: Mapping[str, Setting], key: str, value: object, values: Mapping[str, Any]) -> None:
+    """Let the default of a part that is not chosen pass; raise ``ValueError`` for another value of it."""
+    owner = owner_of(key)
+    setting = setting_of(common, key)
+    if owner is None:
+        return
+    group, name = owner
+    if setting.read(value) != setting.default:
+        msg = f'belongs to {group}.name = "{name}", and that is "{values[f"{group}.name"]}"'
+        raise ValueError(msg)
+
+
+def _refusals(group: str, values: Mapping[str, Any], every: Mapping[str, Setting]) -> list[str]:
+    """Return what a chosen part itself says against its settings."""
+    name = values[f"{group}.name"]
+    try:
+        make_part(group, name, values)
+    except SettingsError as error:
+        keys = {f"{group}.{name}.{kebab(field)}": text for field, text in error.problems.items()}
+        return [f"{key} = {_shown(every[key].write(values[key]))}: {text}" for key, text in keys.items()]
+    except ValueError as error:
+        return [f"{group}.{name}: {error}"]
+    return []
+
+
+def _unknown(common: Mapping[str, Setting], key: str) -> KeyError:
+    if key in RENAMED:
+        return KeyError(f"{key}: is now {RENAMED[key]}")
+    known = every_setting(common)
+    if (owner := owner_of(key)) is not None:
+        group, name = owner
+        try:
+            known |= part_settings(group, name)
+        except ConfigError as error:
+            return KeyError(f"{key}: {group}.{name}: {error}")
+    near = get_close_matches(key.replace("_", "-"), known, n=1, cutoff=0.7)
     group = key.partition(".")[0]
-    inside = [known for known in settings if known.startswith(f"{group}.")]
+    inside = [one for one in known if one.startswith(f"{group}.")]
     hint = f"did you mean {near[0]}?" if near else f"{group}. has {', '.join(inside)}" if inside else ""
-    hint = hint or f"there are {', '.join(dict.fromkeys(known.partition('.')[0] for known in settings))}"
-    raise KeyError(f"{key}: no such setting; {hint}")
+    hint = hint or f"there are {', '.join(dict.fromkeys(one.partition('.')[0] for one in known))}"
+    return KeyError(f"{key}: no such setting; {hint}")
 
 
 def _shown(value: object) -> str:

@@ -1,20 +1,18 @@
-"""Mistakes that only show when several settings of a run are seen together."""
+"""Mistakes that only show when several settings of a run are seen together; those within one part are that part's."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eafl_flower.heads.size import parse_sizes
-
 # What a mean of the clients' newest models has no use for, and what it is then.
 OF_A_CHOSEN_STEP = {
-    "strategy.beta": 0.0,
-    "strategy.staleness": "half-life",
-    "strategy.half-life": 0.0,
-    "strategy.weight-by-examples": False,
-    "strategy.serve": "current",
-    "strategy.self-check": False,
+    "strategy.emam.beta": 0.0,
+    "staleness.name": "half-life",
+    "staleness.half-life.merges": 0.0,
+    "strategy.emam.weight-by-examples": False,
+    "strategy.emam.serve": "current",
+    "strategy.emam.self-check": False,
 }
 
 
@@ -28,7 +26,7 @@ class Clash:
 
 def clashes(values: Mapping[str, Any]) -> list[Clash]:
     """Return every contradiction between the settings in ``values``, a complete mapping from key to value."""
-    rules = (_name, _clients, _csv, _strategy, _task, _codec, _stop, _simulation)
+    rules = (_name, _clients, _strategy, _stop, _simulation)
     return [clash for rule in rules for clash in rule(values)]
 
 
@@ -52,18 +50,6 @@ def _clients(values: Mapping[str, Any]) -> list[Clash]:
     return found
 
 
-def _csv(values: Mapping[str, Any]) -> list[Clash]:
-    needed, optional = ("data.csv", "data.label-column"), ("data.client-column", "data.time-column", "data.features")
-    if values["data.name"] != "csv":
-        given = [key for key in (*needed, *optional) if values[key]]
-        return [Clash((key, "data.name"), 'belongs to data.name = "csv"') for key in given]
-    found = [Clash((key, "data.name"), 'data.name = "csv" needs it') for key in needed if not values[key]]
-    named = [values[key] for key in ("data.label-column", *optional[:2]) if values[key]] + list(values["data.features"])
-    if twice := [name for name in dict.fromkeys(named) if named.count(name) > 1]:
-        found.append(Clash(("data.features", "data.label-column"), f"{', '.join(twice)} is named for two uses"))
-    return found
-
-
 def _strategy(values: Mapping[str, Any]) -> list[Clash]:
     found = []
     name, mode = values["strategy.name"], values["strategy.mode"]
@@ -72,47 +58,20 @@ def _strategy(values: Mapping[str, Any]) -> list[Clash]:
     if values["strategy.cohort"] and mode == "async":
         text = 'a cohort belongs to strategy.mode = "sync"; limit asynchronous jobs by strategy.concurrency'
         found.append(Clash(("strategy.cohort", "strategy.mode"), text))
-    if values["strategy.staleness"] == "estimated" and name in ("fedasync", "fedbuff"):
+    if values["staleness.name"] == "estimated" and name in ("fedasync", "fedbuff"):
         text = f'only strategy.name = "emam" can estimate it; with "{name}" choose a rule, as in "polynomial"'
-        found.append(Clash(("strategy.staleness", "strategy.name"), text))
-    if name == "emam" and mode == "async" and not values["strategy.alpha"]:
-        text = "belongs to a step that is chosen: set strategy.alpha too, as in 0.2"
+        found.append(Clash(("staleness.name", "strategy.name"), text))
+    if name == "emam" and mode == "async" and not values["strategy.emam.alpha"]:
+        text = "belongs to a step that is chosen: set strategy.emam.alpha too, as in 0.2"
         found += [
-            Clash((key, "strategy.alpha"), text) for key, usual in OF_A_CHOSEN_STEP.items() if values[key] != usual
+            Clash((key, "strategy.emam.alpha"), text)
+            for key, usual in OF_A_CHOSEN_STEP.items()
+            if values.get(key, usual) != usual
         ]
-    if values["strategy.self-check"] and (name, mode) != ("emam", "async"):
-        text = 'only strategy.name = "emam" with strategy.mode = "async" has an energy to note after each upload'
-        found.append(Clash(("strategy.self-check", "strategy.name"), text))
+    if values.get("strategy.emam.self-check") and mode != "async":
+        text = 'only strategy.mode = "async" has an energy to note after each upload'
+        found.append(Clash(("strategy.emam.self-check", "strategy.mode"), text))
     return found
-
-
-def _task(values: Mapping[str, Any]) -> list[Clash]:
-    found = []
-    name = values["task.name"]
-    softmax = name == "softmax"
-    if (softmax or (name == "tabular" and not values["task.hidden"])) and values["task.head"] == "private":
-        text = 'a model without hidden layers is all head and nothing would be shared; set task.head = "federated"'
-        found.append(Clash(("task.head", "task.name", "task.hidden"), text))
-    if softmax and values["task.optimizer"] != "sgd":
-        found.append(Clash(("task.optimizer", "task.name"), 'expected "sgd" with task.name = "softmax"'))
-    if values["task.head-sizes"] and name != "fractal":
-        found.append(Clash(("task.head-sizes", "task.name"), 'only task.name = "fractal" has heads of different sizes'))
-    try:
-        sizes = parse_sizes(values["task.head-sizes"])
-    except ValueError as error:
-        found.append(Clash(("task.head-sizes",), str(error)))
-    else:
-        if len(sizes) > 1 and values["task.head"] == "federated":
-            found.append(Clash(("task.head-sizes", "task.head"), "a federated head has one size for all clients"))
-    return found
-
-
-def _codec(values: Mapping[str, Any]) -> list[Clash]:
-    mode, codebook = values["codec.mode"], values["codec.codebook"]
-    if values["codec.name"] != "lqgcm" or (mode in ("rvq", "literal")) == bool(codebook):
-        return []
-    text = f'codec.mode = "{mode}" has none' if codebook else f'codec.mode = "{mode}" needs the file of one'
-    return [Clash(("codec.codebook", "codec.mode"), text)]
 
 
 def _stop(values: Mapping[str, Any]) -> list[Clash]:

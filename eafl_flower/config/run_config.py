@@ -1,8 +1,9 @@
 """The configuration of a run: one frozen tree, read once, with all mistakes reported together.
 
-TOML and Flower's run configuration hold kebab-case keys (``strategy.half-life``), the tree holds fields
-(``config.strategy.half_life``). Lists are comma strings outside (``"32,32"``) and tuples inside. Components
-receive values of this tree, never the tree.
+TOML and Flower's run configuration hold kebab-case keys (``strategy.merges``), the tree holds fields
+(``config.strategy.merges``). Groups that choose a part by its ``name`` hold that part: ``codec.int8.block-size`` is
+``config.codec.part.block_size``. Lists are comma strings outside (``"32,32"``) and tuples inside. Components receive
+values of this tree, never the tree.
 """
 
 import hashlib
@@ -10,55 +11,37 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tomli_w
 
 from eafl_flower.config.effects import decisive
 from eafl_flower.config.files import nested, read_toml
-from eafl_flower.config.reading import checked, read_texts
-from eafl_flower.config.settings import (
-    Count,
-    CountFromOne,
-    NotNegative,
-    Positive,
-    Range,
-    Share,
-    Value,
-    settings_of,
-    tree_of,
-    values_of,
-)
+from eafl_flower.config.parts import GROUPS, is_ours
+from eafl_flower.config.reading import FOREIGN, checked, every_setting, folded, read_texts, setting_of
+from eafl_flower.config.tree import Choice, common_settings, tree_of, values_of
+from eafl_flower.core.settings import Count, CountFromOne, NotNegative, Positive, Range, Setting, Share, Value
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSettings:
+class DataSettings(Choice):
     """Who holds which rows."""
 
-    name: Literal["idm", "ngsim-us101", "geolife", "ton-weather", "unsw-nb15", "iot-devices", "digits", "csv"] = "idm"
+    group: ClassVar[str] = "data"
+    name: str = "idm"
     dir: str = ""  # empty: the environment variable EAFL_DATA_DIR
     clients: Count = 60  # the unseen ones included; 0: as many as the data set has, or 20
     unseen: Annotated[int, Range(-1)] = 12  # -1: a fifth of the clients
-    rows_per_client: Annotated[int, Range(16)] = 64  # of the generated traffic only
     partition: Literal["dirichlet", "contiguous"] = "dirichlet"  # of data sets without clients of their own
     dirichlet_alpha: Positive = 0.3
-    csv: str = ""  # of data.name = "csv": the file, here or in the data folder
-    label_column: str = ""
-    client_column: str = ""  # empty: clients share the rows
-    time_column: str = ""  # its last quarter is held out; empty: a random quarter
-    features: tuple[str, ...] = ()  # empty: every column of numbers that is left
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSettings:
+class TaskSettings(Choice):
     """What each client trains, and how."""
 
-    name: Literal["tabular", "softmax", "fractal"] = "tabular"
-    hidden: tuple[CountFromOne, ...] = (32, 32)  # of "tabular"
-    head_sizes: str = ""  # of "fractal": depth x width, as in "1x16,3x24", to the clients in turn; empty: by their data
-    prune_threshold: Share = 0.0  # of "fractal": least variation of a subtree of a private head; 0: nothing is pruned
-    head: Literal["private", "federated"] = "private"
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    group: ClassVar[str] = "task"
+    name: str = "tabular"
     learning_rate: Positive = 0.1
     weight_decay: NotNegative = 0.0
     batch_size: CountFromOne = 16
@@ -68,45 +51,32 @@ class TaskSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StrategySettings:
+class StrategySettings(Choice):
     """How updates become a model."""
 
-    name: Literal["emam", "fedasync", "fedbuff", "fedavg"] = "emam"
+    group: ClassVar[str] = "strategy"
+    name: str = "emam"
     mode: Literal["async", "sync"] = "async"
     merges: CountFromOne = 2000
     concurrency: Count = 0  # jobs in flight; 0: one for every client that trains
     cohort: Count = 0  # clients of a synchronous round; 0: all
     select: Literal["longest-idle", "random"] = "longest-idle"  # the idle client that gets the next job
-    alpha: NotNegative = 0.0  # 0: the mean of the clients' newest models, whose step needs no tuning
-    beta: NotNegative = 0.0
-    mu: Annotated[float, Range(0, 1, below=True)] = 0.95
-    staleness: Literal["half-life", "exponential", "polynomial", "hinge", "constant", "estimated"] = "half-life"
-    half_life: NotNegative = 0.0  # merges; 0: one less than the jobs in flight, at least 1
-    rate: Positive = 0.002  # of exponential staleness, per merge
-    exponent: Positive = 0.5  # of polynomial staleness
-    hinge_a: Positive = 10.0
-    hinge_b: NotNegative = 4.0
-    norm_guard: NotNegative = 4.0  # times the median norm; 0: off
-    weight_by_examples: bool = False
-    serve: Literal["current", "average"] = "current"
-    self_check: bool = False  # note the energy that EMAM minimises before and after each merge
-    buffer_size: Count = 0  # of FedBuff; 0: the jobs in flight, at most 10
-    mixing: Annotated[float, Range(0, 1, above=True)] = 0.6  # of FedAsync
-    server_rate: Positive = 1.0  # of FedAvg and FedBuff
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodecSettings:
+class StalenessSettings(Choice):
+    """What an update is still worth that was computed on old arrays."""
+
+    group: ClassVar[str] = "staleness"
+    name: str = "half-life"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecSettings(Choice):
     """How arrays become payloads."""
 
-    name: Literal["none", "float32", "int8", "lqgcm", "lqgcm-published"] = "int8"
-    block_size: Annotated[int, Range(1, 65535)] = 256  # values that share a scale, of int8
-    tuples: Annotated[int, Range(0, 65535)] = 0  # of lqgcm, an upload; 0: a fifth of the blocks of 256, at least 18
-    downlink_tuples: Annotated[int, Range(0, 65535)] = 0  # 0: 11 a block
-    prediction: bool = True  # of lqgcm: from the client's last upload
-    mode: Literal["sign", "rvq", "literal", "dithered"] = "sign"  # of lqgcm's tuples
-    codebook: str = ""  # file of the modes rvq and literal
-    l1_clip: NotNegative = 0.0  # of lqgcm-published, whose source has 1; 0: none
+    group: ClassVar[str] = "codec"
+    name: str = "int8"
     remembered_clients: Count = 0  # whom differences are sent to; 0: as many as fit into 256 MiB
 
 
@@ -120,13 +90,11 @@ class EnergySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinkSettings:
-    """What the radio costs."""
+class RadioSettings(Choice):
+    """What transmission costs."""
 
-    uplink_rate_bit_s: Positive = 1e6
-    downlink_rate_bit_s: Positive = 5e6
-    uplink_power_w: NotNegative = 0.2
-    downlink_power_w: NotNegative = 0.1
+    group: ClassVar[str] = "radio"
+    name: str = "constant-rate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,9 +188,10 @@ class RunConfig:
     data: DataSettings = field(default_factory=DataSettings)
     task: TaskSettings = field(default_factory=TaskSettings)
     strategy: StrategySettings = field(default_factory=StrategySettings)
+    staleness: StalenessSettings = field(default_factory=StalenessSettings)
     codec: CodecSettings = field(default_factory=CodecSettings)
     energy: EnergySettings = field(default_factory=EnergySettings)
-    link: LinkSettings = field(default_factory=LinkSettings)
+    radio: RadioSettings = field(default_factory=RadioSettings)
     clients: ClientsSettings = field(default_factory=ClientsSettings)
     churn: ChurnSettings = field(default_factory=ChurnSettings)
     job: JobSettings = field(default_factory=JobSettings)
@@ -233,7 +202,7 @@ class RunConfig:
     engine: EngineSettings = field(default_factory=EngineSettings)
 
     def __post_init__(self) -> None:
-        checked(settings_of(RunConfig), self.to_flat(), source="RunConfig")
+        checked(common_settings(RunConfig), self.settings(), source="RunConfig", base=values_of(self))
 
     @classmethod
     def from_flat(cls, flat: Mapping[str, object], source: str = "run configuration") -> "RunConfig":
@@ -251,13 +220,22 @@ class RunConfig:
 
     def replace(self, flat: Mapping[str, object], *, source: str = "overrides") -> "RunConfig":
         """Return this configuration changed by ``flat``, for example ``{"task.batch-size": 8}``."""
-        settings = settings_of(RunConfig)
-        return tree_of(RunConfig, checked(settings, flat, base=values_of(self), source=source))
+        values = checked(common_settings(RunConfig), flat, base=values_of(self), source=source)
+        return tree_of(RunConfig, values)
+
+    def settings(self) -> dict[str, Value]:
+        """Every key with its value, those of the chosen parts under the parts' names."""
+        return {key: known_setting(key).write(value) for key, value in values_of(self).items()}
 
     def to_flat(self) -> dict[str, Value]:
-        """Every key with its value, as Flower's run configuration holds it."""
-        settings = settings_of(RunConfig)
-        return {key: settings[key].write(value) for key, value in values_of(self).items()}
+        """Every key with its value, as Flower's run configuration holds it.
+
+        Settings of somebody else's parts are one text under the key ``foreign``: Flower refuses keys that an app
+        does not declare.
+        """
+        others = [f"{group}.{name}." for group in GROUPS if not is_ours(group, name := getattr(self, group).name)]
+        values = self.settings()
+        return folded(values, [key for key in values if key.startswith(tuple(others))])
 
     def to_toml(self) -> str:
         """Every key with its value as a TOML file that ``from_toml`` reads back."""
@@ -265,7 +243,7 @@ class RunConfig:
 
     def decisive(self) -> dict[str, Value]:
         """Every key that changes what comes out, with its value (see ``effects``)."""
-        return decisive(self.to_flat())
+        return decisive(self.settings())
 
     def hash(self, *, leave_out: Iterable[str] = ()) -> str:
         """SHA-256 over all settings, without the keys and groups named in ``leave_out``.
@@ -275,14 +253,12 @@ class RunConfig:
         ValueError
             If ``leave_out`` names something that does not exist.
         """
-        flat = self.to_flat()
+        flat, known = self.settings(), known_settings()
         for name in leave_out:
-            keys = [key for key in flat if key == name or key.startswith(f"{name}.")]
-            if not keys:
+            if not any(key == name or key.startswith(f"{name}.") for key in known):
                 msg = f'leave_out names "{name}", which is neither a key nor a group of keys'
                 raise ValueError(msg)
-            for key in keys:
-                del flat[key]
+            flat = {key: value for key, value in flat.items() if key != name and not key.startswith(f"{name}.")}
         return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()
 
 
@@ -296,4 +272,19 @@ def parse_overrides(texts: Iterable[str], source: str = "--set") -> dict[str, Va
     ConfigError
         If a text has no ``=``, a key is unknown, or a value cannot be of the key's type.
     """
-    return read_texts(settings_of(RunConfig), texts, source=source)
+    return read_texts(common_settings(RunConfig), texts, source=source)
+
+
+def known_setting(key: str) -> Setting:
+    """Return the setting of a key, of any part; raises ``KeyError`` with a whole message if there is none."""
+    return setting_of(common_settings(RunConfig), key)
+
+
+def known_settings() -> dict[str, Setting]:
+    """Return every setting there is, those of all parts of ours included, by key."""
+    return every_setting(common_settings(RunConfig))
+
+
+def declared() -> dict[str, Value]:
+    """Return every key that Flower is told of, with its default: what ``pyproject.toml`` has."""
+    return {key: setting.write(setting.default) for key, setting in known_settings().items()} | {FOREIGN: ""}

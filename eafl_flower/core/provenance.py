@@ -67,9 +67,11 @@ class Provenance:
 
 
 def setting_changes(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> list[str]:
-    """Return ``key: before -> now`` of each setting that differs; of a part of another class only its class."""
+    """Return ``key: before -> now`` of each setting that differs; of another part only its class or name."""
     changed = _changed(before, now)
     parts = tuple(f"{key}." for key in changed)
+    names = [key for key in changed if key.endswith(".name")]
+    parts += tuple(f"{key.removesuffix('name')}{part.get(key)}." for key in names for part in (before, now))
     return [
         f"{key}: {before.get(key, _ABSENT)} -> {now.get(key, _ABSENT)}" for key in changed if not key.startswith(parts)
     ]

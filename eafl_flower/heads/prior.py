@@ -10,8 +10,9 @@ head is :math:`8 \lceil 4w \rceil`, its depth 1, 2, 3 or 4 as H is below 2.0, 2.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,15 @@ class FeatureRanges:
         """Return the 0.5 % and 99.5 % quantiles of pooled rows ``(n, d)``."""
         low, high = np.quantile(np.asarray(rows, np.float64), (TAIL, 1 - TAIL), axis=0)
         return cls(low, high)
+
+
+@runtime_checkable
+class SizedByRanges(Protocol):
+    """A task whose private heads may be sized by entropies; ``ranges`` is None where they are not."""
+
+    @property
+    def ranges(self) -> Callable[[], FeatureRanges | None] | None:
+        """Gives the bins of the entropies."""
 
 
 def entropy_bits(rows: Array, ranges: FeatureRanges) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from eafl_flower.core.settings import NotNegative, Positive, check_settings
 from eafl_flower.energy.model import transmission_time_s
 from eafl_flower.errors import ConfigError
 from eafl_flower.protocols import EnergyModel
@@ -200,6 +201,31 @@ class ConstantRateNetwork:
             compute_energy_j=compute_energy_j,
             upload_energy_j=upload_energy_j,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processors:
+    """What a radio is told of a run: what computing and sending cost, and the slowdown of the clients' processors."""
+
+    energy: EnergyModel
+    slowdown: tuple[float, ...] = (1.0,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConstantRate:
+    """``ConstantRateNetwork`` by its settings: rates [bit/s] and powers [W] of all clients in both directions."""
+
+    uplink_rate_bit_s: Positive = 1e6
+    downlink_rate_bit_s: Positive = 5e6
+    uplink_power_w: NotNegative = 0.2
+    downlink_power_w: NotNegative = 0.1
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def make(self, processors: Processors) -> ConstantRateNetwork:
+        """Return the network."""
+        return ConstantRateNetwork(link=Link(**vars(self)), energy=processors.energy, slowdown=processors.slowdown)
 
 
 def _part(phase_s: float, phase_energy_j: float, elapsed_s: float, done: bool) -> tuple[float, float]:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.core.rng import generator
-from eafl_flower.errors import ConfigError, ProtocolError
+from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, Share, check_settings
+from eafl_flower.errors import ProtocolError
 from eafl_flower.heads.prior import FeatureRanges, entropy_bits, prior_size
 from eafl_flower.heads.pruning import (
     WARM_UP_EPOCHS,
@@ -24,16 +25,17 @@ from eafl_flower.heads.pruning import (
     split_record,
     variation,
 )
-from eafl_flower.heads.size import BACKBONE_DEPTH, BACKBONE_WIDTH, LARGEST, SMALLEST, HeadSize
+from eafl_flower.heads.size import BACKBONE_DEPTH, BACKBONE_WIDTH, LARGEST, SMALLEST, HeadSize, parse_sizes
 from eafl_flower.heads.validation import smallest_sufficient
 from eafl_flower.models.fractal import Fractal
-from eafl_flower.tasks.backend import DEVICES, Backend, backend_for
+from eafl_flower.tasks.backend import Backend, backend_for
 from eafl_flower.tasks.checks import check_features, check_rows
 from eafl_flower.tasks.head_fit import held_out_losses
 from eafl_flower.tasks.optimizers import AdamW, Optimizer
 from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.probabilities import probabilities
-from eafl_flower.tasks.tabular import HEADS, OPTIMIZERS
+from eafl_flower.tasks.tabular import OPTIMIZERS
+from eafl_flower.tasks.training import Personal, Training
 from eafl_flower.tasks.two_phases import TwoPhases, columns
 from eafl_flower.types import Array, Arrays, Rows, digest
 
@@ -41,10 +43,47 @@ VALIDATION_PASSES = 10
 VALIDATION_RATE = 0.01  # of AdamW: at a small rate of the task's own a larger head wins by learning faster
 MAX_VALIDATION_ROWS = 250
 FEDERATED_SIZE = HeadSize(1, 16)
+ONE_SIZE = "a federated head has one size for all clients"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FractalTask:
+class FractalNet(Personal):
+    """``FractalTask`` by its settings.
+
+    Parameters
+    ----------
+    head_sizes
+        Depth x width, as in "1x16,3x24", to the clients in turn; empty: by their data.
+    prune_threshold, head, optimizer
+        See ``FractalTask``.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range, or a federated head is to have several sizes.
+    """
+
+    head_sizes: str = ""
+    prune_threshold: Share = 0.0
+
+    def __post_init__(self) -> None:
+        try:
+            sizes = parse_sizes(self.head_sizes)
+            text = ONE_SIZE if len(sizes) > 1 and self.head == "federated" else ""
+        except ValueError as error:
+            text = str(error)
+        check_settings(self, head_sizes=text)
+
+    def make(self, training: Training) -> "FractalTask":
+        """Return the task for features and classes."""
+        sized_by_data = self.head == "private" and not self.head_sizes
+        settings: dict[str, Any] = vars(self) | training.steps_on_device
+        settings["head_sizes"] = parse_sizes(self.head_sizes)
+        return FractalTask(**settings, ranges=training.ranges if sized_by_data else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FractalTask(Personal):
     r"""Classifier :math:`h_{\phi_k}(f_\theta(x))` under cross-entropy, :math:`\theta` shared, :math:`\phi_k` private.
 
     A local epoch with a private head is two passes over the rows: first the head on frozen features, then
@@ -87,35 +126,18 @@ class FractalTask:
     Collins et al., "Exploiting shared representations for personalized federated learning", ICML 2021.
     """
 
-    num_features: int
-    num_classes: int
-    head: Literal["private", "federated"] = "private"
+    num_features: CountFromOne
+    num_classes: CountFromOne
     head_sizes: tuple[HeadSize, ...] = ()
-    prune_threshold: float = 0.0
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = 0.1
-    weight_decay: float = 0.0
-    batch_size: int = 16
+    prune_threshold: Share = 0.0
+    learning_rate: Positive = 0.1
+    weight_decay: NotNegative = 0.0
+    batch_size: CountFromOne = 16
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     ranges: Callable[[], FeatureRanges | None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        wrong = [
-            f'{name} = "{getattr(self, name)}": expected one of {", ".join(allowed)}'
-            for name, allowed in (("head", HEADS), ("optimizer", tuple(OPTIMIZERS)), ("device", DEVICES))
-            if getattr(self, name) not in allowed
-        ]
-        if min(self.num_features, self.num_classes, self.batch_size) < 1:
-            wrong.append("sizes must be at least 1")
-        if not self.learning_rate > 0 or not self.weight_decay >= 0:
-            wrong.append("expected a positive learning rate and weight decay >= 0")
-        if not 0 <= self.prune_threshold <= 1:
-            wrong.append("expected a threshold of pruning from 0 to 1")
-        if self.head == "federated" and len(self.head_sizes) > 1:
-            wrong.append("a federated head has one size for all clients")
-        if wrong:
-            msg = f"{self}: {'; '.join(wrong)}"
-            raise ConfigError(msg)
+        check_settings(self, head_sizes=ONE_SIZE if self.head == "federated" and len(self.head_sizes) > 1 else "")
 
     @property
     def num_shared(self) -> int:

@@ -5,11 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.errors import ConfigError
+from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, check_settings
 from eafl_flower.tasks.checks import check_features, check_layout, check_rows
 from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.probabilities import probabilities
+from eafl_flower.tasks.training import Training
 from eafl_flower.types import Arrays, Rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Softmax:
+    """``SoftmaxTask`` by its settings: it has none of its own."""
+
+    def make(self, training: Training) -> "SoftmaxTask":
+        """Return the task for features and classes."""
+        return SoftmaxTask(**training.steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,17 +49,14 @@ class SoftmaxTask:
         If a size or rate is not positive, or ``weight_decay`` is negative.
     """
 
-    num_features: int
-    num_classes: int
-    learning_rate: float = 0.1
-    weight_decay: float = 0.0
-    batch_size: int = 16
+    num_features: CountFromOne
+    num_classes: CountFromOne
+    learning_rate: Positive = 0.1
+    weight_decay: NotNegative = 0.0
+    batch_size: CountFromOne = 16
 
     def __post_init__(self) -> None:
-        sizes = min(self.num_features, self.num_classes, self.batch_size)
-        if sizes < 1 or not self.learning_rate > 0 or not self.weight_decay >= 0:
-            msg = f"{self}: expected positive sizes and learning rate, and weight decay >= 0"
-            raise ConfigError(msg)
+        check_settings(self)
 
     @property
     def num_shared(self) -> int:

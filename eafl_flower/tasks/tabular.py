@@ -15,20 +15,41 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.errors import ConfigError
-from eafl_flower.tasks.backend import DEVICES, Backend, backend_for
+from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, check_settings
+from eafl_flower.tasks.backend import Backend, backend_for
 from eafl_flower.tasks.checks import check_features, check_layout, check_rows
 from eafl_flower.tasks.optimizers import SGD, AdamW, Optimizer
 from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.probabilities import probabilities
+from eafl_flower.tasks.training import Personal, Training
 from eafl_flower.types import Arrays, Rows
 
-HEADS = ("private", "federated")
 OPTIMIZERS: dict[str, Callable[[float, float], Optimizer]] = {"sgd": SGD, "adamw": AdamW}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TabularTask:
+class Tabular(Personal):
+    """``TabularTask`` by its settings.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range, or a private head would leave nothing to be shared.
+    """
+
+    hidden: tuple[CountFromOne, ...] = (32, 32)
+
+    def __post_init__(self) -> None:
+        text = 'a model without hidden layers is all head and nothing would be shared; set head = "federated"'
+        check_settings(self, head="" if self.hidden or self.head == "federated" else text)
+
+    def make(self, training: Training) -> "TabularTask":
+        """Return the task for features and classes."""
+        return TabularTask(**vars(self), **training.steps_on_device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TabularTask(Personal):
     r"""ReLU network ``num_features - hidden - num_classes`` under cross-entropy.
 
     .. math:: h_0 = x, \quad h_l = \max(0, W_l h_{l-1} + b_l), \quad p = \mathrm{softmax}(W_L h_{L-1} + b_L)
@@ -63,29 +84,16 @@ class TabularTask:
     Arivazhagan et al., "Federated learning with personalization layers", arXiv:1912.00818, 2019.
     """
 
-    num_features: int
-    num_classes: int
-    hidden: tuple[int, ...] = (32, 32)
-    head: Literal["private", "federated"] = "private"
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = 0.1
-    weight_decay: float = 0.0
-    batch_size: int = 16
+    num_features: CountFromOne
+    num_classes: CountFromOne
+    hidden: tuple[CountFromOne, ...] = (32, 32)
+    learning_rate: Positive = 0.1
+    weight_decay: NotNegative = 0.0
+    batch_size: CountFromOne = 16
     device: Literal["cpu", "cuda", "auto"] = "cpu"
 
     def __post_init__(self) -> None:
-        wrong = [
-            f'{name} = "{getattr(self, name)}": expected one of {", ".join(allowed)}'
-            for name, allowed in (("head", HEADS), ("optimizer", tuple(OPTIMIZERS)), ("device", DEVICES))
-            if getattr(self, name) not in allowed
-        ]
-        if min(self.num_features, self.num_classes, self.batch_size, *self.hidden) < 1:
-            wrong.append("sizes must be at least 1")
-        if not self.learning_rate > 0 or not self.weight_decay >= 0:
-            wrong.append("expected a positive learning rate and weight decay >= 0")
-        if wrong:
-            msg = f"{self}: {'; '.join(wrong)}"
-            raise ConfigError(msg)
+        check_settings(self)
 
     @property
     def num_shared(self) -> int:

@@ -57,19 +57,19 @@ PLAIN, TUNED = "synchronous FedAvg", "synchronous FedAvg, tuned server rate"
 DEFAULT = "EMAM by default"
 GRIDS: Mapping[str, Sequence[Settings]] = {
     "EMAM": [
-        {"strategy.alpha": rate, "strategy.staleness": rule}
+        {"strategy.emam.alpha": rate, "staleness.name": rule}
         for rate, rule in product(RATES, ("half-life", "constant", "polynomial"))
     ],
     "FedAsync": [
-        {"strategy.name": "fedasync", "strategy.mixing": rate, "strategy.staleness": rule}
+        {"strategy.name": "fedasync", "strategy.fedasync.mixing": rate, "staleness.name": rule}
         for rate, rule in product(MIXING, ("constant", "polynomial", "hinge"))
     ],
     "FedBuff": [
         {
             "strategy.name": "fedbuff",
-            "strategy.staleness": "polynomial",
-            "strategy.server-rate": rate,
-            "strategy.buffer-size": size,
+            "staleness.name": "polynomial",
+            "strategy.fedbuff.server-rate": rate,
+            "strategy.fedbuff.buffer-size": size,
             "strategy.merges": UPLOADS // size,
             "evaluate.every": max(1, EVERY // size),
         }
@@ -92,7 +92,9 @@ def _cell(title: str, seed: int, settings: Settings, *, churn: bool, scope: Scop
 
 def points_of(method: str, scope: Scope) -> Sequence[Settings]:
     """Return the settings that are tried."""
-    points = [{**SYNC, "strategy.server-rate": rate} for rate in SYNC_RATES] if method == TUNED else GRIDS[method]
+    points = (
+        [{**SYNC, "strategy.fedavg.server-rate": rate} for rate in SYNC_RATES] if method == TUNED else GRIDS[method]
+    )
     return points[:: max(1, len(points) // 3)] if scope.quick else points
 
 
@@ -140,9 +142,9 @@ def chosen(scope: Scope, store: Store) -> dict[str, Settings]:
     """
     sync = store[sync_cell(TUNING_SEED, churn=False, scope=scope, store=store)]
     found: dict[str, Settings] = {
-        PLAIN: {**SYNC, "strategy.server-rate": 1.0},
+        PLAIN: {**SYNC, "strategy.fedavg.server-rate": 1.0},
         TUNED: _sync_point(scope, store),
-        DEFAULT: {"strategy.alpha": 0.0},
+        DEFAULT: {"strategy.emam.alpha": 0.0},
     }
     for method in GRIDS:
         ranks = []

@@ -161,7 +161,7 @@ BUDGET_HEADER = ("data set", "score", "tuples", "bytes an upload", "share of the
 def _budget(scope: Scope, dataset: str, tuples: int, seed: int) -> Cell:
     if not tuples:
         return row(scope, dataset, "LQGCM", seed)
-    config = configured(dataset, seed, {**LQGCM, "codec.tuples": tuples}, quick=scope.quick)
+    config = configured(dataset, seed, {**LQGCM, "codec.lqgcm.tuples": tuples}, quick=scope.quick)
     return Cell("experiments.eafl_alp.measure:federated", config, f"{dataset}, LQGCM with T = {tuples}, seed {seed}")
 
 

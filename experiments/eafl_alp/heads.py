@@ -24,9 +24,9 @@ HEADER = ("head", "before", "after", "unseen", "mean parameters", "sizes with th
 def first_cells(scope: Scope) -> list[Cell]:
     """Return the rows that do not depend on the sizes chosen; those sized by entropy are the exact runs."""
     fixed: Mapping[str, Settings] = {
-        NO_HEAD: {"task.head": "federated", "task.head-sizes": "1x32"},
-        SMALLEST: {"task.head-sizes": "0x16"},
-        LARGEST: {"task.head-sizes": "4x32"},
+        NO_HEAD: {"task.fractal.head": "federated", "task.fractal.head-sizes": "1x32"},
+        SMALLEST: {"task.fractal.head-sizes": "0x16"},
+        LARGEST: {"task.fractal.head-sizes": "4x32"},
     }
     return [
         _cell(scope, dataset, name, seed, settings)
@@ -51,14 +51,14 @@ def _control(scope: Scope, store: Store, dataset: str, name: str, seed: int) -> 
     sizes = [(depth, width) for depth, width, _ in result["heads"]]
     if name == SHUFFLED:
         order = generator(seed, "shuffled-heads").permutation(len(sizes))
-        return _cell(scope, dataset, name, seed, {"task.head-sizes": sizes_text([sizes[i] for i in order])})
+        return _cell(scope, dataset, name, seed, {"task.fractal.head-sizes": sizes_text([sizes[i] for i in order])})
     classes = int(result["data"]["classes"])
     mean = mean_of([parameters for *_, parameters in result["heads"]]).mean
     nearest = min(
         ((depth, width) for depth in range(5) for width in range(4, 33)),
         key=lambda size: (abs(HeadSize(*size).parameters(classes) - mean), size),
     )
-    return _cell(scope, dataset, name, seed, {"task.head-sizes": sizes_text([nearest])})
+    return _cell(scope, dataset, name, seed, {"task.fractal.head-sizes": sizes_text([nearest])})
 
 
 def _cell(scope: Scope, dataset: str, name: str, seed: int, settings: Settings) -> Cell:

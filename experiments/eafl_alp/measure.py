@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from eafl_flower.runs.loop.run import FederatedRun
 from flwr.app import ArrayRecord, ConfigRecord
 
+from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import train
-from eafl_flower.app.workload import build_client_app, build_source, build_workload
+from eafl_flower.app.resolving import resolve
 from eafl_flower.baselines.no_communication import no_communication
 from eafl_flower.clients.numpy_client import HEAD
 from eafl_flower.config import RunConfig
@@ -19,7 +21,6 @@ from eafl_flower.data.lookup import lookup_scores, majority_scores
 from eafl_flower.engines import InlineGrid
 from eafl_flower.heads.size import size_of
 from eafl_flower.protocols import DataSource
-from eafl_flower.runs.loop.run import FederatedRun
 from eafl_flower.runs.scoring.evaluation import evaluate_on_clients
 from eafl_flower.runs.scoring.means import robust_means
 from eafl_flower.wire.notes import Notes
@@ -81,7 +82,7 @@ def exact_and_alone(config: RunConfig) -> dict[str, Any]:
     """
     notes = _Notes()
     result = _summary(config, *_trained(config, notes), notes)
-    workload, source = build_workload(config), build_source(config)
+    workload, source = resolve(config).workload, resolve(config).source
     epochs = {client: merges * workload.local_epochs for client, merges in notes.by_client.items()}
     settings = {"local_epochs": workload.local_epochs, "unseen_steps": workload.unseen_steps}
     result["none"] = _named(no_communication(workload.task, source, epochs, seed=config.seed, **settings))
@@ -109,8 +110,8 @@ def rows_of(source: DataSource) -> dict[str, int]:
 def _trained(config: RunConfig, notes: _Notes) -> tuple[FederatedRun, InlineGrid]:
     one_thread()
     logging.getLogger("flwr").setLevel(logging.ERROR)
-    grid = InlineGrid(build_client_app(config), build_source(config).num_clients)
-    return train(config.replace({"evaluate.after-training": False}), grid, observer=notes), grid
+    grid = InlineGrid(client_app(resolve(config)), resolve(config).source.num_clients)
+    return train(resolve(config.replace({"evaluate.after-training": False})), grid, observer=notes), grid
 
 
 def _ignore(client: int) -> None:
@@ -155,7 +156,7 @@ def _summary(config: RunConfig, run: FederatedRun, grid: InlineGrid, notes: _Not
         "curve": notes.curve,
         "slowest": _weighted(own),
         "heads": _sizes(grid, run.trainers),
-        "data": rows_of(build_source(config)),
+        "data": rows_of(resolve(config).source),
     }
 
 
@@ -180,7 +181,7 @@ def _seen_and_unseen(scores: Mapping[str, float | None]) -> dict[str, float]:
 
 def _heads_alone(config: RunConfig, epochs: Mapping[int, int]) -> dict[str, float]:
     """Score heads that were trained on the initial backbone, for as many epochs as in the run."""
-    workload = build_workload(config)
+    workload = resolve(config).workload
     task, source, initial = workload.task, workload.source, workload.initial(config.seed)
     sums, weights = Counter[str](), Counter[str]()
     for client in range(source.num_clients):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
-from eafl_flower.app.experiment import build_source
+from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.config.run_config import DataSettings
 
@@ -25,16 +25,21 @@ LQGCM: Settings = {"codec.name": "lqgcm"}
 PUBLISHED_CODEC: Settings = {"codec.name": "lqgcm-published"}
 PUBLISHED_EMAM: Settings = {
     **EXACT,
-    "strategy.alpha": 0.8,
-    "strategy.beta": 0.2,
-    "strategy.mu": 0.95,
-    "strategy.staleness": "exponential",
-    "strategy.rate": 0.002,
+    "strategy.emam.alpha": 0.8,
+    "strategy.emam.beta": 0.2,
+    "strategy.emam.mu": 0.95,
+    "staleness.name": "exponential",
+    "staleness.exponential.rate": 0.002,
 }
-FEDASYNC: Settings = {**EXACT, "strategy.name": "fedasync", "strategy.mixing": 0.6, "strategy.staleness": "polynomial"}
-FEDBUFF: Settings = {**EXACT, "strategy.name": "fedbuff", "strategy.staleness": "polynomial"}
+FEDASYNC: Settings = {
+    **EXACT,
+    "strategy.name": "fedasync",
+    "strategy.fedasync.mixing": 0.6,
+    "staleness.name": "polynomial",
+}
+FEDBUFF: Settings = {**EXACT, "strategy.name": "fedbuff", "staleness.name": "polynomial"}
 FEDAVG: Settings = {**EXACT, "strategy.name": "fedavg", "strategy.mode": "sync", "strategy.concurrency": 0}
-FIXED_HEADS: Settings = {**EXACT, "task.head-sizes": "1x32"}
+FIXED_HEADS: Settings = {**EXACT, "task.fractal.head-sizes": "1x32"}
 
 METHODS: Mapping[str, Settings] = {
     "exact updates": EXACT,
@@ -83,9 +88,9 @@ def uploads_per_merge(config: RunConfig) -> int:
 @cache
 def _num_seen(data: DataSettings) -> int:
     """Return how many clients train, which no seed changes; data are loaded once for that, not for every row."""
-    return build_source(replace(RunConfig(), data=data)).num_seen
+    return resolve(replace(RunConfig(), data=data)).source.num_seen
 
 
 def sizes_text(sizes: Sequence[tuple[int, int]]) -> str:
-    """Return (depth, width) of heads as the setting ``task.head-sizes``."""
+    """Return (depth, width) of heads as the setting ``task.fractal.head-sizes``."""
     return ",".join(f"{depth}x{width}" for depth, width in sizes)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from eafl_flower.app.workload import build_source
+from eafl_flower.app.resolving import resolve
 from eafl_flower.errors import DataError
 from experiments.cells import Store
 from experiments.claims import Claim, claims_table, write_claims
@@ -108,7 +108,7 @@ def main() -> int:
 def _there(datasets: Sequence[str]) -> Iterable[str]:
     for dataset in datasets:
         try:
-            build_source(preset_of(dataset))
+            _ = resolve(preset_of(dataset)).source
         except DataError as error:
             print(f"left out: {dataset}: {error}", file=sys.stderr)
         else:

@@ -22,16 +22,16 @@ RATES = (0.25, 0.5, 1.0, 2.0, 4.0)
 DEFAULT = "default: half-life of the jobs in flight - 1"
 PUBLISHED = "published: beta 0.2, exp(-0.002 staleness)"
 AS_THEY_ARE: Mapping[str, Settings] = {
-    DEFAULT: {"strategy.staleness": "half-life", "strategy.alpha": 0.8},
+    DEFAULT: {"staleness.name": "half-life", "strategy.emam.alpha": 0.8},
     PUBLISHED: PUBLISHED_EMAM,
 }
 RULES: Mapping[str, Settings] = {
-    "half-life of the jobs in flight - 1": {"strategy.staleness": "half-life"},
-    "constant": {"strategy.staleness": "constant"},
-    "(1 + staleness)^-1/2": {"strategy.staleness": "polynomial"},
-    "hinge(10, 4)": {"strategy.staleness": "hinge"},
-    "exp(-0.002 staleness)": {"strategy.staleness": "exponential", "strategy.rate": 0.002},
-    "exponential, rate estimated": {"strategy.staleness": "estimated"},
+    "half-life of the jobs in flight - 1": {"staleness.name": "half-life"},
+    "constant": {"staleness.name": "constant"},
+    "(1 + staleness)^-1/2": {"staleness.name": "polynomial"},
+    "hinge(10, 4)": {"staleness.name": "hinge"},
+    "exp(-0.002 staleness)": {"staleness.name": "exponential", "staleness.exponential.rate": 0.002},
+    "exponential, rate estimated": {"staleness.name": "estimated"},
 }
 LAST = 0.2  # share of the evaluations that are averaged
 HEADER = ("staleness weight", "alpha", "before", "two slowest kinds", "time to target [s]", "mean staleness")
@@ -49,7 +49,7 @@ def _fleets(scope: Scope) -> list[int]:
 
 def _points(scope: Scope, name: str) -> list[Settings]:
     rates = RATES[1:2] if scope.quick else RATES
-    return [{**RULES[name], "strategy.alpha": rate} for rate in rates]
+    return [{**RULES[name], "strategy.emam.alpha": rate} for rate in rates]
 
 
 def tuning_cells(scope: Scope) -> list[Cell]:
@@ -100,7 +100,7 @@ def tables(scope: Scope, store: Store) -> dict[int, list[tuple[str, ...]]]:
             lines.append(
                 (
                     name,
-                    f"{_chosen(scope, store, in_flight, name)['strategy.alpha']:g}",
+                    f"{_chosen(scope, store, in_flight, name)['strategy.emam.alpha']:g}",
                     str(mean_of([_settled(r) for r in results])),
                     str(mean_of([r["slowest"][SCORE] for r in results])),
                     f"{mean_of(reached).mean:.1f} ({len(reached)} of {len(times)})" if reached else "never",

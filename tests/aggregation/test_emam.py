@@ -291,7 +291,9 @@ def test_a_wrong_proxy_gradient_is_not_the_clients_fault(gradient, message):
 
 
 def test_settings_out_of_range_are_all_named():
-    with pytest.raises(ConfigError, match=r"alpha = 0: expected above 0; mu = 1\.0: .*; serve = 'both'"):
+    with pytest.raises(
+        ConfigError, match=r"mu = 1\.0: expected .* below 1; serve = 'both': .*; alpha = 0: expected a number above 0"
+    ):
         EMAMAggregator(alpha=0, mu=1.0, serve="both")
 
 

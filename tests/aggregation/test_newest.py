@@ -227,7 +227,7 @@ def test_clients_without_any_examples_weigh_alike_and_next_to_nothing_beside_oth
 
 
 def test_refused_updates_and_wrong_settings_are_told():
-    with pytest.raises(ConfigError, match="expected at least 1"):
+    with pytest.raises(ConfigError, match="clients = 0: expected an integer of at least 1"):
         NewestMean(clients=0)
     aggregator = NewestMean(clients=2)
     state = aggregator.init((zeros(1),))

@@ -105,11 +105,11 @@ def test_fedavg_by_the_barrier_is_the_mean_of_the_clients_models():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: FedAsync(mixing=0.0), "mixing = 0.0: expected above 0, at most 1"),
+        (lambda: FedAsync(mixing=0.0), "mixing = 0.0: expected a number above 0 and at most 1"),
         (lambda: FedAsync(mixing=1.5), "mixing = 1.5"),
         (lambda: FedAvg(server_rate=float("nan")), "FedAvg: server_rate = nan"),
         (lambda: FedBuff(server_rate=0.0), "FedBuff: server_rate = 0.0"),
-        (lambda: FedBuff(buffer_size=0), "buffer_size = 0: expected 1 or more"),
+        (lambda: FedBuff(buffer_size=0), "buffer_size = 0: expected an integer of at least 1"),
     ],
 )
 def test_settings_out_of_range_are_named(make, message):

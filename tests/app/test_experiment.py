@@ -4,8 +4,9 @@ import logging
 import pytest
 
 from eafl_flower.app import experiment
+from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import exact_config, run_experiment, train
-from eafl_flower.app.workload import build_client_app
+from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Fanout
 from eafl_flower.engines import InlineGrid
@@ -13,7 +14,7 @@ from eafl_flower.errors import RunFailedError
 from eafl_flower.results.run_directory import RunDirectory
 
 SMALL = {
-    **{"data.clients": 6, "data.unseen": 2, "data.rows-per-client": 32, "task.hidden": "8,8"},
+    **{"data.clients": 6, "data.unseen": 2, "data.idm.rows-per-client": 32, "task.tabular.hidden": "8,8"},
     **{"strategy.merges": 40, "results.baselines": "cheap"},
 }
 
@@ -30,7 +31,7 @@ def run_in(path, **settings):
     run_dir.write_config(config.to_toml())
     observer = Fanout([run_dir.log])
     try:
-        return run_experiment(config, run_dir=run_dir, observer=observer, engine="inline"), run_dir
+        return run_experiment(resolve(config), run_dir=run_dir, observer=observer, engine="inline"), run_dir
     finally:
         observer.close()
 
@@ -66,8 +67,8 @@ def test_training_for_the_comparison_changes_nothing(tmp_path):
 def test_exact_updates_are_merged_as_often_as_ours_also_if_a_budget_ended_the_run(tmp_path, monkeypatch):
     compared = []
 
-    def remember(config, *arguments, **options):
-        run = train(config, *arguments, **options)
+    def remember(of, *arguments, **options):
+        run = train(of, *arguments, **options)
         compared.append(run.version)
         return run
 
@@ -94,4 +95,4 @@ def test_one_client_alone_is_a_run(tmp_path):
 def test_another_number_of_nodes_ends_at_once_with_the_command_that_is_right():
     config = RunConfig.from_flat(SMALL)
     with pytest.raises(RunFailedError, match=r"has 7 nodes, the run expects 6; start it with: flwr run \. .*num-s"):
-        train(config, InlineGrid(build_client_app(config), 7))
+        train(resolve(config), InlineGrid(client_app(resolve(config)), 7))

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from eafl_flower.app.experiment import run_experiment
+from eafl_flower.app.resolving import resolve
 from eafl_flower.app.resuming import changes_since, check_same_data, provenance_of
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Fanout
@@ -15,8 +16,8 @@ from eafl_flower.errors import CheckpointError, DataError
 from eafl_flower.results.run_directory import RunDirectory
 
 SMALL = {
-    **{"data.name": "csv", "data.label-column": "kind", "data.client-column": "who", "data.clients": 0},
-    **{"data.unseen": 1, "task.hidden": "8,8", "strategy.merges": 40, "checkpoint.every": 10},
+    **{"data.name": "csv", "data.csv.label-column": "kind", "data.csv.client-column": "who", "data.clients": 0},
+    **{"data.unseen": 1, "task.tabular.hidden": "8,8", "strategy.merges": 40, "checkpoint.every": 10},
     **{"results.baselines": "none"},
 }
 
@@ -54,13 +55,13 @@ def write_rows(path, *, count=120, classes="xyz", factor=1.0):
 
 
 def go(folder, data, *, resume=False, killed_at=0, **settings):
-    config = RunConfig.from_flat({**SMALL, "data.csv": str(data), **settings})
+    config = RunConfig.from_flat({**SMALL, "data.csv.file": str(data), **settings})
     run_dir = RunDirectory.open(folder) if resume else RunDirectory.create_at(folder)
     if not resume:
         run_dir.write_config(config.to_toml())
     observer = Fanout([run_dir.log, KilledAt(killed_at)])
     try:
-        return run_experiment(config, run_dir=run_dir, observer=observer, engine="inline", resume=resume)
+        return run_experiment(resolve(config), run_dir=run_dir, observer=observer, engine="inline", resume=resume)
     finally:
         observer.close()
 
@@ -79,10 +80,10 @@ def killed(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"strategy.alpha": 0.123}, r"with other settings \(strategy.alpha: .* -> 0.123\): undo the change"),
+        ({"strategy.emam.alpha": 0.123}, r"with other settings \(strategy.emam.alpha: .* -> 0.123\): undo the change"),
         ({"task.learning-rate": 0.9, "seed": 7}, r"\(seed: 1 -> 7, task.learning-rate: 0.1 -> 0.9\)"),
-        ({"codec.name": "lqgcm"}, r"\(codec.name: int8 -> lqgcm\)"),
-        ({"task.hidden": "4,4"}, r"\(task.hidden: 8,8 -> 4,4\)"),
+        ({"codec.name": "lqgcm"}, r"with other settings \(codec.name: int8 -> lqgcm\)"),
+        ({"task.tabular.hidden": "4,4"}, r"\(task.tabular.hidden: 8,8 -> 4,4\)"),
     ],
 )
 def test_other_settings_are_refused_by_name_with_both_values(killed, settings, message):
@@ -110,15 +111,18 @@ def test_what_has_changed_since_a_run_is_told_before_and_after_it_has_ended(kill
     folder, data = killed
     run_dir = RunDirectory.open(folder)
     config = RunConfig.from_toml(run_dir.config_path)
-    assert changes_since(run_dir, config) == ""
-    assert changes_since(run_dir, config.replace({"task.hidden": "4"})) == "with other settings (task.hidden: 8,8 -> 4)"
+    assert changes_since(run_dir, resolve(config)) == ""
+    assert (
+        changes_since(run_dir, resolve(config.replace({"task.tabular.hidden": "4"})))
+        == "with other settings (task.tabular.hidden: 8,8 -> 4)"
+    )
     write_rows(data, classes="zxy")
-    assert changes_since(run_dir, config) == "from other data (other labels)"
+    assert changes_since(run_dir, resolve(config)) == "from other data (other labels)"
     write_rows(data)
     go(folder, data, resume=True)
-    assert changes_since(run_dir, config) == ""
+    assert changes_since(run_dir, resolve(config)) == ""
     write_rows(data, count=100)
-    assert changes_since(run_dir, config).startswith("from other data (training rows: ")
+    assert changes_since(run_dir, resolve(config)).startswith("from other data (training rows: ")
 
 
 def test_where_data_lie_how_safely_a_run_is_made_and_how_long_may_change(killed, tmp_path):
@@ -152,11 +156,11 @@ def test_states_that_are_missing_only_for_the_last_evaluation_are_counted_once_e
 def test_clients_of_another_process_that_find_other_data_say_so(killed):
     folder, data = killed
     config = RunConfig.from_toml(folder / "config.toml")
-    expected = provenance_of(config).data
-    check_same_data(config, expected)
+    expected = provenance_of(resolve(config)).data
+    check_same_data(resolve(config), expected)
     write_rows(data, classes="zxy")
     with pytest.raises(DataError, match=r"find other data than the server \(other labels\): give both the same"):
-        check_same_data(config, expected)
+        check_same_data(resolve(config), expected)
 
 
 def test_two_runs_of_one_process_read_a_file_that_changed_in_between_anew(tmp_path):

@@ -4,9 +4,11 @@ import sys
 
 import pytest
 
-from eafl_flower.app.workload import build_aggregator, build_source, build_strategy, build_task
+from eafl_flower.app.resolving import resolve
+from eafl_flower.app.workload import Experiment
 from eafl_flower.config import RunConfig
-from eafl_flower.config.settings import settings_of
+from eafl_flower.config.parts import GROUPS, owner_of
+from eafl_flower.config.run_config import known_settings
 from eafl_flower.errors import ConfigError
 
 METHODS = {
@@ -17,8 +19,8 @@ METHODS = {
 }
 TASKS = (
     {},
-    {"task.optimizer": "adamw"},
-    {"task.name": "softmax", "task.head": "federated"},
+    {"task.tabular.optimizer": "adamw"},
+    {"task.name": "softmax"},
     {"task.name": "fractal"},
 )
 # What a setting that is not 0 needs beside it to be allowed at all.
@@ -42,7 +44,7 @@ def ends(setting):
 
 
 def boundaries():
-    for key, setting in settings_of(RunConfig).items():
+    for key, setting in known_settings().items():
         if setting.range:
             for value in ends(setting):
                 yield pytest.param({key: str(value) if setting.is_list else value}, id=f"{key}={value}")
@@ -52,10 +54,11 @@ def configurations(flat):
     """Return what ``flat`` may be combined with: every method, staleness rule and task, as far as allowed."""
     ((key, value),) = flat.items()
     companions = COMPANIONS.get(key, {}) if value else {}
-    rules = settings_of(RunConfig)["strategy.staleness"].choices
+    owner = {f"{part[0]}.name": part[1]} if (part := owner_of(key)) else {}
+    rules = GROUPS["staleness"].parts
     for method, rule, task in itertools.product(METHODS.values(), rules, TASKS):
         try:
-            yield RunConfig.from_flat({**method, "strategy.staleness": rule, **task, **companions, **flat})
+            yield RunConfig.from_flat({**method, "staleness.name": rule, **task, **owner, **companions, **flat})
         except ConfigError:  # a contradiction, reported before anything is built
             continue
 
@@ -64,21 +67,22 @@ def configurations(flat):
 def test_what_the_configuration_allows_can_be_built(flat, toy_source, tmp_path):
     built = 0
     for config in configurations(flat):
-        build_strategy(config, checkpoint=tmp_path / "server.safetensors")
-        build_task(config, toy_source)
+        experiment = Experiment(config)
+        experiment.strategy(checkpoint=tmp_path / "server.safetensors")
+        experiment.task_of(toy_source, ranges=lambda: None)
         for in_flight in (1, 50):
-            build_aggregator(config, in_flight, in_flight)
+            experiment.aggregator(in_flight, in_flight)
         built += 1
     assert built or set(flat) & {"strategy.concurrency", "strategy.cohort"}  # more than there are clients
 
 
-@pytest.mark.parametrize("flat", [{"data.clients": 0}, {"data.unseen": 0}, {"data.rows-per-client": 16}])
+@pytest.mark.parametrize("flat", [{"data.clients": 0}, {"data.unseen": 0}, {"data.idm.rows-per-client": 16}])
 def test_the_least_data_can_be_built(flat):
-    source = build_source(RunConfig.from_flat(flat))
+    source = resolve(RunConfig.from_flat(flat)).source
     assert all(len(source.partition(client).y_train) for client in range(source.num_clients))
 
 
 @pytest.mark.parametrize("name", ["fedasync", "fedbuff"])
 def test_a_staleness_that_the_method_cannot_estimate_is_a_contradiction(name):
-    with pytest.raises(ConfigError, match=r'strategy\.staleness = "estimated": only strategy\.name = "emam" can'):
-        RunConfig.from_flat({"strategy.name": name, "strategy.staleness": "estimated"})
+    with pytest.raises(ConfigError, match=r'staleness\.name = "estimated": only strategy\.name = "emam" can'):
+        RunConfig.from_flat({"strategy.name": name, "staleness.name": "estimated"})

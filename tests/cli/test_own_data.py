@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eafl_flower.app.resolving import resolve
+
 LABELS = "Start Time\tEnd Time\tTransportation Mode\n2008/05/01 00:00:00\t2008/05/01 00:10:00\twalk\n"
 
 
@@ -29,18 +31,17 @@ def test_a_run_on_ones_own_file_takes_all_its_clients_and_knows_where_it_is(expe
     seen = []
     original = experiment.run_experiment
 
-    def run_experiment(config, **options):
-        seen.append(config.data)
-        return original(
-            config.replace({"data.clients": 6, "data.unseen": 1, "strategy.concurrency": 0}), **options
-        )  # it cannot count them
+    def run_experiment(found, **options):
+        seen.append(found.config.data)
+        six = {"data.clients": 6, "data.unseen": 1, "strategy.concurrency": 0}  # it cannot count them
+        return original(resolve(found.config.replace(six)), **options)
 
     experiment.run_experiment = run_experiment
     ended = eafl("run", "--csv", "mine.csv", "--label", "kind", "--client", "id", "--features", "a,b")
     assert ended.code == 0, ended.err
     (data,) = seen
-    assert (data.name, data.csv, data.clients, data.unseen) == ("csv", str(mine), 0, -1)
-    assert (data.label_column, data.client_column, data.features) == ("kind", "id", ("a", "b"))
+    assert (data.name, data.part.file, data.clients, data.unseen) == ("csv", str(mine), 0, -1)
+    assert (data.part.label_column, data.part.client_column, data.part.features) == ("kind", "id", ("a", "b"))
 
 
 def test_a_file_of_ones_own_is_looked_for_here_and_then_in_the_data_folder(eafl, mine, tmp_path, monkeypatch):
@@ -55,7 +56,7 @@ def test_a_file_of_ones_own_is_looked_for_here_and_then_in_the_data_folder(eafl,
     Path("mine.csv").write_text("a,kind\n1,x\n")
     assert "has no column id, when" in eafl("run", "--csv", "mine.csv", *columns, *settings).err
     gone = eafl("run", "--csv", "gone.csv", *columns, *settings).err
-    assert f"data.csv: no file gone.csv or {tmp_path / 'gone.csv'}\n" in gone
+    assert f"data.csv.file: no file gone.csv or {tmp_path / 'gone.csv'}\n" in gone
 
 
 def test_settings_of_the_command_line_and_of_files_win_over_the_defaults_of_a_file_of_ones_own(experiment, eafl, mine):
@@ -129,7 +130,7 @@ def test_a_sweep_on_ones_own_file(eafl, mine):
     assert ended.code == 0, ended.err
     configs = [tomllib.loads(path.read_text()) for path in Path("both").glob("*/config.toml")]
     assert sorted(config["seed"] for config in configs) == [1, 2]
-    assert {(config["data"]["name"], config["data"]["csv"]) for config in configs} == {("csv", str(mine))}
+    assert {(config["data"]["name"], config["data"]["csv"]["file"]) for config in configs} == {("csv", str(mine))}
 
 
 def test_the_client_of_a_file_of_ones_own_is_named_as_in_the_file_and_its_texts_are_read_as_in_training(eafl, mine):
@@ -137,7 +138,7 @@ def test_the_client_of_a_file_of_ones_own_is_named_as_in_the_file_and_its_texts_
     mine.write_text(f"id,when,a,b,kind,place\n{texts}\n")
     ended = eafl(
         "run", "--csv", "mine.csv", "--label", "kind", "--client", "id", "--time", "when", "--features", "a,place",
-        "--set", "strategy.merges=40", "task.head=private", "--baselines", "none",
+        "--set", "strategy.merges=40", "task.tabular.head=private", "--baselines", "none",
     )  # fmt: skip
     assert ended.code == 0, ended.err
     (run,) = map(str, Path("runs").iterdir())
@@ -155,11 +156,11 @@ def test_the_client_of_a_file_of_ones_own_is_named_as_in_the_file_and_its_texts_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--csv", "mine.csv"), 'data.label-column = "": data.name = "csv" needs it'),
-        (("--label", "kind"), 'data.label-column = "kind": belongs to data.name = "csv"'),
+        (("--csv", "mine.csv"), 'data.csv.label-column = "": which column has the class?'),
+        (("--label", "kind"), 'data.csv.label-column = "kind": belongs to data.name = "csv"'),
         (("--csv", "mine.csv", "--label", "kind", "--client", "kind"), "kind is named for two uses"),
         (("--csv", "mine.csv", "--label", "sort"), "has no column sort: found id, when, a, b, kind"),
-        (("--csv", "gone.csv", "--label", "kind"), "data.csv: no file"),
+        (("--csv", "gone.csv", "--label", "kind"), "data.csv.file: no file"),
     ],
 )
 def test_wrong_columns_and_files_are_one_message(eafl, mine, arguments, message):

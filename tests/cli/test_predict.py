@@ -13,7 +13,7 @@ import pytest
 
 from eafl_flower.app.experiment import run_experiment
 from eafl_flower.app.prediction import predictor_of
-from eafl_flower.app.workload import build_source, build_workload
+from eafl_flower.app.resolving import resolve
 from eafl_flower.clients.numpy_client import FederatedClient
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Fanout
@@ -25,16 +25,16 @@ from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.types import Rows
 
 SMALL = {
-    **{"data.clients": 6, "data.unseen": 2, "data.rows-per-client": 48, "task.hidden": "8,8"},
+    **{"data.clients": 6, "data.unseen": 2, "data.idm.rows-per-client": 48},
     **{"strategy.merges": 30, "results.baselines": "none", "codec.name": "float32"},
 }
 KINDS = {
-    "private": {"task.head": "private"},
-    "federated": {"task.head": "federated"},
-    "softmax": {"task.name": "softmax", "task.head": "federated"},
-    "fractal": {"task.name": "fractal", "task.head": "private", "task.head-sizes": "2x16,1x16"},
-    "sized": {"task.name": "fractal", "task.head": "private", "task.prune-threshold": 0.5},
-    "lqgcm": {"task.head": "private", "codec.name": "lqgcm"},
+    "private": {"task.tabular.hidden": "8,8"},
+    "federated": {"task.tabular.hidden": "8,8", "task.tabular.head": "federated"},
+    "softmax": {"task.name": "softmax"},
+    "fractal": {"task.name": "fractal", "task.fractal.head-sizes": "2x16,1x16"},
+    "sized": {"task.name": "fractal", "task.fractal.prune-threshold": 0.5},
+    "lqgcm": {"task.tabular.hidden": "8,8", "codec.name": "lqgcm"},
 }
 
 
@@ -71,9 +71,9 @@ def finish(folder, kind):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FederatedClient, "evaluate", remember)
         patch.setattr(logging.getLogger("flwr"), "level", logging.WARNING)
-        run_experiment(config, run_dir=run_dir, observer=Fanout([run_dir.log]), engine="inline")
+        run_experiment(resolve(config), run_dir=run_dir, observer=Fanout([run_dir.log]), engine="inline")
     run_dir.log.close()
-    return Finished(str(run_dir.path), build_source(config), scores)
+    return Finished(str(run_dir.path), resolve(config).source, scores)
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +260,7 @@ def test_a_head_that_is_fitted_here_is_as_large_as_the_run_would_make_it(finishe
     run, (x, y) = finished("sized"), alike
     run_dir = RunDirectory.open(run.path)
     rows = Rows(x_train=x, y_train=y, x_test=x[:0], y_test=y[:0])
-    of_the_run = build_workload(RunConfig.from_toml(run_dir.config_path)).task.prior_size(rows)
+    of_the_run = resolve(RunConfig.from_toml(run_dir.config_path)).workload.task.prior_size(rows)
     raw = x.astype(np.float64) * run.source.scaler.scale + run.source.scaler.mean
     examples = InputRows(x=raw, numbers=np.arange(len(y)), labels=y)
     task = predictor_of(run_dir, 5, examples=examples).task

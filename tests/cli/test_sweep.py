@@ -52,7 +52,7 @@ def test_finished_runs_with_fewer_baselines_than_asked_for_are_named(eafl, made,
 
 
 def test_the_table_lists_the_settings_that_vary(eafl):
-    ended = eafl("sweep", *BASE, "task.batch-size=8,16", "codec.block-size=64")
+    ended = eafl("sweep", *BASE, "task.batch-size=8,16", "codec.int8.block-size=64")
     head = next(line for line in ended.out.splitlines() if "seeds" in line)
     assert head.split() == ["batch-size", "seeds", "before", "after", "unseen", "uplink", "energy"]
     assert "…" not in ended.out
@@ -207,13 +207,13 @@ def test_a_run_whose_data_are_gone_has_failed_and_keeps_its_scores(eafl):
     absolute = (*OWN[:3], "--csv", str(Path("rows.csv").absolute()), *OWN[5:])
     ended = eafl(*absolute)
     assert (ended.code, ended.out.count("failed")) == (1, 1)
-    assert "data.csv: no file" in ended.out
+    assert "data.csv.file: no file" in ended.out
     assert summary_of(name)["merges"] == 60
 
 
 def test_values_of_list_settings_are_separated_by_semicolons():
-    points = sweep.points_of(RunConfig(), ["task.hidden=32,32;64"], [1])
-    assert [point.config.task.hidden for point in points] == [(32, 32), (64,)]
+    points = sweep.points_of(RunConfig(), ["task.tabular.hidden=32,32;64"], [1])
+    assert [point.config.task.part.hidden for point in points] == [(32, 32), (64,)]
 
 
 def test_ids_differ_exactly_if_configurations_do():

@@ -278,5 +278,5 @@ def test_a_residual_of_another_layout_is_refused():
 
 @pytest.mark.parametrize("block_size", [0, -1, 65536])
 def test_a_block_size_out_of_range_is_refused(block_size):
-    with pytest.raises(ConfigError, match=f"block-size = {block_size}: expected a number from 1 to 65535"):
+    with pytest.raises(ConfigError, match=f"block_size = {block_size}: expected an integer from 1 to 65535"):
         Int8Codec(block_size=block_size)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from eafl_flower.config import RunConfig, parse_overrides
-from eafl_flower.config.settings import settings_of
+from eafl_flower.config.files import flat
+from eafl_flower.config.run_config import known_settings
 from eafl_flower.errors import ConfigError
 
 
@@ -19,41 +20,50 @@ def test_defaults_are_valid_and_survive_both_written_forms():
 
 def test_a_changed_configuration_survives_its_toml_file(tmp_path):
     config = RunConfig().replace(
-        {"task.hidden": "64,8", "clients.slowdown": "1,2.5,16", "link.uplink-rate-bit-s": 1 / 3, "name": "a-b_c.1"}
+        {
+            "task.tabular.hidden": "64,8",
+            "clients.slowdown": "1,2.5,16",
+            "radio.constant-rate.uplink-rate-bit-s": 1 / 3,
+            "name": "a-b_c.1",
+        }
     )
     (tmp_path / "config.toml").write_text(config.to_toml())
     assert RunConfig.from_toml(tmp_path / "config.toml") == config
 
 
 def test_every_key_reads_back_what_it_writes():
-    for key, setting in settings_of(RunConfig).items():
+    for key, setting in known_settings().items():
         written = setting.write(setting.default)
         assert type(written) in (bool, int, float, str), key
         assert setting.read(written) == setting.default, key
 
 
 def test_lists_are_comma_strings_outside_and_tuples_inside():
-    config = RunConfig.from_flat({"task.hidden": " 8, 4", "clients.slowdown": "1,1.5"})
-    assert config.task.hidden == (8, 4)
+    config = RunConfig.from_flat({"task.tabular.hidden": " 8, 4", "clients.slowdown": "1,1.5"})
+    assert config.task.part.hidden == (8, 4)
     assert config.clients.slowdown == (1.0, 1.5)
     assert config.to_flat()["clients.slowdown"] == "1,1.5"
 
 
 def test_a_list_may_hold_texts():
-    csv = {"data.name": "csv", "data.csv": "f.csv", "data.label-column": "y", "data.features": "v1.0, b c"}
+    csv = {"data.name": "csv", "data.csv.file": "f.csv", "data.csv.label-column": "y", "data.csv.features": "v1.0, b c"}
     config = RunConfig().replace(csv)
-    assert config.data.features == ("v1.0", "b c")
-    assert config.to_flat()["data.features"] == "v1.0,b c"
+    assert config.data.part.features == ("v1.0", "b c")
+    assert config.to_flat()["data.csv.features"] == "v1.0,b c"
 
 
 def test_columns_belong_to_a_file_of_ones_own():
-    with pytest.raises(ConfigError, match=r'data\.time-column = "t": belongs to data\.name = "csv"'):
-        RunConfig().replace({"data.time-column": "t"})
-    with pytest.raises(ConfigError, match=r'data\.csv = "": data\.name = "csv" needs it(.|\n)*data\.label-column'):
+    with pytest.raises(
+        ConfigError, match=r'data\.csv\.time-column = "t": belongs to data\.name = "csv", and that is "idm"'
+    ):
+        RunConfig().replace({"data.csv.time-column": "t"})
+    with pytest.raises(
+        ConfigError, match=r'data\.csv\.file = "": which file\?(.|\n)*data\.csv\.label-column = "": which'
+    ):
         RunConfig().replace({"data.name": "csv"})
-    csv = {"data.name": "csv", "data.csv": "f.csv", "data.label-column": "y"}
+    csv = {"data.name": "csv", "data.csv.file": "f.csv", "data.csv.label-column": "y"}
     with pytest.raises(ConfigError, match="y is named for two uses"):
-        RunConfig().replace(csv | {"data.features": "x,y"})
+        RunConfig().replace(csv | {"data.csv.features": "x,y"})
 
 
 def test_a_fifth_of_the_clients_may_be_unseen():
@@ -63,9 +73,9 @@ def test_a_fifth_of_the_clients_may_be_unseen():
 
 
 def test_an_empty_list_is_an_empty_tuple():
-    config = RunConfig.from_flat({"task.hidden": "", "task.head": "federated"})
-    assert config.task.hidden == ()
-    assert config.to_flat()["task.hidden"] == ""
+    config = RunConfig.from_flat({"task.tabular.hidden": "", "task.tabular.head": "federated"})
+    assert config.task.part.hidden == ()
+    assert config.to_flat()["task.tabular.hidden"] == ""
 
 
 def test_an_integer_passes_for_a_number_and_becomes_one():
@@ -86,15 +96,15 @@ def test_replace_keeps_what_is_not_named():
 def test_all_mistakes_are_reported_together_with_the_file(tmp_path):
     path = tmp_path / "wrong.toml"
     path.write_text(
-        '[strategy]\nmu = 2\nstalenes = "hinge"\n[task]\nhidden = "4,8,x"\n[data]\nclients = 5\nunseen = 5\n'
+        '[strategy.emam]\nmu = 2\nalphas = 1\n[task.tabular]\nhidden = "4,8,x"\n[data]\nclients = 5\nunseen = 5\n'
     )
     with pytest.raises(ConfigError) as caught:
         RunConfig.from_toml(path)
     assert str(caught.value).splitlines() == [
         f"4 problems in {path}:",
-        "  strategy.mu = 2: expected a number of at least 0 and below 1",
-        "  strategy.stalenes: no such setting; did you mean strategy.staleness?",
-        '  task.hidden = "4,8,x": "x" is not an integer',
+        "  strategy.emam.mu = 2: expected a number of at least 0 and below 1",
+        "  strategy.emam.alphas: no such setting; did you mean strategy.emam.alpha?",
+        '  task.tabular.hidden = "4,8,x": "x" is not an integer',
         "  data.unseen = 5: expected fewer than data.clients = 5, or nobody trains",
     ]
 
@@ -108,14 +118,23 @@ def test_all_mistakes_are_reported_together_with_the_file(tmp_path):
         ({"evaluate.after-training": 1}, r"expected true or false"),
         ({"task.learning-rate": float("nan")}, r"task\.learning-rate = NaN: expected a number above 0"),
         ({"task.learning-rate": float("inf")}, r"expected a number above 0"),
-        ({"task.hidden": [32, 32]}, r"task\.hidden = \[32, 32\]: expected integers .*as in \"4,8,16\""),
-        ({"task.hidden": "32,0"}, r"expected integers of at least 1 separated by commas"),
+        (
+            {"task.tabular.hidden": [32, 32]},
+            r"task\.tabular\.hidden = \[32, 32\]: expected integers .*as in \"4,8,16\"",
+        ),
+        ({"task.tabular.hidden": "32,0"}, r"expected integers of at least 1 separated by commas"),
         ({"clients.slowdown": "1,inf"}, r"expected numbers above 0"),
-        ({"strategy.staleness": "half"}, r'expected "half-life", "exponential", .* or "estimated"'),
-        ({"codec.block-size": 65536}, r"expected an integer from 1 to 65535"),
-        ({"strategy.mixing": 0}, r"expected a number above 0 and at most 1"),
-        ({"codec.block_size": 8}, r"codec\.block_size: no such setting; did you mean codec\.block-size\?"),
-        ({"codec.zzz": 8}, r"codec\.zzz: no such setting; codec\. has codec\.name, codec\.block-size"),
+        (
+            {"staleness.name": "half"},
+            r'"half": no such staleness rule; did you mean "half-life"\? there are half-life, exp',
+        ),
+        ({"codec.int8.block-size": 65536}, r"expected an integer from 1 to 65535"),
+        ({"strategy.name": "fedasync", "strategy.fedasync.mixing": 0}, r"expected a number above 0 and at most 1"),
+        ({"codec.int8.block_size": 8}, r"codec\.int8\.block_size: no such .*; did you mean codec\.int8\.block-size\?"),
+        (
+            {"codec.zzz": 8},
+            r"codec\.zzz: no such setting; codec\. has codec\.name, codec\.remembered-clients, codec\.int8\.b",
+        ),
         ({"zzz": 8}, r"zzz: no such setting; there are name, seed, data,"),
         ({"name": "../up"}, r"it names the directory of the run"),
     ],
@@ -134,11 +153,10 @@ def test_a_mistake_says_what_was_expected(flat: dict[str, Any], message: str):
         ({"strategy.name": "fedavg"}, r'strategy\.mode = "async": expected "sync" with strategy\.name = "fedavg"'),
         ({"strategy.name": "fedbuff", "strategy.mode": "sync"}, r'expected "async" with strategy\.name = "fedbuff"'),
         ({"strategy.cohort": 4}, r"strategy\.cohort = 4: a cohort belongs to strategy\.mode"),
-        ({"task.hidden": ""}, r'task\.head = "private": .* set task\.head = "federated"'),
-        ({"task.name": "softmax"}, r'task\.head = "private": .* nothing would be shared'),
+        ({"task.tabular.hidden": ""}, r'task\.tabular\.head = "private": .* set head = "federated"'),
         (
-            {"task.name": "softmax", "task.head": "federated", "task.optimizer": "adamw"},
-            r'task\.optimizer = "adamw": expected "sgd" with task\.name = "softmax"',
+            {"task.name": "softmax", "task.tabular.optimizer": "adamw"},
+            r'task\.tabular\.optimizer = "adamw": belongs to task\.name = "tabular", and that is "softmax"',
         ),
         ({"stop.target": 0.9}, r"stop\.target = 0\.9: which score is meant\? set stop\.metric"),
         ({"stop.metric": "accuracy-before", "evaluate.every": 5}, r"set stop\.target above 0"),
@@ -154,11 +172,17 @@ def test_a_mistake_says_what_was_expected(flat: dict[str, Any], message: str):
         ),
         ({"churn.on-job-times": 20.0}, r"churn needs both times; set churn\.off-job-times too"),
         ({"churn.off-job-times": 5.0}, r"churn needs both times; set churn\.on-job-times too"),
-        ({"task.head-sizes": "1x16"}, r'task\.head-sizes = "1x16": only task\.name = "fractal" has heads of different'),
-        ({"task.name": "fractal", "task.head-sizes": "1x16,9x9"}, r'"9x9" is not a depth from 0 to 4 and a width from'),
         (
-            {"task.name": "fractal", "task.head-sizes": "1x16,2x16", "task.head": "federated"},
-            r'task\.head-sizes = "1x16,2x16": a federated head has one size for all clients',
+            {"task.fractal.head-sizes": "1x16"},
+            r'task\.fractal\.head-sizes = "1x16": belongs to task\.name = "fractal", and that is "tabular"',
+        ),
+        (
+            {"task.name": "fractal", "task.fractal.head-sizes": "1x16,9x9"},
+            r'"9x9" is not a depth from 0 to 4 and a width from',
+        ),
+        (
+            {"task.name": "fractal", "task.fractal.head-sizes": "1x16,2x16", "task.fractal.head": "federated"},
+            r'task\.fractal\.head-sizes = "1x16,2x16": a federated head has one size for all clients',
         ),
         ({"task.device": "cuda", "engine.name": "ray"}, r"engine\.num-gpus = 0\.0: .* as in engine\.num-gpus = 0\.25"),
     ],
@@ -183,9 +207,9 @@ def test_overrides_take_the_type_of_their_key():
         [
             "seed=3",
             "name=5",
-            "task.hidden=8, 8",
-            "strategy.mu=1e-1",
-            "strategy.beta=1",
+            "task.tabular.hidden=8, 8",
+            "strategy.emam.mu=1e-1",
+            "strategy.emam.beta=1",
             "evaluate.after-training=False",
             "data.dir=/a=b",
             "seed=4",
@@ -193,9 +217,9 @@ def test_overrides_take_the_type_of_their_key():
     ) == {
         "seed": 4,
         "name": "5",
-        "task.hidden": "8,8",
-        "strategy.mu": 0.1,
-        "strategy.beta": 1.0,
+        "task.tabular.hidden": "8,8",
+        "strategy.emam.mu": 0.1,
+        "strategy.emam.beta": 1.0,
         "evaluate.after-training": False,
         "data.dir": "/a=b",
     }
@@ -214,7 +238,7 @@ def test_all_wrong_overrides_are_reported_together():
 
 
 def test_the_hash_depends_on_the_values_alone():
-    assert RunConfig().hash() == RunConfig.from_flat({"strategy.merges": 2000, "strategy.beta": 0}).hash()
+    assert RunConfig().hash() == RunConfig.from_flat({"strategy.merges": 2000, "strategy.emam.beta": 0}).hash()
     assert RunConfig().hash() != RunConfig(seed=2).hash()
 
 
@@ -233,16 +257,14 @@ def test_leaving_out_what_does_not_exist_is_an_error():
 
 def test_the_written_toml_is_nested_and_complete():
     written = tomllib.loads(RunConfig().to_toml())
-    assert written["strategy"]["half-life"] == 0.0
-    assert sum(len(value) if isinstance(value, dict) else 1 for value in written.values()) == len(
-        settings_of(RunConfig)
-    )
+    assert written["staleness"] == {"name": "half-life", "half-life": {"merges": 0.0}}
+    assert flat(written) == RunConfig().settings()
 
 
 def test_what_belongs_to_a_step_of_ones_own_needs_one():
     with pytest.raises(
-        ConfigError, match=r'strategy.staleness = "constant": belongs to a step .* set strategy.alpha too'
+        ConfigError, match=r'staleness.name = "constant": belongs to a step .* set strategy.emam.alpha too'
     ):
-        RunConfig().replace({"strategy.staleness": "constant"})
-    assert RunConfig().replace({"strategy.staleness": "constant", "strategy.alpha": 0.2}).strategy.alpha == 0.2
-    assert RunConfig().replace({"strategy.staleness": "polynomial", "strategy.name": "fedbuff"}).strategy.alpha == 0.0
+        RunConfig().replace({"staleness.name": "constant"})
+    assert RunConfig().replace({"staleness.name": "constant", "strategy.emam.alpha": 0.2}).strategy.part.alpha == 0.2
+    RunConfig().replace({"staleness.name": "polynomial", "strategy.name": "fedbuff"})

@@ -3,10 +3,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from eafl_flower.app.resolving import resolve
 from eafl_flower.app.resuming import provenance_of
 from eafl_flower.codecs import LQGCMCodec
 from eafl_flower.config import RunConfig
 from eafl_flower.config.effects import MERGES, WITHOUT_EFFECT
+from eafl_flower.config.run_config import known_settings
 from eafl_flower.core.provenance import Content, Provenance, plain_settings, setting_changes
 
 
@@ -75,16 +77,16 @@ def test_a_key_of_the_users_is_no_setting():
 
 
 def test_settings_without_effect_exist_and_change_nothing():
-    flat = RunConfig().to_flat()
-    keys = {key for key in flat for name in WITHOUT_EFFECT if key == name or key.startswith(f"{name}.")}
+    known = known_settings()
+    keys = {key for key in known for name in WITHOUT_EFFECT if key == name or key.startswith(f"{name}.")}
     assert {name for name in WITHOUT_EFFECT if any(k == name or k.startswith(f"{name}.") for k in keys)} == set(
         WITHOUT_EFFECT
     )
-    assert RunConfig().decisive().keys() == flat.keys() - keys
+    assert RunConfig().decisive().keys() == RunConfig().settings().keys() - keys
     assert MERGES in RunConfig().decisive()
-    small = {"data.clients": 4, "data.unseen": 1, "data.rows-per-client": 16}
+    small = {"data.clients": 4, "data.unseen": 1, "data.idm.rows-per-client": 16}
     elsewhere = {"name": "x", "results.dir": "y", "engine.name": "ray", "checkpoint.every": 9, "job.error-budget": 3}
-    one = provenance_of(RunConfig().replace(small))
-    assert one == provenance_of(RunConfig().replace({**small, **elsewhere}))
-    assert one != provenance_of(RunConfig().replace({**small, "strategy.mu": 0.5}))
-    assert one.data.sha256 != provenance_of(RunConfig().replace({**small, "seed": 2})).data.sha256
+    one = provenance_of(resolve(RunConfig().replace(small)))
+    assert one == provenance_of(resolve(RunConfig().replace({**small, **elsewhere})))
+    assert one != provenance_of(resolve(RunConfig().replace({**small, "strategy.emam.mu": 0.5})))
+    assert one.data.sha256 != provenance_of(resolve(RunConfig().replace({**small, "seed": 2}))).data.sha256

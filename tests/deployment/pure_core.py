@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from eafl_flower.app.workload import build_aggregator, build_codec, build_workload
+from eafl_flower.app.resolving import resolve
 from eafl_flower.codecs import Float32Codec
 from eafl_flower.config import RunConfig
 from eafl_flower.core.rng import generator
@@ -31,12 +31,12 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
     on from the client's last merged upload then.
     """
     one_thread()
-    workload, codec = build_workload(config), build_codec(config)
+    workload, codec = resolve(config).workload, resolve(config).codec
     assert codec is not None
     task, seed = workload.task, config.seed
     initial = workload.initial(seed)
     layout = layout_of(initial[: task.num_shared])
-    aggregator = build_aggregator(config, in_flight, clients)
+    aggregator = resolve(config).aggregator(in_flight, clients)
     state = aggregator.init(initial[: task.num_shared])
 
     whole = Float32Codec() if isinstance(codec, DifferenceCodec) else codec

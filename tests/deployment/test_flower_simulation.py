@@ -8,8 +8,9 @@ import time
 import pytest
 from federation import BIN, command_line, copy_app, descendants, environment, free_ports, kill_all
 
+from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import train
-from eafl_flower.app.workload import build_client_app
+from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.results.run_directory import RunDirectory
@@ -89,7 +90,7 @@ def test_flwr_run_gives_the_arrays_of_the_inline_engine(flower, tmp_path):
     assert status == "finished:completed", log
     (path,) = (tmp_path / "runs").iterdir()
     summary = RunDirectory.open(path).summary()
-    inline = train(config, InlineGrid(build_client_app(config), 6))
+    inline = train(resolve(config), InlineGrid(client_app(resolve(config)), 6))
     assert summary["arrays_sha256"] == inline.arrays_sha256()
     assert (summary["engine"], summary["merges"]) == ("flower", 20)
 

@@ -3,14 +3,21 @@
 import pytest
 from pure_core import replay
 
+from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import train
-from eafl_flower.app.workload import build_client_app, build_source
+from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid
 from eafl_flower.types import digest
 
 SETTINGS = {
-    **{"data.clients": 7, "data.unseen": 2, "data.rows-per-client": 32, "task.hidden": "8,8", "strategy.merges": 60},
+    **{
+        "data.clients": 7,
+        "data.unseen": 2,
+        "data.idm.rows-per-client": 32,
+        "task.tabular.hidden": "8,8",
+        "strategy.merges": 60,
+    },
     **{"strategy.concurrency": 3, "clients.slowdown": "1,2,4", "results.baselines": "none"},
 }
 
@@ -32,7 +39,12 @@ class Merges:
     [
         {"codec.name": "int8"},
         {"codec.name": "lqgcm"},
-        {"codec.name": "lqgcm", "codec.prediction": False, "codec.tuples": 3, "codec.downlink-tuples": 2},
+        {
+            "codec.name": "lqgcm",
+            "codec.lqgcm.prediction": False,
+            "codec.lqgcm.tuples": 3,
+            "codec.lqgcm.downlink-tuples": 2,
+        },
         {"codec.name": "lqgcm-published"},
     ],
     ids=str,
@@ -40,8 +52,8 @@ class Merges:
 def test_a_simulated_run_is_the_plain_loop_over_its_merges(changes):
     config = RunConfig.from_flat({**SETTINGS, **changes})
     merges = Merges()
-    grid = InlineGrid(build_client_app(config), build_source(config).num_clients)
-    run = train(config, grid, observer=merges)
+    grid = InlineGrid(client_app(resolve(config)), resolve(config).source.num_clients)
+    run = train(resolve(config), grid, observer=merges)
     replayed = replay(config, merges.events, in_flight=3, clients=5)
     assert [event["metrics"]["loss"] for event in merges.events] == replayed.losses
     assert [event["uplink_bytes"] for event in merges.events] == replayed.uplink_bytes

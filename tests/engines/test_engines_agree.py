@@ -12,8 +12,9 @@ import sys
 import pytest
 from flwr.serverapp import ServerApp
 
+from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import train
-from eafl_flower.app.workload import build_client_app, build_source
+from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid, RayGrid
 from eafl_flower.results.summary import order_digest
@@ -27,7 +28,7 @@ pytestmark = [
 
 INT8 = RunConfig.from_flat(
     {
-        **{"data.clients": 8, "data.unseen": 2, "data.rows-per-client": 32, "task.hidden": "8,8"},
+        **{"data.clients": 8, "data.unseen": 2, "data.idm.rows-per-client": 32, "task.tabular.hidden": "8,8"},
         **{"strategy.merges": 60, "strategy.concurrency": 4, "clients.slowdown": "1,4", "evaluate.every": 25},
         **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "results.baselines": "none"},
     }
@@ -52,7 +53,7 @@ class Recorder:
 def outcome(config, grid, recorder=None, **options):
     """Everything that must agree: hashes, events without wall times, scores, energy."""
     recorder = recorder or Recorder()
-    run = train(config, grid, observer=recorder, **options)
+    run = train(resolve(config), grid, observer=recorder, **options)
     told = [{k: v for k, v in e.items() if not k.endswith("wall_s")} for e in recorder.events]
     order = order_digest(e for e in told if e["event"] == "merge")
     return run.arrays_sha256(), order, told, run.client_scores, run.ledger.total(), run.tally
@@ -65,12 +66,12 @@ def config(request):
 
 @pytest.fixture(scope="module")
 def app(config):
-    return lambda: build_client_app(config)
+    return lambda: client_app(resolve(config))
 
 
 @pytest.fixture(scope="module")
 def expected(config, app):
-    assert build_source(config).num_clients == NUM_NODES
+    assert resolve(config).source.num_clients == NUM_NODES
     result = outcome(config, InlineGrid(app(), NUM_NODES))
     assert result[-1].lost > 0
     return result
@@ -122,7 +123,7 @@ def test_a_ray_cluster_of_two_nodes_gives_what_inline_gives(config, app, expecte
 def test_workers_killed_during_the_run_change_nothing(config, expected, tmp_path):
     def leaving_its_pid():
         (tmp_path / str(os.getpid())).touch()
-        return build_client_app(config)
+        return client_app(resolve(config))
 
     killed = []
 

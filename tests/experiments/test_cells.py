@@ -54,8 +54,8 @@ def test_one_that_fails_does_not_keep_the_others(tmp_path):
 def own_data(tmp_path, classes):
     rows = [f"{i % 3 + i / 97:.3f},{classes[i % 3]}" for i in range(60)]
     (tmp_path / "rows.csv").write_text("\n".join(["a,kind", *rows]) + "\n")
-    return {"data.name": "csv", "data.csv": str(tmp_path / "rows.csv"), "data.label-column": "kind", "data.clients": 4,
-            "data.unseen": 1}  # fmt: skip
+    csv = {"data.name": "csv", "data.csv.file": str(tmp_path / "rows.csv"), "data.csv.label-column": "kind"}
+    return csv | {"data.clients": 4, "data.unseen": 1}
 
 
 def test_results_on_data_that_have_changed_are_calculated_again(tmp_path, capsys):
@@ -83,7 +83,7 @@ def test_results_that_do_not_say_their_data_are_counted(tmp_path, capsys):
 
 def test_settings_make_the_key_and_where_results_go_does_not():
     assert cell(1).key == cell(1, **{"results.dir": "elsewhere"}).key
-    assert cell(1).key != cell(1, **{"strategy.alpha": 0.5}).key
+    assert cell(1).key != cell(1, **{"strategy.emam.alpha": 0.5}).key
 
 
 def test_claims_are_written_with_the_promised_columns(tmp_path):

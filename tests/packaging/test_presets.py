@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from eafl_flower.config import RunConfig
-from eafl_flower.config.files import read_toml
+from eafl_flower.aggregation.emam import EMAM
+from eafl_flower.aggregation.staleness import Exponential
+from eafl_flower.config import RunConfig, run_config
+from eafl_flower.config.files import flat, read_toml
 
 CHECKOUT = Path(__file__).parents[2]
 PRESETS = sorted((CHECKOUT / "strategies").glob("*.toml"))
@@ -18,10 +20,7 @@ EXPECTED = ["async-v2x", "emam", "emam-paper", "fedasync", "fedavg", "fedbuff", 
 
 def declared() -> dict[str, object]:
     app = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
-    flat: dict[str, object] = {}
-    for name, value in app["config"].items():
-        flat |= {f"{name}.{key}": inner for key, inner in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
+    return flat(app["config"])
 
 
 def test_the_promised_presets_exist():
@@ -29,7 +28,7 @@ def test_the_promised_presets_exist():
 
 
 def test_pyproject_declares_every_setting_with_its_default():
-    defaults = RunConfig().to_flat()
+    defaults = run_config.declared()
     found = declared()
     assert found == defaults, "run scripts/sync-config"
     assert {key: type(value) for key, value in found.items()} == {key: type(value) for key, value in defaults.items()}
@@ -61,9 +60,9 @@ def test_a_preset_names_its_number_of_nodes_and_its_command(path):
 
 
 def test_the_paper_preset_has_the_published_constants():
-    strategy = RunConfig.from_toml("emam-paper").strategy
-    assert (strategy.alpha, strategy.beta, strategy.mu) == (0.8, 0.2, 0.95)
-    assert (strategy.staleness, strategy.rate, strategy.norm_guard) == ("exponential", 0.002, 0.0)
+    config = RunConfig.from_toml("emam-paper")
+    assert config.strategy.part == EMAM(alpha=0.8, beta=0.2, mu=0.95, norm_guard=0.0)
+    assert config.staleness.part == Exponential(0.002)
 
 
 def test_the_v2x_preset_has_slow_vehicles_and_churn():

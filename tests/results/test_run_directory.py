@@ -33,7 +33,7 @@ def test_what_is_written_can_be_read(tmp_path):
     run.write_summary(SUMMARY)
     found = RunDirectory.open(run.path)
     assert RunConfig.from_toml(found.config_path).seed == 7
-    assert found.settings()["task.hidden"] == "32,32"
+    assert found.settings()["task.tabular.hidden"] == "32,32"
     assert found.summary() == SUMMARY
     assert found.events() == []
 

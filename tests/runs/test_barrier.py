@@ -3,8 +3,9 @@ import pytest
 from toy_federation import START, arrays_of_run, examples_of, initial, network, run_toy, same_for_all, step_of, toy_app
 
 from eafl_flower.aggregation.reference import FedAvg, FedBuff
+from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import train
-from eafl_flower.app.workload import build_client_app, build_source, build_workload
+from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.core.rng import generator
 from eafl_flower.engines.inline import InlineGrid
@@ -48,13 +49,13 @@ def test_fedavg_is_the_loop_of_the_textbook():
     """Plain numpy, the clients' training as the only common part; rounding is all that may differ."""
     config = RunConfig.from_flat(
         {
-            **{"data.clients": 6, "data.unseen": 1, "data.rows-per-client": 32, "task.name": "softmax"},
-            **{"task.head": "federated", "strategy.name": "fedavg", "strategy.mode": "sync", "strategy.merges": 4},
+            **{"data.clients": 6, "data.unseen": 1, "data.idm.rows-per-client": 32, "task.name": "softmax"},
+            **{"strategy.name": "fedavg", "strategy.mode": "sync", "strategy.merges": 4},
             **{"codec.name": "none", "results.baselines": "none"},
         }
     )
-    run = train(config, InlineGrid(build_client_app(config), build_source(config).num_clients))
-    workload = build_workload(config)
+    run = train(resolve(config), InlineGrid(client_app(resolve(config)), resolve(config).source.num_clients))
+    workload = resolve(config).workload
     arrays = workload.initial(config.seed)
     for number in range(1, 5):
         results = []

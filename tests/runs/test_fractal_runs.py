@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from toy_federation import Recorder
 
+from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import train
-from eafl_flower.app.workload import build_client_app, build_source, build_task
+from eafl_flower.app.resolving import resolve
 from eafl_flower.clients.durable_state import stored_state
 from eafl_flower.clients.numpy_client import head_of
 from eafl_flower.config import RunConfig
@@ -14,13 +15,13 @@ from eafl_flower.heads.pruning import pruned_nodes
 from eafl_flower.heads.size import size_of
 
 SMALL = {
-    **{"data.clients": 6, "data.unseen": 2, "data.rows-per-client": 72},
+    **{"data.clients": 6, "data.unseen": 2, "data.idm.rows-per-client": 72},
     **{"strategy.concurrency": 3, "task.name": "fractal", "task.learning-rate": 0.02},
     **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "clients.slowdown": "1,2,4", "evaluate.every": 25},
     **{"checkpoint.every": 9, "strategy.merges": 60},
 }
 CASES = {
-    "given sizes, pruned": {"task.head-sizes": "2x16,0x16,1x24", "task.prune-threshold": 0.9},
+    "given sizes, pruned": {"task.fractal.head-sizes": "2x16,0x16,1x24", "task.fractal.prune-threshold": 0.9},
     "sizes by data, 88 bits": {"codec.name": "lqgcm"},
 }
 
@@ -30,9 +31,11 @@ class Killed(BaseException):
 
 
 def go(config, folder, recorder=None, **options):
-    grid = InlineGrid(build_client_app(config, folder / "state"), build_source(config).num_clients)
+    grid = InlineGrid(client_app(resolve(config), folder / "state"), resolve(config).source.num_clients)
     checkpoint = folder / "server.safetensors"
-    return train(config, grid, observer=recorder or Recorder(), checkpoint=checkpoint, run_name="run", **options)
+    return train(
+        resolve(config), grid, observer=recorder or Recorder(), checkpoint=checkpoint, run_name="run", **options
+    )
 
 
 def heads_of(folder, run):
@@ -66,7 +69,7 @@ def test_sizes_differ_subtrees_go_and_what_is_shared_keeps_its_layout(tmp_path):
     heads = heads_of(tmp_path, run)
     assert {size_of(head)[:2] for head in heads} == {(2, 16), (0, 16), (1, 24)}
     assert any(pruned_nodes(head[-1]) for head in heads)
-    task = build_task(config, build_source(config))
+    task = resolve(config).task
     for head in heads:
         task.check_head(head)
     shapes = [a.shape for a in run.result.arrays.to_numpy_ndarrays()]
@@ -75,7 +78,7 @@ def test_sizes_differ_subtrees_go_and_what_is_shared_keeps_its_layout(tmp_path):
 
 def test_the_mean_size_of_the_heads_stands_beside_the_scores(tmp_path):
     config = RunConfig.from_flat(
-        {**SMALL, "task.head-sizes": "1x16,2x8", "churn.on-job-times": 0.0, "churn.off-job-times": 0.0}
+        {**SMALL, "task.fractal.head-sizes": "1x16,2x8", "churn.on-job-times": 0.0, "churn.off-job-times": 0.0}
     )
     run = go(config, tmp_path)
     counts = [size_of(head)[2] for head in heads_of(tmp_path, run)]
@@ -96,7 +99,13 @@ def test_equal_runs_give_equal_bytes_and_another_seed_other_ones(tmp_path):
 @pytest.mark.parametrize("head", ["private", "federated"])
 def test_a_run_learns(tmp_path, head):
     config = RunConfig.from_flat(
-        {**SMALL, "task.head": head, "strategy.merges": 150, "evaluate.every": 150, "task.head-sizes": "1x16"}
+        {
+            **SMALL,
+            "task.fractal.head": head,
+            "strategy.merges": 150,
+            "evaluate.every": 150,
+            "task.fractal.head-sizes": "1x16",
+        }
     )
     run = go(config, tmp_path)
     first, last = run.client_scores[0], run.client_scores[run.version]
@@ -105,7 +114,7 @@ def test_a_run_learns(tmp_path, head):
 
 
 def test_a_damaged_state_file_is_a_lost_state_and_the_client_starts_afresh(tmp_path):
-    config = RunConfig.from_flat({**SMALL, "task.head-sizes": "1x16"})
+    config = RunConfig.from_flat({**SMALL, "task.fractal.head-sizes": "1x16"})
     recorder = Recorder(stop_at=40, error=Killed)
     with pytest.raises(Killed):
         go(config, tmp_path, recorder)

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from eafl_flower.app.workload import build_source, build_task
+from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.core.rng import generator
 from eafl_flower.errors import DataError
@@ -19,10 +19,10 @@ def built(**flat):
         pytest.skip("real data: set EAFL_DATA_DIR")
     config = RunConfig.from_flat({**FRACTAL, **{key.replace("_", "."): value for key, value in flat.items()}})
     try:
-        source = build_source(config)
+        source = resolve(config).source
     except DataError as error:
         pytest.skip(f"real data: {error}")
-    return source, build_task(config, source)
+    return source, resolve(config).task
 
 
 def test_geolife_users_have_at_least_three_prior_sizes():
@@ -40,18 +40,16 @@ def test_entropies_of_real_features_are_within_their_bounds():
 
 def test_the_ranges_come_from_training_rows_of_clients_that_train():
     config = RunConfig.from_flat({**FRACTAL, "data.clients": 5, "data.unseen": 2})
-    source = build_source(config)
+    source = resolve(config).source
     expected = FeatureRanges.of(np.concatenate([source.partition(client).x_train for client in range(3)]))
-    ranges = build_task(config, source).ranges()
+    ranges = resolve(config).task.ranges()
     assert np.array_equal(ranges.low, expected.low)
     assert np.array_equal(ranges.high, expected.high)
 
 
 def test_without_a_table_at_hand_a_client_is_measured_by_its_own_rows():
-    config = RunConfig.from_flat({**FRACTAL, "data.clients": 5, "data.unseen": 2, "data.rows-per-client": 128})
-    rows = build_source(config).partition(4)
-    task = build_task(
-        config, build_source(config).__class__(**vars(build_source(config)) | {"num_seen": 0, "parts": ()})
-    )
+    config = RunConfig.from_flat({**FRACTAL, "data.clients": 5, "data.unseen": 2, "data.idm.rows-per-client": 128})
+    rows = resolve(config).source.partition(4)
+    task = resolve(config).task_of(resolve(config).source, ranges=lambda: None)
     model = task.init(generator(1, "init"))
     task.check_head(task.personalise(model, rows, generator(1, "personalise"), client=4)[15:])

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from eafl_flower.app.workload import build_workload
+from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.core.rng import generator
 from eafl_flower.types import digest
 
 TASKS = {
-    "softmax": {"task.name": "softmax", "task.head": "federated"},
-    "tabular with sgd": {"task.name": "tabular", "task.hidden": "8,8"},
-    "tabular with adamw": {"task.name": "tabular", "task.hidden": "8,8", "task.optimizer": "adamw"},
-    "tabular, federated": {"task.name": "tabular", "task.hidden": "8,8", "task.head": "federated"},
+    "softmax": {"task.name": "softmax"},
+    "tabular with sgd": {"task.name": "tabular", "task.tabular.hidden": "8,8"},
+    "tabular with adamw": {"task.name": "tabular", "task.tabular.hidden": "8,8", "task.tabular.optimizer": "adamw"},
+    "tabular, federated": {"task.name": "tabular", "task.tabular.hidden": "8,8", "task.tabular.head": "federated"},
     "fractal": {"task.name": "fractal"},
-    "fractal with adamw": {"task.name": "fractal", "task.optimizer": "adamw"},
+    "fractal with adamw": {"task.name": "fractal", "task.fractal.optimizer": "adamw"},
 }
 
 
@@ -22,8 +22,8 @@ TASKS = {
 def test_training_scoring_and_personalising_leave_the_arrays_they_were_given_as_they_were(name):
     if "fractal" in name:
         pytest.importorskip("torch")
-    data = {"data.clients": 2, "data.unseen": 0, "data.rows-per-client": 32}
-    workload = build_workload(RunConfig.from_flat({**data, **TASKS[name]}))
+    data = {"data.clients": 2, "data.unseen": 0, "data.idm.rows-per-client": 32}
+    workload = resolve(RunConfig.from_flat({**data, **TASKS[name]})).workload
     task, rows = workload.task, workload.source.partition(0)
     initial = tuple(np.array(a) for a in workload.initial(0))  # writable, as what comes over the network is
 

@@ -86,5 +86,5 @@ def test_rows_of_another_data_set_are_refused(task, toy_source):
 
 
 def test_settings_out_of_range_are_refused():
-    with pytest.raises(ConfigError, match="positive sizes"):
+    with pytest.raises(ConfigError, match="num_features = 0: expected an integer of at least 1"):
         SoftmaxTask(num_features=0, num_classes=3)

@@ -174,5 +174,5 @@ def test_unsuitable_rows_are_refused(rows):
 
 
 def test_all_wrong_settings_are_reported_together():
-    with pytest.raises(ConfigError, match=r'head = "none".*optimizer = "lbfgs".*sizes must be'):
+    with pytest.raises(ConfigError, match=r"head = 'none'.*optimizer = 'lbfgs'.*batch_size = 0"):
         make(head="none", optimizer="lbfgs", batch_size=0)

@@ -76,13 +76,13 @@ def read_codebook(path: Path | str) -> Codebook:
     """
     try:
         if (size := Path(path).stat().st_size) > _MOST_BYTES:
-            msg = f"codec.codebook = {str(path)!r}: {size} bytes, a codebook has at most {_MOST_BYTES}"
+            msg = f"codebook = {str(path)!r}: {size} bytes, a codebook has at most {_MOST_BYTES}"
             raise ConfigError(msg)
         tensors = load(Path(path).read_bytes())
         step = float(tensors["step"][0]) if "step" in tensors else 0.0
         return Codebook(tensors["shapes"], step)
     except (OSError, SafetensorError, KeyError, IndexError, TypeError) as error:
-        msg = f"codec.codebook = {str(path)!r}: cannot be read as a codebook ({error!r})"
+        msg = f"codebook = {str(path)!r}: cannot be read as a codebook ({error!r})"
         raise ConfigError(msg) from error
 
 

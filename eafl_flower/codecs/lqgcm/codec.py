@@ -17,7 +17,7 @@ its source.
 import math
 import zlib
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 
@@ -31,7 +31,8 @@ from eafl_flower.codecs.lqgcm.pursuit import SignSparse
 from eafl_flower.codecs.lqgcm.shapes import Shapes
 from eafl_flower.codecs.lqgcm.tuples import BLOCK, PICKED, Atoms, Tuples, Vector
 from eafl_flower.codecs.pooling import pool_of
-from eafl_flower.errors import CodecError, ConfigError
+from eafl_flower.core.settings import Positive, Range, check_settings
+from eafl_flower.errors import CodecError
 from eafl_flower.types import Arrays, Encoded, Layout
 
 TUPLE_BITS: Final = 88
@@ -42,7 +43,23 @@ _MOST_PER_BLOCK: Final = -(-BLOCK // PICKED)  # so many name each value once
 
 
 @dataclass(frozen=True, kw_only=True)
-class LQGCMCodec:
+class LQGCMSettings:
+    """What ``LQGCMCodec`` is set to, but for its codebook."""
+
+    tuples: Annotated[int, Range(0, MAX_TUPLES)] = 0
+    tuples_per_block: Positive = 0.2
+    prediction: bool = True
+    downlink_tuples: Annotated[int, Range(0, MAX_TUPLES)] = 0
+    mode: Literal["sign", "rvq", "literal", "dithered"] = "sign"
+
+    @property
+    def has_codebook(self) -> bool:
+        """Whether the mode is one of those that need a codebook."""
+        return self.mode in ("rvq", "literal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LQGCMCodec(LQGCMSettings):
     """Code small differences with 88-bit tuples (a difference codec: it never carries whole arrays).
 
     The caller sets ``counter`` and ``acknowledged`` before each ``encode``. ``acknowledged`` is the payload
@@ -86,30 +103,14 @@ class LQGCMCodec:
         If a number is out of range, or the codebook is not one for the mode.
     """
 
-    tuples: int = 0
-    tuples_per_block: float = 0.2
-    prediction: bool = True
-    downlink_tuples: int = 0
-    mode: Literal["sign", "rvq", "literal", "dithered"] = "sign"
     codebook: Codebook | None = None
     session_key: bytes = field(default=b"", repr=False)
     client: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("tuples", "downlink_tuples"):
-            if not 0 <= (value := getattr(self, name)) <= MAX_TUPLES:
-                msg = f"codec.{name.replace('_', '-')} = {value}: expected a number from 0 to {MAX_TUPLES}"
-                raise ConfigError(msg)
-        if not 0 < self.tuples_per_block < math.inf:
-            msg = f"tuples_per_block = {self.tuples_per_block}: expected a positive number"
-            raise ConfigError(msg)
-        if self.mode not in MODES:
-            msg = f'codec.mode = "{self.mode}": expected one of {", ".join(MODES)}'
-            raise ConfigError(msg)
-        if (self.mode if self.mode in ("rvq", "literal") else None) != (self.codebook and self.codebook.mode):
-            has = f'one for "{self.codebook.mode}"' if self.codebook else "none"
-            msg = f'codec.codebook: got {has} with codec.mode = "{self.mode}"; only "rvq" and "literal" have theirs'
-            raise ConfigError(msg)
+        given = self.codebook.mode if self.codebook else "none"
+        fits = given == (self.mode if self.has_codebook else "none")
+        check_settings(self, mode="" if fits else f"the codebook is {given}; only rvq and literal have theirs")
 
     @property
     def downlink(self) -> "LQGCMCodec":

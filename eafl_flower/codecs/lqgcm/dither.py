@@ -79,7 +79,7 @@ class Dithered:
 
     def __post_init__(self) -> None:
         if len(self.key) != KEY_BYTES:
-            msg = f'codec.mode = "dithered" needs a session key of {KEY_BYTES} bytes: see LQGCMCodec.keyed'
+            msg = f'mode = "dithered" needs a session key of {KEY_BYTES} bytes: see LQGCMCodec.keyed'
             raise CodecError(msg)
 
     def scale_for(self, peak: float) -> float:

@@ -37,7 +37,8 @@ from eafl_flower.codecs.lqgcm.kmeans import nearest
 from eafl_flower.codecs.lqgcm.noise_codebook import noise_codebook
 from eafl_flower.codecs.lqgcm.tuples import BLOCK, TUPLE, Tuples, Vector
 from eafl_flower.codecs.pooling import Pool, pool_of
-from eafl_flower.errors import CodecError, ConfigError
+from eafl_flower.core.settings import NotNegative, check_settings
+from eafl_flower.errors import CodecError
 from eafl_flower.types import Arrays, Encoded, Layout
 
 _COUNTER: Final = struct.Struct("<I")
@@ -73,12 +74,10 @@ class PublishedLQGCMCodec:
         If ``l1_clip`` is negative or not a number.
     """
 
-    l1_clip: float = 0.0
+    l1_clip: NotNegative = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.l1_clip < np.inf:
-            msg = f"codec.l1-clip = {self.l1_clip}: expected a number from 0"
-            raise ConfigError(msg)
+        check_settings(self)
 
     @property
     def downlink(self) -> Float32Codec:

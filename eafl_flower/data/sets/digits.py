@@ -5,9 +5,12 @@ to the clients that train, so the mean of the clients' accuracies, weighted by t
 accuracy on the pooled test set.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from eafl_flower.core import rng as randomness
+from eafl_flower.data.holders import Holders
 from eafl_flower.data.partition import dirichlet_partition
 from eafl_flower.data.scaling import Scaler
 from eafl_flower.data.source import InMemorySource
@@ -18,6 +21,15 @@ from eafl_flower.types import Rows
 NUM_TEST = 360
 MIN_ROWS = 2
 LARGEST_PIXEL = 16.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digits:
+    """Handwritten digits of scikit-learn: ``load_digits``."""
+
+    def make(self, holders: Holders) -> InMemorySource:
+        """Load it."""
+        return load_digits(dirichlet_alpha=holders.dirichlet_alpha, **holders.counts)
 
 
 def load_digits(*, clients: int = 100, unseen: int = 0, dirichlet_alpha: float = 0.3, seed: int = 1) -> InMemorySource:

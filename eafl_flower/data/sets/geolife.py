@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.core import rng as randomness
+from eafl_flower.data.holders import Holders
 from eafl_flower.data.sets.trips import FEATURE_NAMES, THRESHOLDS, impossible_steps, motion_features, window_starts
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.splits import (
@@ -172,6 +173,15 @@ def _whole(path: Path, column: str, values: NDArray[np.float64]) -> NDArray[np.i
 def on_globe(latitude_deg: NDArray[np.float64], longitude_deg: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whether points are places at all: one of the original lies at latitude 400."""
     return (np.abs(latitude_deg) <= 90) & (np.abs(longitude_deg) <= 180)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeoLife:
+    """GeoLife, a client a user: ``load_geolife``."""
+
+    def make(self, holders: Holders) -> InMemorySource:
+        """Load it."""
+        return load_geolife(**holders.of_files)
 
 
 def load_geolife(

@@ -21,11 +21,14 @@ pools all rows, has .77, and the network with a federated head .78: a private he
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.core import rng as randomness
+from eafl_flower.core.settings import Range, check_settings
+from eafl_flower.data.holders import Holders
 from eafl_flower.data.sets import car_following
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.splits import client_counts, seen_and_unseen, seen_part, unseen_part
@@ -116,6 +119,26 @@ def simulate(
     return np.ascontiguousarray(speeds.T), np.ascontiguousarray(headways.T)
 
 
+@dataclass(frozen=True, kw_only=True)
+class IDM:
+    """Generated traffic, a client a vehicle: ``simulate_idm_traffic``.
+
+    Parameters
+    ----------
+    rows_per_client
+        Rows of a vehicle, the 6 left out ones included.
+    """
+
+    rows_per_client: Annotated[int, Range(16)] = 64
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def make(self, holders: Holders) -> InMemorySource:
+        """Load it."""
+        return simulate_idm_traffic(rows_per_client=self.rows_per_client, **holders.counts)
+
+
 def simulate_idm_traffic(
     *, clients: int = 60, unseen: int = 12, rows_per_client: int = 64, seed: int = 1, traffic: Traffic | None = None
 ) -> InMemorySource:
@@ -142,7 +165,7 @@ def simulate_idm_traffic(
     """
     clients, unseen = client_counts(clients, unseen, if_zero=60)
     if rows_per_client < MIN_ROWS:
-        msg = f"data.rows-per-client = {rows_per_client}: expected at least {MIN_ROWS}"
+        msg = f"data.idm.rows-per-client = {rows_per_client}: expected at least {MIN_ROWS}"
         raise ConfigError(msg)
     num_frames = rows_per_client * car_following.FRAMES_PER_S + car_following.GAP_FRAMES
     rng = randomness.generator(seed, "data", "idm")

@@ -15,6 +15,7 @@ in the training file, and most of those are not in the test file: the scaler mak
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower.core import rng as randomness
+from eafl_flower.data.holders import Holders
 from eafl_flower.data.partition import Partition, paired_partition
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.splits import Part, client_counts
@@ -57,6 +59,15 @@ CLASS_NAMES = (
     "water_sensor",
 )
 NOT_SCORED = "water_sensor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IoTDevices:
+    """Traffic of ten kinds of devices: ``load_iot_devices``."""
+
+    def make(self, holders: Holders) -> InMemorySource:
+        """Load it."""
+        return load_iot_devices(**holders.sharing)
 
 
 def load_iot_devices(

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.core import rng as randomness
+from eafl_flower.data.holders import Holders
 from eafl_flower.data.sets import car_following
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.splits import client_counts, seen_and_unseen, seen_part, unseen_part
@@ -138,6 +139,15 @@ def _impossible_note(path: Path, rows: NDArray[np.int64]) -> str:
         f"{path.name}: left out {counted(len(rows), 'row')} that no vehicle can give ({lines_text(path, rows)}), "
         f"expected {car_following.limits_text()}; mend them to keep the tracks whole"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NGSIM:
+    """NGSIM US-101, a client a vehicle: ``load_ngsim_us101``."""
+
+    def make(self, holders: Holders) -> InMemorySource:
+        """Load it."""
+        return load_ngsim_us101(**holders.of_files)
 
 
 def load_ngsim_us101(

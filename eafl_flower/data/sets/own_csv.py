@@ -16,13 +16,15 @@ rows between those that another is scored on.
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.core import rng as randomness
+from eafl_flower.core.settings import check_settings
 from eafl_flower.data.extremes import constant_note, cut_note
+from eafl_flower.data.holders import Holders
 from eafl_flower.data.partition import Partition, paired_partition, partition_rows
 from eafl_flower.data.sets.own_table import MIN_ROWS, UserTable, find_csv, read_user_table
 from eafl_flower.data.source import InMemorySource
@@ -43,6 +45,58 @@ DEFAULT_CLIENTS = 20
 ROWS_PER_CLIENT = 50
 
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnCSV:
+    """A table of one's own: ``load_csv``.
+
+    Parameters
+    ----------
+    file
+        The CSV file, plain or gzip; here or in the data folder.
+    label_column
+        Column with the class.
+    client_column
+        Column that says whose a row is; empty: clients share the rows.
+    time_column
+        Column with the time, whose last quarter is held out; empty: a random quarter.
+    features
+        Columns of the features; empty: every column of numbers that is left.
+
+    Raises
+    ------
+    ConfigError
+        If the file or its label is not named, or a column is named for two uses.
+    """
+
+    file: str = ""
+    label_column: str = ""
+    client_column: str = ""
+    time_column: str = ""
+    features: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        columns = (self.label_column, self.client_column, self.time_column, *self.features)
+        named = [name for name in columns if name]
+        twice = ", ".join(name for name in dict.fromkeys(named) if named.count(name) > 1)
+        check_settings(
+            self,
+            file="" if self.file else "which file? give its path",
+            label_column="" if self.label_column else "which column has the class?",
+            features=f"{twice} is named for two uses" if twice else "",
+        )
+
+    def make(self, holders: Holders) -> InMemorySource:
+        """Load it."""
+        return load_csv(
+            self.file,
+            label=self.label_column,
+            client=self.client_column,
+            time=self.time_column,
+            features=self.features,
+            **holders.sharing,
+        )
 
 
 def load_csv(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from eafl_flower.core.stamps import noted
 from eafl_flower.data.splits import content_groups
 from eafl_flower.data.tables.columns import (
     Columns,
@@ -20,7 +21,6 @@ from eafl_flower.data.tables.columns import (
 )
 from eafl_flower.data.tables.files import DATA_DIR_VARIABLE, read_table
 from eafl_flower.data.tables.names import one_spelling
-from eafl_flower.data.tables.stamps import noted
 from eafl_flower.data.tables.times import sortable_times
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
@@ -84,7 +84,7 @@ def find_csv(csv: str | os.PathLike[str], data_dir: str | os.PathLike[str] = "")
     for place in places:
         if place.is_file():
             return noted(place)
-    msg = f"data.csv: no file {' or '.join(map(str, places))}"
+    msg = f"data.csv.file: no file {' or '.join(map(str, places))}"
     raise DataError(msg)
 
 

@@ -14,10 +14,12 @@ nothing that a model could learn without the leaks; ``eafl data check`` shows it
 """
 
 import os
+from dataclasses import dataclass
 
 import numpy as np
 
 from eafl_flower.core import rng as randomness
+from eafl_flower.data.holders import Holders
 from eafl_flower.data.partition import Partition, paired_partition
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.splits import Part, client_counts, last_share_of_runs
@@ -35,6 +37,15 @@ MIN_TEST = 10
 
 CLASS_NAMES = ("backdoor", "ddos", "injection", "normal", "password", "ransomware", "scanning", "xss")
 FEATURE_NAMES = ("temperature", "pressure", "humidity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TONWeather:
+    """The weather station of TON_IoT: ``load_ton_weather``."""
+
+    def make(self, holders: Holders) -> InMemorySource:
+        """Load it."""
+        return load_ton_weather(**holders.sharing)
 
 
 def load_ton_weather(

@@ -12,12 +12,14 @@ and ``state`` are one-hot over fixed lists, ``proto`` over its seven commonest v
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower.core import rng as randomness
+from eafl_flower.data.holders import Holders
 from eafl_flower.data.partition import Partition, partition_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.splits import (
@@ -88,6 +90,15 @@ _ONE_HOT = ("service", "state", "proto")
 TEXT = (*_ONE_HOT, "attack_cat")
 # Copies of the file leave the category of normal traffic empty or write a dash.
 CATEGORIES = {name: number for number, name in enumerate(CLASS_NAMES)} | dict.fromkeys(("-", ""), 6)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNSWNB15:
+    """UNSW-NB15: ``load_unsw_nb15``."""
+
+    def make(self, holders: Holders) -> InMemorySource:
+        """Load it."""
+        return load_unsw_nb15(**holders.sharing)
 
 
 def load_unsw_nb15(

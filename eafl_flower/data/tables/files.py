@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from eafl_flower.core.stamps import noted
 from eafl_flower.data.tables.lines import header_names, line_of, lines_text, table_below
-from eafl_flower.data.tables.stamps import noted
 from eafl_flower.errors import DataError
 
 DATA_DIR_VARIABLE = "EAFL_DATA_DIR"

@@ -300,11 +300,11 @@ def test_processes_with_other_global_seeds_decode_alike():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tuples": -1}, "codec.tuples = -1"),
-        ({"downlink_tuples": 65536}, "codec.downlink-tuples = 65536"),
+        ({"tuples": -1}, "tuples = -1"),
+        ({"downlink_tuples": 65536}, "downlink_tuples = 65536"),
         ({"tuples_per_block": 0.0}, "tuples_per_block = 0.0"),
-        ({"mode": "fast"}, 'codec.mode = "fast"'),
-        ({"mode": "rvq"}, "codec.codebook: got none"),
+        ({"mode": "fast"}, "mode = 'fast'"),
+        ({"mode": "rvq"}, "mode = 'rvq': the codebook is none"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, message):

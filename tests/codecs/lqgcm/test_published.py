@@ -133,7 +133,7 @@ def test_what_does_not_fit_is_refused():
         mutated[offset] = value
         with pytest.raises(CodecError, match=message):
             codec.decode(state, bytes(mutated))
-    with pytest.raises(ConfigError, match="l1-clip = -1"):
+    with pytest.raises(ConfigError, match="l1_clip = -1"):
         PublishedLQGCMCodec(l1_clip=-1.0)
 
 

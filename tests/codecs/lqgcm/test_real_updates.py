@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from eafl_flower.app.workload import build_codec, build_workload
+from eafl_flower.app.resolving import resolve
 from eafl_flower.codecs import LQGCMCodec, PublishedLQGCMCodec, read_codebook
 from eafl_flower.config import RunConfig
 from eafl_flower.core.rng import generator
@@ -24,7 +24,7 @@ def updates(preset):
     if preset in RECORDED and not os.environ.get("EAFL_DATA_DIR"):
         pytest.skip("EAFL_DATA_DIR is not set: recorded data are not part of the project")
     config = RunConfig.from_toml(preset).replace({"task.name": "fractal"})
-    workload = build_workload(config)
+    workload = resolve(config).workload
     task, rows = workload.task, workload.source.partition(0)
     arrays = task.personalise(workload.initial(1), rows, generator(1, "head"), client=0)
     found = []
@@ -75,16 +75,21 @@ def test_more_tuples_carry_more(preset):
 
 def test_settings_become_codecs(tmp_path):
     config = RunConfig().replace
-    assert build_codec(config({"codec.name": "lqgcm"})) == LQGCMCodec()
-    changed = {"codec.tuples": 7, "codec.downlink-tuples": 9, "codec.prediction": False, "codec.mode": "dithered"}
+    assert resolve(config({"codec.name": "lqgcm"})).codec == LQGCMCodec()
+    changed = {
+        "codec.lqgcm.tuples": 7,
+        "codec.lqgcm.downlink-tuples": 9,
+        "codec.lqgcm.prediction": False,
+        "codec.lqgcm.mode": "dithered",
+    }
     expected = LQGCMCodec(tuples=7, downlink_tuples=9, prediction=False, mode="dithered")
-    assert build_codec(config({"codec.name": "lqgcm", **changed})) == expected
+    assert resolve(config({"codec.name": "lqgcm", **changed})).codec == expected
     assert expected.downlink.num_tuples(layout_of((np.zeros(5000, np.float32),))) == 9
-    published = config({"codec.name": "lqgcm-published", "codec.l1-clip": 1.0})
-    assert build_codec(published) == PublishedLQGCMCodec(l1_clip=1.0)
-    with pytest.raises(ConfigError, match=r'codec.codebook = "".*codec.mode = "rvq" needs the file of one'):
-        config({"codec.name": "lqgcm", "codec.mode": "rvq"})
-    with pytest.raises(ConfigError, match=r'codec.mode = "sign" has none'):
-        config({"codec.name": "lqgcm", "codec.codebook": "x"})
+    published = config({"codec.name": "lqgcm-published", "codec.lqgcm-published.l1-clip": 1.0})
+    assert resolve(published).codec == PublishedLQGCMCodec(l1_clip=1.0)
+    with pytest.raises(ConfigError, match=r'codec.lqgcm.codebook = "".*mode = "rvq" needs the file of one'):
+        config({"codec.name": "lqgcm", "codec.lqgcm.mode": "rvq"})
+    with pytest.raises(ConfigError, match=r'mode = "sign" has none'):
+        config({"codec.name": "lqgcm", "codec.lqgcm.codebook": "x"})
     with pytest.raises(ConfigError, match="cannot be read as a codebook"):
         read_codebook(tmp_path)

@@ -121,7 +121,7 @@ def test_files_that_are_no_codebooks_are_refused(tmp_path):
 
 def test_modes_want_their_own_codebooks():
     for settings in ({"codebook": BOOKS["rvq"]}, {"mode": "literal", "codebook": BOOKS["rvq"]}, {"mode": "literal"}):
-        with pytest.raises(ConfigError, match=r"codec\.codebook: got"):
+        with pytest.raises(ConfigError, match="the codebook is"):
             LQGCMCodec(**settings)
     with pytest.raises(ConfigError, match="a codebook has shapes"):
         Codebook(np.zeros((2, 2), np.float32))

@@ -28,7 +28,13 @@ def test_the_page_holds_every_figure_and_loads_nothing(make_run):
         "uplink [bytes] by client", "Uploads of each client over time",
     ):  # fmt: skip
         assert f'aria-label="{label}' in text
-    for word in ("no communication", "majority class", "strategy.half-life", "arrays_sha256", "virtual time [s]"):
+    for word in (
+        "no communication",
+        "majority class",
+        "staleness.half-life.merges",
+        "arrays_sha256",
+        "virtual time [s]",
+    ):
         assert word in text
 
 

@@ -11,8 +11,9 @@ from toy_federation import Recorder, initial, network, run_toy, same_for_all, to
 
 from eafl_flower.aggregation.reference import FedBuff
 from eafl_flower.aggregation.staleness import HalfLife, Polynomial
+from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import train
-from eafl_flower.app.workload import build_client_app, build_source
+from eafl_flower.app.resolving import resolve
 from eafl_flower.codecs import Int8Codec, LQGCMCodec
 from eafl_flower.config import RunConfig
 from eafl_flower.core.provenance import Content, Provenance
@@ -253,7 +254,13 @@ def test_a_run_without_a_file_for_checkpoints_ends_at_ctrl_c(tmp_path):
 
 
 PRIVATE = {
-    **{"data.clients": 6, "data.unseen": 2, "data.rows-per-client": 32, "task.hidden": "8,8", "strategy.merges": 80},
+    **{
+        "data.clients": 6,
+        "data.unseen": 2,
+        "data.idm.rows-per-client": 32,
+        "task.tabular.hidden": "8,8",
+        "strategy.merges": 80,
+    },
     **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "clients.slowdown": "1,2,4,8", "evaluate.every": 25},
     **{"checkpoint.every": 9, "strategy.concurrency": 3},
 }
@@ -264,8 +271,8 @@ def test_private_heads_churn_and_the_codecs_memory_survive_a_kill(tmp_path, code
     config = RunConfig.from_flat({**PRIVATE, "codec.name": codec})
 
     def go(folder, recorder, **options):
-        grid = InlineGrid(build_client_app(config, folder / "state"), build_source(config).num_clients)
-        return train(config, grid, observer=recorder, checkpoint=folder / "server.safetensors", **options)
+        grid = InlineGrid(client_app(resolve(config), folder / "state"), resolve(config).source.num_clients)
+        return train(resolve(config), grid, observer=recorder, checkpoint=folder / "server.safetensors", **options)
 
     undisturbed = Recorder()
     expected = go(tmp_path / "undisturbed", undisturbed)

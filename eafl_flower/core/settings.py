@@ -1,20 +1,23 @@
-"""One setting: its key, its type with the allowed range, and how it is read and written.
+"""Settings: fields of a frozen dataclass, whose annotations say everything.
 
-A setting is a field of a frozen dataclass, and the field's annotation says everything: ``int``, ``float``,
-``bool``, ``str``, a ``Literal`` of strings, a tuple of numbers or texts (written ``"4,8,16"``), each with an optional
-``Range`` in ``Annotated``.
+A field is a setting if its type is ``int``, ``float``, ``bool``, ``str``, a ``Literal`` of texts or a tuple of these
+(``tuple[int, ...]``, written ``"4,8,16"``). ``Annotated`` adds a ``Range`` or ``FILE``. Fields of other types are no
+settings. The configuration reads settings from here; ``check_settings`` holds those who construct such a dataclass in
+Python to the same ranges.
 """
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from numbers import Integral, Real
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+
+from eafl_flower.errors import ConfigError
 
 _TOO_LARGE = 2**63  # for an integer of TOML and of Flower's run configuration
 Value = bool | int | float | str
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +50,23 @@ NotNegative = Annotated[float, Range(0)]
 Positive = Annotated[float, Range(0, above=True)]
 Share = Annotated[float, Range(0, 1)]
 
+NOT_A_SETTING: Final = {"setting": False}
+"""Metadata of a field that the run or a caller gives, although its type is that of a setting."""
+FILE: Final = "file"
+"""Marks a text that is the path of a file: what the file holds counts, not where it lies."""
+File = Annotated[str, FILE]
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A key in kebab case with dots, its type, and the numbers or words it allows."""
+    """The type of a setting, its default, and the numbers or words it allows; ``default`` is MISSING if it has none."""
 
-    key: str
     kind: type
     default: Any
     range: Range | None = None
     choices: tuple[str, ...] = ()
     is_list: bool = False
+    is_file: bool = False
 
     @property
     def expected(self) -> str:
@@ -113,6 +122,17 @@ class Setting:
             return float(value)
         return value  # type: ignore[no-any-return]  # a scalar of a checked tree
 
+    def holds(self, value: object) -> bool:
+        """Whether a field may have ``value``: one of Python, in which numbers of numpy are numbers, too."""
+        if self.is_list:
+            return isinstance(value, tuple) and all(self._is_one(part) for part in value)
+        return self._is_one(value)
+
+    def _is_one(self, value: object) -> bool:
+        kinds = {int: Integral, float: Real}.get(self.kind, self.kind)
+        is_kind = isinstance(value, kinds) and isinstance(value, bool) == (self.kind is bool)
+        return is_kind and self._allows(value)
+
     def _number(self, text: str) -> int | float | str:
         if self.kind is str:
             return text
@@ -138,53 +158,87 @@ class Setting:
         return self.range is None or value in self.range
 
 
+class SettingsError(ConfigError):
+    """Settings of one dataclass are wrong: ``problems`` says of each field in words what is."""
+
+    def __init__(self, owner: str, values: Mapping[str, object], problems: Mapping[str, str]) -> None:
+        self.problems = dict(problems)
+        told = (f"{name} = {values[name]!r}: {text}" for name, text in problems.items())
+        super().__init__(f"{owner}: {'; '.join(told)}")
+
+
+def check_settings(part: Any, **further: str) -> None:
+    """Hold the fields of a dataclass against their annotations; made to be called in its ``__post_init__``.
+
+    Parameters
+    ----------
+    part
+        The instance.
+    **further
+        By name of a field what else is wrong with it, in words; "" if nothing is.
+
+    Raises
+    ------
+    SettingsError
+        If a value is of the wrong type or out of its range, or something else is wrong.
+    """
+    values = vars(part)
+    wrong = {
+        name: f"expected {setting.expected}"
+        for name, setting in fields_of(type(part)).items()
+        if not setting.holds(values[name])
+    }
+    wrong = {name: text for name, text in further.items() if text} | wrong
+    if wrong:
+        raise SettingsError(type(part).__name__, values, wrong)
+
+
+def fields_of(owner: Any) -> dict[str, Setting]:
+    """Return the settings of a dataclass by the name of their field, in order of definition."""
+    return _fields_of(owner)
+
+
 @cache
-def settings_of(tree: type) -> dict[str, Setting]:
-    """Return every setting of a dataclass and of the dataclasses nested in it, by key, in order of definition."""
-    return {setting.key: setting for setting in _walk(tree, "")}
+def _fields_of(owner: Any) -> dict[str, Setting]:
+    hints = get_type_hints(owner, include_extras=True)
+    found: dict[str, Setting] = {}
+    for field in fields(owner):
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        may_be = field.init and field.metadata.get("setting", True)
+        setting = _setting(hints[field.name], default) if may_be else None
+        if setting is not None:
+            found[field.name] = setting
+    return found
 
 
-def values_of(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the values in a tree of dataclasses, by key."""
-    values: dict[str, Any] = {}
-    for field in fields(tree):
-        key, value = prefix + _kebab(field.name), getattr(tree, field.name)
-        values |= values_of(value, f"{key}.") if is_dataclass(value) else {key: value}
-    return values
+def settings_of(owner: type, prefix: str = "") -> dict[str, Setting]:
+    """Return the settings of a dataclass by key: ``prefix`` and the field's name in kebab case."""
+    return {prefix + kebab(name): setting for name, setting in fields_of(owner).items()}
 
 
-def tree_of(tree: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
-    """Return the tree of dataclasses that holds ``values``, the inverse of ``values_of``."""
-    hints = get_type_hints(tree)
-    made: dict[str, Any] = {}
-    for field in fields(tree):  # type: ignore[arg-type]  # a dataclass
-        key = prefix + _kebab(field.name)
-        is_group = is_dataclass(hints[field.name])
-        made[field.name] = tree_of(hints[field.name], values, f"{key}.") if is_group else values[key]
-    return tree(**made)
+def kebab(name: str) -> str:
+    """Return the key of a field."""
+    return name.replace("_", "-")
 
 
-def _walk(tree: type, prefix: str) -> Iterator[Setting]:
-    hints = get_type_hints(tree, include_extras=True)
-    for field in fields(tree):
-        key = prefix + _kebab(field.name)
-        if is_dataclass(hints[field.name]):
-            yield from _walk(hints[field.name], f"{key}.")
-            continue
-        kind: Any = hints[field.name]
-        limits: Range | None = None
-        if is_list := get_origin(kind) is tuple:
-            kind = get_args(kind)[0]
-        if get_origin(kind) is Annotated:
-            kind, limits = get_args(kind)
-        choices = get_args(kind) if get_origin(kind) is Literal else ()
-        yield Setting(key, str if choices else kind, field.default, limits, choices, is_list)
+def _setting(kind: Any, default: Any) -> Setting | None:
+    """Return the setting that an annotation describes, None if it is that of another field."""
+    limits: Range | None = None
+    is_file = False
+    if is_list := get_origin(kind) is tuple:
+        kind, *rest = get_args(kind)
+        if rest != [Ellipsis]:
+            return None
+    if get_origin(kind) is Annotated:
+        kind, *notes = get_args(kind)
+        limits = next((note for note in notes if isinstance(note, Range)), None)
+        is_file = FILE in notes
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
+    if kind not in (bool, int, float, str) and not (choices and all(isinstance(choice, str) for choice in choices)):
+        return None
+    return Setting(str if choices else kind, default, limits, choices, is_list, is_file)
 
 
 def _is_writable(text: str) -> bool:
     """Whether a text can be part of a file and of a path: no half characters, no end of a C string."""
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")

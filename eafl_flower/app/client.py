@@ -1,0 +1,56 @@
+"""The ClientApp of an experiment: our client behind the mods that keep its state and decode what arrives."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable, Mod
+
+from eafl_flower.app.resolving import experiment_of_items
+from eafl_flower.app.workload import Experiment
+from eafl_flower.clients.bridge import numpy_client_app
+from eafl_flower.clients.compression import compression_mod
+from eafl_flower.clients.durable_state import durable_state_mod
+from eafl_flower.clients.numpy_client import Workload, federated_client_fn
+from eafl_flower.codecs.float32 import Float32Codec
+
+
+def experiment_of(context: Context) -> Experiment:
+    """Return the experiment of the configuration that Flower hands to an app."""
+    return experiment_of_items(tuple(context.run_config.items()))
+
+
+def client_app(experiment: Experiment | None = None, state_dir: Path | str | None = None) -> ClientApp:
+    """Return the ClientApp of an experiment; without one it takes Flower's configuration, message by message.
+
+    Parameters
+    ----------
+    experiment
+        What clients train.
+    state_dir
+        Where clients keep their state; by default ``state-dir`` of the node's configuration.
+    """
+    client_fn = federated_client_fn(_workload, lambda context: experiment or experiment_of(context))
+    # A folder of the run is that of a simulation, whose clients and server fall together.
+    durable = durable_state_mod(state_dir, power_safe=state_dir is None)
+
+    def compress(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        mod = _compression(experiment or experiment_of(context))
+        return mod(message, context, call_next)
+
+    def roster(context: Context) -> dict[str, Any]:
+        client = client_fn(context)
+        return {"num-examples": client.num_examples, "trains": int(client.trains), "kind": "delta"}
+
+    return numpy_client_app(client_fn, mods=[durable, compress], roster_fn=roster)
+
+
+def _workload(experiment: Experiment) -> Workload:
+    return experiment.workload
+
+
+@lru_cache(maxsize=4)
+def _compression(experiment: Experiment) -> Mod:
+    return compression_mod(experiment.codec or Float32Codec())  # does nothing to messages that are not coded
