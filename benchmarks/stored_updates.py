@@ -10,6 +10,7 @@ from eafl_flower.app.client import client_app
 from eafl_flower.app.resolving import resolve
 from eafl_flower.codecs import Float32Codec
 from eafl_flower.config import RunConfig
+from eafl_flower.config.parts import made
 from eafl_flower.engines import InlineGrid
 from eafl_flower.protocols import Aggregator
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
@@ -48,7 +49,7 @@ def collected(config: RunConfig) -> Streams:
         unit="merges",
         concurrency=config.strategy.concurrency,
         codec=Float32Codec(),
-        network=resolve(config).network,
+        radio=made(config.radio.part),
         local_epochs=config.task.local_epochs,
         expected_nodes=source.num_clients,
     )

@@ -6,12 +6,13 @@ Operations take the state first and return the new one; ``apply`` and ``encode``
 they are given (large arrays are updated in place), so the old value must not be used again.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.types import Arrays, Encoded, Layout, Link, Rows, Update, Work
+from eafl_flower.types import Arrays, Encoded, Grant, Layout, Phase, Rows, Update, Upload, Work
 
 S = TypeVar("S")
 
@@ -88,7 +89,7 @@ class KeyedCodec(Codec[S], Protocol[S]):
 
 @runtime_checkable
 class EnergyModel(Protocol):
-    """Prices computation and radio of a job."""
+    """Prices the computation of a job."""
 
     def compute_time_s(self, work: Work) -> float:
         """Time the client computes [s]."""
@@ -96,8 +97,28 @@ class EnergyModel(Protocol):
     def compute_energy_j(self, work: Work) -> float:
         """Energy the client computes with [J]."""
 
-    def radio_energy_j(self, link: Link, *, uplink_s: float, downlink_s: float) -> float:
-        """Energy the client's radio spends sending and receiving for the given times [J]."""
+
+@runtime_checkable
+class Radio(Protocol):
+    """Says who may send at which rate and power. It is a value: the same question has the same answer.
+
+    A radio in which one upload changes the rate of another is ``coupled``; it is asked about all uploads under way
+    whenever one begins or ends and, where rounds have a barrier, once a round, with all uploads of the round. One that
+    is not is asked about each upload alone, once.
+    """
+
+    @property
+    def coupled(self) -> bool:
+        """Whether the grant of an upload depends on the others."""
+
+    def download(self, client: int, time_s: float, num_bytes: int) -> Phase:
+        """Price a download of ``num_bytes`` that begins at ``time_s`` [s]."""
+
+    def grants(self, time_s: float, uploads: Sequence[Upload]) -> Sequence[Grant]:
+        """Return the grant of each of ``uploads`` from ``time_s`` [s] on, in order.
+
+        In a round with a barrier ``time_s`` is when the first upload begins, and ``start_s`` of each when it will.
+        """
 
 
 @runtime_checkable

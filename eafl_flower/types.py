@@ -87,13 +87,29 @@ class Work:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Link:
-    """The radio link of one job: rates [bit/s] and powers [W] in both directions."""
+class Phase:
+    """A part of a job at constant power: its time [s] and its energy [J]."""
 
-    uplink_rate_bit_s: float
-    downlink_rate_bit_s: float
-    uplink_power_w: float
-    downlink_power_w: float
+    time_s: float
+    energy_j: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Upload:
+    """An upload that a radio is asked about: of the client ``client``, begun at ``start_s``, with so much to send."""
+
+    client: int
+    start_s: float
+    num_bits: int
+    bits_left: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grant:
+    """What a radio grants an upload: a rate [bit/s], 0 for nothing now, and the power it takes [W]."""
+
+    rate_bit_s: float
+    power_w: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

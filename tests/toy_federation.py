@@ -1,15 +1,18 @@
 """A federation small enough to compute by hand: client k adds 0.1 (k + 1) and has 5 (k + 1) examples."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from eafl_flower.clients import compression_mod, durable_state_mod
-from eafl_flower.energy.model import CMOSRadioEnergy
+from eafl_flower.energy.model import CMOSEnergy
+from eafl_flower.energy.processors import Processors
 from eafl_flower.engines.inline import InlineGrid
-from eafl_flower.radio.constant_rate import ConstantRateNetwork, StartPrice, UploadPrice
+from eafl_flower.radio.constant_rate import ConstantRate
 from eafl_flower.strategies import AsyncEMAM
-from eafl_flower.types import Link
+from eafl_flower.types import Grant, Phase
 
 START = np.arange(6, dtype=np.float32).reshape(2, 3)
 
@@ -114,24 +117,32 @@ def toy_app(*, codec=None, state_dir=None, train=None, spoil=None, plain=(), tra
 
 def network(*, up=1e3, down=1e4, cycles=1e6, slowdown=(1.0,)):
     """1 s for 1000 examples, 8 s for 1000 bytes up, 0.8 s for 1000 bytes down; 0.2 W up, 0.1 W down."""
-    link = Link(uplink_rate_bit_s=up, downlink_rate_bit_s=down, uplink_power_w=0.2, downlink_power_w=0.1)
-    energy = CMOSRadioEnergy(switched_capacitance_f=1e-28, cycles_per_sample=cycles, frequency_hz=1e9)
-    return ConstantRateNetwork(link=link, energy=energy, slowdown=slowdown)
+    energy = CMOSEnergy(switched_capacitance_f=1e-28, cycles_per_sample=cycles, frequency_hz=1e9)
+    radio = ConstantRate(uplink_rate_bit_s=up, downlink_rate_bit_s=down, uplink_power_w=0.2, downlink_power_w=0.1)
+    return {"radio": radio, "processors": Processors(energy=energy, slowdown=slowdown)}
 
 
-class SameForAll(ConstantRateNetwork):
-    """Every job takes 0.1 s down, 1 s of computation and 0.4 s up, whatever is sent."""
+class SameForAll(ConstantRate):
+    """Every upload takes 0.4 s and 0.08 J, every download 0.1 s and 0.01 J, whatever is sent."""
 
-    def start(self, client, work, downlink_bytes):
-        return StartPrice(download_s=0.1, compute_s=1.0, download_energy_j=0.01, compute_energy_j=0.1)
+    def download(self, client, time_s, num_bytes):
+        return Phase(time_s=0.1, energy_j=0.01)
 
-    def upload(self, client, uplink_bytes):
-        return UploadPrice(upload_s=0.4, energy_j=0.08)
+    def grants(self, time_s, uploads):
+        return [Grant(rate_bit_s=2.5 * upload.num_bits, power_w=0.2) for upload in uploads]
+
+
+@dataclass(frozen=True)
+class OneSecond(Processors):
+    """Every job computes for 1 s and 0.1 J."""
+
+    def compute(self, client, work):
+        return Phase(time_s=1.0, energy_j=0.1)
 
 
 def same_for_all():
-    like = network()
-    return SameForAll(link=like.link, energy=like.energy)
+    """Every job takes 0.1 s down, 1 s of computation and 0.4 s up, whatever is sent."""
+    return {"radio": SameForAll(), "processors": OneSecond()}
 
 
 def run_toy(num_clients=4, merges=20, *, strategy=AsyncEMAM, app=None, grid=None, recorder=None, codec=None, **options):
@@ -140,7 +151,7 @@ def run_toy(num_clients=4, merges=20, *, strategy=AsyncEMAM, app=None, grid=None
     start = {k: options.pop(k) for k in ("evaluate_fn", "timeout", "train_config") if k in options}
     if grid is None:
         grid = InlineGrid(app if app is not None else toy_app(codec=codec), num_clients)
-    options.setdefault("network", network())
+    options = {**network(), **options}
     options.setdefault("clock", "auto")
     options.setdefault("unit", "merges")
     made = strategy(observer=recorder, codec=codec, node_timeout_s=5.0, **options)

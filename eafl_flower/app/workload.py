@@ -14,10 +14,10 @@ from eafl_flower.config.parts import made
 from eafl_flower.config.run_config import DataSettings
 from eafl_flower.data.holders import Holders
 from eafl_flower.data.source import InMemorySource
-from eafl_flower.energy.model import CMOSRadioEnergy
+from eafl_flower.energy.model import CMOSEnergy
+from eafl_flower.energy.processors import Processors
 from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.protocols import Aggregator, Codec, DataSource, Task
-from eafl_flower.radio.constant_rate import Network, Processors
 from eafl_flower.runs.limits import StopRule
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
 from eafl_flower.tasks.training import Training
@@ -76,14 +76,6 @@ class Experiment:
         """How arrays are coded; None: Flower's plain ones."""
         return made(self.config.codec.part)  # type: ignore[no-any-return]
 
-    @cached_property
-    def network(self) -> Network:
-        """The price of jobs."""
-        energy = CMOSRadioEnergy(**vars(self.config.energy))
-        return made(  # type: ignore[no-any-return]
-            self.config.radio.part, Processors(energy=energy, slowdown=self.config.clients.slowdown)
-        )
-
     def aggregator(self, in_flight: int, clients: int) -> Aggregator[Any]:
         """Return the aggregator for so many jobs in flight and clients in a round's worth."""
         fleet = Fleet(
@@ -104,7 +96,8 @@ class Experiment:
             "select": s.select,
             "codec": self.codec,
             "remembered_clients": config.codec.remembered_clients,
-            "network": self.network,
+            "radio": made(config.radio.part),
+            "processors": Processors(energy=CMOSEnergy(**vars(config.energy)), slowdown=config.clients.slowdown),
             "on_job_times": config.churn.on_job_times,
             "off_job_times": config.churn.off_job_times,
             "local_epochs": config.task.local_epochs,

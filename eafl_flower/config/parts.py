@@ -13,7 +13,7 @@ group          entry points             ``make`` gets                          a
 ``strategy``   eafl_flower.aggregators  ``aggregation.fleet.Fleet``            ``protocols.Aggregator``
 ``staleness``  eafl_flower.staleness    jobs in flight                         ``aggregation.staleness.StalenessRule``
 ``codec``      eafl_flower.codecs       nothing                                ``protocols.Codec``; None: plain arrays
-``radio``      eafl_flower.radios       ``radio.constant_rate.Processors``     ``radio.constant_rate.Network``
+``radio``      eafl_flower.radios       nothing                                ``protocols.Radio``
 =============  =======================  =====================================  ==================================
 
 Somebody else's part needs no line here: its package names it as an entry point of the group, or a preset names it as

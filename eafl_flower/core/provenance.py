@@ -91,9 +91,9 @@ def plain_settings(name: str, value: object) -> dict[str, Plain]:
 
     Examples
     --------
-    >>> from eafl_flower.energy.model import CMOSRadioEnergy
-    >>> list(plain_settings("energy", CMOSRadioEnergy()).items())[:2]
-    [('energy', 'CMOSRadioEnergy'), ('energy.switched_capacitance_f', 1e-28)]
+    >>> from eafl_flower.energy.model import CMOSEnergy
+    >>> list(plain_settings("energy", CMOSEnergy()).items())[:2]
+    [('energy', 'CMOSEnergy'), ('energy.switched_capacitance_f', 1e-28)]
     """
     if isinstance(value, np.generic):
         value = value.item()

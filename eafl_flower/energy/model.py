@@ -1,10 +1,10 @@
-"""What a job costs: energy and time of computation, time and energy of a constant-rate radio."""
+"""What computation costs in time and energy, and what sending takes at a constant rate."""
 
 import math
 from dataclasses import dataclass
 
 from eafl_flower.errors import ConfigError
-from eafl_flower.types import Link, Work
+from eafl_flower.types import Work
 
 
 def computation_energy(cycles: float, frequency_hz: float, switched_capacitance_f: float) -> float:
@@ -114,8 +114,8 @@ def transmission_time_s(bits: float, rate_bit_s: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CMOSRadioEnergy:
-    r"""CMOS computation (:math:`E = \kappa C f^2`) and a radio of constant power.
+class CMOSEnergy:
+    r"""CMOS computation: :math:`E = \kappa C f^2`.
 
     The cycles of a job are ``cycles_per_sample x num_examples x epochs``. A slowdown stretches the
     wall time and leaves the energy alone: the job needs the same number of active cycles at the same
@@ -138,7 +138,7 @@ class CMOSRadioEnergy:
 
     Examples
     --------
-    >>> model = CMOSRadioEnergy()
+    >>> model = CMOSEnergy()
     >>> work = Work(num_examples=1000, epochs=2, slowdown=4.0)
     >>> model.compute_time_s(work), round(model.compute_energy_j(work), 9)
     (0.096, 0.0024)
@@ -161,10 +161,6 @@ class CMOSRadioEnergy:
     def compute_energy_j(self, work: Work) -> float:
         """Energy the client computes with [J]; independent of the slowdown."""
         return computation_energy(self._cycles(work), self.frequency_hz, self.switched_capacitance_f)
-
-    def radio_energy_j(self, link: Link, *, uplink_s: float, downlink_s: float) -> float:
-        """Energy the client's radio spends sending and receiving for the given times [J]."""
-        return link.uplink_power_w * uplink_s + link.downlink_power_w * downlink_s
 
     def _cycles(self, work: Work) -> float:
         return self.cycles_per_sample * work.num_examples * work.epochs

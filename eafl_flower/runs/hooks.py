@@ -38,6 +38,7 @@ CALLED_HERE: Final = {
     "evaluate_metrics_aggregation_fn": "evaluate_metrics_aggr_fn",
     "accept_failures": "error_budget",
     "num_rounds": "num_rounds of start()",
+    "network": "radio and processors",
 }
 
 

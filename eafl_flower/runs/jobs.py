@@ -7,7 +7,9 @@ import numpy as np
 from flwr.app import Message
 from numpy.typing import NDArray
 
-from eafl_flower.radio.constant_rate import JobPrice, StartPrice, UploadPrice
+from eafl_flower.radio.price import JobPrice
+from eafl_flower.radio.transfers import Transfer
+from eafl_flower.types import Grant, Phase
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,10 +36,12 @@ class Job:
     uplink_framed_bytes: int = 0
 
 
+_NOTHING = Phase(time_s=0.0, energy_j=0.0)
 _NO_PRICE = JobPrice(
     dispatched_s=0.0,
-    start=StartPrice(download_s=0.0, compute_s=0.0, download_energy_j=0.0, compute_energy_j=0.0),
-    upload=UploadPrice(upload_s=0.0, energy_j=0.0),
+    download=_NOTHING,
+    compute=_NOTHING,
+    upload=Transfer(start_s=0.0, num_bits=0, bits_left=0.0, before=_NOTHING, grant=Grant(rate_bit_s=0.0, power_w=0.0)),
 )
 # What the elements of a stored tuple look like: one of them tells the classes to restore.
 ANY_JOB = Job(client=0, counter=0, load=0, base_version=0, price=_NO_PRICE, ends_s=0.0)

@@ -12,7 +12,7 @@ from eafl_flower.aggregation.example_counts import largest_believed, too_many
 from eafl_flower.core.rng import generator
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_internals import copy_record, trusted_record
-from eafl_flower.radio.constant_rate import JobPrice
+from eafl_flower.radio.price import JobPrice
 from eafl_flower.runs.charges import Spent, book_job
 from eafl_flower.runs.jobs import ANY_JOB, ClientTable, IdleClients, InFlight, Job, WaitingClients
 from eafl_flower.runs.members.mailbox import Mailbox
@@ -97,6 +97,9 @@ class OpenJobs:
     def __contains__(self, client: int) -> bool:
         return client in self._jobs
 
+    def __getitem__(self, client: int) -> Job:
+        return self._jobs[client]
+
     def of(self, client: int) -> Job | None:
         """Return the job of ``client``, if it has one."""
         return self._jobs.get(client)
@@ -174,7 +177,6 @@ class OpenJobs:
         base = sent.base
         content = self._train_content(self._terms_of(client, counter, load), base, server_round)
         work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=self.options.local_epochs)
-        start = self.options.network.start(client, work, base.payload_bytes)
         job = Job(
             client=client,
             counter=counter,
@@ -182,7 +184,11 @@ class OpenJobs:
             onto=sent.onto,
             base_version=version,
             server_round=server_round,
-            price=JobPrice(dispatched_s=now_s, start=start),
+            price=JobPrice(
+                dispatched_s=now_s,
+                download=self.options.radio.download(client, now_s, base.payload_bytes),
+                compute=self.options.processors.compute(client, work),
+            ),
             ends_s=ends_s,
             downlink_bytes=base.payload_bytes,
             downlink_framed_bytes=framed_with(base, content),
@@ -294,7 +300,7 @@ class OpenJobs:
 
     def close(self, job: Job, until_s: float) -> Spent:
         """End ``job``: book what it spent until then, forget its message."""
-        spent = book_job(self.ledger, self.options.network, job, until_s)
+        spent = book_job(self.ledger, job, until_s)
         self._forget_base(job)
         del self._jobs[job.client]
         self.wires.pop(job.client, None)

@@ -9,14 +9,13 @@ from flwr.app import MetricRecord, RecordDict
 
 from eafl_flower.core.events import Fanout, Observer
 from eafl_flower.core.provenance import Provenance
-from eafl_flower.energy.model import CMOSRadioEnergy
+from eafl_flower.energy.processors import Processors
 from eafl_flower.errors import ConfigError
-from eafl_flower.protocols import Codec
-from eafl_flower.radio.constant_rate import ConstantRateNetwork, Network
+from eafl_flower.protocols import Codec, Radio
+from eafl_flower.radio.constant_rate import ConstantRate
 from eafl_flower.runs.hooks import OnDispatch, OnEvaluate, OnMerge
 from eafl_flower.runs.limits import StopRule
 from eafl_flower.simulation.churn import AlwaysOn, Churn
-from eafl_flower.types import Link
 from eafl_flower.wire.records import ARRAYS, CONFIG, NUM_EXAMPLES, RUN_NAME
 
 Clock = Literal["auto", "virtual", "wall"]
@@ -25,8 +24,6 @@ Select = Literal["longest-idle", "random"]
 AggregateMetrics = Callable[[list[RecordDict], str], MetricRecord]
 
 NO_PRIVACY = "no privacy: payloads are coded, not protected"  # said at the start of each run with a codec
-
-DEFAULT_LINK = Link(uplink_rate_bit_s=1e6, downlink_rate_bit_s=5e6, uplink_power_w=0.2, downlink_power_w=0.1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +58,10 @@ class RunOptions:
     remembered_clients
         Clients without a job of whom the server remembers what they hold, where the codec sends only differences
         to it; the others are sent whole arrays again. 0: as many as fit into 256 MiB.
-    network
-        Prices a job: seconds and joules.
+    radio
+        Grants rates and powers to those who transfer.
+    processors
+        Price the computation of a job.
     churn
         When clients are there, as a function of virtual time.
     on_job_times, off_job_times
@@ -134,7 +133,8 @@ class RunOptions:
     min_evaluate_nodes: int = 2
     codec: Codec[Any] | None = None
     remembered_clients: int = 0
-    network: Network = field(default_factory=lambda: ConstantRateNetwork(link=DEFAULT_LINK, energy=CMOSRadioEnergy()))
+    radio: Radio = field(default_factory=ConstantRate)
+    processors: Processors = field(default_factory=Processors)
     churn: Churn = field(default_factory=AlwaysOn)
     on_job_times: float = 0.0
     off_job_times: float = 0.0

@@ -1,22 +1,20 @@
 import pytest
 
-from eafl_flower.energy import CMOSRadioEnergy, computation_energy, computation_time_s, transmission_time_s
+from eafl_flower.energy import CMOSEnergy, computation_energy, computation_time_s, transmission_time_s
 from eafl_flower.errors import ConfigError
 from eafl_flower.protocols import EnergyModel
-from eafl_flower.types import Link, Work
-
-LINK = Link(uplink_rate_bit_s=1e6, downlink_rate_bit_s=5e6, uplink_power_w=0.2, downlink_power_w=0.1)
+from eafl_flower.types import Work
 
 
 def test_the_defaults_price_a_job_as_kappa_c_f_squared():
     # 12,000 cycles x 500 rows x 2 epochs = 1.2e7 cycles at 1 GHz: 12 ms, 1e-28 x 1.2e7 x 1e18 = 1.2 mJ
-    model, work = CMOSRadioEnergy(), Work(num_examples=500, epochs=2)
+    model, work = CMOSEnergy(), Work(num_examples=500, epochs=2)
     assert model.compute_time_s(work) == pytest.approx(0.012)
     assert model.compute_energy_j(work) == pytest.approx(1.2e-3)
 
 
 def test_the_model_is_an_energy_model():
-    assert isinstance(CMOSRadioEnergy(), EnergyModel)
+    assert isinstance(CMOSEnergy(), EnergyModel)
 
 
 def test_doubling_the_clock_halves_the_time_and_quadruples_the_energy():
@@ -25,26 +23,13 @@ def test_doubling_the_clock_halves_the_time_and_quadruples_the_energy():
 
 
 def test_a_slowdown_stretches_time_and_leaves_energy_alone():
-    model, work, slow = CMOSRadioEnergy(), Work(num_examples=9, epochs=1), Work(num_examples=9, epochs=1, slowdown=16.0)
+    model, work, slow = CMOSEnergy(), Work(num_examples=9, epochs=1), Work(num_examples=9, epochs=1, slowdown=16.0)
     assert model.compute_time_s(slow) == pytest.approx(16 * model.compute_time_s(work))
     assert model.compute_energy_j(slow) == model.compute_energy_j(work)
 
 
-def test_doubling_the_payload_doubles_radio_time_and_energy():
-    model = CMOSRadioEnergy()
-    once, twice = (transmission_time_s(8 * n, LINK.uplink_rate_bit_s) for n in (1000, 2000))
-    assert twice == pytest.approx(2 * once)
-    assert model.radio_energy_j(LINK, uplink_s=twice, downlink_s=0.0) == pytest.approx(
-        2 * model.radio_energy_j(LINK, uplink_s=once, downlink_s=0.0)
-    )
-
-
-def test_each_direction_has_its_own_power():
-    assert CMOSRadioEnergy().radio_energy_j(LINK, uplink_s=3.0, downlink_s=4.0) == pytest.approx(0.2 * 3 + 0.1 * 4)
-
-
 def test_a_job_without_rows_costs_nothing():
-    model, work = CMOSRadioEnergy(), Work(num_examples=0, epochs=1)
+    model, work = CMOSEnergy(), Work(num_examples=0, epochs=1)
     assert model.compute_time_s(work) == 0.0
     assert model.compute_energy_j(work) == 0.0
 
@@ -53,7 +38,7 @@ def test_a_job_without_rows_costs_nothing():
 @pytest.mark.parametrize("name", ["switched_capacitance_f", "cycles_per_sample", "frequency_hz"])
 def test_a_parameter_that_is_not_positive_is_refused(name, value):
     with pytest.raises(ConfigError, match=f"{name} = {value}: expected a positive number"):
-        CMOSRadioEnergy(**{name: value})
+        CMOSEnergy(**{name: value})
 
 
 @pytest.mark.parametrize(

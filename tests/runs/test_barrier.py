@@ -39,7 +39,7 @@ def test_alpha_scales_the_step_of_a_round():
 def test_rounds_do_not_depend_on_who_is_first(slowdown):
     """Sums in the order of clients, so bit for bit."""
     reference, _ = run_toy(4, 5, strategy=fedavg)
-    run, recorder = run_toy(4, 5, strategy=fedavg, network=network(slowdown=slowdown, up=1e300, down=1e300))
+    run, recorder = run_toy(4, 5, strategy=fedavg, **network(slowdown=slowdown, up=1e300, down=1e300))
     assert run.arrays_sha256() == reference.arrays_sha256()
     rounds = [[e["client"] for e in recorder.of("merge") if e["merge"] == m] for m in range(1, 6)]
     assert all(sorted(clients) == [0, 1, 2, 3] for clients in rounds)
@@ -97,7 +97,7 @@ def test_a_cohort_is_the_number_of_clients_in_a_round():
 
 
 def test_a_round_goes_on_without_clients_that_vanish():
-    run, _ = run_toy(4, 10, strategy=EMAM, network=same_for_all(), churn=OnOff(seed=1, mean_on_s=3.0, mean_off_s=1.0))
+    run, _ = run_toy(4, 10, strategy=EMAM, **same_for_all(), churn=OnOff(seed=1, mean_on_s=3.0, mean_off_s=1.0))
     assert run.version == 10
     assert run.tally.lost > 0
     assert 10 < run.tally.updates < 40

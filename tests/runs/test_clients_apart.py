@@ -58,7 +58,7 @@ class Adopts(Copies):
 
 
 def outcome(strategy, codec, app):
-    made = strategy(network=same_for_all(), evaluate_every=5, codec=codec)
+    made = strategy(**same_for_all(), evaluate_every=5, codec=codec)
     result = made.start(InlineGrid(app, NUM_CLIENTS), initial(), num_rounds=20)
     return made.run.arrays_sha256(), made.run.client_scores, digest(arrays_of(result.arrays))
 
@@ -123,7 +123,7 @@ def test_what_a_client_keeps_of_message_reply_and_state_and_changes_later_reache
     """All replies of a round are made before the first is merged, so that each could still be altered."""
 
     def after(keeps):
-        run = strategy(network=same_for_all(), evaluate_clients=False)
+        run = strategy(**same_for_all(), evaluate_clients=False)
         run.start(Eager(keeping_app(keeps), NUM_CLIENTS), initial(), num_rounds=20)
         return run.run.arrays_sha256(), run.run.tally
 
@@ -155,7 +155,7 @@ def test_initial_arrays_and_what_evaluate_fn_is_given_are_not_the_runs_own():
                     record.clear()
             return MetricRecord({"version": version})
 
-        run = AsyncEMAM(network=same_for_all(), evaluate_every=1, evaluate_clients=False)
+        run = AsyncEMAM(**same_for_all(), evaluate_every=1, evaluate_clients=False)
         result = run.start(InlineGrid(numpy_client_app(Copies), NUM_CLIENTS), start, num_rounds=8, evaluate_fn=evaluate)
         return run.run.arrays_sha256(), digest(arrays_of(result.arrays))
 

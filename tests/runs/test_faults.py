@@ -52,7 +52,7 @@ def test_a_client_that_always_fails_rests_twice_as_long_each_time():
         if client == 2:
             raise ValueError("broken")
 
-    run, recorder = run_toy(3, 60, app=toy_app(train=broken), network=same_for_all(), backoff_s=2.0)
+    run, recorder = run_toy(3, 60, app=toy_app(train=broken), **same_for_all(), backoff_s=2.0)
     times = [e["time_s"] for e in recorder.of("error")]
     # 1.1 s of work, then 2, 4, 8, ... s of rest
     assert np.diff(times) == pytest.approx([2.0 * 2**i + 1.1 for i in range(len(times) - 1)])
@@ -194,9 +194,7 @@ def test_every_hostile_payload_is_refused_and_counted_and_the_run_goes_on(codec)
             reply.content["eafl.arrays"] = ConfigRecord({"payload": pending.pop()})
         return reply
 
-    run, recorder = run_toy(
-        3, 400, app=toy_app(codec=codec, spoil=spoil), codec=codec, backoff_s=0.0, network=same_for_all()
-    )
+    run, recorder = run_toy(3, 400, app=toy_app(codec=codec, spoil=spoil), codec=codec, backoff_s=0.0, **same_for_all())
     assert not pending
     assert run.tally.refused == len(recorder.of("refused")) == 49
     assert run.version == 400
@@ -251,7 +249,7 @@ class Misfit(NumPyClient):
 def test_the_bridge_tells_what_a_numpy_client_did(do, words):
     app = numpy_client_app(Misfit)
     _, recorder = run_toy(
-        3, 20, app=app, train_config=ConfigRecord({"do": do}), evaluate_clients=False, network=same_for_all()
+        3, 20, app=app, train_config=ConfigRecord({"do": do}), evaluate_clients=False, **same_for_all()
     )
     (error,) = recorder.of("error")
     assert error["client"] == 1

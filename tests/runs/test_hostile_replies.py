@@ -39,7 +39,7 @@ def plain(reply):
 
 def run_with(change, codec=None, **options):
     app = toy_app(codec=codec, spoil=always(0, change))
-    return run_toy(4, 40, app=app, codec=codec, backoff_s=0.01, network=same_for_all(), **options)
+    return run_toy(4, 40, app=app, codec=codec, backoff_s=0.01, **same_for_all(), **options)
 
 
 def broken(dtype="float32", shape=(2, 3), data=b"", key="0"):
@@ -129,7 +129,7 @@ def claims(reply):
 @pytest.mark.parametrize("strategy", [AsyncEMAM, EMAM])
 def test_an_update_of_all_examples_is_weighed_as_a_hundred_of_the_median(strategy, flower_log):
     options = {"strategy": strategy, "weight_by_examples": True}
-    run, recorder = run_toy(4, 12, app=toy_app(spoil=always(3, claims)), network=same_for_all(), **options)
+    run, recorder = run_toy(4, 12, app=toy_app(spoil=always(3, claims)), **same_for_all(), **options)
     assert {e["num_examples"] for e in recorder.of("merge") if e["client"] == 3} == {100 * 10}  # of 5, 10, 15 and it
     assert run.state.examples < 12 * 2000
     text = "the update of client 3 counts 9007199254740992 examples"
@@ -137,7 +137,7 @@ def test_an_update_of_all_examples_is_weighed_as_a_hundred_of_the_median(strateg
 
 
 def test_what_a_client_claims_is_held_against_the_others_after_a_resume(tmp_path):
-    options = {"app": toy_app(spoil=always(3, claims)), "network": same_for_all(), "checkpoint": tmp_path / "c"}
+    options = {"app": toy_app(spoil=always(3, claims)), **same_for_all(), "checkpoint": tmp_path / "c"}
     _, whole = run_toy(4, 24, **options)
     run_toy(4, 10, checkpoint_every=10, **options)
     _, resumed = run_toy(4, 24, resume=True, **options)

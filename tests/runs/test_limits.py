@@ -6,7 +6,7 @@ from eafl_flower.strategies import EMAM, StopRule
 
 def test_a_run_stops_when_its_clients_have_spent_the_energy():
     stop = StopRule(energy_j=1.0)  # 0.19 J a job
-    run, recorder = run_toy(4, 100, network=same_for_all(), stop=stop, evaluate_clients=False)
+    run, recorder = run_toy(4, 100, **same_for_all(), stop=stop, evaluate_clients=False)
     assert run.version == 6
     assert run.stop_reason == "1.14 J spent, budget 1 J"
     assert recorder.events[-1]["reason"] == run.stop_reason
@@ -14,25 +14,25 @@ def test_a_run_stops_when_its_clients_have_spent_the_energy():
 
 def test_a_run_stops_when_its_payloads_have_reached_the_size():
     # 36 bytes each way; the first six merges are the first 432 bytes
-    run, _ = run_toy(4, 100, network=same_for_all(), stop=StopRule(payload_bytes=400), evaluate_clients=False)
+    run, _ = run_toy(4, 100, **same_for_all(), stop=StopRule(payload_bytes=400), evaluate_clients=False)
     assert (run.version, run.stop_reason) == (6, "432 bytes sent, budget 400 bytes")
 
 
 def test_a_run_stops_at_a_virtual_time():
-    run, recorder = run_toy(4, 100, network=same_for_all(), stop=StopRule(time_s=4.0))
+    run, recorder = run_toy(4, 100, **same_for_all(), stop=StopRule(time_s=4.0))
     assert 4.0 <= run.time_s <= 4.5
     assert run.version == 8  # two rounds of four; in the third, uploads start at 4.1 s
     assert "budget 4 s" in recorder.events[-1]["reason"]
 
 
 def test_a_run_stops_at_a_time_also_if_nothing_is_merged():
-    run, _ = run_toy(4, 100, network=same_for_all(), deadline_s=0.5, stop=StopRule(time_s=10.0))
+    run, _ = run_toy(4, 100, **same_for_all(), deadline_s=0.5, stop=StopRule(time_s=10.0))
     assert run.version == 0
     assert 10.0 <= run.time_s <= 10.5
 
 
 def test_a_round_is_finished_before_a_budget_ends_the_run():
-    run, _ = run_toy(4, 100, strategy=EMAM, network=same_for_all(), stop=StopRule(energy_j=1.0))
+    run, _ = run_toy(4, 100, strategy=EMAM, **same_for_all(), stop=StopRule(energy_j=1.0))
     assert run.version == 2
     assert run.tally.updates == 8
 

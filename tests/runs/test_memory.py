@@ -35,7 +35,7 @@ def everything():
         "on_job_times": 20.0,
         "off_job_times": 5.0,
         "deadline_s": 60.0,
-        "network": network(slowdown=(1.0, 3.0)),
+        **network(slowdown=(1.0, 3.0)),
     }
 
 

@@ -44,7 +44,7 @@ def test_an_ordinary_client_app_works_and_is_told_apart_where_the_order_of_nodes
     flower_log, monkeypatch, ordered
 ):
     monkeypatch.setattr("eafl_flower.engines.local_grid.LocalGrid.nodes_are_partitions", ordered)
-    run, recorder = run_toy(3, 30, app=ordinary_app(), network=same_for_all())
+    run, recorder = run_toy(3, 30, app=ordinary_app(), **same_for_all())
     assert run.version == 30
     assert ("3 nodes did not answer the roster query" in flower_log.text) == (not ordered)
     assert ("cannot be reproduced from its seed" in flower_log.text) == (not ordered)
@@ -80,7 +80,7 @@ def mixed_app(codec):
 
 def test_a_mixed_federation_sends_each_what_it_understands(flower_log):
     codec = Int8Codec(block_size=4)
-    run, recorder = run_toy(4, 60, app=mixed_app(codec), codec=codec, network=same_for_all())
+    run, recorder = run_toy(4, 60, app=mixed_app(codec), codec=codec, **same_for_all())
     assert (run.version, run.tally.errors, run.tally.refused) == (60, 0, 0)
     coded = {e["client"] for e in recorder.of("merge") if e["uplink_bytes"] != e["raw_bytes"]}
     plain = {e["client"] for e in recorder.of("merge") if e["uplink_bytes"] == e["downlink_bytes"] == e["raw_bytes"]}
@@ -92,8 +92,8 @@ def test_a_mixed_federation_sends_each_what_it_understands(flower_log):
 
 def test_a_mixed_federation_gives_nearly_the_arrays_of_one_without_a_codec():
     codec = Int8Codec(block_size=4)
-    with_codec, _ = run_toy(4, 40, app=mixed_app(codec), codec=codec, network=same_for_all())
-    without, _ = run_toy(4, 40, app=mixed_app(None), network=same_for_all())
+    with_codec, _ = run_toy(4, 40, app=mixed_app(codec), codec=codec, **same_for_all())
+    without, _ = run_toy(4, 40, app=mixed_app(None), **same_for_all())
     # each payload errs by at most half a step of its block: values below 6, 127 steps, and 40 merges that forget
     for a, b in zip(arrays_of_run(with_codec), arrays_of_run(without), strict=True):
         np.testing.assert_allclose(a, b, atol=10 * 15 / 127)
@@ -113,7 +113,7 @@ def test_a_payload_from_a_client_that_was_sent_plain_arrays_is_refused(codec):
         return reply
 
     app = toy_app(codec=codec, plain=(1,), spoil=spoil)
-    run, recorder = run_toy(4, 40, app=app, codec=codec, network=same_for_all(), backoff_s=0.1)
+    run, recorder = run_toy(4, 40, app=app, codec=codec, **same_for_all(), backoff_s=0.1)
     refused = recorder.of("refused")
     assert [e["counter"] for e in refused] == [1, 3]
     assert all("its job was sent as plain arrays: expected plain arrays" in e["reason"] for e in refused)

@@ -68,7 +68,7 @@ HISTORIES = {
     "nothing special": {},
     "barrier": {"strategy": EMAM, "concurrency": 3},
     "churn": {"churn": OnOff(seed=3, mean_on_s=6.0, mean_off_s=0.7)},
-    "deadlines": {"deadline_s": 1.0, "network": network(slowdown=(1.0, 8.0, 30.0, 60.0))},
+    "deadlines": {"deadline_s": 1.0, **network(slowdown=(1.0, 8.0, 30.0, 60.0))},
     "errors and refusals": {"app": toy_app(codec=CODEC, train=sometimes_broken)},
     "altered uploads": {"app": toy_app(codec=CODEC, spoil=sometimes_altered), "backoff_s": 0.1},
     "lost replies": {"loses": lambda client, counter: (client + counter) % 7 == 0, "backoff_s": 0.1},
@@ -77,7 +77,7 @@ HISTORIES = {
     "everything": {
         **{"app": toy_app(codec=CODEC, train=sometimes_broken, spoil=sometimes_altered), "backoff_s": 0.1},
         **{"churn": OnOff(seed=3, mean_on_s=6.0, mean_off_s=0.7), "deadline_s": 2.0, "remembered_clients": 4},
-        **{"network": network(slowdown=(1.0, 8.0, 30.0)), "evaluate_every": 10},
+        **{**network(slowdown=(1.0, 8.0, 30.0)), "evaluate_every": 10},
         "loses": lambda client, counter: (client + counter) % 17 == 0,
     },
 }
@@ -107,7 +107,7 @@ def test_after_any_history_both_sides_hold_the_same(history):
 
 
 def test_whole_arrays_are_sent_once_to_each_client_and_differences_ever_after():
-    run, recorder, _ = watched(60, network=same_for_all())
+    run, recorder, _ = watched(60, **same_for_all())
     assert whole_jobs(recorder) == {(client, 1) for client in range(6)}
     merges = recorder.of("merge")
     assert {e["downlink_bytes"] for e in merges if e["counter"] == 1} == {WHOLE_BYTES}
@@ -121,7 +121,7 @@ def test_whole_arrays_are_sent_once_to_each_client_and_differences_ever_after():
 
 def test_time_and_energy_are_those_of_the_bytes_really_sent():
     """10 kbit/s and 0.1 W down, 1 kbit/s and 0.2 W up, and no computation to speak of."""
-    run, recorder, _ = watched(40, network=network(cycles=1e-9))
+    run, recorder, _ = watched(40, **network(cycles=1e-9))
     ends = [e for e in recorder.events if "uplink_bytes" in e]
     down, up = (sum(e[f"{way}_bytes"] for e in ends) for way in ("downlink", "uplink"))
     assert run.ledger.total("downlink").time_s == pytest.approx(8 * down / 1e4, rel=0.02)  # unfinished ones by share
@@ -192,7 +192,7 @@ def test_a_client_that_lost_what_it_held_loses_that_upload_and_goes_on_from_whol
             super()._run_client(message_id)
 
     grid = Forgetful(toy_app(codec=CODEC), 3, CODEC)
-    run, recorder = run_toy(3, 40, grid=grid, codec=CODEC, network=same_for_all(), error_budget=1)
+    run, recorder = run_toy(3, 40, grid=grid, codec=CODEC, **same_for_all(), error_budget=1)
     assert lost == [4]
     (refused,) = recorder.of("refused")
     assert (refused["client"], refused["counter"]) == (1, 4)
@@ -220,7 +220,7 @@ def test_a_client_that_remembers_other_uploads_loses_one_and_goes_on_from_the_st
             super()._run_client(message_id)
 
     grid = Mistaken(toy_app(codec=CODEC), 3, CODEC)
-    run, recorder = run_toy(3, 40, grid=grid, codec=CODEC, network=same_for_all(), backoff_s=0.1)
+    run, recorder = run_toy(3, 40, grid=grid, codec=CODEC, **same_for_all(), backoff_s=0.1)
     (refused,) = recorder.of("refused")
     assert (refused["client"], refused["counter"]) == (1, 4)
     assert "payload 4 predicts from another history than the reconstruction of payload 3" in refused["reason"]
@@ -272,7 +272,7 @@ def test_hostile_bytes_on_the_way_down_are_errors_of_that_job():
             return super().push_messages(messages)
 
     grid = Wiretap(toy_app(codec=CODEC), 2, CODEC)
-    run, recorder = run_toy(2, 60, grid=grid, codec=CODEC, network=same_for_all(), backoff_s=0.0)
+    run, recorder = run_toy(2, 60, grid=grid, codec=CODEC, **same_for_all(), backoff_s=0.0)
     assert [e["counter"] for e in recorder.of("error")] == [3, 5, 9, 11, 13, 15, 17]
     reasons = [e["reason"] for e in recorder.of("error")]
     assert "CodecError" in reasons[0]
@@ -306,7 +306,7 @@ def test_plain_clients_always_get_plain_arrays():
         seen.append((client, counter))
 
     app = toy_app(codec=CODEC, plain=(1, 3), train=note)
-    run, recorder = run_toy(4, 60, app=app, codec=CODEC, network=same_for_all())
+    run, recorder = run_toy(4, 60, app=app, codec=CODEC, **same_for_all())
     plain = {client for client, member in run.jobs.members.items() if member.plain}
     sizes = {e["downlink_bytes"] for e in recorder.of("merge") if e["client"] in plain}
     assert sizes == {RAW_BYTES}
@@ -317,7 +317,7 @@ def test_plain_clients_always_get_plain_arrays():
 @pytest.mark.parametrize("codec", [CODEC, LQGCMCodec(mode="dithered")], ids=["sign", "dithered"])
 def test_on_and_off_times_in_job_times_are_those_of_differences(codec, clocks):
     """A job that is not its client's first: a few bytes in both directions, not the whole model."""
-    _, recorder, _ = watched(40, codec=codec, on_job_times=20.0, off_job_times=2.0, network=network(cycles=1e-9))
+    _, recorder, _ = watched(40, codec=codec, on_job_times=20.0, off_job_times=2.0, **network(cycles=1e-9))
     later = [e for e in recorder.of("merge") if e["counter"] > 1]
     most_down, most_up = (max(e[f"{way}_bytes"] for e in later) for way in ("downlink", "uplink"))
     assert clocks[-1].churn.mean_on_s == pytest.approx(20.0 * (8 * most_down / 1e4 + 8 * most_up / 1e3), rel=0.1)
@@ -328,7 +328,7 @@ def test_on_and_off_times_in_job_times_do_not_depend_on_what_the_model_begins_wi
     """A model of zeros, as that of softmax regression, takes a header alone; its updates do not."""
     means = []
     for value in (0.0, 1e-3, 1.0):
-        made = strategy(codec=CODEC, network=network(), clock="auto", on_job_times=4.0, off_job_times=1.0)
+        made = strategy(codec=CODEC, **network(), clock="auto", on_job_times=4.0, off_job_times=1.0)
         arrays = [np.full((3, 12), value, np.float32), np.full(3, value, np.float32), np.array(3)]
         made.start(InlineGrid(toy_app(codec=CODEC, train=changed), 4), ArrayRecord(arrays), num_rounds=2)
         means.append((clocks[-1].churn.mean_on_s, clocks[-1].churn.mean_off_s))

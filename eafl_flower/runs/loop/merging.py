@@ -18,10 +18,8 @@ from eafl_flower.wire.unregistered import advice
 
 
 def note_reply(run: Run, job: Job, reply: Message) -> None:
-    """Note that the reply of ``job`` is in: the price of its upload is known."""
+    """Note that the reply of ``job`` is in: it says how long its upload is, and whether a state was lost."""
     run.jobs.note_reply(job, reply)
-    upload = run.options.network.upload(job.client, job.uplink_bytes)
-    job.price = replace(job.price, upload=upload)
     if state_was_lost(reply.content):
         run.note_lost_state(job.client, job.load)
 

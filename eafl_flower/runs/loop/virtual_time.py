@@ -4,6 +4,9 @@ Virtual time never passes the upload start of a job whose reply is not in: at su
 for that one reply, while all other clients train.
 """
 
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -11,6 +14,7 @@ from flwr.app import Message
 
 from eafl_flower.engines.local_grid import LocalGrid
 from eafl_flower.errors import CheckpointError, RunFailedError
+from eafl_flower.radio.transfers import Transfer, alone, shared_out, waiting
 from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
@@ -22,6 +26,7 @@ from eafl_flower.runs.state import Run
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.simulation.event_queue import ARRIVAL, DEADLINE, JOIN, UPLOAD_START, VANISH, Event, EventQueue
 from eafl_flower.types import Work
+from eafl_flower.wire.replies import sizes_of
 
 
 class VirtualClock:
@@ -97,8 +102,9 @@ class VirtualClock:
         times = []
         for client in self.run.trainers:
             work = Work(num_examples=max(1, self.jobs.members[client].num_examples), epochs=options.local_epochs)
-            start, upload = options.network.start(client, work, down_bytes), options.network.upload(client, up_bytes)
-            times.append(start.download_s + start.compute_s + upload.upload_s)
+            download = options.radio.download(client, 0.0, down_bytes)
+            compute, upload = options.processors.compute(client, work), alone(options.radio, client, up_bytes, 0.0)
+            times.append(download.time_s + compute.time_s + upload.segment.time_s)
         job_s = median(times)
         return OnOff(
             seed=options.seed, mean_on_s=options.on_job_times * job_s, mean_off_s=options.off_job_times * job_s
@@ -127,13 +133,19 @@ class VirtualClock:
     def _next_event(self) -> None:
         event = self.queue.peek()
         if event is None:
-            msg = f"no client is left at {self.now_s():.6g} s: {self.run.made}"
+            left = len(self.jobs)
+            what = f"the radio grants nothing to any of {left} uploads" if left else "no client is left"
+            msg = f"{what} at {self.now_s():.6g} s: {self.run.made}"
             raise RunFailedError(msg)
         job = self.jobs.of(event.client)
-        reply = None
+        reply, others = None, {}
         if job is not None and event.kind in (UPLOAD_START, ARRIVAL):
             reply = self.jobs.await_reply(job)  # nothing has changed yet if the user interrupts this
+            if event.kind == UPLOAD_START and self.run.plan.barrier and job.price.upload is None:
+                others = self._replies_of_round()
         self.queue.pop()
+        if others:
+            self._share_out_round(others)
         if event.kind == JOIN:
             self._free(event.client)
         elif job is None:  # an idle client vanishes
@@ -150,14 +162,52 @@ class VirtualClock:
             self.run.tally.lost += 1
             self._end(job, "lost")
 
+    def _replies_of_round(self) -> dict[int, Message]:
+        """Wait for all replies of a round, and return those that will be sent."""
+        replies = {job.client: self.jobs.await_reply(job) for job in self.jobs if job.client in self.jobs.wires}
+        return {client: reply for client, reply in replies.items() if reply is not None and not reply.has_error()}
+
     def _upload_starts(self, job: Job, reply: Message | None) -> None:
         if reply is None or reply.has_error():
             self._fail(job, reply)
             return
         note_reply(self.run, job, reply)
-        if job.price.arrival_s <= job.ends_s:
-            self._schedule(job, ARRIVAL, job.price.arrival_s)
-        else:
+        if job.price.upload is None:  # in a round with a barrier all have theirs
+            self._share_out(job)
+        self._schedule_end(job)
+
+    def _share_out(self, new: Job | None = None) -> None:
+        """Ask the radio about the ``new`` upload and, if it is coupled, all under way; push their ends anew."""
+        radio, now_s = self.options.radio, self.now_s()
+        transfers: dict[int, Transfer] = {}
+        if radio.coupled:
+            transfers = {job.client: job.price.upload for job in self.jobs if job.price.upload is not None}
+        if new is not None:
+            transfers[new.client] = waiting(new.uplink_bytes, new.price.upload_start_s)
+            new.price = replace(new.price, upload=transfers[new.client])
+        for client, transfer in shared_out(radio, transfers, now_s).items():
+            job = self.jobs[client]
+            job.price = replace(job.price, upload=transfer)
+            if job is not new:
+                self.queue.cancel(client, job.counter)
+                self._schedule_end(job)
+
+    def _share_out_round(self, replies: Mapping[int, Message]) -> None:
+        """Ask the radio about all uploads of a round with a barrier, each when it will begin; nobody is asked again."""
+        transfers = {
+            client: waiting(sizes_of(reply.content)[0], self.jobs[client].price.upload_start_s)
+            for client, reply in replies.items()
+        }
+        transfers |= shared_out(self.options.radio, transfers, self.now_s())
+        for client, transfer in transfers.items():
+            job = self.jobs[client]
+            job.price = replace(job.price, upload=transfer)
+
+    def _schedule_end(self, job: Job) -> None:
+        """Push the end of the upload of ``job``: its arrival, or what comes before; nothing if both never come."""
+        if math.isfinite(job.price.arrival_s) and job.price.arrival_s <= job.ends_s:
+            self._schedule(job, ARRIVAL, max(job.price.arrival_s, self.now_s()))
+        elif math.isfinite(job.ends_s):
             _, until_s = self.churn.interval(job.client, self.now_s())
             self._schedule(job, VANISH if until_s <= job.ends_s else DEADLINE, job.ends_s)
 
@@ -178,6 +228,8 @@ class VirtualClock:
 
     def _after(self, job: Job, pause_s: float = 0.0) -> None:
         """``job`` is over: its client is free, now or after a pause, and a round may be complete."""
+        if job.price.upload is not None and self.options.radio.coupled and not self.run.plan.barrier:
+            self._share_out()
         if pause_s > 0:
             self.queue.push(Event(time_s=self.now_s() + pause_s, client=job.client, kind=JOIN, counter=job.counter))
         else:

@@ -5,22 +5,22 @@ import secrets
 import time
 from collections import deque
 from dataclasses import replace
-from logging import WARNING
 from typing import TypeVar
 
 from flwr.app import Message, MessageType
 
 from eafl_flower.codecs.keys import KEY_BYTES, needs_key
-from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import RunFailedError
+from eafl_flower.radio.transfers import alone
 from eafl_flower.runs.charges import book_late
 from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.keeping.checkpoint import open_checkpoint
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
 from eafl_flower.runs.members.mailbox import NODE_UNAVAILABLE, Interrupted, was_delivered
+from eafl_flower.runs.members.newcomers import Newcomers, next_number
 from eafl_flower.runs.members.roster import Roster, roster_question
-from eafl_flower.runs.members.roster_answers import FARTHEST, MOST_CLIENTS, Member, answer_of, both_claim
+from eafl_flower.runs.members.roster_answers import MOST_CLIENTS, Member, answer_of
 from eafl_flower.runs.snapshot import Snapshot
 from eafl_flower.runs.state import Run
 from eafl_flower.wire.replies import sizes_of
@@ -50,8 +50,7 @@ class WallClock:
         self._online: set[int] = set()  # nodes, at the last look
         self._away: set[int] = set()  # clients whose node is not online
         self._absent: frozenset[int] = frozenset()  # clients that the run had lost when it was interrupted
-        self._refused: dict[int, int] = {}  # node that cannot take part -> node that is in its way, or itself
-        self._first_holders: dict[int, int] = {}  # client -> node that had it first
+        self._newcomers = Newcomers()
         self._next_look_s = self._last_seen_s = 0.0
 
     def now_s(self) -> float:
@@ -82,8 +81,8 @@ class WallClock:
 
         Which node each client was on first, and which nodes were left out, is remembered.
         """
-        self._refused |= roster.refused
-        self._first_holders |= {m.client: m.node_id for m in roster.members}
+        self._newcomers.refused |= roster.refused
+        self._newcomers.first_holders |= {m.client: m.node_id for m in roster.members}
         expected, named = self.options.expected_nodes, roster.num_partitions
         if expected and named not in (0, expected):
             msg = (
@@ -160,6 +159,7 @@ class WallClock:
             self._rest(job.client)
         else:
             note_reply(self.run, job, reply)
+            self._price(job)
             # All of it is known to have been sent: the price model's times are not those of the wall.
             if merge(self.run, job, reply, now_s=self.now_s(), until_s=math.inf):
                 self._free(job.client)
@@ -171,13 +171,19 @@ class WallClock:
         """Take the reply of a job that was given up: what it cost is booked, and its client is free."""
         self.run.tally.late += 1
         job.uplink_bytes, job.uplink_framed_bytes = sizes_of(reply.content)
+        self._price(job)
         self.run.emit(
             "late",
             **self.run.where(job, self.now_s()),
-            **book_late(self.run.ledger, self.options.network, job).fields(),
+            **book_late(self.run.ledger, job).fields(),
         )
         self._resting.pop(job.client, None)
         self._free(job.client)
+
+    def _price(self, job: Job) -> None:
+        """Price the upload of ``job`` as if it had the radio to itself: when it was sent, nobody knows."""
+        upload = alone(self.options.radio, job.client, job.uplink_bytes, job.price.upload_start_s)
+        job.price = replace(job.price, upload=upload)
 
     def _end_round(self) -> None:
         if self.plan.barrier and not len(self.jobs):
@@ -238,10 +244,10 @@ class WallClock:
             raise RunFailedError(msg)
         self._online = set(online)
         self._note_who_is_there(self._online)
-        self._refused = {node: other for node, other in self._refused.items() if {node, other} <= self._online}
+        self._newcomers.forget_those_gone(self._online)
         self._late, self._asked = self._still_awaited(self._late), self._still_awaited(self._asked)
         known = {m.node_id for m in self.jobs.members.values()} | {node for node, _ in self._asked.values()}
-        known |= self._refused.keys()
+        known |= self._newcomers.refused.keys()
         for node in [node for node in online if node not in known]:
             self._ask(node)
 
@@ -270,34 +276,26 @@ class WallClock:
         """Take a node in that has answered: a new client, or a known one on a new node."""
         answer, jobs = answer_of(reply, node, self.most_clients), self.jobs
         if answer.refusal:
-            self._refuse_node(node, node, answer.refusal)
+            self._newcomers.refuse(node, node, answer.refusal)
             return
         member = answer.member
         if member is not None:
-            if member.client >= FARTHEST * max(self.run.num_partitions, len(jobs.members), 1):
-                text = f"node {node} has partition-id {member.client}, the run {self.run.num_partitions} partitions"
-                self._refuse_node(node, node, f"{text}: it gets no jobs; start it with the number there are")
+            partitions, named = self.run.num_partitions, answer.num_partitions
+            member = self._newcomers.identify(
+                member, jobs.members, num_partitions=partitions, named=named, online=self._online
+            )
+            if member is None:
                 return
-            self.run.num_partitions = max(self.run.num_partitions, answer.num_partitions)
-            known = jobs.members.get(member.client)
-            if known is not None and known.plain:  # its number is taken: it came before anybody knew of partitions
-                member = replace(member, client=self._next_number())
-            elif known is not None and known.node_id in self._online - {node}:
-                # A node id that returns is that of a key: without node authentication each start makes a new one.
-                first = self._first_holders.get(member.client)
-                holder, other = (node, known.node_id) if first == node else (known.node_id, node)
-                self._refuse_node(other, holder, both_claim(holder, other, member.client))
-                if other == node:
-                    return
+            self.run.num_partitions = max(partitions, named)
         elif was_delivered(reply):
             if self.options.codec is not None and reply.metadata.message_type == MessageType.QUERY:
                 self._ask(node, of_mods=True)
                 return
-            number = self._next_number()
+            number = next_number(jobs.members, self.run.num_partitions)
             member = Member(client=number, node_id=node, num_examples=1, trains=True, plain=True, counted=False)
         else:
             return  # gone again before it answered
-        self._first_holders.setdefault(member.client, node)
+        self._newcomers.first_holders.setdefault(member.client, node)
         job = jobs.of(member.client)
         if job is not None:
             self._lose(job)
@@ -308,11 +306,3 @@ class WallClock:
         if member.client not in self._resting:
             self._free(member.client)
         self.run.set_in_flight(sum(m.trains for m in jobs.members.values()))
-
-    def _refuse_node(self, node: int, obstacle: int, reason: str) -> None:
-        """Leave ``node`` out, and ask it again only when it or the node ``obstacle`` has gone."""
-        log(WARNING, "%s", reason)
-        self._refused[node] = obstacle
-
-    def _next_number(self) -> int:
-        return max([self.run.num_partitions, *(client + 1 for client in self.jobs.members)])

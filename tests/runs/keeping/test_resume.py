@@ -42,7 +42,7 @@ def everything(tmp_path, **options):
     """Churn, slow clients, deadlines, errors, refusals, int8 and evaluations."""
     return {
         **{"strategy": AsyncEMAM, "codec": CODEC, "concurrency": 4, "seed": 5, "deadline_s": 1.0},
-        "network": network(slowdown=(1.0, 8.0, 30.0, 60.0)),
+        **network(slowdown=(1.0, 8.0, 30.0, 60.0)),
         "churn": OnOff(seed=3, mean_on_s=4.0, mean_off_s=0.7),
         **{"evaluate_every": 20, "evaluate_first": True, "checkpoint_every": 7, "run_name": "toy"},
         "checkpoint": tmp_path / "server.safetensors",
@@ -308,7 +308,7 @@ def test_a_checkpoint_may_be_made_while_a_client_says_that_it_lost_its_state(tmp
             super()._run_client(message_id)
 
     def go(folder, recorder, **options):
-        options |= {"checkpoint": folder / "server.safetensors", "checkpoint_every": 1, "network": same_for_all()}
+        options |= {"checkpoint": folder / "server.safetensors", "checkpoint_every": 1, **same_for_all()}
         grid = Forgetful(toy_app(codec=DIFFERENCES), 6)
         return run_toy(6, 40, grid=grid, recorder=recorder, codec=DIFFERENCES, concurrency=4, **options)[0]
 
@@ -370,7 +370,7 @@ def test_what_is_sent_again_after_a_resume_is_the_very_same_message(tmp_path):
         ({"codec": None}, r"\(codec: LQGCMCodec -> None\)"),
         ({"codec": Int8Codec()}, r"\(codec: LQGCMCodec -> Int8Codec\)"),
         ({"codec": LQGCMCodec(tuples=3, downlink_tuples=1)}, r"\(codec.tuples: 2 -> 3\)"),
-        ({"network": network(slowdown=(1.0, 8.0, 30.0, 5.0))}, r"\(network.slowdown.3: 60.0 -> 5.0\)"),
+        ({**network(slowdown=(1.0, 8.0, 30.0, 5.0))}, r"\(processors.slowdown.3: 60.0 -> 5.0\)"),
         ({"train_config": ConfigRecord({"lr": 0.5})}, r"\(train_config.lr: not set -> 0.5\)"),
         ({"provenance": Provenance(data=Content(counts={"rows": 9}))}, r"made from other data \(rows: 0 -> 9\)"),
     ],

@@ -6,7 +6,7 @@ from toy_federation import Recorder, arrays_of_run, examples_of, network, run_to
 
 from eafl_flower.codecs import Int8Codec
 from eafl_flower.conformance.event_log import check_events
-from eafl_flower.energy.model import CMOSRadioEnergy
+from eafl_flower.energy import CMOSEnergy, Processors
 from eafl_flower.errors import RunFailedError
 from eafl_flower.results.summary import order_digest
 from eafl_flower.simulation.churn import OnOff
@@ -19,7 +19,7 @@ def busy_run(seed=1, merges=120, **options):
     """Churn, deadlines, slow clients and a codec: everything that makes events."""
     options = {"churn": CHURN, "deadline_s": 1.0, "concurrency": 3, "evaluate_every": 30, **options}
     codec = Int8Codec(block_size=4)
-    options.setdefault("network", network(slowdown=(1.0, 8.0, 30.0, 60.0)))
+    options = {**network(slowdown=(1.0, 8.0, 30.0, 60.0)), **options}
     return run_toy(6, merges, codec=codec, app=toy_app(codec=codec), seed=seed, **options)
 
 
@@ -85,9 +85,7 @@ def test_which_idle_client_is_chosen_depends_on_the_seed_alone():
     """Not on the arrays, the codec or what clients report: only the prices, here equal, decide who is idle."""
 
     def dispatches(seed, codec):
-        _, recorder = run_toy(
-            5, 40, app=toy_app(codec=codec), codec=codec, concurrency=2, seed=seed, network=same_for_all()
-        )
+        _, recorder = run_toy(5, 40, app=toy_app(codec=codec), codec=codec, concurrency=2, seed=seed, **same_for_all())
         return [(e["client"], e["counter"]) for e in recorder.of("merge")]
 
     assert dispatches(1, None) == dispatches(1, Int8Codec())
@@ -97,7 +95,7 @@ def test_which_idle_client_is_chosen_depends_on_the_seed_alone():
 def test_a_job_takes_download_computation_and_upload_time():
     """One client at a time: 8 bits x 36 bytes / 10 kbit/s, 5 (k + 1) examples x 1e6 cycles / 1 GHz, / 1 kbit/s."""
     slowdown = (1.0, 3.0)
-    _, recorder = run_toy(2, 10, concurrency=1, network=network(slowdown=slowdown))
+    _, recorder = run_toy(2, 10, concurrency=1, **network(slowdown=slowdown))
     time_s = 0.0
     for event in recorder.of("merge"):
         client = event["client"]
@@ -123,7 +121,7 @@ def test_what_a_codec_saves_is_time_and_energy_of_the_radio():
 
 
 def test_where_all_jobs_take_equally_long_clients_take_turns_by_partition():
-    _, recorder = run_toy(4, 12, network=same_for_all())
+    _, recorder = run_toy(4, 12, **same_for_all())
     merges = recorder.of("merge")
     assert [e["client"] for e in merges] == [0, 1, 2, 3] * 3
     assert [e["time_s"] for e in merges] == pytest.approx([1.5] * 4 + [3.0] * 4 + [4.5] * 4)
@@ -132,13 +130,13 @@ def test_where_all_jobs_take_equally_long_clients_take_turns_by_partition():
 
 
 def test_with_infinite_rates_only_computation_takes_time():
-    _, recorder = run_toy(4, 30, network=network(up=1e300, down=1e300))
+    _, recorder = run_toy(4, 30, **network(up=1e300, down=1e300))
     for event in recorder.of("merge"):
         assert event["time_s"] == pytest.approx(event["counter"] * examples_of(event["client"]) * 1e-3)
 
 
 def test_all_clients_start_at_once_and_the_fastest_is_merged_first():
-    _, recorder = run_toy(4, 4, network=network(up=1e300, down=1e300, slowdown=(8.0, 1.0, 40.0, 0.1)))
+    _, recorder = run_toy(4, 4, **network(up=1e300, down=1e300, slowdown=(8.0, 1.0, 40.0, 0.1)))
     assert [e["client"] for e in recorder.of("merge")] == [3, 3, 3, 3]  # 2 ms; the next takes 10 ms
 
 
@@ -152,7 +150,7 @@ def test_a_client_that_vanishes_is_charged_up_to_that_moment():
             return (True, 1.0) if time_s < 1.0 else (False, math.inf)
 
     prices = network(up=1e9, down=1e9, cycles=4e8)  # 2 s for 5 examples
-    run, recorder = run_toy(2, 3, churn=Gone(), network=prices)
+    run, recorder = run_toy(2, 3, churn=Gone(), **prices)
     (lost,) = recorder.of("lost")
     assert lost["time_s"] == 1.0
     assert math.isclose(lost["energy_j"], 1e-28 * 1e18 * 1e9, rel_tol=1e-3)  # 1 s at 1 GHz
@@ -163,7 +161,7 @@ def test_a_client_that_vanishes_is_charged_up_to_that_moment():
 
 def test_a_job_over_its_deadline_is_given_up_and_its_client_gets_another():
     prices = network(up=1e9, down=1e9, cycles=4e8, slowdown=(1.0, 0.1))  # 2 s and 0.4 s
-    run, recorder = run_toy(2, 10, deadline_s=1.0, network=prices)
+    run, recorder = run_toy(2, 10, deadline_s=1.0, **prices)
     timeouts = recorder.of("timeout")
     assert run.tally.timed_out == len(timeouts) >= 3
     assert [e["time_s"] for e in timeouts] == pytest.approx([1.0 + i for i in range(len(timeouts))])
@@ -228,7 +226,7 @@ def test_central_evaluation_sees_the_number_of_merges_and_the_arrays():
 def test_the_default_price_is_that_of_the_papers():
     from eafl_flower.strategies import RunOptions
 
-    default = RunOptions().network
-    assert default.energy == CMOSRadioEnergy()
-    assert (default.link.uplink_rate_bit_s, default.link.downlink_rate_bit_s) == (1e6, 5e6)
-    assert np.isclose(default.link.uplink_power_w, 0.2)
+    options = RunOptions()
+    assert options.processors == Processors(energy=CMOSEnergy(), slowdown=(1.0,))
+    assert (options.radio.uplink_rate_bit_s, options.radio.downlink_rate_bit_s) == (1e6, 5e6)
+    assert np.isclose(options.radio.uplink_power_w, 0.2)

@@ -438,7 +438,7 @@ def test_a_client_that_answers_with_an_error_had_everything_it_was_sent(deploy):
             raise ValueError("the disk is full")
 
     grid = deploy(toy_app(train=broken), 3)
-    run, recorder = run_deployed(grid, 20, network=network(down=1e3))
+    run, recorder = run_deployed(grid, 20, **network(down=1e3))
     assert recorder.of("error")
     sizes = {(e["downlink_bytes"], e["downlink_framed_bytes"]) for e in recorder.of("merge") if e["client"] == 0}
     for event in recorder.of("error"):
