@@ -29,7 +29,9 @@ def stored(name: str, task: str, folder: Path | None) -> Streams:
         flat = np.load(path)
         arrays = [flat[str(i)] for i in range(len(flat.files))]  # (clients, updates, *shape) each
         return [[tuple(a[c, u] for a in arrays) for u in range(UPDATES)] for c in range(CLIENTS)]
-    streams = collected(RunConfig.from_toml(name).replace({"task.name": task, "codec.name": "float32"}))
+    preset = RunConfig.from_toml(name)
+    head = {} if task == "softmax" else {f"task.{task}.head": preset.task.part.head}
+    streams = collected(preset.replace({"task.name": task, "codec.name": "float32", **head}))
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         together = [np.stack([[u[i] for u in client] for client in streams]) for i in range(len(streams[0][0]))]

@@ -26,12 +26,26 @@ def _content(source: InMemorySource) -> Content:
 
 
 def provenance_of(experiment: Experiment) -> Provenance:
-    """Return what a run is made from: settings that count, and the content of files instead of their names."""
+    """Return what a run is made from: settings that count, and the content of files instead of their names.
+
+    Raises
+    ------
+    ConfigError
+        If a file that a setting names cannot be read.
+    """
     settings: dict[str, Plain] = dict(experiment.config.decisive())
     for key, value in settings.items():
         if value and known_setting(key).is_file:
-            settings[key] = sha256(Path(str(value)).read_bytes()).hexdigest()
+            settings[key] = _digest(key, str(value))
     return Provenance(settings=settings, data=_content(experiment.source))
+
+
+def _digest(key: str, path: str) -> str:
+    try:
+        return sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        msg = f"{key} = {path!r}: cannot be read ({error.strerror or error})"
+        raise ConfigError(msg) from error
 
 
 def check_same_data(experiment: Experiment, expected: Content) -> None:
@@ -65,7 +79,7 @@ def changes_since(run_dir: RunDirectory, experiment: Experiment) -> str:
     if summary["data_sha256"] != now.data.sha256:
         changes = Content(counts=summary["data"]).changes_to(Content(counts=now.data.counts))
         return f"from other data ({listed(changes) or 'other values'})"
-    return "" if summary["config_sha256"] == now.settings_sha256 else "with another codebook"
+    return "" if summary["config_sha256"] == now.settings_sha256 else "with a file of other content"
 
 
 def resumed(stored: RunConfig, given: RunConfig) -> RunConfig:

@@ -6,7 +6,7 @@ Which keys there are depends on the parts that are named: a source is read names
 import json
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Final
 
 from eafl_flower.config.parts import GROUPS, make_part, owner_of, part_settings
 from eafl_flower.config.renamed import RENAMED
@@ -14,8 +14,10 @@ from eafl_flower.config.rules import clashes
 from eafl_flower.core.settings import Setting, SettingsError, Value, kebab
 from eafl_flower.errors import ConfigError
 
-FOREIGN = "foreign"
+FOREIGN: Final = "foreign"
 """Key of one text in which settings of somebody else's parts travel, for Flower refuses keys that no app declares."""
+
+_NAMES: Final = tuple(f"{group}.name" for group in GROUPS)
 
 
 def checked(
@@ -33,39 +35,26 @@ def checked(
     source
         The file, or what else the values come from, for the message.
     base
-        A value for every common setting and for those of the parts that it names.
+        A value for every common setting; what it lacks of the parts that are named has its default.
 
     Raises
     ------
     ConfigError
         If any key is unknown or of a part that is not chosen, any value wrong, or values contradict each other.
     """
-    values, problems = dict(base), list[str]()
-    wrong, unknown = set[str](), list[str]()
+    problems, wrong = list[str](), set[str]()
     try:
         given = unfolded(given)
     except ValueError as error:
         problems.append(str(error))
         given = {key: value for key, value in given.items() if key != FOREIGN}
-    for group in GROUPS:
-        key = f"{group}.name"
-        if key not in given:
-            continue
-        try:
-            name = common[key].read(given[key])
-            part = part_settings(group, name)
-        except ValueError as error:
-            problems.append(f"{key} = {_shown(given[key])}: {error}")
-            wrong.add(key)
-            unknown.append(f"{group}.{given[key]}.")
-            continue
-        if name != values[key]:
-            old = f"{group}.{values[key]}."
-            values = {known: value for known, value in values.items() if not known.startswith(old)}
-            values |= {key: name} | {known: setting.default for known, setting in part.items()}
-    parts = {key: setting for group in GROUPS for key, setting in part_settings(group, values[f"{group}.name"]).items()}
+    values, parts, missing = _chosen(common, given, base)
+    for key, text in missing.items():
+        problems.append(f"{key} = {_shown(values[key])}: {text}")
+        wrong.add(key)
+    unknown = tuple(f"{key.removesuffix('name')}{values[key]}." for key in missing)
     for key, value in given.items():
-        if key in {f"{group}.name" for group in GROUPS} or key.startswith(tuple(unknown)):
+        if key in _NAMES or key.startswith(unknown):
             continue
         try:
             if (setting := common.get(key) or parts.get(key)) is not None:
@@ -169,6 +158,26 @@ def unfolded(given: Mapping[str, object]) -> dict[str, object]:
         msg = f'{FOREIGN} = {_shown(text)}: expected settings as a JSON object, as in {{"codec.mine.bits": 4}}'
         raise ValueError(msg)
     return rest | apart
+
+
+def _chosen(
+    common: Mapping[str, Setting], given: Mapping[str, object], base: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Setting], dict[str, str]]:
+    """Return ``base`` with the parts that ``given`` names, their settings, and by key what is wrong with a name."""
+    values, parts, missing = dict(base), dict[str, Setting](), dict[str, str]()
+    for group, key in zip(GROUPS, _NAMES, strict=True):
+        before, name = values[key], given.get(key, values[key])
+        if name != before:
+            values = {known: value for known, value in values.items() if not known.startswith(f"{group}.{before}.")}
+        values[key] = name
+        try:
+            found = part_settings(group, common[key].read(name))
+        except ValueError as error:
+            missing[key] = str(error)
+        else:
+            parts |= found
+            values = {known: setting.default for known, setting in found.items()} | values
+    return values, parts, missing
 
 
 def _check_unused(common: Mapping[str, Setting], key: str, value: object, values: Mapping[str, Any]) -> None:

@@ -210,7 +210,9 @@ class RunConfig:
 
         ``source`` is what error messages call the mapping.
         """
-        return cls().replace(flat, source=source)
+        common = common_settings(RunConfig)
+        defaults = {key: setting.default for key, setting in common.items()}
+        return tree_of(RunConfig, checked(common, flat, base=defaults, source=source))
 
     @classmethod
     def from_toml(cls, path_or_name: str | Path) -> "RunConfig":

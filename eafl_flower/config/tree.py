@@ -27,7 +27,11 @@ class Choice:
     part: Any = None
 
     def __post_init__(self) -> None:
-        found = part_class(self.group, self.name)
+        try:
+            found = part_class(self.group, self.name)
+        except ConfigError as error:
+            msg = f'{self.group}.name = "{self.name}": {error}'
+            raise ConfigError(msg) from error
         if self.part is None:
             object.__setattr__(self, "part", found())
         if type(self.part) is not found:

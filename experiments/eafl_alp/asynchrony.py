@@ -278,5 +278,5 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _told(settings: Settings) -> str:
-    named = {key.rpartition(".")[2]: value for key, value in settings.items() if key != "strategy.name"}
-    return " ".join(f"{k}={v}" for k, v in named.items() if k not in ("merges", "every", "mode"))
+    named = {key.removesuffix(".name").rpartition(".")[2]: value for key, value in settings.items()}
+    return " ".join(f"{k}={v}" for k, v in named.items() if k not in ("strategy", "merges", "every", "mode"))

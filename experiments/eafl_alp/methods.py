@@ -81,7 +81,7 @@ def uploads_per_merge(config: RunConfig) -> int:
     if strategy.mode == "sync":
         return strategy.cohort or _num_seen(config.data)
     if strategy.name == "fedbuff":
-        return strategy.buffer_size or min(10, strategy.concurrency or _num_seen(config.data))
+        return strategy.part.buffer_size or min(10, strategy.concurrency or _num_seen(config.data))
     return 1
 
 

@@ -39,7 +39,7 @@ HEADER = ("staleness weight", "alpha", "before", "two slowest kinds", "time to t
 
 def _cell(scope: Scope, in_flight: int, name: str, settings: Settings, seed: int) -> Cell:
     config = configured(seed, {**IN_FLIGHT[in_flight], **settings}, quick=scope.quick)
-    title = f"fleet, {in_flight} in flight, {name}, alpha {config.strategy.alpha:g}, seed {seed}"
+    title = f"fleet, {in_flight} in flight, {name}, alpha {config.strategy.part.alpha:g}, seed {seed}"
     return Cell("experiments.eafl_alp.measure:federated", config, title)
 
 

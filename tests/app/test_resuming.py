@@ -12,7 +12,7 @@ from eafl_flower.app.resuming import changes_since, check_same_data, provenance_
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Fanout
 from eafl_flower.core.rng import generator
-from eafl_flower.errors import CheckpointError, DataError
+from eafl_flower.errors import CheckpointError, ConfigError, DataError
 from eafl_flower.results.run_directory import RunDirectory
 
 SMALL = {
@@ -136,6 +136,18 @@ def test_where_data_lie_how_safely_a_run_is_made_and_how_long_may_change(killed,
         assert summary[key] == expected[key]
     assert summary["data"]["clients"] == 5
     assert summary["client_states_lost"] == 0
+
+
+def test_of_a_file_that_a_setting_names_the_content_counts_and_not_its_place(tmp_path):
+    config = RunConfig().replace({"codec.name": "lqgcm", "codec.lqgcm.mode": "rvq", "codec.lqgcm.codebook": "unread"})
+    found = []
+    for name, content in (("one", b"1"), ("elsewhere", b"1"), ("other", b"2")):
+        (tmp_path / name).write_bytes(content)
+        found.append(provenance_of(resolve(config.replace({"codec.lqgcm.codebook": str(tmp_path / name)}))))
+    assert found[0] == found[1]
+    assert found[0].changes_to(found[2]).startswith("with other settings (codec.lqgcm.codebook: 6b86")
+    with pytest.raises(ConfigError, match=r"codec.lqgcm.codebook = 'unread': cannot be read \(No such file"):
+        provenance_of(resolve(config))
 
 
 def test_client_states_that_were_missing_are_counted(killed):

@@ -49,7 +49,7 @@ def test_none_calculates_nothing(collect):
 
 
 @pytest.mark.parametrize(
-    "changed", [{"task__learning_rate": 0.5}, {"strategy__merges": 7}, {"link__uplink_power_w": 1}]
+    "changed", [{"task__learning_rate": 0.5}, {"strategy__merges": 7}, {"radio__constant_rate__uplink_power_w": 1}]
 )
 def test_what_changes_the_exact_run_is_calculated_anew(collect, changed):
     collect()

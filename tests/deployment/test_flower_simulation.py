@@ -7,6 +7,7 @@ import time
 
 import pytest
 from federation import BIN, command_line, copy_app, descendants, environment, free_ports, kill_all
+from somebody_elses import PRESET, install
 
 from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import train
@@ -24,7 +25,9 @@ class LocalFlower:
     def __init__(self, folder):
         self.folder = folder  # a neutral one: from the checkout, Ray's workers would import the package of the checkout
         self.port, control = free_ports(2)
+        self.site = install(folder / "site")  # a package of somebody else, as if it were installed
         self.env = environment(folder / "home") | {
+            "PYTHONPATH": str(self.site),
             "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(self.port),
             "FLWR_LOCAL_CONTROL_API_PORT": str(control),
             "RAY_ADDRESS": "local",
@@ -93,6 +96,19 @@ def test_flwr_run_gives_the_arrays_of_the_inline_engine(flower, tmp_path):
     inline = train(resolve(config), InlineGrid(client_app(resolve(config)), 6))
     assert summary["arrays_sha256"] == inline.arrays_sha256()
     assert (summary["engine"], summary["merges"]) == ("flower", 20)
+
+
+def test_somebody_elses_codec_and_aggregator_give_the_arrays_of_the_inline_engine(flower, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(flower.site)
+    (tmp_path / "toy.toml").write_text(PRESET)
+    config = RunConfig.from_toml(tmp_path / "toy.toml").replace({"results.dir": str(tmp_path / "runs")})
+    status, log = flower.run(config, num_nodes=6)
+    assert status == "finished:completed", log
+    (path,) = (tmp_path / "runs").iterdir()
+    summary = RunDirectory.open(path).summary()
+    experiment = resolve(config)
+    assert summary["arrays_sha256"] == train(experiment, InlineGrid(client_app(experiment), 6)).arrays_sha256()
+    assert RunConfig.from_toml(path / "config.toml") == config
 
 
 def test_another_number_of_nodes_fails_at_once_with_the_command_in_the_log(flower, tmp_path):

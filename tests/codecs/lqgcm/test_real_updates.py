@@ -23,7 +23,8 @@ def updates(preset):
     """Ten consecutive updates of one client that trains by itself."""
     if preset in RECORDED and not os.environ.get("EAFL_DATA_DIR"):
         pytest.skip("EAFL_DATA_DIR is not set: recorded data are not part of the project")
-    config = RunConfig.from_toml(preset).replace({"task.name": "fractal"})
+    config = RunConfig.from_toml(preset)
+    config = config.replace({"task.name": "fractal", "task.fractal.head": config.task.part.head})
     workload = resolve(config).workload
     task, rows = workload.task, workload.source.partition(0)
     arrays = task.personalise(workload.initial(1), rows, generator(1, "head"), client=0)

@@ -98,7 +98,7 @@ def test_counts_out_of_range_are_refused_together():
         simulate_idm_traffic(clients=-1, unseen=3)
     with pytest.raises(ConfigError, match=r"data\.unseen = 5: expected 0 to 4, one client must train"):
         simulate_idm_traffic(clients=5, unseen=5)
-    with pytest.raises(ConfigError, match=r"data\.rows-per-client = 3: expected at least 16"):
+    with pytest.raises(ConfigError, match=r"data\.idm\.rows-per-client = 3: expected at least 16"):
         simulate_idm_traffic(rows_per_client=3)
 
 

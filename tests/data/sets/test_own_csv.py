@@ -278,7 +278,7 @@ def test_the_file_is_found_here_or_in_the_data_folder_plain_or_compressed(mine, 
     here = load_csv("mine.csv", label="kind", client="id")
     packed = load_csv("packed.csv.gz", label="kind", client="id", data_dir="data")
     np.testing.assert_array_equal(here.partition(0).x_train, packed.partition(0).x_train)
-    with pytest.raises(DataError, match=r"data\.csv: no file packed\.csv\.gz$"):
+    with pytest.raises(DataError, match=r"data\.csv\.file: no file packed\.csv\.gz$"):
         load_csv("packed.csv.gz", label="kind")
 
 
