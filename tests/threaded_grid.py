@@ -21,13 +21,18 @@ class ThreadedGrid(Grid):
         (1, 2, ... without the roster query).
     online
         Partitions whose nodes are there from the start; ``start`` and ``stop`` change it.
+    config
+        ``config(partition)``: what else the node's configuration says.
     twice
         Whether each reply is handed out twice in one pull.
     """
 
-    def __init__(self, app, num_nodes, *, delay=lambda client, number: 0.0, online=None, twice=False):
+    def __init__(
+        self, app, num_nodes, *, delay=lambda client, number: 0.0, online=None, twice=False, config=lambda partition: {}
+    ):
         self._run = become_server()
         self._app, self._num_nodes, self._delay, self._twice = app, num_nodes, delay, twice
+        self._config = config
         self._lock = threading.Lock()
         self._queues, self._threads, self._online = {}, [], set()
         self._target, self._open, self._done = {}, {}, {}
@@ -67,7 +72,7 @@ class ThreadedGrid(Grid):
         return Message(error=Error(5, "Node Unavailable"), metadata=message.metadata)
 
     def _work(self, node, partition, num_partitions, inbox):
-        node_config = {"partition-id": partition, "num-partitions": num_partitions}
+        node_config = {"partition-id": partition, "num-partitions": num_partitions, **self._config(partition)}
         context = Context(1, node, node_config, RecordDict(), {})
         number = 0
         while (message := inbox.get()) is not None:

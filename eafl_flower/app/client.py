@@ -8,12 +8,14 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
+from eafl_flower.app.own_rows import client_of, has_own_rows, workload_of
 from eafl_flower.app.resolving import experiment_of_items
 from eafl_flower.app.workload import Experiment
 from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.compression import compression_mod
 from eafl_flower.clients.durable_state import durable_state_mod
-from eafl_flower.clients.numpy_client import Workload, federated_client_fn
+from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
+from eafl_flower.clients.own_rows import OwnRowsClient, own_rows_mod
 from eafl_flower.codecs.float32 import Float32Codec
 
 
@@ -32,7 +34,7 @@ def client_app(experiment: Experiment | None = None, state_dir: Path | str | Non
     state_dir
         Where clients keep their state; by default ``state-dir`` of the node's configuration.
     """
-    client_fn = federated_client_fn(_workload, lambda context: experiment or experiment_of(context))
+    shared_fn = federated_client_fn(_workload, lambda context: experiment or experiment_of(context))
     # A folder of the run is that of a simulation, whose clients and server fall together.
     durable = durable_state_mod(state_dir, power_safe=state_dir is None)
 
@@ -40,11 +42,22 @@ def client_app(experiment: Experiment | None = None, state_dir: Path | str | Non
         mod = _compression(experiment or experiment_of(context))
         return mod(message, context, call_next)
 
+    def own_rows(context: Context) -> OwnRowsClient | None:
+        config = (experiment or experiment_of(context)).config
+        return client_of(config) if has_own_rows(config) else None
+
+    def client_fn(context: Context) -> FederatedClient:
+        if own_rows(context) is None:
+            return shared_fn(context)
+        return FederatedClient(workload_of(experiment or experiment_of(context), context), context)
+
     def roster(context: Context) -> dict[str, Any]:
+        if (own := own_rows(context)) is not None:
+            return own.roster(context)
         client = client_fn(context)
         return {"num-examples": client.num_examples, "trains": int(client.trains), "kind": "delta"}
 
-    return numpy_client_app(client_fn, mods=[durable, compress], roster_fn=roster)
+    return numpy_client_app(client_fn, mods=[own_rows_mod(own_rows), durable, compress], roster_fn=roster)
 
 
 def _workload(experiment: Experiment) -> Workload:

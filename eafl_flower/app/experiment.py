@@ -10,6 +10,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from eafl_flower.app.client import client_app, experiment_of
+from eafl_flower.app.own_rows import greeting, has_own_rows, shaped
 from eafl_flower.app.resolving import resolve
 from eafl_flower.app.resuming import check_resumable, check_same_data, provenance_of, resumed
 from eafl_flower.app.workload import Experiment
@@ -136,6 +137,8 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
     if resume:
         config = resumed(RunConfig.from_toml(run_dir.config_path), config)
     experiment = resolve(config)
+    if has_own_rows(config):
+        experiment = shaped(experiment, grid, run_dir.path, resume=resume)
     if resume:
         check_resumable(run_dir, experiment)  # before nodes are waited for
     console = Console(highlight=False)
@@ -163,6 +166,7 @@ def conduct(
         resume=resume,
         run_name=run_dir.run_name,
         provenance=provenance.without(MERGES),
+        greeting=greeting(experiment, run_dir.run_name),
     )
     spent = run.ledger.total()
     metrics = {**run.server_scores.get(run.version, {}), **run.client_scores.get(run.version, {})}
@@ -229,7 +233,7 @@ def train(experiment: Experiment, grid: Grid, *, observer: Observer | None = Non
     shared = workload.initial(config.seed)[: workload.task.num_shared]
     strategy = experiment.strategy(
         observer=observer or Fanout(()),
-        expected_nodes=workload.source.num_clients,
+        expected_nodes=0 if experiment.given and not config.data.clients else workload.source.num_clients,
         min_available_nodes=1,  # a data set may have one client
         **options,
     )
@@ -255,6 +259,8 @@ def train(experiment: Experiment, grid: Grid, *, observer: Observer | None = Non
 
 def _baselines(experiment: Experiment, *, merges: int) -> dict[str, dict[str, float] | None]:
     config, which = experiment.config, experiment.config.results.baselines
+    if experiment.given is not None:
+        which = "none"  # they need the rows, which are on the nodes
     if which == "all" and not merges:  # stopped before anything was trained that could be compared
         which = "cheap"
     exact = exact_config(config, merges=max(1, merges))

@@ -14,6 +14,7 @@ from eafl_flower.config.effects import MERGES
 from eafl_flower.config.run_config import known_setting
 from eafl_flower.core.provenance import Content, Plain, Provenance, listed
 from eafl_flower.data.content import content_of
+from eafl_flower.data.sets.own_rows import ShapedSource
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.errors import CheckpointError, ConfigError, DataError
 from eafl_flower.results.run_directory import RunDirectory
@@ -21,8 +22,8 @@ from eafl_flower.runs.keeping.take_up import read_origin
 
 
 @lru_cache(maxsize=2)
-def _content(source: InMemorySource) -> Content:
-    return content_of(source)
+def _content(source: InMemorySource | ShapedSource) -> Content:
+    return source.content() if isinstance(source, ShapedSource) else content_of(source)
 
 
 def provenance_of(experiment: Experiment) -> Provenance:

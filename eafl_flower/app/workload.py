@@ -13,6 +13,7 @@ from eafl_flower.config import RunConfig
 from eafl_flower.config.parts import made
 from eafl_flower.config.run_config import DataSettings
 from eafl_flower.data.holders import Holders
+from eafl_flower.data.sets.own_rows import ShapedSource
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.energy.model import CMOSEnergy
 from eafl_flower.energy.processors import Processors
@@ -28,15 +29,18 @@ class Experiment:
     """What a configuration stands for; each member is made when it is first asked for, and only then."""
 
     config: RunConfig
+    given: ShapedSource | None = None  # where rows lie on the nodes: what is known of them here
 
     @cached_property
-    def source(self) -> InMemorySource:
+    def source(self) -> InMemorySource | ShapedSource:
         """Everybody's rows."""
-        return loaded(self.config.data, self.config.seed)
+        return self.given or loaded(self.config.data, self.config.seed)
 
     @cached_property
     def ranges(self) -> FeatureRanges | None:
         """The bins of the features' entropies, over the rows of those that train; None if nobody does."""
+        if self.given is not None:
+            return self.given.shape.ranges
         seen = range(self.source.num_seen)
         return FeatureRanges.of(np.concatenate([self.source.partition(k).x_train for k in seen])) if seen else None
 

@@ -59,8 +59,9 @@ def numpy_client_app(
     roster_fn
         ``roster_fn(context)`` returns what the server should know before the first job: ``num-examples``,
         ``trains`` (1, or 0 for a client that is only evaluated) and ``kind`` of the payloads (``"full"``:
-        complete weights, ``"delta"``: coded differences). Without it the client is asked: its attributes
-        ``num_examples`` and ``trains`` if it has them, else 1 and 1, and ``"full"``.
+        complete weights, ``"delta"``: coded differences), or in ``refusal`` why this node cannot take part.
+        Without it the client is asked: its attributes ``num_examples`` and ``trains`` if it has them, else 1 and 1,
+        and ``"full"``.
     """
     app = ClientApp(mods=list(mods))
 
@@ -103,6 +104,7 @@ def numpy_client_app(
             num_examples=_count(known.get(NUM_EXAMPLES, 1), "roster_fn"),
             trains=bool(known.get("trains", 1)),
             kind=str(known.get("kind", "full")),
+            refusal=str(known.get("refusal", "")),
         )
 
     return app

@@ -36,6 +36,7 @@ from eafl_flower.wire.records import (
 
 COUNTER = "eafl.counter"
 PREVIOUS = "eafl.previous/"
+OF_THE_NODE = "node."  # records with such names belong to the node, whatever job it has: they are left alone
 _NOBODYS = -1  # no job starts from a state of this number
 
 Records = dict[str, ArrayRecord | MetricRecord | ConfigRecord]
@@ -73,13 +74,14 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
             msg = f"the server names its run {terms.run!r}: expected letters, digits and . _ = , + -"
             raise ProtocolError(msg)
         folder = _folder(state_dir, context, terms)
-        stored = dict(context.state.items())
+        stored = {name: record for name, record in context.state.items() if not name.startswith(OF_THE_NODE)}
+        of_the_node = {name: record for name, record in context.state.items() if name.startswith(OF_THE_NODE)}
         start, lost = _state_at(stored, terms, folder)
-        context.state = copy_records(trusted_record(RecordDict, start))  # array bytes are shared
+        context.state = copy_records(trusted_record(RecordDict, {**start, **of_the_node}))  # array bytes are shared
         try:
             reply = call_next(message, context)
             if kind == MessageType.TRAIN:
-                trained = dict(context.state.items())
+                trained = {n: record for n, record in context.state.items() if not n.startswith(OF_THE_NODE)}
                 if folder is not None:
                     _write(folder, terms, trained, power_safe=power_safe)
                     _delete_older(folder, terms)
@@ -89,7 +91,7 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
                     COUNTER: _counters(terms, lost=lost),
                 }
         finally:
-            context.state = trusted_record(RecordDict, stored)
+            context.state = trusted_record(RecordDict, {**stored, **of_the_node})
         if lost and reply.has_content():
             reply.content[TERMS] = ConfigRecord({STATE_LOST: True})
         return reply

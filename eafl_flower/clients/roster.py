@@ -4,16 +4,22 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from eafl_flower.clients.partition import partition_of
 from eafl_flower.engines.flower_internals import trusted_record
-from eafl_flower.wire.records import METRICS, NUM_EXAMPLES, ROSTER
+from eafl_flower.wire.records import METRICS, NUM_EXAMPLES, REFUSAL, ROSTER
 
 
 def roster_reply(
-    message: Message, context: Context, *, num_examples: int | None, trains: bool = True, kind: str = "full"
+    message: Message,
+    context: Context,
+    *,
+    num_examples: int | None,
+    trains: bool = True,
+    kind: str = "full",
+    refusal: str = "",
 ) -> Message:
     """Return the answer of the node of ``context``.
 
     ``num_examples`` is None where nobody knows it before the first job: then the answer holds 1 and ``counted`` = 0,
-    and the server takes the number of the first reply.
+    and the server takes the number of the first reply. ``refusal`` says why the node cannot take part.
 
     Raises
     ------
@@ -24,5 +30,8 @@ def roster_reply(
     metrics: dict[str, int] = {"partition-id": partition, "num-partitions": count}
     metrics |= {NUM_EXAMPLES: 1, "counted": 0} if num_examples is None else {NUM_EXAMPLES: num_examples}
     metrics["trains"] = int(trains)
-    content = {METRICS: trusted_record(MetricRecord, metrics), ROSTER: trusted_record(ConfigRecord, {"kind": kind})}
+    content = {
+        METRICS: trusted_record(MetricRecord, metrics),
+        ROSTER: trusted_record(ConfigRecord, {"kind": kind, **({REFUSAL: refusal} if refusal else {})}),
+    }
     return Message(trusted_record(RecordDict, dict(content)), reply_to=message)

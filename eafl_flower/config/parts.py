@@ -59,6 +59,7 @@ GROUPS: Final = {
             "iot-devices": "eafl_flower.data.sets.iot_devices:IoTDevices",
             "digits": "eafl_flower.data.sets.digits:Digits",
             "csv": "eafl_flower.data.sets.own_csv:OwnCSV",
+            "own-rows": "eafl_flower.data.sets.own_rows:OwnRows",
         },
     ),
     "task": Group(

@@ -28,11 +28,11 @@ def content_of(source: InMemorySource) -> Content:
             "classes": len(source.class_names),
         },
         digests={
-            "features": _sha256(source.feature_names),
-            "classes": _sha256(source.class_names),
-            "names of clients": _sha256(source.client_names),
-            "labels": _sha256([digest([r.y_train, r.y_test]) for r in rows]),
-            "values": _sha256([digest([r.x_train, r.x_test]) for r in rows]),
+            "features": sha256_of(source.feature_names),
+            "classes": sha256_of(source.class_names),
+            "names of clients": sha256_of(source.client_names),
+            "labels": sha256_of([digest([r.y_train, r.y_test]) for r in rows]),
+            "values": sha256_of([digest([r.x_train, r.x_test]) for r in rows]),
             "scaling": _scaling(source),
         },
     )
@@ -42,12 +42,13 @@ def _scaling(source: InMemorySource) -> str:
     """Return the digest of what scales the features: the same scaled rows may stem from other units."""
     arrays, tree = flatten(source.scaler)
     named = {name: digest([_as_float32(array)]) for name, array in arrays.items()}
-    return _sha256([tree, named])
+    return sha256_of([tree, named])
 
 
 def _as_float32(array: Array) -> Array:
     return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
-def _sha256(value: object) -> str:
+def sha256_of(value: object) -> str:
+    """Return the digest of a value that JSON can hold."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()

@@ -1,6 +1,6 @@
 """Settings of a run that are the same for every method."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -58,6 +58,8 @@ class RunOptions:
     remembered_clients
         Clients without a job of whom the server remembers what they hold, where the codec sends only differences
         to it; the others are sent whole arrays again. 0: as many as fit into 256 MiB.
+    greeting
+        What every node is told when it is asked who it is, at the start or when it joins; None: nothing.
     radio
         Grants rates and powers to those who transfer.
     processors
@@ -133,6 +135,7 @@ class RunOptions:
     min_evaluate_nodes: int = 2
     codec: Codec[Any] | None = None
     remembered_clients: int = 0
+    greeting: Mapping[str, str] | None = None
     radio: Radio = field(default_factory=ConstantRate)
     processors: Processors = field(default_factory=Processors)
     churn: Churn = field(default_factory=AlwaysOn)

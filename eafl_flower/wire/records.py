@@ -10,6 +10,9 @@ record          kind          holds
                               if that is not ``arrays``; or ``refused``, why the client has nothing to send
 ``config``      ConfigRecord  the user's configuration and ``server-round``, from 1
 ``eafl``        ConfigRecord  the terms of the job (``JobTerms``); in a reply ``state-lost``, if it was
+``roster``      ConfigRecord  in the answer to the roster query: ``kind``, and ``refusal`` if it cannot take part
+``eafl.rows``   ConfigRecord  in that answer, what a node tells of rows that it alone has (``data.shape``)
+``eafl.greeting`` ConfigRecord  in the query, what every node is told before its first job
 ``metrics``     MetricRecord  ``num-examples`` and whatever the client reports; in the answer to the roster query
                               ``counted`` = 0, if ``num-examples`` is not known before the first reply
 ==============  ============  ================================================================
@@ -43,6 +46,9 @@ ROSTER = "roster"
 NUM_EXAMPLES = "num-examples"
 STATE_LOST = "state-lost"
 REFUSED = "refused"
+REFUSAL = "refusal"
+ROWS = "eafl.rows"
+GREETING = "eafl.greeting"
 ONTO = "onto"
 RECORD = "record"
 

@@ -88,8 +88,8 @@ def find_csv(csv: str | os.PathLike[str], data_dir: str | os.PathLike[str] = "")
     raise DataError(msg)
 
 
-def read_user_table(path: Path, columns: Columns) -> UserTable:
-    """Read the columns of a file that a run would use.
+def read_user_table(path: Path, columns: Columns, *, least_classes: int = 2) -> UserTable:
+    """Read the columns of a file that a run would use, with at least so many classes.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def read_user_table(path: Path, columns: Columns) -> UserTable:
         client, more = one_spelling(path, columns.client, table[columns.client].to_numpy(dtype=object), of="client")
         notes += more
     classes, y = np.unique(label, return_inverse=True)
-    if not 2 <= len(classes) <= MAX_CLASSES:
+    if not least_classes <= len(classes) <= MAX_CLASSES:
         shown = f"only {str(classes[0])!r}" if len(classes) == 1 else f"{len(classes):,} different values"
         msg = f"{path}, column {columns.label}: expected 2 to {MAX_CLASSES} classes, found {shown}"
         raise DataError(msg)

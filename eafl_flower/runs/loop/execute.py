@@ -44,6 +44,7 @@ def _execute(run: Run, clock: Clock) -> Result:
         most=clock.most_clients,
         ask_mods=options.codec is not None,
         absent=clock.not_awaited(),
+        greeting=options.greeting,
     )
     with interrupts(run.mail):
         try:

@@ -253,7 +253,7 @@ class WallClock:
 
     def _ask(self, node: int, *, of_mods: bool = False) -> None:
         """Ask ``node`` who it is."""
-        message_id = self.run.mail.push(node, *roster_question(of_mods=of_mods))
+        message_id = self.run.mail.push(node, *roster_question(of_mods=of_mods, greeting=self.options.greeting))
         if message_id:
             self._asked[message_id] = node, self.now_s() + self.plan.timeout_s
 
@@ -270,7 +270,10 @@ class WallClock:
             elif client in self._away:
                 self._away.remove(client)
                 self._resting.pop(client, None)
-                self._free(client)
+                if self.options.greeting is None:
+                    self._free(client)
+                else:  # a node that has started anew may have forgotten what it was told
+                    self._ask(member.node_id)
 
     def _welcome(self, reply: Message, node: int) -> None:
         """Take a node in that has answered: a new client, or a known one on a new node."""

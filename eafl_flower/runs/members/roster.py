@@ -9,6 +9,7 @@ for never reaches its mods, and ``compression_mod`` can say that it decodes.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from logging import WARNING
 
@@ -26,9 +27,10 @@ from eafl_flower.runs.members.roster_answers import (
     believed_total,
     both_claim,
 )
-from eafl_flower.wire.records import CONFIG, ROSTER
+from eafl_flower.wire.records import CONFIG, GREETING, ROSTER
 
 BATCH = 200  # questions that are open at a time
+Greeting = Mapping[str, str] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,11 +94,15 @@ class _Answers:
             self.refuse(node, node, text)
 
 
-def roster_question(*, of_mods: bool = False) -> tuple[RecordDict, str]:
-    """Return content and type of the message that asks a node who it is: the app, or the mods of its train function."""
+def roster_question(*, of_mods: bool = False, greeting: Greeting = None) -> tuple[RecordDict, str]:
+    """Return content and type of the message that asks a node who it is: the app, or the mods of its train function.
+
+    ``greeting`` is what the node is told with it.
+    """
+    told = {} if greeting is None else {GREETING: ConfigRecord(dict(greeting))}
     if of_mods:
-        return RecordDict({ROSTER: ConfigRecord()}), MessageType.TRAIN
-    return RecordDict({CONFIG: ConfigRecord()}), MessageType.QUERY
+        return RecordDict({ROSTER: ConfigRecord(), **told}), MessageType.TRAIN
+    return RecordDict({CONFIG: ConfigRecord(), **told}), MessageType.QUERY
 
 
 def take_roster(
@@ -107,6 +113,7 @@ def take_roster(
     most: int = MOST_CLIENTS,
     ask_mods: bool = False,
     absent: frozenset[int] = frozenset(),
+    greeting: Greeting = None,
 ) -> Roster:
     """Ask every node of ``grid`` who it is, and return those that are there, in order.
 
@@ -128,6 +135,8 @@ def take_roster(
         Ask the mods of nodes whose app has no answer.
     absent
         Clients that are not waited for: a run that resumes had lost them.
+    greeting
+        What every node is told with the question.
 
     Raises
     ------
@@ -143,10 +152,10 @@ def take_roster(
         new = [n for n in grid.get_node_ids() if n not in known]
         for start in range(0, len(new), BATCH):
             asked = new[start : start + BATCH]
-            _ask(grid, asked, answers, most, deadline)
+            _ask(grid, asked, answers, most, deadline, greeting=greeting)
             if ask_mods and (silent := [node for node in asked if node in answers.plain]):
                 answers.plain.difference_update(silent)
-                _ask(grid, silent, answers, most, deadline, of_mods=True)
+                _ask(grid, silent, answers, most, deadline, of_mods=True, greeting=greeting)
         count, left_out, total = len(answers.members) + len(answers.plain), len(answers.refused), answers.total
         if count != seen:
             stable_since, seen = time.monotonic(), count
@@ -190,9 +199,18 @@ def _in_order(answers: _Answers, *, known: bool) -> Roster:
     return Roster(members=(*ordered, *others), num_partitions=total, refused=refused)
 
 
-def _ask(grid: Grid, nodes: list[int], answers: _Answers, most: int, deadline: float, *, of_mods: bool = False) -> None:
+def _ask(
+    grid: Grid,
+    nodes: list[int],
+    answers: _Answers,
+    most: int,
+    deadline: float,
+    *,
+    greeting: Greeting,
+    of_mods: bool = False,
+) -> None:
     """Query ``nodes``, or the mods of their train functions, and sort their answers in."""
-    questions = ((node, *roster_question(of_mods=of_mods)) for node in nodes)
+    questions = ((node, *roster_question(of_mods=of_mods, greeting=greeting)) for node in nodes)
     messages = [Message(content, node, kind) for node, content, kind in questions]
     waiting = {i: None for i in grid.push_messages(messages) if i}
     while waiting and time.monotonic() < deadline:

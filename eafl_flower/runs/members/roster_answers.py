@@ -1,15 +1,15 @@
 """What one node says about itself, and whether it can be: a node may say anything."""
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from flwr.app import Message
 
 from eafl_flower.core.excerpt import excerpt
 from eafl_flower.errors import ProtocolError
-from eafl_flower.wire.records import NUM_EXAMPLES, single_metric_record
+from eafl_flower.wire.records import NUM_EXAMPLES, REFUSAL, ROSTER, ROWS, config_record, single_metric_record
 
 PARTITION = "partition-id"
 NUM_PARTITIONS = "num-partitions"
@@ -25,7 +25,7 @@ class Member:
 
     ``client`` is its number in the run: the partition id, or a number after all partitions for a plain
     client. ``trains`` is False for a client that is only evaluated; ``counted`` if ``num_examples`` is its number of
-    examples, and not 1 until its first reply tells.
+    examples, and not 1 until its first reply tells. ``rows`` is what it tells of rows that it alone has.
     """
 
     client: int
@@ -34,6 +34,7 @@ class Member:
     trains: bool
     plain: bool
     counted: bool = True
+    rows: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +67,20 @@ def answer_of(reply: Message, node: int, most: int) -> Answer:
             refusal=f"node {node} was started with partition-id = {excerpt(client)} and num-partitions = "
             f"{excerpt(total)}: it gets no jobs; partition ids count from 0 to num-partitions - 1"
         )
+    about = config_record(reply.content, ROSTER)
+    refusal = None if about is None else about.get(REFUSAL)
+    if isinstance(refusal, str):
+        return Answer(refusal=f"node {node}, partition {client}, gets no jobs: {excerpt(refusal, 1000)}")
     trains, counted = bool(record.get(TRAINS, 1)), bool(record.get(COUNTED, 1))
-    member = Member(client=client, node_id=node, num_examples=int(count), trains=trains, plain=False, counted=counted)
+    member = Member(
+        client=client,
+        node_id=node,
+        num_examples=int(count),
+        trains=trains,
+        plain=False,
+        counted=counted,
+        rows=config_record(reply.content, ROWS),
+    )
     return Answer(member=member, num_partitions=total)
 
 
