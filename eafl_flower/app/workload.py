@@ -57,7 +57,8 @@ class Experiment:
             device=task.device,
             ranges=ranges,
         )
-        return made(task.part, training)  # type: ignore[no-any-return]
+        found: Task = made(task.part, training)
+        return found
 
     @cached_property
     def workload(self) -> Workload:
@@ -74,15 +75,16 @@ class Experiment:
     @cached_property
     def codec(self) -> Codec[Any] | None:
         """How arrays are coded; None: Flower's plain ones."""
-        return made(self.config.codec.part)  # type: ignore[no-any-return]
+        codec: Codec[Any] | None = made(self.config.codec.part)
+        return codec
 
     @cached_property
     def network(self) -> Network:
         """The price of jobs."""
         energy = CMOSRadioEnergy(**vars(self.config.energy))
-        return made(  # type: ignore[no-any-return]
-            self.config.radio.part, Processors(energy=energy, slowdown=self.config.clients.slowdown)
-        )
+        processors = Processors(energy=energy, slowdown=self.config.clients.slowdown)
+        network: Network = made(self.config.radio.part, processors)
+        return network
 
     def aggregator(self, in_flight: int, clients: int) -> Aggregator[Any]:
         """Return the aggregator for so many jobs in flight and clients in a round's worth."""
@@ -92,7 +94,8 @@ class Experiment:
             barrier=self.config.strategy.mode == "sync",
             staleness=made(self.config.staleness.part, in_flight),
         )
-        return made(self.config.strategy.part, fleet)  # type: ignore[no-any-return]
+        aggregator: Aggregator[Any] = made(self.config.strategy.part, fleet)
+        return aggregator
 
     def strategy(self, **options: Any) -> AsynchronousStrategy:
         """Return the strategy of a run; ``options`` are further settings of ``RunOptions``."""
@@ -128,4 +131,5 @@ class Experiment:
 def loaded(data: DataSettings, seed: int) -> InMemorySource:
     """Load once for all configurations with the same data."""
     values = {name: getattr(data, name) for name in ("clients", "unseen", "dir", "partition", "dirichlet_alpha")}
-    return made(data.part, Holders(**values, seed=seed))  # type: ignore[no-any-return]
+    source: InMemorySource = made(data.part, Holders(**values, seed=seed))
+    return source
