@@ -18,16 +18,11 @@ from eafl_flower.core.rng import generator
 ROOT = Path(__file__).parent.parent
 MERGES = 160
 SETTINGS = {
-    **{
-        "name": "killed",
-        "data.clients": 8,
-        "data.unseen": 2,
-        "data.idm.rows-per-client": 32,
-        "task.tabular.hidden": "8,8",
-    },
+    **{"name": "killed", "data.clients": 8, "data.unseen": 2, "data.idm.rows-per-client": 32},
     **{"strategy.merges": MERGES, "strategy.concurrency": 4, "clients.slowdown": "1,2,4", "evaluate.every": 40},
     **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "checkpoint.every": 10, "results.baselines": "none"},
 }
+SMALL = {"task.tabular.hidden": "8,8"}
 # heads sized by the clients' rows, and pruned
 PERSONAL = {
     **{
@@ -73,7 +68,7 @@ def processes():
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(
     ("special", "kills"),
-    [({"codec.name": "int8"}, 8), ({"codec.name": "lqgcm"}, 20), (PERSONAL, 8)],
+    [({**SMALL, "codec.name": "int8"}, 8), ({**SMALL, "codec.name": "lqgcm"}, 20), (PERSONAL, 8)],
     ids=["int8", "lqgcm", "personal"],
 )
 def test_runs_killed_at_random_merges_end_as_if_nothing_had_happened(tmp_path, processes, special, kills):
@@ -153,7 +148,7 @@ def script(*arguments):
 )
 def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(tmp_path, number, place, engine):
     """Without checkpoints on schedule, at the start or in the middle; nothing that was started stays behind."""
-    settings = {**SETTINGS, "checkpoint.every": 0}
+    settings = {**SETTINGS, **SMALL, "checkpoint.every": 0}
     arguments = ["emam", *[f"--set={key}={value}" for key, value in settings.items()]]
     whole = script(*arguments, "--out", str(tmp_path / "whole"))
     told = whole.communicate()[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 from eafl_flower.app.workload import Experiment
 from eafl_flower.config import RunConfig
 from eafl_flower.config.effects import MERGES
-from eafl_flower.config.run_config import known_setting
+from eafl_flower.config.run_config import names_file
 from eafl_flower.core.provenance import Content, Plain, Provenance, listed
 from eafl_flower.data.content import content_of
 from eafl_flower.data.sets.own_rows import ShapedSource
@@ -36,7 +36,7 @@ def provenance_of(experiment: Experiment) -> Provenance:
     """
     settings: dict[str, Plain] = dict(experiment.config.decisive())
     for key, value in settings.items():
-        if value and known_setting(key).is_file:
+        if value and names_file(key):
             settings[key] = _digest(key, str(value))
     return Provenance(settings=settings, data=_content(experiment.source))
 

@@ -62,7 +62,7 @@ def points_of(config: RunConfig, lists: Sequence[str], seeds: Sequence[int]) -> 
         What all runs share.
     lists
         Texts ``key=v1,v2``. The values of settings that are lists themselves are separated by
-        semicolons: ``task.hidden=32,32;64,64``.
+        semicolons: ``task.tabular.hidden=32,32;64,64``.
     seeds
         Seeds of every combination.
 

@@ -61,7 +61,8 @@ class Experiment:
             device=task.device,
             ranges=ranges,
         )
-        return made(task.part, training)  # type: ignore[no-any-return]
+        found: Task = made(task.part, training)
+        return found
 
     @cached_property
     def workload(self) -> Workload:
@@ -78,7 +79,8 @@ class Experiment:
     @cached_property
     def codec(self) -> Codec[Any] | None:
         """How arrays are coded; None: Flower's plain ones."""
-        return made(self.config.codec.part)  # type: ignore[no-any-return]
+        codec: Codec[Any] | None = made(self.config.codec.part)
+        return codec
 
     def aggregator(self, in_flight: int, clients: int) -> Aggregator[Any]:
         """Return the aggregator for so many jobs in flight and clients in a round's worth."""
@@ -88,7 +90,8 @@ class Experiment:
             barrier=self.config.strategy.mode == "sync",
             staleness=made(self.config.staleness.part, in_flight),
         )
-        return made(self.config.strategy.part, fleet)  # type: ignore[no-any-return]
+        aggregator: Aggregator[Any] = made(self.config.strategy.part, fleet)
+        return aggregator
 
     def strategy(self, **options: Any) -> AsynchronousStrategy:
         """Return the strategy of a run; ``options`` are further settings of ``RunOptions``."""
@@ -125,4 +128,5 @@ class Experiment:
 def loaded(data: DataSettings, seed: int) -> InMemorySource:
     """Load once for all configurations with the same data."""
     values = {name: getattr(data, name) for name in ("clients", "unseen", "dir", "partition", "dirichlet_alpha")}
-    return made(data.part, Holders(**values, seed=seed))  # type: ignore[no-any-return]
+    source: InMemorySource = made(data.part, Holders(**values, seed=seed))
+    return source

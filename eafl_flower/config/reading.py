@@ -8,14 +8,12 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, Final
 
+from eafl_flower.config.foreign import FOREIGN, unfolded
 from eafl_flower.config.parts import GROUPS, make_part, owner_of, part_settings
 from eafl_flower.config.renamed import RENAMED
 from eafl_flower.config.rules import clashes
 from eafl_flower.core.settings import Setting, SettingsError, Value, kebab
 from eafl_flower.errors import ConfigError
-
-FOREIGN: Final = "foreign"
-"""Key of one text in which settings of somebody else's parts travel, for Flower refuses keys that no app declares."""
 
 _NAMES: Final = tuple(f"{group}.name" for group in GROUPS)
 
@@ -131,33 +129,6 @@ def every_setting(common: Mapping[str, Setting]) -> dict[str, Setting]:
         for name in table.parts:
             parts |= part_settings(group, name)
     return {**common, **parts}
-
-
-def folded(values: Mapping[str, Value], foreign: Iterable[str]) -> dict[str, Value]:
-    """Return ``values`` with those of the keys ``foreign`` in one text under the key ``FOREIGN``."""
-    apart = {key: values[key] for key in foreign}
-    rest = {key: value for key, value in values.items() if key not in apart}
-    return rest | ({FOREIGN: json.dumps(apart)} if apart else {})
-
-
-def unfolded(given: Mapping[str, object]) -> dict[str, object]:
-    """Return ``given`` with what travels under the key ``FOREIGN`` in its places, the inverse of ``folded``.
-
-    Raises
-    ------
-    ValueError
-        If that is no JSON object of settings.
-    """
-    rest = {key: value for key, value in given.items() if key != FOREIGN}
-    text = given.get(FOREIGN, "")
-    try:
-        apart = json.loads(text or "{}") if isinstance(text, str) else None
-    except ValueError:
-        apart = None
-    if not isinstance(apart, dict):
-        msg = f'{FOREIGN} = {_shown(text)}: expected settings as a JSON object, as in {{"codec.mine.bits": 4}}'
-        raise ValueError(msg)
-    return rest | apart
 
 
 def _chosen(

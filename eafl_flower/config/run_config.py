@@ -17,8 +17,9 @@ import tomli_w
 
 from eafl_flower.config.effects import decisive
 from eafl_flower.config.files import nested, read_toml
+from eafl_flower.config.foreign import FOREIGN, folded
 from eafl_flower.config.parts import GROUPS, is_ours
-from eafl_flower.config.reading import FOREIGN, checked, every_setting, folded, read_texts, setting_of
+from eafl_flower.config.reading import checked, every_setting, read_texts, setting_of
 from eafl_flower.config.tree import Choice, common_settings, tree_of, values_of
 from eafl_flower.core.settings import Count, CountFromOne, NotNegative, Positive, Range, Setting, Share, Value
 
@@ -280,6 +281,14 @@ def parse_overrides(texts: Iterable[str], source: str = "--set") -> dict[str, Va
 def known_setting(key: str) -> Setting:
     """Return the setting of a key, of any part; raises ``KeyError`` with a whole message if there is none."""
     return setting_of(common_settings(RunConfig), key)
+
+
+def names_file(key: str) -> bool:
+    """Whether a key is one of a file whose content counts; False of a key that nobody here knows."""
+    try:
+        return known_setting(key).is_file
+    except KeyError:
+        return False
 
 
 def known_settings() -> dict[str, Setting]:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from eafl_flower.config.effects import decisive
 from eafl_flower.config.files import parse_toml
+from eafl_flower.config.foreign import unfolded
 from eafl_flower.core.durable import write_atomically
 from eafl_flower.errors import CheckpointError, ConfigError
 from eafl_flower.results.event_fields import check_event
@@ -213,7 +214,7 @@ class RunDirectory:
             If ``config.toml`` is damaged.
         """
         try:
-            settings = parse_toml(read_file(self.config_path))
+            settings = unfolded(parse_toml(read_file(self.config_path)))
             check_settings(settings)
         except (OSError, ValueError) as error:
             msg = f"{self.config_path} is damaged: {error}"
@@ -223,12 +224,14 @@ class RunDirectory:
     def check_config(self, config_sha256: str) -> None:
         """Raise ``CheckpointError`` unless ``config.toml`` still has the decisive settings with this digest.
 
-        With a codebook nobody knows: the digest is of its content, which need not be here.
+        With a file, such as a codebook, nobody knows: the digest is of its content, which need not be here.
         """
-        from eafl_flower.core.provenance import Provenance  # here, because `eafl --help` does not need it
+        from eafl_flower.config.run_config import names_file  # here, because `eafl --help` does not need it
+        from eafl_flower.core.provenance import Provenance
 
         settings = decisive(self.settings())
-        if not settings.get("codec.codebook") and Provenance(settings=settings).settings_sha256 != config_sha256:
+        has_files = any(value and names_file(key) for key, value in settings.items())
+        if not has_files and Provenance(settings=settings).settings_sha256 != config_sha256:
             msg = f"{self.config_path} was changed after its run: it has other settings than the run was made with"
             raise CheckpointError(msg)
 

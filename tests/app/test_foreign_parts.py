@@ -42,6 +42,10 @@ def test_a_preset_with_both_runs_and_its_settings_count(toy, tmp_path):
         summary = run_experiment(resolve(toy), run_dir=run_dir, observer=observer, engine="inline")
     assert summary["merges"] == 12
     assert RunConfig.from_toml(run_dir.config_path) == toy
+    assert run_dir.settings()["codec.coarse.step"] == 0.001
+    run_dir.check_config(summary["config_sha256"])
+    with pytest.raises(CheckpointError, match="was changed after its run"):
+        run_dir.check_config("of something else")
     assert summary["arrays_sha256"] == hash_of(toy)
     others = [
         {"codec.coarse.step": 0.01},

@@ -26,6 +26,8 @@ seed = 7
 [data]
 clients = {clients}
 unseen = 0
+
+[data.idm]
 rows-per-client = 32
 
 [strategy]

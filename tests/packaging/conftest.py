@@ -5,8 +5,9 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".*_cache", "__pycache__", "*.egg-info", ".venv", "venv", "build", "dist", "runs", "*.fab"
+    ".git", ".*_cache", "__pycache__", "*.egg-info", ".venv", "venv", "build", "dist", "*.fab"
 )
+RESULTS = CHECKOUT / "runs"
 
 
 @pytest.fixture(scope="session")
@@ -19,9 +20,14 @@ def checkout() -> Path:
 def copied_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy to build from, so that nothing is left in the checkout; Flower wants a name without underscore."""
     copy = tmp_path_factory.mktemp("copy") / "eafl-flower"
-    # scripts/build is a file; only folders of that name are left out
-    shutil.copytree(CHECKOUT, copy, ignore=lambda folder, names: LEFT_OUT(folder, names) - {"scripts", *_files(folder)})
+    shutil.copytree(CHECKOUT, copy, ignore=_left_out)
     return copy
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    # scripts/build is a file; only folders of that name are left out, and of "runs" only the one with results
+    results = {name for name in names if Path(folder, name) == RESULTS}
+    return (LEFT_OUT(folder, names) - {"scripts", *_files(folder)}) | results
 
 
 def _files(folder: str) -> set[str]:
