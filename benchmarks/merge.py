@@ -116,7 +116,7 @@ class _Applying:
             base=self.base,
         )
         self.client = (self.client + 1) % 4
-        self.state = self.aggregator.apply(self.state, update)
+        self.state, _ = self.aggregator.apply(self.state, [update])
 
 
 def _draw(rng: np.random.Generator) -> Arrays:

@@ -6,12 +6,14 @@ Operations take the state first and return the new one; ``apply`` and ``encode``
 they are given (large arrays are updated in place), so the old value must not be used again.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.types import Arrays, Encoded, Layout, Link, Rows, Update, Work
+from eafl_flower.core.orders import Order
+from eafl_flower.types import Arrays, Diagnostics, Encoded, Layout, Link, Rows, Update, Work
 
 S = TypeVar("S")
 
@@ -23,15 +25,19 @@ class Aggregator(Protocol[S]):
     def init(self, arrays: Arrays) -> S:
         """Return the state before the first merge; ``arrays`` are copied."""
 
-    def apply(self, state: S, update: Update) -> S:
-        """Merge ``update``; consumes ``state``.
+    def apply(self, state: S, updates: Sequence[Update]) -> tuple[S, Diagnostics]:
+        """Merge one update or, behind a barrier, all those of a round; consumes ``state``.
 
-        Raises ``UpdateRefusedError`` and leaves ``state`` usable if the update is not finite or
-        has the wrong shapes.
+        The updates of a round have one base version and come in the order of their clients. Returned are the next
+        state, and how each update was merged. Raises ``UpdateRefusedError`` and leaves ``state`` usable if an update
+        is not finite, has the wrong shapes or is of another kind; ``ConfigError`` if it merges no rounds.
         """
 
-    def arrays(self, state: S) -> Arrays:
-        """Return the arrays to be sent to clients; not to be written to."""
+    def arrays(self, state: S, order: Order | None = None) -> Arrays:
+        """Return what a job with this ``order`` starts from; without, what is evaluated and saved.
+
+        Not to be written to.
+        """
 
 
 @runtime_checkable

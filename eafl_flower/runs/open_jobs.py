@@ -101,7 +101,7 @@ class OpenJobs:
         """Return the job of ``client``, if it has one."""
         return self._jobs.get(client)
 
-    def receive(self, job: Job, content: RecordDict) -> tuple[Update, dict[str, float], Any]:
+    def receive(self, job: Job, content: RecordDict, *, in_flight: int) -> tuple[Update, dict[str, float], Any]:
         """Return the update in the reply to ``job``, what its client reports, and the state its payload leaves.
 
         Raises
@@ -118,6 +118,7 @@ class OpenJobs:
             base_version=job.base_version,
             num_examples=self.believed_examples(job.client, weight),
             base=sent.base.arrays,
+            in_flight=in_flight,
         )
         return update, metrics, received.decoder
 

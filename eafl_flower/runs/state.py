@@ -1,7 +1,7 @@
 """The state of one run, and what it tells: it asks no clock, for time is an argument."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from logging import INFO, WARNING
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from flwr.app import MetricRecord
 from flwr.serverapp.strategy import Result
 
+from eafl_flower.core.orders import NO_ORDER
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_internals import copy_record
 from eafl_flower.engines.flower_log import log
@@ -25,7 +26,7 @@ from eafl_flower.runs.progress import Progress
 from eafl_flower.runs.scoring.train_metrics import NEWEST_KEPT, TrainMetrics
 from eafl_flower.runs.snapshot import ANY_UPDATE, Scores, Snapshot
 from eafl_flower.runs.tally import Tally
-from eafl_flower.types import Arrays, Update, digest, layout_of
+from eafl_flower.types import Arrays, Diagnostics, Update, digest, layout_of
 from eafl_flower.wire.records import own_arrays_of
 
 MOST_BYTES_OF_MODELS = 2**31  # that an aggregator may keep of its clients
@@ -115,7 +116,7 @@ class Run:
             client,
             version=self.version,
             server_round=self.pace.server_round(merges=self.version, updates=self.tally.updates),
-            arrays=self.aggregator.arrays(self.state),
+            arrays=self.aggregator.arrays(self.state, NO_ORDER),
             now_s=now_s,
             ends_s=ends_s,
         )
@@ -167,15 +168,18 @@ class Run:
         """What ended jobs have spent."""
         return self.jobs.ledger
 
+    def apply(self, updates: Sequence[Update]) -> Diagnostics:
+        """Merge an update or a whole round; return how each was merged."""
+        self.state, told = self.aggregator.apply(self.state, updates)
+        return told
+
     def served(self) -> Arrays:
-        """Return the arrays that are evaluated and saved: the aggregator's choice, else the current ones."""
-        choose = getattr(self.aggregator, "served", self.aggregator.arrays)
-        arrays: Arrays = choose(self.state)
-        return arrays
+        """Return the arrays that are evaluated and saved."""
+        return self.aggregator.arrays(self.state)
 
     def arrays_sha256(self) -> str:
-        """Hash of the current arrays with shapes and dtypes."""
-        return digest(self.aggregator.arrays(self.state))
+        """Hash of the arrays that the next job would start from, with shapes and dtypes."""
+        return digest(self.aggregator.arrays(self.state, NO_ORDER))
 
     @cached_property
     def initial_sha256(self) -> str:

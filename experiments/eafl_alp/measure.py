@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from eafl_flower.runs.loop.run import FederatedRun
 from flwr.app import ArrayRecord, ConfigRecord
 
 from eafl_flower.app.experiment import train
@@ -19,7 +20,6 @@ from eafl_flower.data.lookup import lookup_scores, majority_scores
 from eafl_flower.engines import InlineGrid
 from eafl_flower.heads.size import size_of
 from eafl_flower.protocols import DataSource
-from eafl_flower.runs.loop.run import FederatedRun
 from eafl_flower.runs.scoring.evaluation import evaluate_on_clients
 from eafl_flower.runs.scoring.means import robust_means
 from eafl_flower.wire.notes import Notes
