@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.core.orders import Order
+from eafl_flower.core.orders import Forecast, Order, Outcome
 from eafl_flower.types import Arrays, Diagnostics, Encoded, Layout, Link, Rows, Update, Work
 
 S = TypeVar("S")
@@ -38,6 +38,23 @@ class Aggregator(Protocol[S]):
 
         Not to be written to.
         """
+
+
+@runtime_checkable
+class Scheduler(Protocol[S]):
+    """Decides what each client does next. Its state is a value, part of the checkpoint: of plain numbers and arrays."""
+
+    def init(self, clients: int) -> S:
+        """Return the state before the first job, of a run that starts with this many clients; others may come later."""
+
+    def offer(self, state: S, client: int, forecast: Forecast) -> Order | None:
+        """Return what ``client``, who is idle, is to do; None if nothing fits until something else has happened.
+
+        The same arguments give the same order.
+        """
+
+    def learn(self, state: S, outcome: Outcome) -> S:
+        """Take in that a job has begun or ended; called for each job twice."""
 
 
 @runtime_checkable

@@ -7,6 +7,7 @@ import numpy as np
 from flwr.app import Message
 from numpy.typing import NDArray
 
+from eafl_flower.core.orders import ANY_ORDER, NO_ORDER, Order
 from eafl_flower.radio.constant_rate import JobPrice, StartPrice, UploadPrice
 
 
@@ -15,9 +16,9 @@ class Job:
     """One dispatch to one client.
 
     ``load`` is the counter of the client state it starts from, ``onto`` the same if its arrays are sent as the
-    difference to what that state holds, 0 if they are sent whole. ``ends_s`` is when its client vanishes or its
-    deadline passes, infinite if neither happens. ``server_round`` is the number of its round, or round's worth,
-    from 1. ``uplink_*`` are known once the reply is in.
+    difference to what that state holds, 0 if they are sent whole. ``order`` is what it is to do. ``ends_s`` is when its
+    client vanishes or its deadline passes, infinite if neither happens. ``server_round`` is the number of its round, or
+    round's worth, from 1. ``uplink_*`` are known once the reply is in.
     """
 
     client: int
@@ -25,6 +26,7 @@ class Job:
     load: int
     onto: int = 0
     base_version: int
+    order: Order = NO_ORDER
     server_round: int = 1
     price: JobPrice
     ends_s: float
@@ -40,7 +42,7 @@ _NO_PRICE = JobPrice(
     upload=UploadPrice(upload_s=0.0, energy_j=0.0),
 )
 # What the elements of a stored tuple look like: one of them tells the classes to restore.
-ANY_JOB = Job(client=0, counter=0, load=0, base_version=0, price=_NO_PRICE, ends_s=0.0)
+ANY_JOB = Job(client=0, counter=0, load=0, base_version=0, order=ANY_ORDER, price=_NO_PRICE, ends_s=0.0)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,8 @@ record          kind          holds
                               what it is the difference to, and ``record``, the name of the record it stands for,
                               if that is not ``arrays``; or ``refused``, why the client has nothing to send
 ``config``      ConfigRecord  the user's configuration and ``server-round``, from 1
-``eafl``        ConfigRecord  the terms of the job (``JobTerms``); in a reply ``state-lost``, if it was
+``eafl``        ConfigRecord  the terms of the job (``JobTerms``), among them its order, as far as that is not the usual
+                              one (``wire.orders``); in a reply ``state-lost``, if it was
 ``metrics``     MetricRecord  ``num-examples`` and whatever the client reports; in the answer to the roster query
                               ``counted`` = 0, if ``num-examples`` is not known before the first reply
 ==============  ============  ================================================================
@@ -29,10 +30,12 @@ from numpy.lib import format as npy
 
 from eafl_flower.codecs.framing import layout_from_text, layout_to_text
 from eafl_flower.core.excerpt import excerpt, excerpts
+from eafl_flower.core.orders import NO_ORDER, Order
 from eafl_flower.engines.flower_internals import trusted_array, trusted_record
 from eafl_flower.errors import ProtocolError
 from eafl_flower.types import Array, Arrays, Layout
 from eafl_flower.wire.npy import MAX_DIMENSIONS, read_npy
+from eafl_flower.wire.orders import order_fields, order_of
 
 ARRAYS = "arrays"
 CODED = "eafl.arrays"
@@ -77,6 +80,8 @@ class JobTerms:
         it is the only one that may be needed again.
     key
         Session key of a codec that needs one, in a deployment; travels only if there is one.
+    order
+        What the client is to do; travels only as far as it is not the usual.
     """
 
     run: str
@@ -87,6 +92,7 @@ class JobTerms:
     acknowledged: int
     durable: int
     key: bytes = field(default=b"", repr=False)
+    order: Order = NO_ORDER
 
 
 def config_record(content: RecordDict, name: str) -> ConfigRecord | None:
@@ -103,7 +109,8 @@ def config_name(content: RecordDict) -> str:
 
 def terms_record(terms: JobTerms) -> ConfigRecord:
     """Return ``terms`` as a record."""
-    return trusted_record(ConfigRecord, {n: v for n in JobTerms.__slots__ if (v := getattr(terms, n)) != b""})
+    plain = {n: v for n in JobTerms.__slots__ if n != "order" and (v := getattr(terms, n)) != b""}
+    return trusted_record(ConfigRecord, plain | order_fields(terms.order))
 
 
 def terms_of(content: RecordDict) -> JobTerms | None:
@@ -117,8 +124,10 @@ def terms_of(content: RecordDict) -> JobTerms | None:
     record = config_record(content, TERMS)
     if record is None:
         return None
-    values = {}
+    values: dict[str, Any] = {"order": order_of(record)}
     for name, kind in JobTerms.__annotations__.items():
+        if name in values:
+            continue
         value = record.get(name, b"" if kind is bytes else None)
         if type(value) is not kind or (kind is int and name != "seed" and value < 0):  # type: ignore[operator]
             msg = (
@@ -126,7 +135,7 @@ def terms_of(content: RecordDict) -> JobTerms | None:
             )
             raise ProtocolError(msg)
         values[name] = value
-    terms = JobTerms(**values)  # type: ignore[arg-type]
+    terms = JobTerms(**values)
     if terms.durable > terms.load:
         msg = (
             f'record "{TERMS}" of a message has durable = {terms.durable}, load = {terms.load}: expected durable to be '

@@ -23,7 +23,7 @@ LAYERS = (
 )
 MOST_MODULES, MOST_LINES = 18, 320
 STILL_LONG = {"models.fractal", "tasks.fractal", "app.experiment", "cli.main"}
-STILL_LONG |= {"runs.open_jobs", "results.run_directory"}
+STILL_LONG |= {"results.run_directory"}
 
 
 def _name(path: Path) -> str:

@@ -7,7 +7,7 @@ from flwr.app import Message
 
 from eafl_flower.aggregation.acceptance import accept
 from eafl_flower.core.excerpt import excerpt
-from eafl_flower.core.orders import NO_ORDER
+from eafl_flower.core.orders import End
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, UpdateRefusedError
 from eafl_flower.runs.changed_updates import tell_changes
 from eafl_flower.runs.jobs import Job
@@ -35,7 +35,7 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
     try:
         update, metrics, decoder = jobs.receive(job, reply.content, in_flight=run.in_flight)
         if run.plan.barrier:
-            accept(run.aggregator.arrays(run.state, NO_ORDER), update, version=before)
+            accept(run.aggregator.arrays(run.state, job.order), update, version=before)
         else:
             told = run.apply([update])
     except (ProtocolError, CodecError, UpdateRefusedError) as error:
@@ -52,6 +52,7 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
     if merged is not None:
         tell_changes(jobs.notes, job.client, merged, ends_first_round=run.version == run.pace.round_size)
     spent = jobs.close(job, until_s)
+    run.learn(job, "merged", now_s, staleness=before - job.base_version, metrics=metrics, **spent.known())
     run.train_metrics.note(metrics, update.num_examples)
     run.progress.merged(before - job.base_version)
     run.explosion.note(before + 1, merged.norm if merged else None, metrics)
@@ -93,7 +94,7 @@ def fail(run: Run, job: Job, reply: Message | None, *, now_s: float, until_s: fl
     _count_failure(run, job.client, reason)
 
 
-def end(run: Run, job: Job, outcome: str, *, now_s: float, until_s: float, **fields: Any) -> None:
+def end(run: Run, job: Job, outcome: End, *, now_s: float, until_s: float, **fields: Any) -> None:
     """End ``job`` without an update: book what it spent until ``until_s``, and tell.
 
     Raises
@@ -102,6 +103,7 @@ def end(run: Run, job: Job, outcome: str, *, now_s: float, until_s: float, **fie
         If no job has led to an update for very long.
     """
     spent = run.jobs.close(job, until_s)
+    run.learn(job, outcome, now_s, **spent.known())
     run.emit(outcome, **run.where(job, now_s), **spent.fields(), **fields)
     run.tally.ended(job.client, outcome, in_flight=run.in_flight)
 
