@@ -41,6 +41,18 @@ class Aggregator(Protocol[S]):
 
 
 @runtime_checkable
+class MessageAggregator(Aggregator[S], Protocol[S]):
+    """Takes what clients answer as it comes, arrays of other names and shapes than they were sent.
+
+    Its updates are of the kind "message": ``delta`` are the arrays in the order that ``expected`` tells, and there is
+    no base.
+    """
+
+    def expected(self, state: S, order: Order) -> tuple[Sequence[str], Layout]:
+        """Return names and layout of the arrays in the reply to a job with this ``order``; all others are refused."""
+
+
+@runtime_checkable
 class Scheduler(Protocol[S]):
     """Decides what each client does next. Its state is a value, part of the checkpoint: of plain numbers and arrays."""
 

@@ -1,6 +1,6 @@
 """How updates become the next global arrays: rules, staleness weights and the merge loops."""
 
-from eafl_flower.aggregation.acceptance import Accepted, accept
+from eafl_flower.aggregation.acceptance import Accepted, accept, accept_message
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.aggregation.emam import EMAMAggregator, EMAMState
 from eafl_flower.aggregation.newest import NewestMean, NewestState
@@ -39,6 +39,7 @@ __all__ = [
     "ReferenceState",
     "StalenessRule",
     "accept",
+    "accept_message",
     "combine",
     "energy",
     "energy_gradient",

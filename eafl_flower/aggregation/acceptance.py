@@ -14,7 +14,7 @@ import numpy as np
 from eafl_flower.aggregation.early_norms import fresh_norm
 from eafl_flower.aggregation.merge import squared_norm, squared_norms
 from eafl_flower.errors import ConsumedStateError, UpdateRefusedError
-from eafl_flower.types import Array, Arrays, Update, layout_of
+from eafl_flower.types import Array, Arrays, Layout, Update, layout_of
 
 _CACHE_LINE_BYTES = 64
 _TIMES_MODEL = 2.0**30
@@ -63,12 +63,7 @@ def accept(arrays: Arrays, update: Update, *, version: int, into_model: bool = T
     if len(update.delta) != len(arrays):
         msg = f"{who} has {len(update.delta)} arrays, expected {len(arrays)}: is the client's model another one?"
         raise UpdateRefusedError(msg)
-    if update.base_version > version:
-        msg = f"{who} is based on version {update.base_version}, but the newest is {version}"
-        raise UpdateRefusedError(msg)
-    if update.num_examples < 0:
-        msg = f"{who} counts {update.num_examples} examples, expected 0 or more"
-        raise UpdateRefusedError(msg)
+    _check_counts(update, who, version)
     deltas = tuple(
         _converted(f"{who}: array {i}", np.asarray(delta), array)  # a difference of 0-d arrays is a scalar
         for i, (delta, array) in enumerate(zip(update.delta, arrays, strict=True))
@@ -87,6 +82,49 @@ def accept(arrays: Arrays, update: Update, *, version: int, into_model: bool = T
         raise UpdateRefusedError(msg)
     lengths = tuple(map(math.sqrt, squares))
     return Accepted(deltas=deltas, lengths=lengths, norm=norm, staleness=version - update.base_version)
+
+
+def accept_message(update: Update, layout: Layout, *, version: int) -> None:
+    """Check a message against what was expected; changes nothing.
+
+    Parameters
+    ----------
+    update
+        The update.
+    layout
+        Shapes and dtypes that its arrays must have.
+    version
+        Number of merges in the state that it is for.
+
+    Raises
+    ------
+    UpdateRefusedError
+        If the update is no message, its arrays have another layout or are not finite, its base version lies in the
+        future, or its number of examples is negative.
+    """
+    who = f"update of client {update.client}"
+    if update.kind != "message":
+        raise UpdateRefusedError(f"{who} is a {update.kind}, expected a message: the method of this run takes messages")
+    if (found := layout_of(update.delta)) != layout:
+        raise UpdateRefusedError(f"{who} has arrays {_some(found)}, expected {_some(layout)}")
+    _check_counts(update, who, version)
+    bad = [i for i, a in enumerate(update.delta) if a.dtype.kind == "f" and not np.isfinite(a).all()]
+    if bad:
+        raise UpdateRefusedError(f"{who} is not finite: NaN or infinite values in array {bad[0]}")
+
+
+def _some(layout: Layout, most: int = 8) -> str:
+    shown = ", ".join(f"{spec.dtype} {spec.shape}" for spec in layout[:most])
+    return shown + (f" and {len(layout) - most} more" if len(layout) > most else "")
+
+
+def _check_counts(update: Update, who: str, version: int) -> None:
+    if update.base_version > version:
+        msg = f"{who} is based on version {update.base_version}, but the newest is {version}"
+        raise UpdateRefusedError(msg)
+    if update.num_examples < 0:
+        msg = f"{who} counts {update.num_examples} examples, expected 0 or more"
+        raise UpdateRefusedError(msg)
 
 
 def _largest_norm(arrays: Arrays, norm: float, *, into_model: bool) -> float:

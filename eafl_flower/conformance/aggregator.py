@@ -13,8 +13,8 @@ from eafl_flower.core.orders import NO_ORDER
 from eafl_flower.core.rng import generator
 from eafl_flower.core.state import flatten, restore
 from eafl_flower.errors import ConfigError, UpdateRefusedError
-from eafl_flower.protocols import Aggregator
-from eafl_flower.types import Arrays, Update, digest, layout_of
+from eafl_flower.protocols import Aggregator, MessageAggregator
+from eafl_flower.types import Arrays, Layout, Update, digest, layout_of
 
 _UPDATES = 40
 _STOPS = (0, 1, 3, 17, 29)
@@ -23,7 +23,7 @@ _STOPS = (0, 1, 3, 17, 29)
 def check_aggregator(
     aggregator: Aggregator[Any], arrays: Arrays | None = None, *, zero_update_is_neutral: bool = True
 ) -> None:
-    """Assert that ``aggregator`` keeps the contract of ``protocols.Aggregator``.
+    """Assert that ``aggregator`` keeps the contract of ``protocols.Aggregator``, or of ``MessageAggregator``.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def check_aggregator(
         The aggregator; it is given many updates, so a fast configuration is kind.
     arrays
         Arrays to start from; by default matrices, a vector, a scalar and an empty array of float32 and
-        float64. The first must be floating point and not empty.
+        float64. The first must be floating point and not empty, and so must that of a message.
     zero_update_is_neutral
         Whether a fresh update of zeros must leave the initial arrays as they are, bit for bit. Not so for
         rules with a pull of their own, weight decay for example.
@@ -83,9 +83,9 @@ def _check_init(aggregator: Aggregator[Any], arrays: Arrays) -> None:
 
 
 def _check_zero_update(aggregator: Aggregator[Any], arrays: Arrays) -> None:
-    zeros = tuple(np.zeros_like(a) for a in arrays)
     state = aggregator.init(arrays)
-    state = _merge(aggregator, state, _update(state.version, zeros, _starts(aggregator, state)))
+    zeros = tuple(np.zeros(spec.shape, spec.dtype) for spec in _answered(aggregator, state))
+    state = _merge(aggregator, state, _update(aggregator, state, state.version, zeros))
     _expect(
         digest(_starts(aggregator, state)) == digest(arrays),
         "a fresh update of zeros changed the arrays: if the rule moves them by itself, "
@@ -121,7 +121,10 @@ def _check_refusals(aggregator: Aggregator[Any], arrays: Arrays) -> None:
                 spoiled[f"with {value} in array {i}"] = (*good.delta[:i], bad, *good.delta[i + 1 :])
     updates = {f"an update {what}": replace(good, delta=delta) for what, delta in spoiled.items()}
     updates["an update from a future version"] = replace(good, base_version=state.version + 1)
-    updates["a message"] = replace(good, kind="message", base=None)
+    if good.kind == "message":
+        updates["a difference"] = replace(good, kind="difference")
+    else:
+        updates["a message"] = replace(good, kind="message", base=None)
     before = _fingerprint(state)
     for what, update in updates.items():
         _expect(
@@ -150,13 +153,13 @@ def _check_rounds(aggregator: Aggregator[Any], arrays: Arrays) -> None:
 def _check_inputs_are_left_alone(aggregator: Aggregator[Any], arrays: Arrays) -> None:
     state = aggregator.init(arrays)
     update = _nth_update(aggregator, state, 0)
-    assert update.base is not None
-    before = digest((*update.delta, *update.base))
-    for array in (*update.delta, *update.base):
+    given = (*update.delta, *(update.base or ()))
+    before = digest(given)
+    for array in given:
         array.flags.writeable = False
     state = _merge(aggregator, state, update)
     after_one = digest(_starts(aggregator, state))
-    _expect(digest((*update.delta, *update.base)) == before, "apply wrote to the update: treat its arrays as read-only")
+    _expect(digest(given) == before, "apply wrote to the update: treat its arrays as read-only")
     strided = replace(update, delta=tuple(np.asarray(d.T.copy().T) for d in update.delta))
     state = _merge(aggregator, aggregator.init(arrays), strided)
     _expect(
@@ -230,21 +233,32 @@ def _run(
 
 def _nth_update(aggregator: Aggregator[Any], state: Any, n: int) -> Update:
     """Update ``n`` of a fixed stream: 5 clients, staleness up to 3, now and then a long one."""
-    arrays = _starts(aggregator, state)
     rng = generator(1, "conformance", "aggregator", n)
     size = 100.0 if n % 13 == 12 else 0.1
     delta = tuple(
         np.asarray(
-            size * rng.normal(size=a.shape) if a.dtype.kind == "f" else rng.integers(1, 9, size=a.shape), a.dtype
+            size * rng.normal(size=spec.shape) if spec.dtype[0] == "f" else rng.integers(1, 9, size=spec.shape),
+            spec.dtype,
         )
-        for a in arrays
+        for spec in _answered(aggregator, state)
     )
-    return _update(max(0, state.version - n % 4), delta, arrays, client=n % 5, num_examples=1 + n % 7)
+    return _update(aggregator, state, max(0, state.version - n % 4), delta, client=n % 5, num_examples=1 + n % 7)
 
 
-def _update(base_version: int, delta: Arrays, base: Arrays, *, client: int = 0, num_examples: int = 8) -> Update:
-    copies = tuple(b.copy() for b in base)
-    return Update(client=client, delta=delta, base_version=base_version, num_examples=num_examples, base=copies)
+def _answered(aggregator: Aggregator[Any], state: Any) -> Layout:
+    """Return the layout of what clients answer."""
+    if isinstance(aggregator, MessageAggregator):
+        return aggregator.expected(state, NO_ORDER)[1]
+    return layout_of(_starts(aggregator, state))
+
+
+def _update(
+    aggregator: Aggregator[Any], state: Any, version: int, delta: Arrays, *, client: int = 0, num_examples: int = 8
+) -> Update:
+    update = Update(client=client, delta=delta, base_version=version, num_examples=num_examples)
+    if isinstance(aggregator, MessageAggregator):
+        return replace(update, kind="message")
+    return replace(update, base=tuple(b.copy() for b in _starts(aggregator, state)))
 
 
 def _fingerprint(state: Any) -> str:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from eafl_flower.core.orders import ANY_ORDER, NO_ORDER, Order
 from eafl_flower.radio.constant_rate import JobPrice, StartPrice, UploadPrice
+from eafl_flower.types import Arrays
+from eafl_flower.wire.streams import StoredStreams
 
 
 @dataclass(kw_only=True, slots=True)
@@ -43,6 +45,20 @@ _NO_PRICE = JobPrice(
 )
 # What the elements of a stored tuple look like: one of them tells the classes to restore.
 ANY_JOB = Job(client=0, counter=0, load=0, base_version=0, order=ANY_ORDER, price=_NO_PRICE, ends_s=0.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredJobs:
+    """The open jobs of a checkpoint.
+
+    They are sent again by a run that resumes: the whole arrays of the ``versions`` they started from, or the very
+    payload that was the difference to what the client's stream holds.
+    """
+
+    jobs: tuple[Job, ...]
+    versions: dict[int, Arrays]
+    payloads: dict[int, NDArray[np.uint8]]
+    streams: StoredStreams
 
 
 @dataclass(slots=True)

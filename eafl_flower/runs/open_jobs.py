@@ -1,12 +1,10 @@
 """The jobs under way: opened, sent, answered, and booked when they end."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
-from numpy.typing import NDArray
 
 from eafl_flower.core.orders import NO_ORDER, Order
 from eafl_flower.core.rng import generator
@@ -15,31 +13,16 @@ from eafl_flower.engines.flower_internals import copy_record, trusted_record
 from eafl_flower.radio.constant_rate import JobPrice
 from eafl_flower.runs.charges import Spent, book_job
 from eafl_flower.runs.claims import Claims
-from eafl_flower.runs.jobs import ANY_JOB, ClientTable, IdleClients, InFlight, Job, WaitingClients
+from eafl_flower.runs.jobs import ANY_JOB, ClientTable, IdleClients, InFlight, Job, StoredJobs, WaitingClients
 from eafl_flower.runs.members.mailbox import Mailbox
 from eafl_flower.runs.members.roster_answers import Member
 from eafl_flower.runs.plan import Plan
-from eafl_flower.types import Arrays, Layout, Update, Work
+from eafl_flower.types import Arrays, Kind, Layout, Update, Work
 from eafl_flower.wire.downlink import Base
 from eafl_flower.wire.notes import Notes
 from eafl_flower.wire.records import TERMS, JobTerms, terms_record
-from eafl_flower.wire.replies import is_out_of_step, metrics_of, sizes_of
+from eafl_flower.wire.replies import is_out_of_step, metrics_of, sizes_of, wrong_kind
 from eafl_flower.wire.server_side import Sent, ServerSide
-from eafl_flower.wire.streams import StoredStreams
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredJobs:
-    """The open jobs of a checkpoint.
-
-    They are sent again by a run that resumes: the whole arrays of the ``versions`` they started from, or the very
-    payload that was the difference to what the client's stream holds.
-    """
-
-    jobs: tuple[Job, ...]
-    versions: dict[int, Arrays]
-    payloads: dict[int, NDArray[np.uint8]]
-    streams: StoredStreams
 
 
 class OpenJobs:
@@ -61,6 +44,8 @@ class OpenJobs:
         Clients whose app has said that it has no evaluate function.
     notes
         What was left out or bounded of what clients report.
+    kind
+        What replies are.
     """
 
     def __init__(self, plan: Plan, mail: Mailbox, keys: list[str], layout: Layout) -> None:
@@ -82,6 +67,7 @@ class OpenJobs:
         self.wires: dict[int, InFlight] = {}
         self.notes = Notes()
         self.num_selections = 0
+        self.kind: Kind = "difference"
         self.never_evaluate: set[int] = set()
         self.claims = Claims(self.notes)
         self._jobs: dict[int, Job] = {}
@@ -101,8 +87,12 @@ class OpenJobs:
         """Return the job of ``client``, if it has one."""
         return self._jobs.get(client)
 
-    def receive(self, job: Job, content: RecordDict, *, in_flight: int) -> tuple[Update, dict[str, float], Any]:
+    def receive(
+        self, job: Job, content: RecordDict, *, in_flight: int, expected: tuple[Sequence[str], Layout] | None
+    ) -> tuple[Update, dict[str, float], Any]:
         """Return the update in the reply to ``job``, what its client reports, and the state its payload leaves.
+
+        It is a message with the names and layout ``expected``, or a difference where those are None.
 
         Raises
         ------
@@ -110,18 +100,27 @@ class OpenJobs:
             If it is not a reply to such a job.
         """
         sent, whose = self._sent[job.client], f"the reply of client {job.client}"
-        received = self.wire.receive(job.client, job.counter, content, sent, whose=whose)
+        said = self.members[job.client].kind if job.client in self.members else ""
+        if said and said != self.kind:
+            raise wrong_kind(whose, said, self.kind, "as its node says in the roster")
+        if expected is None:
+            received = self.wire.receive(job.client, job.counter, content, sent, whose=whose)
+            delta, base, decoder = received.delta, sent.base.arrays, received.decoder
+        else:
+            delta = self.wire.receive_message(job.counter, content, sent, *expected, whose=whose)
+            base, decoder = None, None
         metrics, weight = metrics_of(content, whose, self.notes, self.options.weighted_by_key)
         update = Update(
             client=job.client,
-            delta=received.delta,
+            delta=delta,
             base_version=job.base_version,
             num_examples=self.claims.believed(self.table, job.client, weight),
-            base=sent.base.arrays,
+            base=base,
             order=job.order,
             in_flight=in_flight,
+            kind=self.kind,
         )
-        return update, metrics, received.decoder
+        return update, metrics, decoder
 
     def snapshot(self) -> StoredJobs:
         """Return the open jobs, and what is needed to send exactly the same again."""
@@ -229,7 +228,15 @@ class OpenJobs:
             change(server_round, content.config_records[self.options.configrecord_key])
         return content
 
-    def terms(self, client: int, counter: int, load: int, acknowledged: int, order: Order = NO_ORDER) -> JobTerms:
+    def terms(
+        self,
+        client: int,
+        counter: int,
+        load: int,
+        acknowledged: int,
+        order: Order = NO_ORDER,
+        kind: Kind = "difference",
+    ) -> JobTerms:
         """Return the terms of a message.
 
         Whether or not this run writes checkpoints, it may have come from one and be killed: then that is needed again.
@@ -245,12 +252,13 @@ class OpenJobs:
             durable=min(int(self.table.durable[client]), load),
             key=self.wire.key_of(client),
             order=order,
+            kind=kind,
         )
 
     def _terms_of(self, client: int, counter: int, load: int, order: Order) -> JobTerms:
         """Return the terms of a job; where decoding builds on earlier uploads, what is remembered is acknowledged."""
         newest = int(self.table.acknowledged[client])
-        return self.terms(client, counter, load, self.wire.acknowledged(client, newest), order)
+        return self.terms(client, counter, load, self.wire.acknowledged(client, newest), order, self.kind)
 
     def is_plain(self, client: int) -> bool:
         """Whether ``client`` knows no codec and gets plain arrays."""

@@ -5,8 +5,7 @@ from typing import Any
 
 from eafl_flower.core.orders import ANY_ORDER
 from eafl_flower.energy.ledger import Ledger
-from eafl_flower.runs.jobs import ClientTable
-from eafl_flower.runs.open_jobs import StoredJobs
+from eafl_flower.runs.jobs import ClientTable, StoredJobs
 from eafl_flower.runs.origin import Origin
 from eafl_flower.runs.tally import Tally
 from eafl_flower.types import Update

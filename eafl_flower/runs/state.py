@@ -14,6 +14,7 @@ from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_internals import copy_record
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ConfigError, RunFailedError
+from eafl_flower.protocols import MessageAggregator
 from eafl_flower.runs.explosion import Explosion
 from eafl_flower.runs.jobs import ClientTable, Job
 from eafl_flower.runs.members.mailbox import Mailbox
@@ -26,7 +27,7 @@ from eafl_flower.runs.progress import Progress
 from eafl_flower.runs.scoring.train_metrics import NEWEST_KEPT, TrainMetrics
 from eafl_flower.runs.snapshot import ANY_UPDATE, Scores, Snapshot
 from eafl_flower.runs.tally import Tally
-from eafl_flower.types import Arrays, Diagnostics, Update, digest, layout_of
+from eafl_flower.types import Arrays, Diagnostics, Layout, Update, digest, layout_of
 from eafl_flower.wire.records import own_arrays_of
 
 MOST_BYTES_OF_MODELS = 2**31  # that an aggregator may keep of its clients
@@ -102,6 +103,7 @@ class Run:
         if in_flight != self.in_flight:
             self.in_flight = in_flight
             self.aggregator = self.plan.make_aggregator(max(1, in_flight), self._models_kept(max(1, in_flight)))
+            self.jobs.kind = "message" if isinstance(self.aggregator, MessageAggregator) else "difference"
 
     def _models_kept(self, in_flight: int) -> int:
         """Return the clients of a round's worth, as far as memory for a model of each may be taken."""
@@ -192,6 +194,11 @@ class Run:
     def ledger(self) -> Ledger:
         """What ended jobs have spent."""
         return self.jobs.ledger
+
+    def expected(self, order: Order) -> tuple[Sequence[str], Layout] | None:
+        """Return names and layout of the message that is the reply to a job; None where replies are differences."""
+        aggregator: Any = self.aggregator
+        return aggregator.expected(self.state, order) if self.jobs.kind == "message" else None
 
     def apply(self, updates: Sequence[Update]) -> Diagnostics:
         """Merge an update or a whole round; return how each was merged."""

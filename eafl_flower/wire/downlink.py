@@ -120,9 +120,13 @@ class Downlink:
     def __getitem__(self, version: Version) -> Base:
         return self._bases[version]
 
-    def _decode(self, payload: bytes) -> Base:
+    def decode_whole(self, layout: Layout, payload: bytes) -> tuple[Arrays, Any]:
+        """Return whole arrays with this layout from their payload, and the state that it leaves."""
         assert self._whole is not None
-        decoded, _ = self._whole.decode(self._whole.init(self._layout), payload)
+        return self._whole.decode(self._whole.init(layout), payload)
+
+    def _decode(self, payload: bytes) -> Base:
+        decoded, _ = self.decode_whole(self._layout, payload)
         return _coded_base(decoded, payload, coded_record(payload, self._layout, self._keys, self._record))
 
     def _plain_base(self, arrays: Arrays) -> Base:

@@ -7,7 +7,8 @@ record          kind          holds
 ``eafl.arrays`` ConfigRecord  the same arrays coded: ``payload``, and on the way down either ``layout`` and
                               ``keys`` or, of a difference, ``onto``: the number of the client state that holds
                               what it is the difference to, and ``record``, the name of the record it stands for,
-                              if that is not ``arrays``; or ``refused``, why the client has nothing to send
+                              if that is not ``arrays``; in the reply only ``payload``, of a message ``layout`` and
+                              ``keys`` too; or ``refused``, why the client has nothing to send
 ``config``      ConfigRecord  the user's configuration and ``server-round``, from 1
 ``eafl``        ConfigRecord  the terms of the job (``JobTerms``), among them its order, as far as that is not the usual
                               one (``wire.orders``); in a reply ``state-lost``, if it was
@@ -18,10 +19,10 @@ record          kind          holds
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from flwr.app import Array as FlowerArray
@@ -48,6 +49,8 @@ STATE_LOST = "state-lost"
 REFUSED = "refused"
 ONTO = "onto"
 RECORD = "record"
+LAYOUT = "layout"
+DIFFERENCE, MESSAGE = "difference", "message"  # kinds of replies
 
 MAX_KEY_LENGTH = 4096
 MAX_DTYPE_NAME = 64
@@ -82,6 +85,8 @@ class JobTerms:
         Session key of a codec that needs one, in a deployment; travels only if there is one.
     order
         What the client is to do; travels only as far as it is not the usual.
+    kind
+        What it is to answer with; travels only if that is a message.
     """
 
     run: str
@@ -92,7 +97,11 @@ class JobTerms:
     acknowledged: int
     durable: int
     key: bytes = field(default=b"", repr=False)
+    kind: str = DIFFERENCE
     order: Order = NO_ORDER
+
+
+_NOT_SENT: Final = {"key": b"", "kind": DIFFERENCE}  # values of terms that do not travel
 
 
 def config_record(content: RecordDict, name: str) -> ConfigRecord | None:
@@ -109,7 +118,7 @@ def config_name(content: RecordDict) -> str:
 
 def terms_record(terms: JobTerms) -> ConfigRecord:
     """Return ``terms`` as a record."""
-    plain = {n: v for n in JobTerms.__slots__ if n != "order" and (v := getattr(terms, n)) != b""}
+    plain = {n: v for n in JobTerms.__slots__ if n != "order" and (v := getattr(terms, n)) != _NOT_SENT.get(n)}
     return trusted_record(ConfigRecord, plain | order_fields(terms.order))
 
 
@@ -128,7 +137,7 @@ def terms_of(content: RecordDict) -> JobTerms | None:
     for name, kind in JobTerms.__annotations__.items():
         if name in values:
             continue
-        value = record.get(name, b"" if kind is bytes else None)
+        value = record.get(name, _NOT_SENT.get(name))
         if type(value) is not kind or (kind is int and name != "seed" and value < 0):  # type: ignore[operator]
             msg = (
                 f'record "{TERMS}" of a message has {name} = {excerpt(value)}: expected a non-negative {kind.__name__}'
@@ -208,7 +217,7 @@ def own_arrays_of(record: ArrayRecord) -> Arrays:
     return tuple(np.array(a) for a in arrays_of(record))
 
 
-def arrays_by_name(record: ArrayRecord, keys: Sequence[str], whose: str) -> Arrays:
+def arrays_by_name(record: ArrayRecord, keys: Sequence[str], whose: str, what: str = "model") -> Arrays:
     """Return the arrays of ``record`` in the order of ``keys``, whatever their order there; to read only.
 
     Raises
@@ -216,14 +225,19 @@ def arrays_by_name(record: ArrayRecord, keys: Sequence[str], whose: str) -> Arra
     ProtocolError
         If one of them is missing, or there are others.
     """
-    expected = set(keys)
-    missing = [key for key in keys if key not in record]
-    unknown = [key for key in record if key not in expected]
-    if missing or unknown:
-        found = [f"{what} {_listed(names)}" for what, names in (("lacks", missing), ("has unknown", unknown)) if names]
-        msg = f"{whose} {' and '.join(found)}: expected the {len(keys)} arrays of the model by their names"
-        raise ProtocolError(msg)
+    check_names(record, keys, whose, what)
     return tuple(from_flower_array(record[key], key) for key in keys)
+
+
+def check_names(found: Collection[str], keys: Sequence[str], whose: str, what: str) -> None:
+    """Raise ``ProtocolError`` unless ``found`` are ``keys``, the arrays of ``what``, in any order."""
+    expected = set(keys)
+    missing = [key for key in keys if key not in found]
+    unknown = [key for key in found if key not in expected]
+    if missing or unknown:
+        wrong = [f"{what} {_listed(names)}" for what, names in (("lacks", missing), ("has unknown", unknown)) if names]
+        msg = f"{whose} {' and '.join(wrong)}: expected the {len(keys)} arrays of the {what} by their names"
+        raise ProtocolError(msg)
 
 
 def _listed(names: Sequence[str]) -> str:

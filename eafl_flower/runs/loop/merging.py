@@ -5,7 +5,7 @@ from typing import Any
 
 from flwr.app import Message
 
-from eafl_flower.aggregation.acceptance import accept
+from eafl_flower.aggregation.acceptance import accept, accept_message
 from eafl_flower.core.excerpt import excerpt
 from eafl_flower.core.orders import End
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, UpdateRefusedError
@@ -33,10 +33,13 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
     """Take in the reply of ``job``, which arrives at ``now_s`` and is charged until ``until_s``; False if refused."""
     jobs, before, told = run.jobs, run.version, NOT_YET
     try:
-        update, metrics, decoder = jobs.receive(job, reply.content, in_flight=run.in_flight)
-        if run.plan.barrier:
+        expected = run.expected(job.order)
+        update, metrics, decoder = jobs.receive(job, reply.content, in_flight=run.in_flight, expected=expected)
+        if expected is not None:
+            accept_message(update, expected[1], version=before)
+        elif run.plan.barrier:
             accept(run.aggregator.arrays(run.state, job.order), update, version=before)
-        else:
+        if not run.plan.barrier:
             told = run.apply([update])
     except (ProtocolError, CodecError, UpdateRefusedError) as error:
         _refuse(run, job, reply, error, now_s=now_s, until_s=until_s)
