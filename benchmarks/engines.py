@@ -52,7 +52,7 @@ from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid, RayGrid, run_on_flower
 from eafl_flower.types import Arrays
-from eafl_flower.wire.records import array_record, arrays_of
+from eafl_flower.wire.arrays import array_record, arrays_of
 
 SEEDS = (1, 2, 3)
 CLIENTS, COHORT, BATCH, RATE, TARGET = 100, 10, 16, 0.1, 0.90

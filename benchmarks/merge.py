@@ -35,7 +35,7 @@ from eafl_flower.aggregation.acceptance import own
 from eafl_flower.aggregation.merge import pull, step
 from eafl_flower.core.rng import generator
 from eafl_flower.types import Arrays, Update
-from eafl_flower.wire.records import arrays_of
+from eafl_flower.wire.arrays import arrays_of
 
 TENSORS = 16
 ELEMENTS = 22_400_000 // TENSORS
@@ -116,7 +116,7 @@ class _Applying:
             base=self.base,
         )
         self.client = (self.client + 1) % 4
-        self.state = self.aggregator.apply(self.state, update)
+        self.state, _ = self.aggregator.apply(self.state, [update])
 
 
 def _draw(rng: np.random.Generator) -> Arrays:

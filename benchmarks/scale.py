@@ -39,7 +39,7 @@ from eafl_flower.engines import InlineGrid
 from eafl_flower.strategies import AsyncEMAM
 from eafl_flower.tasks.softmax import SoftmaxTask
 from eafl_flower.types import Rows
-from eafl_flower.wire.records import array_record
+from eafl_flower.wire.arrays import array_record
 
 SIZES = (100, 1_000, 10_000, 100_000)
 FEATURES, CLASSES, ROWS = 16, 4, 32

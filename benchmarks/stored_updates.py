@@ -1,5 +1,6 @@
 """Updates that clients make in a run with exact payloads, in order, for codecs to be measured on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from eafl_flower.app.resolving import resolve
 from eafl_flower.codecs import Float32Codec
 from eafl_flower.config import RunConfig
 from eafl_flower.config.parts import made
+from eafl_flower.core.orders import Order
 from eafl_flower.engines import InlineGrid
 from eafl_flower.protocols import Aggregator
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
-from eafl_flower.types import Arrays, Update
-from eafl_flower.wire.records import array_record
+from eafl_flower.types import Arrays, Diagnostics, Update
+from eafl_flower.wire.arrays import array_record
 
 CLIENTS, UPDATES = 5, 30
 
@@ -81,12 +83,13 @@ class Noting:
     def init(self, arrays: Arrays) -> Any:
         return self.aggregator.init(arrays)
 
-    def apply(self, state: Any, update: Update) -> Any:
+    def apply(self, state: Any, updates: Sequence[Update]) -> tuple[Any, Diagnostics]:
+        (update,) = updates
         if update.client < CLIENTS and len(self.streams[update.client]) < UPDATES:
             self.streams[update.client].append(tuple(np.array(a) for a in update.delta))
             if all(len(stream) == UPDATES for stream in self.streams):
                 raise Enough
-        return self.aggregator.apply(state, update)
+        return self.aggregator.apply(state, updates)
 
-    def arrays(self, state: Any) -> Arrays:
-        return self.aggregator.arrays(state)
+    def arrays(self, state: Any, order: Order | None = None) -> Arrays:
+        return self.aggregator.arrays(state, order)

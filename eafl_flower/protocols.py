@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.types import Arrays, Encoded, Grant, Layout, Phase, Rows, Update, Upload, Work
+from eafl_flower.core.orders import Forecast, Order, Outcome
+from eafl_flower.types import Arrays, Diagnostics, Encoded, Grant, Layout, Phase, Rows, Update, Upload, Work
 
 S = TypeVar("S")
 
@@ -24,15 +25,48 @@ class Aggregator(Protocol[S]):
     def init(self, arrays: Arrays) -> S:
         """Return the state before the first merge; ``arrays`` are copied."""
 
-    def apply(self, state: S, update: Update) -> S:
-        """Merge ``update``; consumes ``state``.
+    def apply(self, state: S, updates: Sequence[Update]) -> tuple[S, Diagnostics]:
+        """Merge one update or, behind a barrier, all those of a round; consumes ``state``.
 
-        Raises ``UpdateRefusedError`` and leaves ``state`` usable if the update is not finite or
-        has the wrong shapes.
+        The updates of a round have one base version and come in the order of their clients. Returned are the next
+        state, and how each update was merged. Raises ``UpdateRefusedError`` and leaves ``state`` usable if an update
+        is not finite, has the wrong shapes or is of another kind; ``ConfigError`` if it merges no rounds.
         """
 
-    def arrays(self, state: S) -> Arrays:
-        """Return the arrays to be sent to clients; not to be written to."""
+    def arrays(self, state: S, order: Order | None = None) -> Arrays:
+        """Return what a job with this ``order`` starts from; without, what is evaluated and saved.
+
+        Not to be written to.
+        """
+
+
+@runtime_checkable
+class MessageAggregator(Aggregator[S], Protocol[S]):
+    """Takes what clients answer as it comes, arrays of other names and shapes than they were sent.
+
+    Its updates are of the kind "message": ``delta`` are the arrays in the order that ``expected`` tells, and there is
+    no base.
+    """
+
+    def expected(self, state: S, order: Order) -> tuple[Sequence[str], Layout]:
+        """Return names and layout of the arrays in the reply to a job with this ``order``; all others are refused."""
+
+
+@runtime_checkable
+class Scheduler(Protocol[S]):
+    """Decides what each client does next. Its state is a value, part of the checkpoint: of plain numbers and arrays."""
+
+    def init(self, clients: int) -> S:
+        """Return the state before the first job, of a run that starts with this many clients; others may come later."""
+
+    def offer(self, state: S, client: int, forecast: Forecast) -> Order | None:
+        """Return what ``client``, who is idle, is to do; None if nothing fits until something else has happened.
+
+        The same arguments give the same order.
+        """
+
+    def learn(self, state: S, outcome: Outcome) -> S:
+        """Take in that a job has begun or ended; called for each job twice."""
 
 
 @runtime_checkable

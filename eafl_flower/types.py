@@ -1,13 +1,16 @@
 """Values that pass between the parts: arrays, layouts, updates, payloads, prices, rows."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from eafl_flower.core.orders import NO_ORDER, Order
 
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
@@ -27,6 +30,7 @@ class ArraySpec:
 
 
 Layout = tuple[ArraySpec, ...]
+Kind = Literal["difference", "message"]  # of an update
 
 
 def layout_of(arrays: Sequence[Array]) -> Layout:
@@ -55,6 +59,9 @@ class Update:
     ``delta`` is the client's arrays minus ``base``, the arrays it started from (what it decoded, not
     what the server meant to send); ``base_version`` is the number of merges those arrays had.
     ``num_examples`` is its weight, a whole number unless the user weighs by something else.
+
+    Of the ``kind`` "message" an update is whatever the client answers: ``delta`` are its arrays as they came, and there
+    is no ``base``. ``order`` is what the client was to do, ``in_flight`` the number of jobs that may be under way.
     """
 
     client: int
@@ -62,6 +69,32 @@ class Update:
     base_version: int
     num_examples: float
     base: Arrays | None = None
+    order: Order = NO_ORDER
+    in_flight: int = 1
+    kind: Kind = "difference"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Merged:
+    """How an update was merged, for logs: all dimensionless.
+
+    ``weight`` is the product of the staleness weight, the weight by examples and, of a round of several updates, its
+    share in their mean; ``scale`` what the norm guard left of the update, ``step`` how many times it was lengthened
+    because no client moves by more than ``reach`` of an array's length, ``norm`` the update's L2 norm as it came.
+    ``objective_before`` and ``objective_after`` are the energy J that EMAM minimises, if its self-check is on.
+    """
+
+    staleness: int = 0
+    weight: float = 1.0
+    scale: float = 1.0
+    step: float = 1.0
+    reach: float = math.inf
+    norm: float = 0.0
+    objective_before: float | None = None
+    objective_after: float | None = None
+
+
+Diagnostics = tuple[Merged, ...]  # one for each update, in their order; or none, where there is nothing to tell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

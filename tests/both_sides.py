@@ -8,8 +8,8 @@ from eafl_flower.clients.durable_state import PREVIOUS
 from eafl_flower.codecs import layout_to_text
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.types import digest, layout_of
+from eafl_flower.wire.arrays import arrays_of
 from eafl_flower.wire.client_side import COUNTER, HELD, _load
-from eafl_flower.wire.records import arrays_of
 
 
 def client_state(context_state, number):

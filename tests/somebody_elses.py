@@ -46,11 +46,14 @@ class Adding:
 
     def __init__(self, *, rate, staleness):
         self.rate, self.staleness, self.inner = rate, staleness, FedAvg()
-        self.init, self.arrays, self.served = self.inner.init, self.inner.arrays, self.inner.served
+        self.init, self.arrays = self.inner.init, self.inner.arrays
 
-    def apply(self, state, update):
+    def apply(self, state, updates):
+        return self.inner.apply(state, [self.weighed(state, update) for update in updates])
+
+    def weighed(self, state, update):
         weight = np.float32(self.rate * self.staleness.weight(state.version - update.base_version))
-        return self.inner.apply(state, replace(update, delta=tuple(weight * d for d in update.delta)))
+        return replace(update, delta=tuple(weight * d for d in update.delta))
 
 
 @dataclass

@@ -55,11 +55,12 @@ class Recorder:
         return [{k: v for k, v in e.items() if not k.endswith("wall_s")} for e in self.events]
 
 
-def toy_app(*, codec=None, state_dir=None, train=None, spoil=None, plain=(), trains=lambda client: True):
+def toy_app(*, codec=None, state_dir=None, train=None, spoil=None, hear=None, plain=(), trains=lambda client: True):
     """The ClientApp of the federation.
 
     ``train(client, counter, arrays)`` replaces training; ``spoil(client, counter, reply)`` changes the
-    reply on its way out, after all mods; clients in ``plain`` do not answer the roster query.
+    reply on its way out, after all mods; ``hear(client, terms)`` gets the terms of each job; clients in ``plain`` do
+    not answer the roster query.
     """
 
     def spoiling(message, context, call_next):
@@ -69,6 +70,8 @@ def toy_app(*, codec=None, state_dir=None, train=None, spoil=None, plain=(), tra
         return spoil(client, counter, reply) if message.metadata.message_type == "train" else reply
 
     def silent(message, context, call_next):
+        if hear is not None and message.metadata.message_type == "train" and "eafl" in message.content:
+            hear(context.node_config["partition-id"], dict(message.content["eafl"]))
         if "roster" in message.content and context.node_config["partition-id"] in plain:
             raise ValueError("what is a roster?")
         return call_next(message, context)

@@ -1,6 +1,6 @@
 """How updates become the next global arrays: rules, staleness weights and the merge loops."""
 
-from eafl_flower.aggregation.acceptance import Accepted, Merged, accept
+from eafl_flower.aggregation.acceptance import Accepted, accept, accept_message
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.aggregation.emam import EMAMAggregator, EMAMState
 from eafl_flower.aggregation.newest import NewestMean, NewestState
@@ -16,6 +16,7 @@ from eafl_flower.aggregation.staleness import (
     Polynomial,
     StalenessRule,
 )
+from eafl_flower.types import Merged
 
 __all__ = [
     "Accepted",
@@ -38,6 +39,7 @@ __all__ = [
     "ReferenceState",
     "StalenessRule",
     "accept",
+    "accept_message",
     "combine",
     "energy",
     "energy_gradient",

@@ -14,30 +14,10 @@ import numpy as np
 from eafl_flower.aggregation.early_norms import fresh_norm
 from eafl_flower.aggregation.merge import squared_norm, squared_norms
 from eafl_flower.errors import ConsumedStateError, UpdateRefusedError
-from eafl_flower.types import Array, Arrays, Update
+from eafl_flower.types import Array, Arrays, Layout, Update, layout_of
 
 _CACHE_LINE_BYTES = 64
 _TIMES_MODEL = 2.0**30
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Merged:
-    """How the last update was merged, for logs: all dimensionless.
-
-    ``weight`` is the product of the staleness weight and the weight by examples, ``scale`` what the
-    norm guard left of the update, ``step`` how many times it was lengthened because no client moves by
-    more than ``reach`` of an array's length, ``norm`` the update's L2 norm as it came. ``objective_before`` and
-    ``objective_after`` are the energy J that EMAM minimises, if its self-check is on.
-    """
-
-    staleness: int = 0
-    weight: float = 1.0
-    scale: float = 1.0
-    step: float = 1.0
-    reach: float = math.inf
-    norm: float = 0.0
-    objective_before: float | None = None
-    objective_after: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,18 +54,16 @@ def accept(arrays: Arrays, update: Update, *, version: int, into_model: bool = T
         If the number of arrays, a shape or the kind of a dtype differs, a value is not finite (or too
         large to be squared), the norm is so large that merges could overflow (2**60, for float16 a
         sixteenth of its largest number) or 2**30 times that of the model, a boolean array changes, the base version
-        lies in the future, or the number of examples is negative.
+        lies in the future, the number of examples is negative, or the update is a message.
     """
     who = f"update of client {update.client}"
+    if update.kind != "difference":
+        msg = f"{who} is a {update.kind}, expected a difference: the method of this run adds differences up"
+        raise UpdateRefusedError(msg)
     if len(update.delta) != len(arrays):
         msg = f"{who} has {len(update.delta)} arrays, expected {len(arrays)}: is the client's model another one?"
         raise UpdateRefusedError(msg)
-    if update.base_version > version:
-        msg = f"{who} is based on version {update.base_version}, but the newest is {version}"
-        raise UpdateRefusedError(msg)
-    if update.num_examples < 0:
-        msg = f"{who} counts {update.num_examples} examples, expected 0 or more"
-        raise UpdateRefusedError(msg)
+    _check_counts(update, who, version)
     deltas = tuple(
         _converted(f"{who}: array {i}", np.asarray(delta), array)  # a difference of 0-d arrays is a scalar
         for i, (delta, array) in enumerate(zip(update.delta, arrays, strict=True))
@@ -104,6 +82,49 @@ def accept(arrays: Arrays, update: Update, *, version: int, into_model: bool = T
         raise UpdateRefusedError(msg)
     lengths = tuple(map(math.sqrt, squares))
     return Accepted(deltas=deltas, lengths=lengths, norm=norm, staleness=version - update.base_version)
+
+
+def accept_message(update: Update, layout: Layout, *, version: int) -> None:
+    """Check a message against what was expected; changes nothing.
+
+    Parameters
+    ----------
+    update
+        The update.
+    layout
+        Shapes and dtypes that its arrays must have.
+    version
+        Number of merges in the state that it is for.
+
+    Raises
+    ------
+    UpdateRefusedError
+        If the update is no message, its arrays have another layout or are not finite, its base version lies in the
+        future, or its number of examples is negative.
+    """
+    who = f"update of client {update.client}"
+    if update.kind != "message":
+        raise UpdateRefusedError(f"{who} is a {update.kind}, expected a message: the method of this run takes messages")
+    if (found := layout_of(update.delta)) != layout:
+        raise UpdateRefusedError(f"{who} has arrays {_some(found)}, expected {_some(layout)}")
+    _check_counts(update, who, version)
+    bad = [i for i, a in enumerate(update.delta) if a.dtype.kind == "f" and not np.isfinite(a).all()]
+    if bad:
+        raise UpdateRefusedError(f"{who} is not finite: NaN or infinite values in array {bad[0]}")
+
+
+def _some(layout: Layout, most: int = 8) -> str:
+    shown = ", ".join(f"{spec.dtype} {spec.shape}" for spec in layout[:most])
+    return shown + (f" and {len(layout) - most} more" if len(layout) > most else "")
+
+
+def _check_counts(update: Update, who: str, version: int) -> None:
+    if update.base_version > version:
+        msg = f"{who} is based on version {update.base_version}, but the newest is {version}"
+        raise UpdateRefusedError(msg)
+    if update.num_examples < 0:
+        msg = f"{who} counts {update.num_examples} examples, expected 0 or more"
+        raise UpdateRefusedError(msg)
 
 
 def _largest_norm(arrays: Arrays, norm: float, *, into_model: bool) -> float:
@@ -127,6 +148,26 @@ def _converted(where: str, delta: Array, array: Array) -> Array:
         raise UpdateRefusedError(msg)
     with np.errstate(over="ignore"):  # becomes infinite and is refused as such
         return delta.astype(array.dtype)
+
+
+def base_of(arrays: Arrays, update: Update) -> Arrays:
+    """Return what the client of ``update`` started from, for rules that need the client's arrays, base + delta.
+
+    Raises
+    ------
+    ValueError
+        If the update has no base.
+    UpdateRefusedError
+        If its base has another layout than ``arrays``.
+    """
+    if update.base is None:
+        msg = f"update of client {update.client} has no base, and this rule needs the client's arrays, base + delta"
+        raise ValueError(msg)
+    base = tuple(np.asarray(b) for b in update.base)
+    if layout_of(base) != layout_of(arrays):
+        msg = f"update of client {update.client} started from arrays {layout_of(base)}, expected {layout_of(arrays)}"
+        raise UpdateRefusedError(msg)
+    return base
 
 
 def own(arrays: Arrays) -> Arrays:

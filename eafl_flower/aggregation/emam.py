@@ -6,22 +6,24 @@ form is the minimiser and is the one built here.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from eafl_flower.aggregation.acceptance import Accepted, Merged, accept, begin, check_current, new_clock, own
+from eafl_flower.aggregation.acceptance import Accepted, accept, begin, check_current, new_clock, own
+from eafl_flower.aggregation.barrier import as_round
 from eafl_flower.aggregation.fleet import Fleet
 from eafl_flower.aggregation.merge import pull, squared_norm, step
 from eafl_flower.aggregation.newest import NewestMean
 from eafl_flower.aggregation.norm_guard import guard_scale, noted
 from eafl_flower.aggregation.objective import energy
 from eafl_flower.aggregation.staleness import Estimated, EstimatedState, Exponential, HalfLife, StalenessRule
+from eafl_flower.core.orders import Order
 from eafl_flower.core.settings import NOT_A_SETTING, NotNegative, Positive, Range, check_settings
 from eafl_flower.errors import ConfigError
-from eafl_flower.types import Array, Arrays, Update, layout_of
+from eafl_flower.types import Array, Arrays, Diagnostics, Merged, Update, layout_of
 
 _EXAMPLE_WEIGHTS = (0.2, 5.0)
 _TEN_IN_FLIGHT = HalfLife.for_in_flight(10)
@@ -33,7 +35,6 @@ class EMAMState:
 
     ``average`` is the moving average, or None where nobody reads it. ``norms`` are the L2 norms of the
     last accepted updates, after the guard; ``examples`` is the sum of examples over all merges.
-    ``last`` says how the newest update was merged.
     """
 
     arrays: Arrays
@@ -43,7 +44,6 @@ class EMAMState:
     norms: tuple[float, ...] = ()
     examples: float = 0
     observed: EstimatedState = field(default_factory=EstimatedState)
-    last: Merged = field(default_factory=Merged)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +86,14 @@ class EMAMAggregator(EMAMSettings):
     weight_by_examples
         Multiply by the update's examples over the mean of all updates so far, clipped to [0.2, 5].
     serve
-        What ``served`` returns: the "current" arrays or the "average". Clients get the current ones.
+        What is evaluated and saved: the "current" arrays or the "average". Clients get the current ones.
     proxy
         Gradient of a public loss, shapes as the arrays, evaluated at the current arrays; or None.
     eta, proxy_limit
         Step :math:`\eta` of the proxy gradient, lowered until
         :math:`\eta\|g\| \le` ``proxy_limit`` :math:`\cdot\|\alpha w c\,\delta\|`.
     self_check
-        Note the energy J (``objective.energy``) before and after each merge in ``state.last``; it costs
-        several copies of the arrays.
+        Tell the energy J (``objective.energy``) before and after each merge; it costs several copies of the arrays.
 
     Raises
     ------
@@ -110,9 +109,9 @@ class EMAMAggregator(EMAMSettings):
     >>> aggregator = EMAMAggregator(alpha=0.5, staleness=HalfLife(1.0))
     >>> state = aggregator.init((np.zeros(2),))
     >>> update = Update(client=0, delta=(np.ones(2),), base_version=0, num_examples=1)
-    >>> state = aggregator.apply(state, update)
-    >>> state = aggregator.apply(state, update)  # one merge late: half the weight
-    >>> aggregator.arrays(state)[0].tolist(), state.version, state.last.weight
+    >>> state, _ = aggregator.apply(state, [update])
+    >>> state, (merged,) = aggregator.apply(state, [update])  # one merge late: half the weight
+    >>> aggregator.arrays(state)[0].tolist(), state.version, merged.weight
     ([0.75, 0.75], 2, 0.5)
     """
 
@@ -145,19 +144,23 @@ class EMAMAggregator(EMAMSettings):
         average = own(arrays) if self.beta > 0 or self.serve == "average" else None
         return EMAMState(arrays=own(arrays), average=average, version=0, clock=new_clock())
 
-    def apply(self, state: EMAMState, update: Update) -> EMAMState:
-        """Merge ``update`` in place; consumes ``state``.
+    def apply(self, state: EMAMState, updates: Sequence[Update]) -> tuple[EMAMState, Diagnostics]:
+        """Merge an update, or the mean of several, in place; consumes ``state``.
+
+        Of several none is longer than ``norm_guard`` times their median.
 
         Raises
         ------
         UpdateRefusedError
-            If ``accept`` refuses the update; ``state`` is unchanged and usable.
+            If ``accept`` refuses an update; ``state`` is unchanged and usable.
         ConsumedStateError
             If ``state`` has been used before.
         ValueError
             If the proxy gradient has other shapes or is not finite; ``state`` is unchanged and usable.
         """
         check_current(state.clock, state.version)
+        whole = as_round(updates, self.norm_guard)
+        update = whole.update
         accepted = accept(state.arrays, update, version=state.version)
         weight = self._weight(state, accepted, update)
         scale = guard_scale(state.arrays, state.norms, accepted.norm, self.norm_guard)
@@ -176,7 +179,7 @@ class EMAMAggregator(EMAMSettings):
         else:
             pull(arrays, deltas, average, weight=push / damping, stiffness=self.beta / damping, momentum=self.mu)
         objective = (None, None) if before is None else self._objective(*before, arrays, deltas, push)
-        return EMAMState(
+        after = EMAMState(
             arrays=arrays,
             average=None if state.average is None else average,
             version=state.version + 1,
@@ -184,25 +187,22 @@ class EMAMAggregator(EMAMSettings):
             norms=noted(state.norms, scale * accepted.norm, self.norm_guard),
             examples=state.examples + update.num_examples,
             observed=observed,
-            last=Merged(
-                staleness=accepted.staleness,
-                weight=weight,
-                scale=scale,
-                norm=accepted.norm,
-                objective_before=objective[0],
-                objective_after=objective[1],
-            ),
         )
+        merged = Merged(
+            staleness=accepted.staleness,
+            weight=weight,
+            scale=scale,
+            norm=accepted.norm,
+            objective_before=objective[0],
+            objective_after=objective[1],
+        )
+        return after, whole.told(merged)
 
-    def arrays(self, state: EMAMState) -> Arrays:
-        """Return the current arrays, valid until the next ``apply``; not to be written to."""
+    def arrays(self, state: EMAMState, order: Order | None = None) -> Arrays:
+        """Return the current arrays or, without an order, those that ``serve`` says, valid until the next ``apply``."""
         check_current(state.clock, state.version)
-        return state.arrays
-
-    def served(self, state: EMAMState) -> Arrays:
-        """Return the arrays to be evaluated and saved, valid until the next ``apply``."""
-        current = self.arrays(state)
-        return state.average if self.serve == "average" and state.average is not None else current
+        serves_average = order is None and self.serve == "average"
+        return state.average if serves_average and state.average is not None else state.arrays
 
     def _weight(self, state: EMAMState, accepted: Accepted, update: Update) -> float:
         rule = self.staleness.rule(state.observed) if isinstance(self.staleness, Estimated) else self.staleness

@@ -22,15 +22,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eafl_flower.aggregation.acceptance import Merged, accept, begin, check_current, new_clock, own
+from eafl_flower.aggregation.acceptance import accept, base_of, begin, check_current, new_clock, own
 from eafl_flower.aggregation.ahead import SERVED_SHARE, Ahead
+from eafl_flower.aggregation.barrier import the_only
 from eafl_flower.aggregation.example_counts import largest_believed
 from eafl_flower.aggregation.merge import lead, swap
 from eafl_flower.aggregation.norm_guard import guard_scale, noted
 from eafl_flower.aggregation.reach import Reach
+from eafl_flower.core.orders import Order
 from eafl_flower.core.settings import CountFromOne, NotNegative, check_settings
-from eafl_flower.errors import UpdateRefusedError
-from eafl_flower.types import Array, Arrays, Update, layout_of
+from eafl_flower.types import Array, Arrays, Diagnostics, Merged, Update
 
 ROUNDS_KEPT = 4  # a client unheard of for so many rounds' worth of merges is no longer part of the mean
 LEAST_SHARE = 1e-3  # of the mean weight: an update without examples
@@ -71,7 +72,6 @@ class NewestState:
     signed: tuple[bool, ...] = ()
     reach: Reach = field(default_factory=Reach)
     ahead: Ahead = field(default_factory=Ahead)
-    last: Merged = field(default_factory=Merged)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,11 +113,11 @@ class NewestMean:
     >>> aggregator = NewestMean(clients=2)
     >>> state = aggregator.init((np.zeros(1),))
     >>> for client, goal in (0, 2.0), (1, 4.0), (1, 6.0):
-    ...     base = aggregator.arrays(state)
+    ...     base = aggregator.arrays(state, Order())
     ...     update = Update(client=client, delta=(goal - base[0],), base=(base[0].copy(),), base_version=state.version,
     ...         num_examples=1)
-    ...     state = aggregator.apply(state, update)
-    >>> aggregator.arrays(state)[0].tolist()  # the mean of 2 and 6, whatever client 1 said before
+    ...     state, _ = aggregator.apply(state, [update])
+    >>> aggregator.arrays(state, Order())[0].tolist()  # the mean of 2 and 6, whatever client 1 said before
     [4.0]
     """
 
@@ -143,8 +143,8 @@ class NewestMean:
             reach=Reach().of(arrays),
         )
 
-    def apply(self, state: NewestState, update: Update) -> NewestState:
-        """Let the model in ``update`` take the place of that client's last one; consumes ``state``.
+    def apply(self, state: NewestState, updates: Sequence[Update]) -> tuple[NewestState, Diagnostics]:
+        """Let the model in the one update take the place of that client's last one; consumes ``state``.
 
         Raises
         ------
@@ -152,15 +152,15 @@ class NewestMean:
             If ``accept`` refuses the update or its base; ``state`` is unchanged and usable.
         ConsumedStateError
             If ``state`` has been used before.
+        ConfigError
+            If there are several updates.
         ValueError
-            If ``update.base`` is None.
+            If the update has no base.
         """
         check_current(state.clock, state.version)
-        if update.base is None:
-            msg = f"update of client {update.client} has no base: the mean is one of the clients' arrays, base + delta"
-            raise ValueError(msg)
+        update = the_only(updates, "NewestMean")
         accepted = accept(state.arrays, update, version=state.version)
-        base = _checked_base(state.arrays, update)
+        base = base_of(state.arrays, update)
         scale = guard_scale(state.arrays, state.norms, accepted.norm, self.norm_guard)
         version, weight = state.version + 1, self._weight(state, update)
         moved = [scale * length for length in accepted.lengths]
@@ -193,7 +193,7 @@ class NewestMean:
         share = ahead.share(age)
         rate = SERVED_SHARE / self.clients if self.clients > 1 else 1.0
         lead(arrays, mean, average, shares=[share if s else 0.0 for s in signed], rate=rate)
-        return NewestState(
+        after = NewestState(
             arrays=arrays,
             mean=mean,
             average=average,
@@ -210,28 +210,23 @@ class NewestMean:
             reach=reach.of(mean) if version % self.clients == 0 else reach,
             ahead=ahead,
             norms=noted(state.norms, scale * accepted.norm, self.norm_guard),
-            last=Merged(
-                staleness=accepted.staleness,
-                weight=reach.step * weight / total,
-                scale=scale,
-                step=reach.step,
-                reach=reach.most,
-                norm=accepted.norm,
-            ),
         )
+        share, step, most = reach.step * weight / total, reach.step, reach.most
+        told = Merged(
+            staleness=accepted.staleness, weight=share, scale=scale, step=step, reach=most, norm=accepted.norm
+        )
+        return after, (told,)
 
-    def arrays(self, state: NewestState) -> Arrays:
-        """Return what clients start from, valid until the next ``apply``; not to be written to."""
-        check_current(state.clock, state.version)
-        return state.arrays
+    def arrays(self, state: NewestState, order: Order | None = None) -> Arrays:
+        """Return what clients start from or, without an order, the moving average of the mean.
 
-    def served(self, state: NewestState) -> Arrays:
-        """Return the moving average of the mean, to be evaluated and saved, valid until the next ``apply``.
-
-        It begins at the initial arrays, which the mean has left after a round's worth: until the third it leans to the
-        mean, and is the mean in the first.
+        That is what is evaluated and saved. It begins at the initial arrays, which the mean has left after a round's
+        worth: until the third it leans to the mean, and is the mean in the first. Both are valid until the next
+        ``apply``.
         """
         check_current(state.clock, state.version)
+        if order is not None:
+            return state.arrays
         lean = min(max((3 - state.version / self.clients) / 2, 0.0), 1.0)
         if lean in (0.0, 1.0):
             return state.mean if lean else state.average
@@ -244,14 +239,6 @@ class NewestMean:
         if not self.weight_by_examples:
             return 1.0
         return float(update.num_examples) or (LEAST_SHARE * state.mean_weight if state.examples else 1.0)
-
-
-def _checked_base(arrays: Arrays, update: Update) -> Arrays:
-    base = () if update.base is None else tuple(np.asarray(b) for b in update.base)
-    if layout_of(base) != layout_of(arrays):
-        msg = f"update of client {update.client} started from arrays {layout_of(base)}, expected {layout_of(arrays)}"
-        raise UpdateRefusedError(msg)
-    return base
 
 
 def _signed(known: tuple[bool, ...], base: Arrays, deltas: Arrays) -> tuple[bool, ...]:

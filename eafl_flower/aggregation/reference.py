@@ -1,16 +1,19 @@
 """The rules EMAM is compared with: FedAsync, FedBuff and FedAvg."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 import numpy as np
 
-from eafl_flower.aggregation.acceptance import Merged, accept, begin, check_current, new_clock, own
+from eafl_flower.aggregation.acceptance import accept, begin, check_current, new_clock, own
+from eafl_flower.aggregation.barrier import as_round, the_only
 from eafl_flower.aggregation.fleet import Fleet
 from eafl_flower.aggregation.merge import step
 from eafl_flower.aggregation.staleness import Polynomial, StalenessRule
+from eafl_flower.core.orders import Order
 from eafl_flower.core.settings import Count, CountFromOne, Positive, Range, check_settings
-from eafl_flower.types import Array, Arrays, Update
+from eafl_flower.types import Array, Arrays, Diagnostics, Merged, Update
 
 MOST_BUFFERED: Final = 10  # unless a size is given
 
@@ -24,7 +27,6 @@ class ReferenceState:
     arrays: Arrays
     version: int
     clock: Array  # shape (1,): merges that the arrays hold, shared by all states of a stream
-    last: Merged = field(default_factory=Merged)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +63,8 @@ class FedAsync:
         """Return the state before the first merge; ``arrays`` are copied."""
         return ReferenceState(arrays=own(arrays), version=0, clock=new_clock())
 
-    def apply(self, state: ReferenceState, update: Update) -> ReferenceState:
-        """Merge ``update`` in place; consumes ``state``.
+    def apply(self, state: ReferenceState, updates: Sequence[Update]) -> tuple[ReferenceState, Diagnostics]:
+        """Merge the one update in place; consumes ``state``.
 
         Raises
         ------
@@ -70,14 +72,17 @@ class FedAsync:
             If ``accept`` refuses the update or its base; ``state`` is unchanged and usable.
         ConsumedStateError
             If ``state`` has been used before.
+        ConfigError
+            If there are several updates.
         ValueError
-            If ``update.base`` is None.
+            If the update has no base.
         """
         check_current(state.clock, state.version)
+        update = the_only(updates, "FedAsync")
+        accepted = accept(state.arrays, update, version=state.version)
         if update.base is None:
             msg = f"update of client {update.client} has no base: FedAsync mixes the client's arrays, base + delta"
             raise ValueError(msg)
-        accepted = accept(state.arrays, update, version=state.version)
         # The base came with the update, so it is as little to be trusted.
         base = accept(state.arrays, replace(update, delta=update.base), version=state.version).deltas
         moves = tuple(
@@ -87,24 +92,20 @@ class FedAsync:
         weight = self.staleness.weight(accepted.staleness)
         clock, (arrays,) = begin(state.clock, state.arrays)
         step(arrays, moves, self.mixing * weight)
-        last = Merged(staleness=accepted.staleness, weight=weight, norm=accepted.norm)
-        return ReferenceState(arrays=arrays, version=state.version + 1, clock=clock, last=last)
+        merged = Merged(staleness=accepted.staleness, weight=weight, norm=accepted.norm)
+        return ReferenceState(arrays=arrays, version=state.version + 1, clock=clock), (merged,)
 
-    def arrays(self, state: ReferenceState) -> Arrays:
+    def arrays(self, state: ReferenceState, order: Order | None = None) -> Arrays:
         """Return the current arrays, valid until the next ``apply``; not to be written to."""
         check_current(state.clock, state.version)
         return state.arrays
 
-    def served(self, state: ReferenceState) -> Arrays:
-        """Return the arrays to be evaluated and saved: the current ones."""
-        return self.arrays(state)
-
 
 @dataclass(frozen=True, kw_only=True)
 class FedAvg:
-    r"""Add the update: :math:`\theta^+ = \theta + \eta_s\,\delta`.
+    r"""Add the update, or the mean of those of a round: :math:`\theta^+ = \theta + \eta_s\,\delta`.
 
-    With ``barrier.combine`` over the clients of a round and rate 1 this is federated averaging
+    With a barrier and rate 1 this is federated averaging
     (McMahan et al., "Communication-efficient learning of deep networks from decentralized data", 2017).
     """
 
@@ -117,23 +118,20 @@ class FedAvg:
         """Return the state before the first merge; ``arrays`` are copied."""
         return ReferenceState(arrays=own(arrays), version=0, clock=new_clock())
 
-    def apply(self, state: ReferenceState, update: Update) -> ReferenceState:
-        """Merge ``update`` in place; consumes ``state``. Raises as ``EMAMAggregator.apply`` does."""
+    def apply(self, state: ReferenceState, updates: Sequence[Update]) -> tuple[ReferenceState, Diagnostics]:
+        """Merge an update, or the mean of several, in place; consumes ``state``. Raises as ``EMAMAggregator.apply``."""
         check_current(state.clock, state.version)
-        accepted = accept(state.arrays, update, version=state.version)
+        whole = as_round(updates)
+        accepted = accept(state.arrays, whole.update, version=state.version)
         clock, (arrays,) = begin(state.clock, state.arrays)
         step(arrays, accepted.deltas, self.server_rate)
-        last = Merged(staleness=accepted.staleness, norm=accepted.norm)
-        return ReferenceState(arrays=arrays, version=state.version + 1, clock=clock, last=last)
+        merged = Merged(staleness=accepted.staleness, norm=accepted.norm)
+        return ReferenceState(arrays=arrays, version=state.version + 1, clock=clock), whole.told(merged)
 
-    def arrays(self, state: ReferenceState) -> Arrays:
+    def arrays(self, state: ReferenceState, order: Order | None = None) -> Arrays:
         """Return the current arrays, valid until the next ``apply``; not to be written to."""
         check_current(state.clock, state.version)
         return state.arrays
-
-    def served(self, state: ReferenceState) -> Arrays:
-        """Return the arrays to be evaluated and saved: the current ones."""
-        return self.arrays(state)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +144,6 @@ class FedBuffState:
     buffered: int
     received: int
     clock: Array  # shape (1,): updates that arrays and buffer hold, shared by all states of a stream
-    last: Merged = field(default_factory=Merged)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,10 +179,14 @@ class FedBuff:
         buffer = tuple(np.zeros_like(a) for a in current)
         return FedBuffState(arrays=current, version=0, buffer=buffer, buffered=0, received=0, clock=new_clock())
 
-    def apply(self, state: FedBuffState, update: Update) -> FedBuffState:
-        """Take in ``update`` in place; consumes ``state``. Raises as ``EMAMAggregator.apply`` does."""
+    def apply(self, state: FedBuffState, updates: Sequence[Update]) -> tuple[FedBuffState, Diagnostics]:
+        """Take in an update, or the mean of several, in place; consumes ``state``.
+
+        Raises as ``EMAMAggregator.apply`` does.
+        """
         check_current(state.clock, state.received)
-        accepted = accept(state.arrays, update, version=state.version)
+        whole = as_round(updates)
+        accepted = accept(state.arrays, whole.update, version=state.version)
         weight = self.staleness.weight(accepted.staleness)
         clock, (arrays, buffer) = begin(state.clock, state.arrays, state.buffer)
         step(buffer, accepted.deltas, weight)
@@ -195,24 +196,20 @@ class FedBuff:
             step(arrays, buffer, self.server_rate / max(self.buffer_size, state.buffered + 1))
             for total in buffer:
                 total.fill(0)
-        return FedBuffState(
+        after = FedBuffState(
             arrays=arrays,
             version=state.version + full,
             buffer=buffer,
             buffered=0 if full else state.buffered + 1,
             received=state.received + 1,
             clock=clock,
-            last=Merged(staleness=accepted.staleness, weight=weight, norm=accepted.norm),
         )
+        return after, whole.told(Merged(staleness=accepted.staleness, weight=weight, norm=accepted.norm))
 
-    def arrays(self, state: FedBuffState) -> Arrays:
-        """Return the current arrays, valid until the next ``apply``; not to be written to."""
+    def arrays(self, state: FedBuffState, order: Order | None = None) -> Arrays:
+        """Return the current arrays, without the buffer, valid until the next ``apply``; not to be written to."""
         check_current(state.clock, state.received)
         return state.arrays
-
-    def served(self, state: FedBuffState) -> Arrays:
-        """Return the arrays to be evaluated and saved: the current ones, without the buffer."""
-        return self.arrays(state)
 
 
 @dataclass(frozen=True, kw_only=True)

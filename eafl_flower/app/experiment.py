@@ -29,7 +29,7 @@ from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, scores_of, summarize
 from eafl_flower.results.views.terminal import say
 from eafl_flower.runs.state import Run
-from eafl_flower.wire.records import array_record, arrays_of
+from eafl_flower.wire.arrays import array_record, arrays_of
 
 LONGEST_FAREWELL_S = 60.0  # of a server that is about to end
 

@@ -10,24 +10,26 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
 from eafl_flower.clients.roster import roster_reply
+from eafl_flower.core.excerpt import excerpt
 from eafl_flower.core.threads import one_thread
 from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import ClientFailedError, ProtocolError
 from eafl_flower.types import Array, Arrays
+from eafl_flower.wire.arrays import array_record, own_arrays_of
 from eafl_flower.wire.records import (
     ARRAYS,
+    DIFFERENCE,
+    MESSAGE,
     METRICS,
     NUM_EXAMPLES,
     TERMS,
-    array_record,
     config_name,
-    own_arrays_of,
     single_array_record,
 )
 
@@ -59,9 +61,14 @@ def numpy_client_app(
     roster_fn
         ``roster_fn(context)`` returns what the server should know before the first job: ``num-examples``,
         ``trains`` (1, or 0 for a client that is only evaluated) and ``kind`` of the payloads (``"full"``:
-        complete weights, ``"delta"``: coded differences), or in ``refusal`` why this node cannot take part.
-        Without it the client is asked: its attributes ``num_examples`` and ``trains`` if it has them, else 1 and 1,
-        and ``"full"``.
+        complete weights, ``"delta"``: coded differences, ``"message"``: other arrays than it is sent), or in
+        ``refusal`` why this node cannot take part. Without it the client is asked: its attributes ``num_examples``,
+        ``trains`` and ``kind`` if it has them, else 1, 1 and ``"full"``.
+
+    Notes
+    -----
+    A client of the kind ``"message"`` returns from ``fit`` a mapping of names to arrays in the place of the list: they
+    are sent as they are.
     """
     app = ClientApp(mods=list(mods))
 
@@ -73,7 +80,7 @@ def numpy_client_app(
             result = client.fit(list(arrays), config)
         new, num_examples, metrics = _triple(result, "fit", "(list of arrays, number of examples, dict of metrics)")
         records = _metric_records(metrics, "fit", {NUM_EXAMPLES: _count(num_examples, "fit")})
-        content = {ARRAYS: array_record(keys, _checked(new, arrays, keys)), **records}
+        content = {ARRAYS: _answered(new, arrays, keys, config), **records}
         return Message(trusted_record(RecordDict, content), reply_to=message)
 
     @app.evaluate()
@@ -98,6 +105,7 @@ def numpy_client_app(
         else:
             client = _client(client_fn, context)
             known = {NUM_EXAMPLES: getattr(client, "num_examples", 1), "trains": getattr(client, "trains", True)}
+            known["kind"] = getattr(client, "kind", "full")
         return roster_reply(
             message,
             context,
@@ -172,6 +180,23 @@ def _count(value: Any, source: str) -> int:
         return int(value)
     msg = f"{source} reports {value!r} examples: expected an integer >= 0"
     raise ProtocolError(msg)
+
+
+def _answered(new: Any, old: Arrays, keys: Sequence[str], config: Mapping[str, Any]) -> ArrayRecord:
+    """Return the arrays of a fit: those of a mapping where the server takes messages, else like those it was given."""
+    kind = MESSAGE if isinstance(new, Mapping) else DIFFERENCE
+    expected = config.get(f"{TERMS}.kind", DIFFERENCE)
+    if kind != expected:
+        wanted = "a mapping of names to arrays" if expected == MESSAGE else f"a list of {len(old)} arrays"
+        msg = f"NumPyClient.fit answered with a {kind}, the server expects a {excerpt(expected)}: return {wanted}"
+        raise ProtocolError(msg)
+    if kind == DIFFERENCE:
+        return array_record(keys, _checked(new, old, keys))
+    arrays = {str(name): np.asarray(array) for name, array in new.items()}
+    if wrong := [name for name, array in arrays.items() if array.dtype.kind not in "iufb"]:
+        msg = f'NumPyClient.fit returned array "{wrong[0]}" of dtype {arrays[wrong[0]].dtype}: expected numbers'
+        raise ProtocolError(msg)
+    return array_record(list(arrays), list(arrays.values()))
 
 
 def _checked(new: Any, old: Arrays, keys: Sequence[str]) -> list[Array]:

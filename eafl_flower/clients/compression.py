@@ -11,6 +11,7 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.clients.roster import roster_reply
 from eafl_flower.protocols import Codec
+from eafl_flower.wire.arrays import array_record
 from eafl_flower.wire.client_side import ClientSide, NotHeldError
 from eafl_flower.wire.records import (
     ARRAYS,
@@ -20,7 +21,6 @@ from eafl_flower.wire.records import (
     ROSTER,
     STATE_LOST,
     TERMS,
-    array_record,
     config_name,
     config_record,
     single_array_record,
@@ -28,7 +28,7 @@ from eafl_flower.wire.records import (
 )
 
 
-def compression_mod(codec: Codec[Any]) -> Mod:
+def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
     """Return a client mod that decodes what arrives and encodes what leaves with ``codec``.
 
     Up: the reply's arrays minus the arrays *this client decoded*, so that the loss of the downlink does
@@ -50,12 +50,15 @@ def compression_mod(codec: Codec[Any]) -> Mod:
     ----------
     codec
         The same codec, with the same settings, as the server's.
+    kind
+        What the ClientApp answers, told where it has no answer to the roster query: "delta", or "message" if its arrays
+        are others than those it is sent, for methods that take such.
     """
     side = ClientSide(codec)
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         if message.has_content() and ROSTER in message.content:
-            return roster_reply(message, context, num_examples=None, kind="delta")
+            return roster_reply(message, context, num_examples=None, kind=kind)
         if not message.has_content() or CODED not in message.content:
             return call_next(message, context)
         coded = config_record(message.content, CODED) or ConfigRecord()

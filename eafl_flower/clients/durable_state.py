@@ -23,16 +23,8 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 from eafl_flower.core.durable import PRIVATE_FOLDER, make_folder, write_private
 from eafl_flower.engines.flower_internals import copy_records, trusted_record
 from eafl_flower.errors import ClientFailedError, ProtocolError
-from eafl_flower.wire.records import (
-    CONFIG,
-    RUN_NAME,
-    STATE_LOST,
-    TERMS,
-    JobTerms,
-    array_record,
-    arrays_of,
-    terms_of,
-)
+from eafl_flower.wire.arrays import array_record, arrays_of
+from eafl_flower.wire.records import CONFIG, RUN_NAME, STATE_LOST, TERMS, JobTerms, terms_of
 
 COUNTER = "eafl.counter"
 PREVIOUS = "eafl.previous/"

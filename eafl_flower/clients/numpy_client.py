@@ -5,17 +5,22 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TypeVar
 
+import numpy as np
 from flwr.app import ArrayRecord, Context
 from flwr.client import NumPyClient
 from flwr.common.typing import NDArrays, Scalar
 
 from eafl_flower.clients.partition import partition_of
+from eafl_flower.core.excerpt import excerpt
+from eafl_flower.core.orders import Enough
 from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.protocols import DataSource, Task
 from eafl_flower.tasks.checks import check_layout
 from eafl_flower.types import Arrays, Rows
-from eafl_flower.wire.records import array_record, own_arrays_of
+from eafl_flower.wire.arrays import array_record, own_arrays_of
+from eafl_flower.wire.orders import order_of
+from eafl_flower.wire.records import TERMS
 
 HEAD = "head"
 K = TypeVar("K", bound=Hashable)
@@ -132,10 +137,13 @@ class FederatedClient(NumPyClient):
     def fit(self, parameters: NDArrays, config: dict[str, Scalar]) -> tuple[NDArrays, int, dict[str, Scalar]]:
         """Run one local job and keep the head; return the new shared arrays.
 
+        An order of the server's says how many epochs, or when it is enough: then ``epochs`` are reported, too.
+
         Raises
         ------
         ProtocolError
-            If the arrays do not fit the task, or this client is one that never trains.
+            If the arrays do not fit the task, this client is one that never trains, or the order is for a model that it
+            does not have.
         ConfigError
             If the data is made for another number of nodes.
         """
@@ -145,13 +153,35 @@ class FederatedClient(NumPyClient):
             raise ProtocolError(msg)
         task, seed = self.workload.task, self._seed(config)
         counter = int(config.get("eafl.counter", config.get("server-round", 0)))
+        order = order_of(config, f"{TERMS}.")
+        if order.model:
+            msg = (
+                f'client {self.partition} is to train model "{excerpt(order.model)}": it has one model, without a name'
+            )
+            raise ProtocolError(msg)
         model = self._model(self._shared(parameters, seed), seed)
         rng = generator(seed, "train", self.partition, counter)
-        model, loss = task.train(model, self.rows, rng, epochs=self.workload.local_epochs)
+        scores: dict[str, Scalar] = {}
+        if order.stop is None:
+            model, loss = task.train(model, self.rows, rng, epochs=order.epochs or self.workload.local_epochs)
+        else:
+            model, losses = self._train_until(order.stop, model, rng)
+            loss, scores["epochs"] = losses[-1], len(losses)
         head = model[task.num_shared :]
         if head:
             self.context.state[HEAD] = array_record([str(i) for i in range(len(head))], head)
-        return list(model[: task.num_shared]), self.num_examples, {"loss": loss}
+        return list(model[: task.num_shared]), self.num_examples, {"loss": loss, **scores}
+
+    def _train_until(self, stop: Enough, model: Arrays, rng: np.random.Generator) -> tuple[Arrays, list[float]]:
+        """Train epoch by epoch; return the model and the mean loss of each epoch.
+
+        An optimizer that remembers its steps begins afresh in each.
+        """
+        losses: list[float] = []
+        while not losses or not stop.after(losses):
+            model, loss = self.workload.task.train(model, self.rows, rng, epochs=1)
+            losses.append(loss)
+        return model, losses
 
     def evaluate(  # type: ignore[override]  # None instead of a loss that would mean another thing
         self, parameters: NDArrays, config: dict[str, Scalar]

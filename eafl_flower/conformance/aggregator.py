@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from eafl_flower.core.orders import NO_ORDER
 from eafl_flower.core.rng import generator
 from eafl_flower.core.state import flatten, restore
-from eafl_flower.errors import UpdateRefusedError
-from eafl_flower.protocols import Aggregator
-from eafl_flower.types import Arrays, Update, digest, layout_of
+from eafl_flower.errors import ConfigError, UpdateRefusedError
+from eafl_flower.protocols import Aggregator, MessageAggregator
+from eafl_flower.types import Arrays, Layout, Update, digest, layout_of
 
 _UPDATES = 40
 _STOPS = (0, 1, 3, 17, 29)
@@ -22,7 +23,7 @@ _STOPS = (0, 1, 3, 17, 29)
 def check_aggregator(
     aggregator: Aggregator[Any], arrays: Arrays | None = None, *, zero_update_is_neutral: bool = True
 ) -> None:
-    """Assert that ``aggregator`` keeps the contract of ``protocols.Aggregator``.
+    """Assert that ``aggregator`` keeps the contract of ``protocols.Aggregator``, or of ``MessageAggregator``.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ def check_aggregator(
         The aggregator; it is given many updates, so a fast configuration is kind.
     arrays
         Arrays to start from; by default matrices, a vector, a scalar and an empty array of float32 and
-        float64. The first must be floating point and not empty.
+        float64. The first must be floating point and not empty, and so must that of a message.
     zero_update_is_neutral
         Whether a fresh update of zeros must leave the initial arrays as they are, bit for bit. Not so for
         rules with a pull of their own, weight decay for example.
@@ -54,6 +55,7 @@ def check_aggregator(
         _check_zero_update(aggregator, arrays)
     _check_versions(aggregator, arrays)
     _check_refusals(aggregator, arrays)
+    _check_rounds(aggregator, arrays)
     _check_inputs_are_left_alone(aggregator, arrays)
     _check_resume(aggregator, arrays)
     _check_consumption(aggregator, arrays)
@@ -62,14 +64,16 @@ def check_aggregator(
 def _check_init(aggregator: Aggregator[Any], arrays: Arrays) -> None:
     given = tuple(a.copy() for a in arrays)
     state = aggregator.init(given)
-    _expect(
-        layout_of(aggregator.arrays(state)) == layout_of(arrays) and digest(aggregator.arrays(state)) == digest(arrays),
-        "arrays(init(arrays)) differs from arrays: init must keep values, shapes and dtypes",
-    )
+    for order in (None, NO_ORDER):
+        now = aggregator.arrays(state, order)
+        _expect(
+            layout_of(now) == layout_of(arrays) and digest(now) == digest(arrays),
+            f"arrays(init(arrays), {order}) differs from arrays: init must keep values, shapes and dtypes",
+        )
     for array in given:
         array.fill(1)
     _expect(
-        digest(aggregator.arrays(state)) == digest(arrays),
+        digest(_starts(aggregator, state)) == digest(arrays),
         "writing to the arrays given to init changed the state: init must copy them",
     )
     _expect(
@@ -79,11 +83,11 @@ def _check_init(aggregator: Aggregator[Any], arrays: Arrays) -> None:
 
 
 def _check_zero_update(aggregator: Aggregator[Any], arrays: Arrays) -> None:
-    zeros = tuple(np.zeros_like(a) for a in arrays)
     state = aggregator.init(arrays)
-    state = aggregator.apply(state, _update(state.version, zeros, aggregator.arrays(state)))
+    zeros = tuple(np.zeros(spec.shape, spec.dtype) for spec in _answered(aggregator, state))
+    state = _merge(aggregator, state, _update(aggregator, state, state.version, zeros))
     _expect(
-        digest(aggregator.arrays(state)) == digest(arrays),
+        digest(_starts(aggregator, state)) == digest(arrays),
         "a fresh update of zeros changed the arrays: if the rule moves them by itself, "
         "call check_aggregator(..., zero_update_is_neutral=False)",
     )
@@ -117,30 +121,49 @@ def _check_refusals(aggregator: Aggregator[Any], arrays: Arrays) -> None:
                 spoiled[f"with {value} in array {i}"] = (*good.delta[:i], bad, *good.delta[i + 1 :])
     updates = {f"an update {what}": replace(good, delta=delta) for what, delta in spoiled.items()}
     updates["an update from a future version"] = replace(good, base_version=state.version + 1)
+    if good.kind == "message":
+        updates["a difference"] = replace(good, kind="difference")
+    else:
+        updates["a message"] = replace(good, kind="message", base=None)
     before = _fingerprint(state)
     for what, update in updates.items():
         _expect(
-            _raises(UpdateRefusedError, partial(aggregator.apply, state, update)),
+            _raises(UpdateRefusedError, partial(aggregator.apply, state, [update])),
             f"{what} was not refused: raise UpdateRefusedError before anything is written",
         )
         _expect(_fingerprint(state) == before, f"{what} changed the state: check everything before writing")
-    aggregator.apply(state, good)
+    _merge(aggregator, state, good)
+
+
+def _check_rounds(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+    """Check that a round of several is merged as one and each of its updates told of, or that rounds are refused."""
+    state = aggregator.init(arrays)
+    updates = [replace(_nth_update(aggregator, state, n), client=n, base_version=0) for n in range(3)]
+    try:
+        after, told = aggregator.apply(state, updates)
+    except ConfigError:
+        return
+    _expect(after.version in (0, 1), f"a round of 3 updates made {after.version} merges: it is one, or part of one")
+    _expect(
+        len(told) in (0, len(updates)),
+        f"apply told of {len(told)} of {len(updates)} updates: tell of each, in their order, or of none",
+    )
 
 
 def _check_inputs_are_left_alone(aggregator: Aggregator[Any], arrays: Arrays) -> None:
     state = aggregator.init(arrays)
     update = _nth_update(aggregator, state, 0)
-    assert update.base is not None
-    before = digest((*update.delta, *update.base))
-    for array in (*update.delta, *update.base):
+    given = (*update.delta, *(update.base or ()))
+    before = digest(given)
+    for array in given:
         array.flags.writeable = False
-    state = aggregator.apply(state, update)
-    after_one = digest(aggregator.arrays(state))
-    _expect(digest((*update.delta, *update.base)) == before, "apply wrote to the update: treat its arrays as read-only")
+    state = _merge(aggregator, state, update)
+    after_one = digest(_starts(aggregator, state))
+    _expect(digest(given) == before, "apply wrote to the update: treat its arrays as read-only")
     strided = replace(update, delta=tuple(np.asarray(d.T.copy().T) for d in update.delta))
-    state = aggregator.apply(aggregator.init(arrays), strided)
+    state = _merge(aggregator, aggregator.init(arrays), strided)
     _expect(
-        digest(aggregator.arrays(state)) == after_one,
+        digest(_starts(aggregator, state)) == after_one,
         "the same update in another memory order gave other arrays: do not rely on contiguous deltas",
     )
 
@@ -169,20 +192,30 @@ def _check_resume(aggregator: Aggregator[Any], arrays: Arrays) -> None:
 def _check_consumption(aggregator: Aggregator[Any], arrays: Arrays) -> None:
     # An old state may be refused, or may still give what it gave; silently other arrays are the error.
     old = _run(aggregator, aggregator.init(arrays), 0, 3)
-    held = digest(aggregator.arrays(old))
+    held = digest(_starts(aggregator, old))
     update = _nth_update(aggregator, old, 3)
-    once = digest(aggregator.arrays(aggregator.apply(old, update)))
+    once = digest(_starts(aggregator, _merge(aggregator, old, update)))
     advice = "mark a state as used in apply (see aggregation.acceptance.begin) or copy the arrays"
     try:
-        again = digest(aggregator.arrays(aggregator.apply(old, update)))
+        again = digest(_starts(aggregator, _merge(aggregator, old, update)))
     except RuntimeError:
         again = once
     _expect(again == once, f"apply on a state that apply had consumed merged into other arrays: {advice}")
     try:
-        seen = digest(aggregator.arrays(old))
+        seen = digest(_starts(aggregator, old))
     except RuntimeError:
         seen = held
     _expect(seen == held, f"arrays() of a state that apply had consumed are not that state's arrays: {advice}")
+
+
+def _merge(aggregator: Aggregator[Any], state: Any, update: Update) -> Any:
+    after, told = aggregator.apply(state, [update])
+    _expect(len(told) <= 1, f"apply told of {len(told)} updates, it was given one")
+    return after
+
+
+def _starts(aggregator: Aggregator[Any], state: Any) -> Arrays:
+    return aggregator.arrays(state, NO_ORDER)
 
 
 def _run(
@@ -193,28 +226,39 @@ def _run(
     watch: Callable[[Any], None] = lambda _: None,
 ) -> Any:
     for n in range(start, stop):
-        state = aggregator.apply(state, _nth_update(aggregator, state, n))
+        state = _merge(aggregator, state, _nth_update(aggregator, state, n))
         watch(state)
     return state
 
 
 def _nth_update(aggregator: Aggregator[Any], state: Any, n: int) -> Update:
     """Update ``n`` of a fixed stream: 5 clients, staleness up to 3, now and then a long one."""
-    arrays = aggregator.arrays(state)
     rng = generator(1, "conformance", "aggregator", n)
     size = 100.0 if n % 13 == 12 else 0.1
     delta = tuple(
         np.asarray(
-            size * rng.normal(size=a.shape) if a.dtype.kind == "f" else rng.integers(1, 9, size=a.shape), a.dtype
+            size * rng.normal(size=spec.shape) if spec.dtype[0] == "f" else rng.integers(1, 9, size=spec.shape),
+            spec.dtype,
         )
-        for a in arrays
+        for spec in _answered(aggregator, state)
     )
-    return _update(max(0, state.version - n % 4), delta, arrays, client=n % 5, num_examples=1 + n % 7)
+    return _update(aggregator, state, max(0, state.version - n % 4), delta, client=n % 5, num_examples=1 + n % 7)
 
 
-def _update(base_version: int, delta: Arrays, base: Arrays, *, client: int = 0, num_examples: int = 8) -> Update:
-    copies = tuple(b.copy() for b in base)
-    return Update(client=client, delta=delta, base_version=base_version, num_examples=num_examples, base=copies)
+def _answered(aggregator: Aggregator[Any], state: Any) -> Layout:
+    """Return the layout of what clients answer."""
+    if isinstance(aggregator, MessageAggregator):
+        return aggregator.expected(state, NO_ORDER)[1]
+    return layout_of(_starts(aggregator, state))
+
+
+def _update(
+    aggregator: Aggregator[Any], state: Any, version: int, delta: Arrays, *, client: int = 0, num_examples: int = 8
+) -> Update:
+    update = Update(client=client, delta=delta, base_version=version, num_examples=num_examples)
+    if isinstance(aggregator, MessageAggregator):
+        return replace(update, kind="message")
+    return replace(update, base=tuple(b.copy() for b in _starts(aggregator, state)))
 
 
 def _fingerprint(state: Any) -> str:

@@ -19,6 +19,10 @@ class Spent:
     downlink_bytes: int
     downlink_framed_bytes: int
 
+    def known(self) -> dict[str, Any]:
+        """Return what a scheduler learns of it."""
+        return {"energy_j": self.energy_j, "uplink_bytes": self.uplink_bytes, "downlink_bytes": self.downlink_bytes}
+
     def fields(self) -> dict[str, Any]:
         """Return the fields of an event."""
         return {

@@ -7,9 +7,11 @@ import numpy as np
 from flwr.app import Message
 from numpy.typing import NDArray
 
+from eafl_flower.core.orders import ANY_ORDER, NO_ORDER, Order
 from eafl_flower.radio.price import JobPrice
 from eafl_flower.radio.transfers import Transfer
-from eafl_flower.types import Grant, Phase
+from eafl_flower.types import Arrays, Grant, Phase
+from eafl_flower.wire.streams import StoredStreams
 
 
 @dataclass(kw_only=True, slots=True)
@@ -17,9 +19,9 @@ class Job:
     """One dispatch to one client.
 
     ``load`` is the counter of the client state it starts from, ``onto`` the same if its arrays are sent as the
-    difference to what that state holds, 0 if they are sent whole. ``ends_s`` is when its client vanishes or its
-    deadline passes, infinite if neither happens. ``server_round`` is the number of its round, or round's worth,
-    from 1. ``uplink_*`` are known once the reply is in.
+    difference to what that state holds, 0 if they are sent whole. ``order`` is what it is to do. ``ends_s`` is when its
+    client vanishes or its deadline passes, infinite if neither happens. ``server_round`` is the number of its round, or
+    round's worth, from 1. ``uplink_*`` are known once the reply is in.
     """
 
     client: int
@@ -27,6 +29,7 @@ class Job:
     load: int
     onto: int = 0
     base_version: int
+    order: Order = NO_ORDER
     server_round: int = 1
     price: JobPrice
     ends_s: float
@@ -44,7 +47,21 @@ _NO_PRICE = JobPrice(
     upload=Transfer(start_s=0.0, num_bits=0, bits_left=0.0, before=_NOTHING, grant=Grant(rate_bit_s=0.0, power_w=0.0)),
 )
 # What the elements of a stored tuple look like: one of them tells the classes to restore.
-ANY_JOB = Job(client=0, counter=0, load=0, base_version=0, price=_NO_PRICE, ends_s=0.0)
+ANY_JOB = Job(client=0, counter=0, load=0, base_version=0, order=ANY_ORDER, price=_NO_PRICE, ends_s=0.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredJobs:
+    """The open jobs of a checkpoint.
+
+    They are sent again by a run that resumes: the whole arrays of the ``versions`` they started from, or the very
+    payload that was the difference to what the client's stream holds.
+    """
+
+    jobs: tuple[Job, ...]
+    versions: dict[int, Arrays]
+    payloads: dict[int, NDArray[np.uint8]]
+    streams: StoredStreams
 
 
 @dataclass(slots=True)

@@ -1,45 +1,28 @@
 """The jobs under way: opened, sent, answered, and booked when they end."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
-from numpy.typing import NDArray
 
-from eafl_flower.aggregation.example_counts import largest_believed, too_many
+from eafl_flower.core.orders import NO_ORDER, Order
 from eafl_flower.core.rng import generator
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_internals import copy_record, trusted_record
 from eafl_flower.radio.price import JobPrice
 from eafl_flower.runs.charges import Spent, book_job
-from eafl_flower.runs.jobs import ANY_JOB, ClientTable, IdleClients, InFlight, Job, WaitingClients
+from eafl_flower.runs.claims import Claims
+from eafl_flower.runs.jobs import ANY_JOB, ClientTable, IdleClients, InFlight, Job, StoredJobs, WaitingClients
 from eafl_flower.runs.members.mailbox import Mailbox
 from eafl_flower.runs.members.roster_answers import Member
 from eafl_flower.runs.plan import Plan
-from eafl_flower.types import Arrays, Layout, Update, Work
+from eafl_flower.types import Arrays, Kind, Layout, Update, Work
 from eafl_flower.wire.downlink import Base
 from eafl_flower.wire.notes import Notes
 from eafl_flower.wire.records import TERMS, JobTerms, terms_record
-from eafl_flower.wire.replies import is_out_of_step, metrics_of, sizes_of
+from eafl_flower.wire.replies import is_out_of_step, metrics_of, sizes_of, wrong_kind
 from eafl_flower.wire.server_side import Sent, ServerSide
-from eafl_flower.wire.size import record_bytes
-from eafl_flower.wire.streams import StoredStreams
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredJobs:
-    """The open jobs of a checkpoint.
-
-    They are sent again by a run that resumes: the whole arrays of the ``versions`` they started from, or the very
-    payload that was the difference to what the client's stream holds.
-    """
-
-    jobs: tuple[Job, ...]
-    versions: dict[int, Arrays]
-    payloads: dict[int, NDArray[np.uint8]]
-    streams: StoredStreams
 
 
 class OpenJobs:
@@ -61,6 +44,8 @@ class OpenJobs:
         Clients whose app has said that it has no evaluate function.
     notes
         What was left out or bounded of what clients report.
+    kind
+        What replies are.
     """
 
     def __init__(self, plan: Plan, mail: Mailbox, keys: list[str], layout: Layout) -> None:
@@ -82,8 +67,9 @@ class OpenJobs:
         self.wires: dict[int, InFlight] = {}
         self.notes = Notes()
         self.num_selections = 0
+        self.kind: Kind = "difference"
         self.never_evaluate: set[int] = set()
-        self._most_examples = 0.0  # that a client is believed to have; 0: to be computed
+        self.claims = Claims(self.notes)
         self._jobs: dict[int, Job] = {}
         self._sent: dict[int, Sent] = {}
         self._unsent: dict[int, RecordDict] = {}
@@ -104,8 +90,12 @@ class OpenJobs:
         """Return the job of ``client``, if it has one."""
         return self._jobs.get(client)
 
-    def receive(self, job: Job, content: RecordDict) -> tuple[Update, dict[str, float], Any]:
+    def receive(
+        self, job: Job, content: RecordDict, *, in_flight: int, expected: tuple[Sequence[str], Layout] | None
+    ) -> tuple[Update, dict[str, float], Any]:
         """Return the update in the reply to ``job``, what its client reports, and the state its payload leaves.
+
+        It is a message with the names and layout ``expected``, or a difference where those are None.
 
         Raises
         ------
@@ -113,16 +103,27 @@ class OpenJobs:
             If it is not a reply to such a job.
         """
         sent, whose = self._sent[job.client], f"the reply of client {job.client}"
-        received = self.wire.receive(job.client, job.counter, content, sent, whose=whose)
+        said = self.members[job.client].kind if job.client in self.members else ""
+        if said and said != self.kind:
+            raise wrong_kind(whose, said, self.kind, "as its node says in the roster")
+        if expected is None:
+            received = self.wire.receive(job.client, job.counter, content, sent, whose=whose)
+            delta, base, decoder = received.delta, sent.base.arrays, received.decoder
+        else:
+            delta = self.wire.receive_message(job.counter, content, sent, *expected, whose=whose)
+            base, decoder = None, None
         metrics, weight = metrics_of(content, whose, self.notes, self.options.weighted_by_key)
         update = Update(
             client=job.client,
-            delta=received.delta,
+            delta=delta,
             base_version=job.base_version,
-            num_examples=self.believed_examples(job.client, weight),
-            base=sent.base.arrays,
+            num_examples=self.claims.believed(self.table, job.client, weight),
+            base=base,
+            order=job.order,
+            in_flight=in_flight,
+            kind=self.kind,
         )
-        return update, metrics, received.decoder
+        return update, metrics, decoder
 
     def snapshot(self) -> StoredJobs:
         """Return the open jobs, and what is needed to send exactly the same again."""
@@ -166,7 +167,17 @@ class OpenJobs:
         self.num_selections += 1
         return client
 
-    def open(self, client: int, *, version: int, server_round: int, arrays: Arrays, now_s: float, ends_s: float) -> Job:
+    def open(
+        self,
+        client: int,
+        order: Order,
+        *,
+        version: int,
+        server_round: int,
+        arrays: Arrays,
+        now_s: float,
+        ends_s: float,
+    ) -> Job:
         """Make the next job of ``client``, from ``arrays``; it is not sent yet."""
         table = self.table
         table.counter[client] += 1
@@ -175,14 +186,16 @@ class OpenJobs:
             client, counter=counter, load=load, version=version, arrays=arrays, plain=self.is_plain(client)
         )
         base = sent.base
-        content = self._train_content(self._terms_of(client, counter, load), base, server_round)
-        work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=self.options.local_epochs)
+        content = self._train_content(self._terms_of(client, counter, load, order), base, server_round)
+        epochs = order.most_epochs(self.options.local_epochs)
+        work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=epochs)
         job = Job(
             client=client,
             counter=counter,
             load=load,
             onto=sent.onto,
             base_version=version,
+            order=order,
             server_round=server_round,
             price=JobPrice(
                 dispatched_s=now_s,
@@ -191,7 +204,7 @@ class OpenJobs:
             ),
             ends_s=ends_s,
             downlink_bytes=base.payload_bytes,
-            downlink_framed_bytes=framed_with(base, content),
+            downlink_framed_bytes=base.framed_with(content),
         )
         self._jobs[client], self._sent[client], self._unsent[client] = job, sent, content
         return job
@@ -200,7 +213,7 @@ class OpenJobs:
         """Push the message of ``job``; return False if its node is not there."""
         content = self._unsent.pop(job.client, None)
         if content is None:  # sent again
-            terms = self._terms_of(job.client, job.counter, job.load)
+            terms = self._terms_of(job.client, job.counter, job.load, job.order)
             content = self._train_content(terms, self._sent[job.client].base, job.server_round)
         node_id = self.members[job.client].node_id
         message_id = self.mail.push(node_id, content, MessageType.TRAIN, job.base_version)
@@ -221,7 +234,15 @@ class OpenJobs:
             change(server_round, content.config_records[self.options.configrecord_key])
         return content
 
-    def terms(self, client: int, counter: int, load: int, acknowledged: int) -> JobTerms:
+    def terms(
+        self,
+        client: int,
+        counter: int,
+        load: int,
+        acknowledged: int,
+        order: Order = NO_ORDER,
+        kind: Kind = "difference",
+    ) -> JobTerms:
         """Return the terms of a message.
 
         Whether or not this run writes checkpoints, it may have come from one and be killed: then that is needed again.
@@ -236,12 +257,14 @@ class OpenJobs:
             acknowledged=acknowledged,
             durable=min(int(self.table.durable[client]), load),
             key=self.wire.key_of(client),
+            order=order,
+            kind=kind,
         )
 
-    def _terms_of(self, client: int, counter: int, load: int) -> JobTerms:
+    def _terms_of(self, client: int, counter: int, load: int, order: Order) -> JobTerms:
         """Return the terms of a job; where decoding builds on earlier uploads, what is remembered is acknowledged."""
         newest = int(self.table.acknowledged[client])
-        return self.terms(client, counter, load, self.wire.acknowledged(client, newest))
+        return self.terms(client, counter, load, self.wire.acknowledged(client, newest), order, self.kind)
 
     def is_plain(self, client: int) -> bool:
         """Whether ``client`` knows no codec and gets plain arrays."""
@@ -274,29 +297,9 @@ class OpenJobs:
         self.table.acknowledged[job.client] = job.counter
         self.wire.merged(job.client, job.counter, decoder)
 
-    def believed_examples(self, client: int, count: float) -> float:
-        """Return the examples of ``client`` that its update is weighed with, given what it and all others claim.
-
-        Who has not sent an update yet claims what it said at the start, unless that is the 1 of a client that was not
-        asked for a number.
-        """
-        table = self.table
-        if table.claimed[client] != count or not self._most_examples:
-            table.claimed[client] = count
-            asked = np.where(table.num_examples > 1, table.num_examples, 0)
-            self._most_examples = largest_believed(np.where(table.claimed > 0, table.claimed, asked).tolist())
-        if count > self._most_examples:
-            self.notes.tell("weight", too_many(f"the update of client {client}", count, self._most_examples))
-        return min(count, self._most_examples)
-
     def note_examples(self, member: Member) -> None:
-        """Note what ``member`` says that it has: its jobs are priced with it, unless nobody else has nearly as much."""
-        claims = [m.num_examples for m in self.members.values() if m.num_examples > 1]
-        most = largest_believed(claims)
-        if member.num_examples > most:
-            whose = f"node {member.node_id}, client {member.client},"
-            self.notes.tell("price", f"{too_many(whose, member.num_examples, most)} in the price of a job")
-        self.table.num_examples[member.client] = min(member.num_examples, most)
+        """Note what ``member`` says that it has: its jobs are priced with it, as far as it is believed."""
+        self.claims.note(self.table, self.members, member)
 
     def close(self, job: Job, until_s: float) -> Spent:
         """End ``job``: book what it spent until then, forget its message."""
@@ -316,16 +319,3 @@ class OpenJobs:
         self.table.durable[:] = self.table.state
         for job in self:
             self.table.durable[job.client] = job.load
-
-
-def framed_with(base: Base, content: RecordDict) -> int:
-    """Return the framed size of a message that carries ``base``, whose own size is known [byte].
-
-    The state that the newest checkpoint names is counted as if it were the one the job starts from: its number may be
-    a byte shorter, but when checkpoints are made must change nothing that a run tells.
-    """
-    terms = content.config_records[TERMS]
-    durable, terms["durable"] = terms["durable"], terms["load"]
-    size = base.framed_bytes + sum(record_bytes(record) for name, record in content.items() if name != base.name)
-    terms["durable"] = durable
-    return size

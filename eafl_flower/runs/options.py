@@ -8,10 +8,11 @@ from typing import Any, Literal
 from flwr.app import MetricRecord, RecordDict
 
 from eafl_flower.core.events import Fanout, Observer
+from eafl_flower.core.orders import SameOrder
 from eafl_flower.core.provenance import Provenance
 from eafl_flower.energy.processors import Processors
 from eafl_flower.errors import ConfigError
-from eafl_flower.protocols import Codec, Radio
+from eafl_flower.protocols import Codec, Radio, Scheduler
 from eafl_flower.radio.constant_rate import ConstantRate
 from eafl_flower.runs.hooks import OnDispatch, OnEvaluate, OnMerge
 from eafl_flower.runs.limits import StopRule
@@ -47,6 +48,8 @@ class RunOptions:
         Which idle client gets the next job where more are idle than may work: "longest-idle", so that all take part
         alike and none waits long, or "random", each with the same probability. With a barrier the clients of a round
         are drawn at random.
+    scheduler
+        What each client is to do next; by default all do the same.
     fraction_train, min_train_nodes
         How many updates are a round's worth, see ``unit``.
     fraction_evaluate, min_evaluate_nodes
@@ -129,6 +132,7 @@ class RunOptions:
     unit: Unit = "rounds"
     concurrency: int = 0
     select: Select = "longest-idle"
+    scheduler: Scheduler[Any] = field(default_factory=SameOrder)
     fraction_train: float = 1.0
     min_train_nodes: int = 2
     fraction_evaluate: float = 1.0

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from eafl_flower.core.orders import ANY_ORDER
 from eafl_flower.energy.ledger import Ledger
-from eafl_flower.runs.jobs import ClientTable
-from eafl_flower.runs.open_jobs import StoredJobs
+from eafl_flower.runs.jobs import ClientTable, StoredJobs
 from eafl_flower.runs.origin import Origin
 from eafl_flower.runs.tally import Tally
 from eafl_flower.types import Update
@@ -27,6 +27,7 @@ class Snapshot:
 
     origin: Origin
     aggregator: Any
+    scheduler: Any
     tally: Tally
     table: ClientTable
     ledger: Ledger
@@ -51,4 +52,4 @@ class Snapshot:
 
 
 # What the elements of a stored tuple look like: one of them tells the classes to restore.
-ANY_UPDATE = Update(client=0, delta=(), base_version=0, num_examples=0)
+ANY_UPDATE = Update(client=0, delta=(), base_version=0, num_examples=0, order=ANY_ORDER)

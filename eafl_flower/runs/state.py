@@ -1,18 +1,20 @@
 """The state of one run, and what it tells: it asks no clock, for time is an argument."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from logging import INFO, WARNING
-from typing import Any
+from typing import Any, Literal
 
 from flwr.app import MetricRecord
 from flwr.serverapp.strategy import Result
 
+from eafl_flower.core.orders import NO_ORDER, End, Forecast, Order, Outcome
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_internals import copy_record
 from eafl_flower.engines.flower_log import log
-from eafl_flower.errors import RunFailedError
+from eafl_flower.errors import ConfigError, RunFailedError
+from eafl_flower.protocols import MessageAggregator
 from eafl_flower.runs.explosion import Explosion
 from eafl_flower.runs.jobs import ClientTable, Job
 from eafl_flower.runs.members.mailbox import Mailbox
@@ -25,8 +27,8 @@ from eafl_flower.runs.progress import Progress
 from eafl_flower.runs.scoring.train_metrics import NEWEST_KEPT, TrainMetrics
 from eafl_flower.runs.snapshot import ANY_UPDATE, Scores, Snapshot
 from eafl_flower.runs.tally import Tally
-from eafl_flower.types import Arrays, Update, digest, layout_of
-from eafl_flower.wire.records import own_arrays_of
+from eafl_flower.types import Arrays, Diagnostics, Layout, Update, digest, layout_of
+from eafl_flower.wire.arrays import own_arrays_of
 
 MOST_BYTES_OF_MODELS = 2**31  # that an aggregator may keep of its clients
 
@@ -86,6 +88,7 @@ class Run:
         self.pace = Pace(unit=self.options.unit, round_size=size, barrier=self.plan.barrier)
         self.set_in_flight(len(self.trainers))
         self.state = self.aggregator.init(self.initial)
+        self.plans = self.options.scheduler.init(len(self.trainers))
         self.jobs.table = ClientTable.of_size(max(self.jobs.members) + 1)
 
     def set_in_flight(self, num_trainers: int) -> None:
@@ -100,6 +103,7 @@ class Run:
         if in_flight != self.in_flight:
             self.in_flight = in_flight
             self.aggregator = self.plan.make_aggregator(max(1, in_flight), self._models_kept(max(1, in_flight)))
+            self.jobs.kind = "message" if isinstance(self.aggregator, MessageAggregator) else "difference"
 
     def _models_kept(self, in_flight: int) -> int:
         """Return the clients of a round's worth, as far as memory for a model of each may be taken."""
@@ -109,16 +113,40 @@ class Run:
             log(INFO, text, max(room, in_flight), wanted, self.raw_bytes)
         return wanted if room >= wanted else max(room, in_flight)
 
-    def open_job(self, client: int, now_s: float, ends_s: float) -> Job:
-        """Make the next job of ``client`` from the current arrays; it is not sent yet."""
-        return self.jobs.open(
+    def offer(self, client: int, now_s: float, ends_s: float) -> Job | None:
+        """Make the next job of ``client``, which is not sent yet; None if the scheduler has nothing for it now."""
+        table = self.jobs.table
+        server_round = self.pace.server_round(merges=self.version, updates=self.tally.updates)
+        forecast = Forecast(
+            time_s=now_s,
+            ends_s=ends_s,
+            num_examples=int(table.num_examples[client]),
+            jobs=int(table.counter[client]),
+            server_round=server_round,
+        )
+        order = self.options.scheduler.offer(self.plans, client, forecast)
+        if order is None:
+            return None
+        if not isinstance(order, Order):
+            msg = f"{type(self.options.scheduler).__name__} offered {order!r}: expected an Order or None"
+            raise ConfigError(msg)
+        job = self.jobs.open(
             client,
+            order,
             version=self.version,
-            server_round=self.pace.server_round(merges=self.version, updates=self.tally.updates),
-            arrays=self.aggregator.arrays(self.state),
+            server_round=server_round,
+            arrays=self.aggregator.arrays(self.state, order),
             now_s=now_s,
             ends_s=ends_s,
         )
+        self.learn(job, "begun", now_s)
+        return job
+
+    def learn(self, job: Job, kind: Literal["begun"] | End, now_s: float, **known: Any) -> None:
+        """Let the scheduler know that ``job`` has begun or ended, and what is ``known`` of it."""
+        began_s = job.price.dispatched_s
+        outcome = Outcome(client=job.client, order=job.order, kind=kind, began_s=began_s, time_s=now_s, **known)
+        self.plans = self.options.scheduler.learn(self.plans, outcome)
 
     def pause_s(self, client: int) -> float:
         """Pause of a client after its last failure, if it has failed since its last merged update [s]."""
@@ -167,15 +195,23 @@ class Run:
         """What ended jobs have spent."""
         return self.jobs.ledger
 
+    def expected(self, order: Order) -> tuple[Sequence[str], Layout] | None:
+        """Return names and layout of the message that is the reply to a job; None where replies are differences."""
+        aggregator: Any = self.aggregator
+        return aggregator.expected(self.state, order) if self.jobs.kind == "message" else None
+
+    def apply(self, updates: Sequence[Update]) -> Diagnostics:
+        """Merge an update or a whole round; return how each was merged."""
+        self.state, told = self.aggregator.apply(self.state, updates)
+        return told
+
     def served(self) -> Arrays:
-        """Return the arrays that are evaluated and saved: the aggregator's choice, else the current ones."""
-        choose = getattr(self.aggregator, "served", self.aggregator.arrays)
-        arrays: Arrays = choose(self.state)
-        return arrays
+        """Return the arrays that are evaluated and saved."""
+        return self.aggregator.arrays(self.state)
 
     def arrays_sha256(self) -> str:
-        """Hash of the current arrays with shapes and dtypes."""
-        return digest(self.aggregator.arrays(self.state))
+        """Hash of the arrays that the next job would start from, with shapes and dtypes."""
+        return digest(self.aggregator.arrays(self.state, NO_ORDER))
 
     @cached_property
     def initial_sha256(self) -> str:
@@ -217,6 +253,7 @@ class Run:
         return Snapshot(
             origin=self.origin(in_flight=self.in_flight),
             aggregator=self.state,
+            scheduler=self.plans,
             tally=self.tally,
             table=jobs.table,
             ledger=jobs.ledger,
@@ -244,7 +281,7 @@ class Run:
     def restore(self, stored: Snapshot, pace: Pace) -> None:
         """Replace the fresh state by a stored one, which counts by ``pace``; open jobs are not sent yet."""
         jobs, metrics, result = self.jobs, self.train_metrics, self.result
-        self.state, self.tally, self.pace = stored.aggregator, stored.tally, pace
+        self.state, self.plans, self.tally, self.pace = stored.aggregator, stored.scheduler, stored.tally, pace
         jobs.table, jobs.ledger, jobs.num_selections = stored.table, stored.ledger, stored.num_selections
         jobs.table.grow(max(jobs.members) + 1)
         self.pending = list(stored.pending)

@@ -20,8 +20,9 @@ from eafl_flower.runs.options import NO_PRIVACY
 from eafl_flower.strategies.usable import UsableReplies
 from eafl_flower.strategies.wrappers import refuse_privacy_around, warn_of_clipping_before_the_codec
 from eafl_flower.types import Arrays, Layout, layout_of
+from eafl_flower.wire.arrays import array_record, arrays_of
 from eafl_flower.wire.downlink import Base
-from eafl_flower.wire.records import CODED, TERMS, JobTerms, array_record, arrays_of, terms_record
+from eafl_flower.wire.records import CODED, TERMS, JobTerms, terms_record
 from eafl_flower.wire.replies import reason_of, sizes_of
 from eafl_flower.wire.server_side import Sent, ServerSide
 

@@ -8,7 +8,7 @@ from flwr.app import ArrayRecord
 
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ConfigError
-from eafl_flower.wire.records import arrays_of
+from eafl_flower.wire.arrays import arrays_of
 
 
 def check_initial(record: ArrayRecord) -> None:

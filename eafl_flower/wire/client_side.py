@@ -22,14 +22,14 @@ from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.types import Arrays, layout_of
+from eafl_flower.wire.arrays import array_record, arrays_by_name, arrays_of
 from eafl_flower.wire.records import (
+    MESSAGE,
     ONTO,
     REFUSED,
     JobTerms,
-    array_record,
-    arrays_by_name,
-    arrays_of,
     coded_parts,
+    coded_record,
     config_record,
     difference_parts,
 )
@@ -70,7 +70,7 @@ class ClientSide:
     def send(
         self, state: RecordDict, terms: JobTerms | None, keys: list[str], base: Arrays, new: ArrayRecord
     ) -> ConfigRecord:
-        """Return the coded difference of ``new`` to ``base``, the arrays that this client decoded.
+        """Return the coded difference of ``new`` to ``base``, the arrays that this client decoded; a message whole.
 
         So the loss of the downlink does not leak into the update. What the codec remembers becomes final only when the
         server says that it used the payload. An update that cannot be coded (because it is not finite, or not like
@@ -84,8 +84,11 @@ class ClientSide:
         if terms is None:
             raise ProtocolError(_NO_TERMS)
         try:
-            delta = _difference(arrays_by_name(new, keys, "the client's reply"), base)
-            coded = self._encode(state, terms, delta)
+            if terms.kind == MESSAGE:
+                coded = self._encode_message(terms, new)
+            else:
+                delta = _difference(arrays_by_name(new, keys, "the client's reply"), base)
+                coded = self._encode(state, terms, delta)
             if self._differences is not None:
                 _hold(state, array_record(keys, base), terms)  # other bytes than those that the client was given
         except (CodecError, ProtocolError, UpdateRefusedError) as error:
@@ -109,6 +112,14 @@ class ClientSide:
         except OtherArraysError as error:
             raise NotHeldError(f"{msg}: {error}") from error
 
+    def _encode_message(self, terms: JobTerms, new: ArrayRecord) -> ConfigRecord:
+        """Return arrays of any names and shapes coded whole; the codec remembers nothing of them."""
+        arrays = arrays_of(new)
+        layout = layout_of(arrays)
+        fresh = replace(self._whole.init(layout), counter=terms.counter)
+        rng = generator(terms.seed, "codec", terms.client, terms.counter)
+        return coded_record(self._whole.encode(fresh, arrays, rng)[0].payload, layout, list(new))
+
     def _encode(self, state: RecordDict, terms: JobTerms, delta: Arrays) -> ConfigRecord:
         layout = layout_of(delta)
         codec = keyed_for(self._codec, seed=terms.seed, client=terms.client, key=terms.key)
@@ -124,7 +135,7 @@ class ClientSide:
 def _hold(state: RecordDict, arrays: ArrayRecord, terms: JobTerms) -> None:
     """Keep the arrays of a job, for the next ones to build on; they belong to what the codec keeps of it."""
     state[HELD] = arrays
-    state[STATE] = trusted_record(ConfigRecord, {**state[STATE], COUNTER: terms.counter})
+    state[STATE] = trusted_record(ConfigRecord, {**(config_record(state, STATE) or {}), COUNTER: terms.counter})
 
 
 def _difference(new: Arrays, base: Arrays) -> Arrays:

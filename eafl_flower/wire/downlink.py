@@ -18,8 +18,9 @@ from eafl_flower.codecs.keys import keyed_for
 from eafl_flower.core.rng import generator
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.types import Arrays, Layout
-from eafl_flower.wire.records import ARRAYS, CODED, array_record, coded_record, difference_record
-from eafl_flower.wire.size import framed_bytes
+from eafl_flower.wire.arrays import array_record
+from eafl_flower.wire.records import ARRAYS, CODED, TERMS, coded_record, difference_record
+from eafl_flower.wire.size import framed_bytes, record_bytes
 
 Version = int | tuple[int, ...]  # names whole arrays: the number of merges before, or of a round and a place in it
 
@@ -39,6 +40,18 @@ class Base:
     record: ArrayRecord | ConfigRecord
     payload_bytes: int
     framed_bytes: int
+
+    def framed_with(self, content: RecordDict) -> int:
+        """Return the framed size of a message that carries this base, whose own size is known [byte].
+
+        The state that the newest checkpoint names is counted as if it were the one the job starts from: its number may
+        be a byte shorter, but when checkpoints are made must change nothing that a run tells.
+        """
+        terms = content.config_records[TERMS]
+        durable, terms["durable"] = terms["durable"], terms["load"]
+        size = self.framed_bytes + sum(record_bytes(record) for name, record in content.items() if name != self.name)
+        terms["durable"] = durable
+        return size
 
 
 class Downlink:
@@ -108,9 +121,13 @@ class Downlink:
     def __getitem__(self, version: Version) -> Base:
         return self._bases[version]
 
-    def _decode(self, payload: bytes) -> Base:
+    def decode_whole(self, layout: Layout, payload: bytes) -> tuple[Arrays, Any]:
+        """Return whole arrays with this layout from their payload, and the state that it leaves."""
         assert self._whole is not None
-        decoded, _ = self._whole.decode(self._whole.init(self._layout), payload)
+        return self._whole.decode(self._whole.init(layout), payload)
+
+    def _decode(self, payload: bytes) -> Base:
+        decoded, _ = self.decode_whole(self._layout, payload)
         return _coded_base(decoded, payload, coded_record(payload, self._layout, self._keys, self._record))
 
     def _plain_base(self, arrays: Arrays) -> Base:

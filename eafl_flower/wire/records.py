@@ -7,9 +7,11 @@ record          kind          holds
 ``eafl.arrays`` ConfigRecord  the same arrays coded: ``payload``, and on the way down either ``layout`` and
                               ``keys`` or, of a difference, ``onto``: the number of the client state that holds
                               what it is the difference to, and ``record``, the name of the record it stands for,
-                              if that is not ``arrays``; or ``refused``, why the client has nothing to send
+                              if that is not ``arrays``; in the reply only ``payload``, of a message ``layout`` and
+                              ``keys`` too; or ``refused``, why the client has nothing to send
 ``config``      ConfigRecord  the user's configuration and ``server-round``, from 1
-``eafl``        ConfigRecord  the terms of the job (``JobTerms``); in a reply ``state-lost``, if it was
+``eafl``        ConfigRecord  the terms of the job (``JobTerms``), among them its order, as far as that is not the usual
+                              one (``wire.orders``); in a reply ``state-lost``, if it was
 ``roster``      ConfigRecord  in the answer to the roster query: ``kind``, and ``refusal`` if it cannot take part
 ``eafl.rows``   ConfigRecord  in that answer, what a node tells of rows that it alone has (``data.shape``)
 ``eafl.greeting`` ConfigRecord  in the query, what every node is told before its first job
@@ -18,24 +20,20 @@ record          kind          holds
 ==============  ============  ================================================================
 """
 
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
-from flwr.app import Array as FlowerArray
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
-from numpy.lib import format as npy
 
 from eafl_flower.codecs.framing import layout_from_text, layout_to_text
 from eafl_flower.core.excerpt import excerpt, excerpts
-from eafl_flower.engines.flower_internals import trusted_array, trusted_record
+from eafl_flower.core.orders import NO_ORDER, Order
+from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import ProtocolError
-from eafl_flower.types import Array, Arrays, Layout
-from eafl_flower.wire.npy import MAX_DIMENSIONS, read_npy
+from eafl_flower.types import Layout
+from eafl_flower.wire.orders import order_fields, order_of
 
 ARRAYS = "arrays"
 CODED = "eafl.arrays"
@@ -51,13 +49,12 @@ ROWS = "eafl.rows"
 GREETING = "eafl.greeting"
 ONTO = "onto"
 RECORD = "record"
+LAYOUT = "layout"
+DIFFERENCE, MESSAGE = "difference", "message"  # kinds of replies
 
 MAX_KEY_LENGTH = 4096
-MAX_DTYPE_NAME = 64
-MOST_NAMES = 8  # of arrays in a message for people
 RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,+-]{0,127}")  # names a folder on the nodes
 MOST_EXAMPLES = 2**53  # whole numbers up to here are exact as floats
-NUMPY = "numpy.ndarray"  # how Flower marks the serialisation of an array
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,6 +80,10 @@ class JobTerms:
         it is the only one that may be needed again.
     key
         Session key of a codec that needs one, in a deployment; travels only if there is one.
+    order
+        What the client is to do; travels only as far as it is not the usual.
+    kind
+        What it is to answer with; travels only if that is a message.
     """
 
     run: str
@@ -93,6 +94,11 @@ class JobTerms:
     acknowledged: int
     durable: int
     key: bytes = field(default=b"", repr=False)
+    kind: str = DIFFERENCE
+    order: Order = NO_ORDER
+
+
+_NOT_SENT: Final = {"key": b"", "kind": DIFFERENCE}  # values of terms that do not travel
 
 
 def config_record(content: RecordDict, name: str) -> ConfigRecord | None:
@@ -109,7 +115,8 @@ def config_name(content: RecordDict) -> str:
 
 def terms_record(terms: JobTerms) -> ConfigRecord:
     """Return ``terms`` as a record."""
-    return trusted_record(ConfigRecord, {n: v for n in JobTerms.__slots__ if (v := getattr(terms, n)) != b""})
+    plain = {n: v for n in JobTerms.__slots__ if n != "order" and (v := getattr(terms, n)) != _NOT_SENT.get(n)}
+    return trusted_record(ConfigRecord, plain | order_fields(terms.order))
 
 
 def terms_of(content: RecordDict) -> JobTerms | None:
@@ -123,16 +130,18 @@ def terms_of(content: RecordDict) -> JobTerms | None:
     record = config_record(content, TERMS)
     if record is None:
         return None
-    values = {}
+    values: dict[str, Any] = {"order": order_of(record)}
     for name, kind in JobTerms.__annotations__.items():
-        value = record.get(name, b"" if kind is bytes else None)
+        if name in values:
+            continue
+        value = record.get(name, _NOT_SENT.get(name))
         if type(value) is not kind or (kind is int and name != "seed" and value < 0):  # type: ignore[operator]
             msg = (
                 f'record "{TERMS}" of a message has {name} = {excerpt(value)}: expected a non-negative {kind.__name__}'
             )
             raise ProtocolError(msg)
         values[name] = value
-    terms = JobTerms(**values)  # type: ignore[arg-type]
+    terms = JobTerms(**values)
     if terms.durable > terms.load:
         msg = (
             f'record "{TERMS}" of a message has durable = {terms.durable}, load = {terms.load}: expected durable to be '
@@ -140,92 +149,6 @@ def terms_of(content: RecordDict) -> JobTerms | None:
         )
         raise ProtocolError(msg)
     return terms
-
-
-@lru_cache(maxsize=256)
-def _npy_header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[bytes, str]:
-    """Return what ``np.save`` writes before the data of such an array, and the name of its dtype."""
-    buffer = io.BytesIO()
-    described = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    npy.write_array_header_1_0(buffer, described)
-    return buffer.getvalue(), dtype.name
-
-
-def to_flower_array(array: Array) -> FlowerArray:
-    """Return ``array`` as Flower's Array, byte for byte what Flower makes of it, some ten times faster."""
-    if array.nbytes > 1 << 20 or not array.flags.c_contiguous:
-        return FlowerArray(np.ascontiguousarray(array).reshape(array.shape))
-    header, name = _npy_header(array.shape, array.dtype)
-    return trusted_array(name, array.shape, NUMPY, header + array.tobytes())
-
-
-def from_flower_array(array: FlowerArray, key: str) -> Array:
-    """Return Flower's Array as a numpy array (read-only).
-
-    Raises
-    ------
-    ProtocolError
-        If its bytes are not an array, or one of another shape than it says.
-    """
-    data, shape = array.data, tuple(array.shape)
-    try:
-        if len(shape) <= MAX_DIMENSIONS and len(array.dtype) <= MAX_DTYPE_NAME:  # nothing larger is to be cached
-            dtype = np.dtype(array.dtype)
-            header, _ = _npy_header(shape, dtype)
-            if not dtype.hasobject and data.startswith(header):  # as we write it ourselves
-                return np.frombuffer(data, dtype, offset=len(header)).reshape(shape)
-        if array.stype != NUMPY:
-            msg = f"it is a {excerpt(array.stype)}"
-            raise ValueError(msg)
-        read = read_npy(data)
-        if read.shape != shape:
-            msg = f"its data have shape {read.shape}"
-            raise ValueError(msg)
-        return read
-    except Exception as error:
-        msg = (
-            f'array "{excerpt(key)}" cannot be read ({excerpt(str(error), 300)}): '
-            f"expected a numpy array of {excerpt(array.dtype)} {excerpt(shape)}"
-        )
-        raise ProtocolError(msg) from error
-
-
-def array_record(keys: Sequence[str], arrays: Sequence[Array]) -> ArrayRecord:
-    """Return named ``arrays`` as a record."""
-    return trusted_record(ArrayRecord, {k: to_flower_array(a) for k, a in zip(keys, arrays, strict=True)})
-
-
-def arrays_of(record: ArrayRecord) -> Arrays:
-    """Return the arrays of ``record``, in order: to read only, for they may lie in the bytes of the record."""
-    return tuple(from_flower_array(a, k) for k, a in record.items())
-
-
-def own_arrays_of(record: ArrayRecord) -> Arrays:
-    """Return the arrays of ``record``, in order, each with memory of its own, as Flower's ``Array.numpy()`` has."""
-    return tuple(np.array(a) for a in arrays_of(record))
-
-
-def arrays_by_name(record: ArrayRecord, keys: Sequence[str], whose: str) -> Arrays:
-    """Return the arrays of ``record`` in the order of ``keys``, whatever their order there; to read only.
-
-    Raises
-    ------
-    ProtocolError
-        If one of them is missing, or there are others.
-    """
-    expected = set(keys)
-    missing = [key for key in keys if key not in record]
-    unknown = [key for key in record if key not in expected]
-    if missing or unknown:
-        found = [f"{what} {_listed(names)}" for what, names in (("lacks", missing), ("has unknown", unknown)) if names]
-        msg = f"{whose} {' and '.join(found)}: expected the {len(keys)} arrays of the model by their names"
-        raise ProtocolError(msg)
-    return tuple(from_flower_array(record[key], key) for key in keys)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(f'"{name[:100]}"' for name in names[:MOST_NAMES]) + more
 
 
 def coded_record(payload: bytes, layout: Layout, keys: Sequence[str], record: str = ARRAYS) -> ConfigRecord:

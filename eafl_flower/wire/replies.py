@@ -87,6 +87,13 @@ def agreed_payload(content: RecordDict, whose: str) -> bytes:
     return payload
 
 
+def wrong_kind(whose: str, kind: str, expected: str, why: str) -> ProtocolError:
+    """Return the error of a reply that is of another kind than the run's method takes, both named."""
+    return ProtocolError(
+        f"{whose} is a {kind} ({why}), expected a {expected}: the method of this run takes {expected}s"
+    )
+
+
 def metrics_of(content: RecordDict, whose: str, notes: Notes, weighted_by: str) -> tuple[dict[str, float], float]:
     """Return what the client reports of its training, and the weight of its update (of examples, a whole number).
 

@@ -8,16 +8,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flwr.app import RecordDict
+from flwr.app import ArrayRecord, RecordDict
 
 from eafl_flower.codecs.keys import client_key, keyed_for
 from eafl_flower.core.arrays import difference
+from eafl_flower.core.excerpt import excerpt
 from eafl_flower.errors import CodecError, ProtocolError
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.types import Array, Arrays, Layout
+from eafl_flower.wire.arrays import arrays_by_name, check_names
 from eafl_flower.wire.downlink import Base, Downlink, Version
-from eafl_flower.wire.records import ARRAYS, CODED, arrays_by_name, config_record, single_array_record
-from eafl_flower.wire.replies import agreed_payload
+from eafl_flower.wire.records import (
+    ARRAYS,
+    CODED,
+    DIFFERENCE,
+    LAYOUT,
+    MESSAGE,
+    coded_parts,
+    config_record,
+    single_array_record,
+)
+from eafl_flower.wire.replies import agreed_payload, wrong_kind
 from eafl_flower.wire.streams import ANY_STREAMS, ClientStreams, StoredStreams
 
 
@@ -129,13 +140,12 @@ class ServerSide:
         """
         base = sent.base
         if base.payload is None:
-            if self._codec is not None and config_record(content, CODED) is not None:  # it has no stream to be one of
-                msg = f'{whose} has a record "{CODED}", its job was sent as plain arrays: expected plain arrays'
-                raise ProtocolError(msg)
-            arrays = arrays_by_name(single_array_record(content, whose), self.keys, whose)
+            arrays = arrays_by_name(self._plain(content, whose), self.keys, whose)
             return Received(delta=_minus(arrays, base.arrays, self.keys, whose), decoder=None)
         assert self._codec is not None
         payload = agreed_payload(content, whose)
+        if LAYOUT in content.config_records[CODED]:
+            raise wrong_kind(whose, MESSAGE, DIFFERENCE, "it is coded whole")
         codec = keyed_for(self._codec, seed=self._seed, client=client, key=self.key_of(client))
         decoder = self._fresh if self.streams is None else self.streams.of(client).decoder
         try:
@@ -147,6 +157,45 @@ class ServerSide:
             msg = f"{whose} to job {counter} holds the payload of job {state.counter}"
             raise ProtocolError(msg)
         return Received(delta=delta, decoder=state)
+
+    def receive_message(
+        self, counter: int, content: RecordDict, sent: Sent, names: Sequence[str], layout: Layout, *, whose: str
+    ) -> Arrays:
+        """Return the arrays ``names`` in the reply to job number ``counter``; of a coded one the ``layout`` is checked.
+
+        Raises
+        ------
+        ProtocolError, CodecError, UpdateRefusedError
+            If it is not a message of these arrays, or the client says that it has none.
+        """
+        if sent.base.payload is None:
+            return arrays_by_name(self._plain(content, whose), names, whose, MESSAGE)
+        payload = agreed_payload(content, whose)
+        coded = content.config_records[CODED]
+        if LAYOUT not in coded:
+            raise wrong_kind(whose, DIFFERENCE, MESSAGE, "it has neither names nor layout")
+        _, its_layout, its_names = coded_parts(coded)
+        check_names(its_names, names, whose, MESSAGE)
+        expected = dict(zip(names, layout, strict=True))
+        for name, spec in zip(its_names, its_layout, strict=True):
+            if spec != expected[name]:
+                msg = f'{whose} has array "{excerpt(name)}" as {spec.dtype} {spec.shape}, expected '
+                raise ProtocolError(f"{msg}{expected[name].dtype} {expected[name].shape}")
+        try:
+            arrays, state = self.downlink.decode_whole(its_layout, payload)
+        except CodecError as error:
+            raise CodecError(f"{whose} cannot be decoded: {error}") from error
+        if state.counter != counter:
+            raise ProtocolError(f"{whose} to job {counter} holds the payload of job {state.counter}")
+        found = dict(zip(its_names, arrays, strict=True))
+        return tuple(found[name] for name in names)
+
+    def _plain(self, content: RecordDict, whose: str) -> ArrayRecord:
+        """Return the arrays in the reply to a job that was sent as plain arrays."""
+        if self._codec is not None and config_record(content, CODED) is not None:  # it has no stream to be one of
+            msg = f'{whose} has a record "{CODED}", its job was sent as plain arrays: expected plain arrays'
+            raise ProtocolError(msg)
+        return single_array_record(content, whose)
 
     # How a job ends.
 

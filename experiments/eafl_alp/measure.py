@@ -23,8 +23,8 @@ from eafl_flower.heads.size import size_of
 from eafl_flower.protocols import DataSource
 from eafl_flower.runs.scoring.evaluation import evaluate_on_clients
 from eafl_flower.runs.scoring.means import robust_means
+from eafl_flower.wire.arrays import arrays_of
 from eafl_flower.wire.notes import Notes
-from eafl_flower.wire.records import arrays_of
 
 SCORES = {"before": "accuracy-before", "after": "accuracy-after", "unseen": "accuracy-unseen"}
 LONGER = 4  # times the epochs of the run, for clients that have only themselves to train with

@@ -64,7 +64,7 @@ def test_arrays_that_cannot_be_averaged_are_refused_at_the_start(dtype):
 def test_boolean_arrays_pass_as_long_as_they_do_not_change():
     flags = (np.zeros(1), np.array([True, False, True]))
     state = EMAMAggregator(beta=0.2).init(flags)
-    kept = EMAMAggregator(beta=0.2).apply(state, _update(np.ones(1), np.zeros(3, bool)))
+    kept, _ = EMAMAggregator(beta=0.2).apply(state, [_update(np.ones(1), np.zeros(3, bool))])
     assert kept.arrays[1].tolist() == [True, False, True]
     with pytest.raises(UpdateRefusedError, match="changes boolean array 1, which cannot be averaged"):
         accept(flags, _update(np.ones(1), np.array([False, True, False])), version=0)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -37,8 +39,8 @@ def test_at_the_barrier_every_update_is_fresh():
     aggregator = EMAMAggregator(alpha=1.0)
     state = aggregator.init((np.zeros(2),))
     for _ in range(3):
-        state = aggregator.apply(state, combine([_update(np.ones(2), base_version=state.version)] * 4))
-        assert (state.last.staleness, state.last.weight) == (0, 1.0)
+        state, told = aggregator.apply(state, [_update(np.ones(2), base_version=state.version)] * 4)
+        assert (told[0].staleness, sum(merged.weight for merged in told)) == (0, 1.0)
     assert state.arrays[0].tolist() == [3.0, 3.0]
 
 
@@ -63,10 +65,23 @@ def test_a_client_that_claims_all_examples_weighs_a_hundred_of_the_median():
 
 def test_an_update_far_longer_than_the_others_of_its_round_is_brought_down_to_a_multiple_of_their_median():
     updates = [_update(np.array([n, 0.0]), np.array([1]), client=c) for c, n in enumerate((1.0, 0.0, 3.0, -1e17, 2.0))]
-    kept, scaled = bounded(updates, 4.0)
-    assert scaled == {3: (1e17, 8.0)}  # the median of 1, 2, 3 and 1e17 is 2
+    kept, norms, scales = bounded(updates, 4.0)
+    assert norms == [1.0, 0.0, 3.0, 1e17, 2.0]
+    assert scales == [1.0, 1.0, 1.0, 8e-17, 1.0]  # the median of 1, 2, 3 and 1e17 is 2
     assert kept[3].delta[0].tolist() == [-8.0, 0.0]
     assert kept[3].delta[1].tolist() == [1]
     assert [k is u for k, u in zip(kept, updates, strict=True)] == [True, True, True, False, True]
-    assert bounded(updates, 0.0) == (updates, {})
-    assert bounded(updates[1:2], 4.0) == (updates[1:2], {})
+    assert bounded(updates, 0.0)[0] == updates
+    assert bounded(updates[1:2], 4.0)[0] == updates[1:2]
+
+
+def test_each_update_of_a_round_is_told_of_as_it_came_and_with_its_share_in_the_mean():
+    updates = [_update(np.array([n]), client=c, num_examples=c + 1) for c, n in enumerate((1.0, 1.0, 100.0))]
+    aggregator = EMAMAggregator(alpha=1.0)
+    state, told = aggregator.apply(
+        aggregator.init((np.array([1000.0]),)), [replace(u, base_version=0) for u in updates]
+    )
+    assert [merged.norm for merged in told] == [1.0, 1.0, 100.0]
+    assert [merged.scale for merged in told] == [1.0, 1.0, 0.04]
+    assert [merged.weight for merged in told] == [1 / 6, 2 / 6, 3 / 6]
+    assert state.arrays[0].tolist() == [1000 + (1 + 2 + 3 * 4) / 6]

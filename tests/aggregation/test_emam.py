@@ -15,6 +15,7 @@ from eafl_flower.aggregation import (
     energy,
     energy_gradient,
 )
+from eafl_flower.core.orders import Order
 from eafl_flower.core.rng import generator
 from eafl_flower.core.state import flatten, restore
 from eafl_flower.errors import ConfigError, UpdateRefusedError
@@ -38,8 +39,14 @@ def _scalar(value):
 
 def _merge_all(aggregator, state, deltas):
     for delta in deltas:
-        state = aggregator.apply(state, _update(delta, base_version=state.version))
+        state, _ = aggregator.apply(state, [_update(delta, base_version=state.version)])
     return state
+
+
+def _merged(aggregator, state, delta):
+    """Return the state after one more fresh update, and how that was merged."""
+    state, (merged,) = aggregator.apply(state, [_update(delta, base_version=state.version)])
+    return state, merged
 
 
 def _warmed(aggregator):
@@ -53,7 +60,7 @@ def test_a_merge_is_the_minimiser_of_the_energy(beta):
     aggregator = EMAMAggregator(beta=beta, serve="average", staleness=HalfLife(2.0))
     state, before, average = _warmed(aggregator)
     delta = _draw("delta")
-    state = aggregator.apply(state, _update(delta, base_version=state.version - 1))
+    state, _ = aggregator.apply(state, [_update(delta, base_version=state.version - 1)])
     push = tuple(0.8 * math.sqrt(0.5) * d for d in delta)
     gradient = energy_gradient(state.arrays, before, push, average=average, beta=beta)
     scale = max(float(np.abs(p).max()) for p in (*push, *before, *average))
@@ -65,7 +72,7 @@ def test_the_energy_drops_by_half_the_stiffness_times_the_squared_step(beta):
     aggregator = EMAMAggregator(beta=beta, serve="average", staleness=Constant())
     state, before, average = _warmed(aggregator)
     delta = _draw("delta")
-    state = aggregator.apply(state, _update(delta, base_version=state.version))
+    state, _ = aggregator.apply(state, [_update(delta, base_version=state.version)])
     push = tuple(0.8 * d for d in delta)
     drop = energy(before, before, push, average=average, beta=beta) - energy(
         state.arrays, before, push, average=average, beta=beta
@@ -125,9 +132,9 @@ def test_staleness_counts_the_merges_since_the_clients_version():
     aggregator = EMAMAggregator(alpha=1.0, staleness=HalfLife(3.0))
     state = aggregator.init(_scalar(0))
     for client, base_version in enumerate([0, 0, 0, 0]):  # four clients train at once
-        state = aggregator.apply(state, _update(_scalar(1), base_version=base_version, client=client))
-        assert (state.last.staleness, state.version) == (client, client + 1)
-    assert state.last.weight == 0.5
+        state, (merged,) = aggregator.apply(state, [_update(_scalar(1), base_version=base_version, client=client)])
+        assert (merged.staleness, state.version) == (client, client + 1)
+    assert merged.weight == 0.5
     assert float(state.arrays[0][0]) == pytest.approx(sum(2 ** (-t / 3) for t in range(4)), rel=1e-15)
 
 
@@ -141,8 +148,8 @@ def test_a_thousand_updates_of_concurrent_clients_lose_none():
         delta = np.zeros(1000)
         delta[n] = 1.0
         version = state.version
-        state = aggregator.apply(state, _update((delta,), base_version=base_version, client=client))
-        assert state.last.staleness == version - base_version
+        state, (merged,) = aggregator.apply(state, [_update((delta,), base_version=base_version, client=client)])
+        assert merged.staleness == version - base_version
         in_flight.append((client, state.version))
     assert state.version == 1000
     assert np.all(state.arrays[0] == 1.0)
@@ -154,11 +161,11 @@ def test_the_average_is_kept_only_when_it_is_read():
     assert EMAMAggregator(beta=0.1).init(start).average is not None
     served = EMAMAggregator(serve="average", mu=0.5, alpha=1.0)
     state = _merge_all(served, served.init(start), [_scalar(2)])
-    assert served.arrays(state)[0].tolist() == [3.0]
-    assert served.served(state)[0].tolist() == [2.0]
+    assert served.arrays(state, Order())[0].tolist() == [3.0]
+    assert served.arrays(state)[0].tolist() == [2.0]
     pulled = EMAMAggregator(beta=0.1)
     state = pulled.init(start)
-    assert pulled.served(state) is pulled.arrays(state)
+    assert pulled.arrays(state) is pulled.arrays(state, Order())
 
 
 def test_a_restored_average_is_the_same_to_the_last_bit():
@@ -179,12 +186,13 @@ def test_a_restored_average_is_the_same_to_the_last_bit():
 def test_the_norm_guard_scales_to_four_medians():
     aggregator = EMAMAggregator(alpha=1.0, staleness=Constant())
     state = _merge_all(aggregator, aggregator.init(_scalar(0)), [_scalar(1)] * 16)
-    state = _merge_all(aggregator, state, [_scalar(-100)])
-    assert (state.last.scale, state.last.norm) == (0.04, 100.0)
+    state, merged = _merged(aggregator, state, _scalar(-100))
+    assert (merged.scale, merged.norm) == (0.04, 100.0)
     assert float(state.arrays[0][0]) == 12.0
     assert state.norms[-1] == 4.0  # the norm as accepted: a flood of long updates raises the limit slowly
-    state = _merge_all(aggregator, state, [_scalar(4), _scalar(0)])
-    assert state.last.scale == 1.0
+    state = _merge_all(aggregator, state, [_scalar(4)])
+    state, merged = _merged(aggregator, state, _scalar(0))
+    assert merged.scale == 1.0
 
 
 @pytest.mark.parametrize("place", range(20))
@@ -201,8 +209,8 @@ def test_early_updates_of_one_length_are_merged_as_they_are():
     aggregator = EMAMAggregator(alpha=1.0, staleness=Constant())
     state = _merge_all(aggregator, aggregator.init(_scalar(0)), [_scalar(4)] * 16)
     assert float(state.arrays[0][0]) == 64.0
-    state = _merge_all(aggregator, aggregator.init(_scalar(1000)), [_scalar(4000)])  # the model is the measure
-    assert state.last.scale == 1.0
+    state, merged = _merged(aggregator, aggregator.init(_scalar(1000)), _scalar(4000))  # the model is the measure
+    assert merged.scale == 1.0
 
 
 def test_a_model_that_must_grow_by_orders_of_magnitude_does():
@@ -234,13 +242,13 @@ def test_weights_by_examples_are_relative_to_the_mean_and_clipped():
     weights = []
     for num_examples in (10, 30, 0, 4000):
         update = _update(_scalar(1), base_version=state.version, num_examples=num_examples)
-        state = aggregator.apply(state, update)
-        weights.append(state.last.weight)
+        state, (merged,) = aggregator.apply(state, [update])
+        weights.append(merged.weight)
     # Means 10, 20, 13.3 and 1,010, the update itself included: 1, 1.5, 0 and 3.96.
     assert weights == pytest.approx([1.0, 1.5, 0.2, 4000 / 1010], rel=1e-15)
     state = replace(state, examples=0)
-    state = aggregator.apply(state, _update(_scalar(1), base_version=state.version, num_examples=9))
-    assert state.last.weight == 5.0
+    state, (merged,) = aggregator.apply(state, [_update(_scalar(1), base_version=state.version, num_examples=9)])
+    assert merged.weight == 5.0
 
 
 def test_the_estimated_rule_learns_from_merged_updates():
@@ -248,9 +256,9 @@ def test_the_estimated_rule_learns_from_merged_updates():
     state = aggregator.init((np.zeros(2),))
     for n in range(6):
         delta = (np.array([math.cos(0.4 * n), math.sin(0.4 * n)]),)
-        state = aggregator.apply(state, _update(delta, base_version=state.version))
-    state = aggregator.apply(state, _update((np.ones(2),), base_version=state.version - 3, client=1))
-    assert state.last.weight == pytest.approx(math.cos(0.4) ** 3, rel=1e-12)
+        state, _ = aggregator.apply(state, [_update(delta, base_version=state.version)])
+    state, (merged,) = aggregator.apply(state, [_update((np.ones(2),), base_version=state.version - 3, client=1)])
+    assert merged.weight == pytest.approx(math.cos(0.4) ** 3, rel=1e-12)
 
 
 def test_the_proxy_gradient_is_taken_at_the_current_arrays():
@@ -285,7 +293,7 @@ def test_a_wrong_proxy_gradient_is_not_the_clients_fault(gradient, message):
     aggregator = EMAMAggregator(proxy=lambda _: gradient)
     state = aggregator.init(_scalar(0))
     with pytest.raises(ValueError, match=message) as caught:
-        aggregator.apply(state, _update(_scalar(1)))
+        aggregator.apply(state, [_update(_scalar(1))])
     assert not isinstance(caught.value, UpdateRefusedError)
     assert aggregator.arrays(state)[0].tolist() == [0.0]
 
@@ -306,7 +314,7 @@ def test_an_interrupted_merge_leaves_no_state_that_lies(monkeypatch):
 
     monkeypatch.setattr("eafl_flower.aggregation.emam.step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        aggregator.apply(state, _update(_scalar(1)))
+        aggregator.apply(state, [_update(_scalar(1))])
     with pytest.raises(RuntimeError, match="apply\\(\\) has consumed it"):
         aggregator.arrays(state)
 
@@ -321,7 +329,9 @@ def test_the_self_check_notes_the_energy_and_its_drop(beta):
     for version in range(3):
         old = tuple(a.copy() for a in aggregator.arrays(state))
         delta = (rng.standard_normal((4, 3)), rng.standard_normal(4), np.array([1]))
-        state = aggregator.apply(state, Update(client=0, delta=delta, base_version=version, num_examples=1))
+        state, (merged,) = aggregator.apply(
+            state, [Update(client=0, delta=delta, base_version=version, num_examples=1)]
+        )
         moved = sum(float(((n - o) ** 2).sum()) for n, o in zip(state.arrays[:2], old[:2], strict=True))
-        drop = state.last.objective_before - state.last.objective_after
+        drop = merged.objective_before - merged.objective_after
         assert drop == pytest.approx((1 + beta) / 2 * moved, rel=1e-12)

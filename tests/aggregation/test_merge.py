@@ -198,7 +198,7 @@ from eafl_flower.types import Update
 aggregator = EMAMAggregator()
 state = aggregator.init((np.zeros(COMPILED_FROM - 1, dtype=np.float32),))
 one = np.ones(COMPILED_FROM - 1, dtype=np.float32)
-aggregator.apply(state, Update(client=0, delta=(one,), base_version=0, num_examples=1))
+aggregator.apply(state, [Update(client=0, delta=(one,), base_version=0, num_examples=1)])
 print([name for name in ("numba", "flwr", "torch", "ray") if name in sys.modules])
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,6 +4,7 @@ import pytest
 from eafl_flower.aggregation.ahead import SERVED_SHARE
 from eafl_flower.aggregation.barrier import combine
 from eafl_flower.aggregation.newest import ROUNDS_KEPT, NewestMean
+from eafl_flower.core.orders import Order
 from eafl_flower.errors import ConfigError, UpdateRefusedError
 from eafl_flower.types import Arrays, Update
 
@@ -26,9 +27,11 @@ def asynchronously(aggregator: NewestMean, train, *, clients: int, merges: int, 
         jobs.sort(key=lambda job: job[:2])
         ends, client, base, version = jobs.pop(0)
         delta = tuple(n - b for n, b in zip(train(client, base), base, strict=True))
-        state = aggregator.apply(state, update(client, delta, base, version, examples=1))
-        path.append(aggregator.arrays(state)[0].copy())
-        jobs.append((ends + slow(client), client, tuple(a.copy() for a in aggregator.arrays(state)), state.version))
+        state, _ = aggregator.apply(state, [update(client, delta, base, version, examples=1)])
+        path.append(aggregator.arrays(state, Order())[0].copy())
+        jobs.append(
+            (ends + slow(client), client, tuple(a.copy() for a in aggregator.arrays(state, Order())), state.version)
+        )
     return state, path
 
 
@@ -42,9 +45,9 @@ def test_updates_of_one_version_give_the_mean_of_fedavg():
         for c in range(5)
     ]
     for one in updates:
-        state = aggregator.apply(state, one)
+        state, _ = aggregator.apply(state, [one])
     mean = combine(updates).delta
-    for got, begun, moved in zip(aggregator.arrays(state), start, mean, strict=True):
+    for got, begun, moved in zip(aggregator.arrays(state, Order()), start, mean, strict=True):
         np.testing.assert_allclose(got, begun + moved, rtol=1e-12)
 
 
@@ -53,7 +56,7 @@ def test_a_client_that_answers_again_takes_its_own_place():
     aggregator = NewestMean(clients=2, norm_guard=0.0, weight_by_examples=False)
     state = aggregator.init(start)
     for client, goal in ((0, -2.0), (1, -4.0), (1, -6.0), (1, -8.0)):
-        state = aggregator.apply(state, update(client, (zeros(1) + goal,), start, 0))
+        state, _ = aggregator.apply(state, [update(client, (zeros(1) + goal,), start, 0)])
     assert state.mean[0][0] == pytest.approx((-2.0 - 8.0) / 2)
 
 
@@ -125,7 +128,7 @@ def test_the_lead_is_given_up_when_the_newest_updates_turn_back():
     state = aggregator.init((np.array([1.0, -1.0]),))
     for merge in range(44):
         delta = (np.array([0.1, 0.1]) if merge < 40 else np.array([-0.1, -0.1]),)
-        state = aggregator.apply(state, update(merge % 4, delta, aggregator.arrays(state), state.version))
+        state, _ = aggregator.apply(state, [update(merge % 4, delta, aggregator.arrays(state, Order()), state.version)])
         if merge == 39:
             assert (state.arrays[0] - state.mean[0] > 0.05).all()
     np.testing.assert_array_equal(state.arrays[0], state.mean[0])
@@ -139,10 +142,10 @@ def test_steps_are_lengthened_where_all_clients_hardly_move(length, step):
     state = aggregator.init(start)
     delta = (np.full(4, -length * 10.0 / 2) / 3, np.diag([length, -length, -length]))
     for client in (0, 1):
-        state = aggregator.apply(state, update(client, delta, start, 0))
+        state, (merged,) = aggregator.apply(state, [update(client, delta, start, 0)])
     expected = start[1] + step * delta[1]
     np.testing.assert_allclose(state.mean[1], expected, rtol=1e-12)
-    assert state.last.weight == pytest.approx(step / 2)
+    assert merged.weight == pytest.approx(step / 2)
 
 
 def test_a_long_update_ends_the_lengthening_for_good():
@@ -151,8 +154,10 @@ def test_a_long_update_ends_the_lengthening_for_good():
     state = aggregator.init(start)
     for merge, length in enumerate((0.001, 0.001, 0.2, 0.001, 0.001, 0.001)):
         delta = (np.array([1.0, -1.0, 1.0, -1.0]) * length * 5,)
-        state = aggregator.apply(state, update(merge % 2, delta, aggregator.arrays(state), state.version))
-        assert (state.last.weight > 0.5) == (merge < 2)
+        state, (merged,) = aggregator.apply(
+            state, [update(merge % 2, delta, aggregator.arrays(state, Order()), state.version)]
+        )
+        assert (merged.weight > 0.5) == (merge < 2)
 
 
 def test_variances_and_counters_are_not_extrapolated():
@@ -160,12 +165,12 @@ def test_variances_and_counters_are_not_extrapolated():
     aggregator = NewestMean(clients=1, norm_guard=0.0)
     state = aggregator.init(start)
     for _ in range(6):
-        base = tuple(a.copy() for a in aggregator.arrays(state))
+        base = tuple(a.copy() for a in aggregator.arrays(state, Order()))
         new = (base[0] * 0.2, base[1] + 2, base[2] * 0.2)
         delta = tuple(n - b for n, b in zip(new, base, strict=True))
-        state = aggregator.apply(state, update(0, delta, base, max(0, state.version - 2)))
-        assert (aggregator.arrays(state)[0] > 0).all()
-    assert aggregator.arrays(state)[1].tolist() == [15]
+        state, _ = aggregator.apply(state, [update(0, delta, base, max(0, state.version - 2))])
+        assert (aggregator.arrays(state, Order())[0] > 0).all()
+    assert aggregator.arrays(state, Order())[1].tolist() == [15]
 
 
 def test_infinite_elements_that_do_not_change_stay():
@@ -173,10 +178,10 @@ def test_infinite_elements_that_do_not_change_stay():
     aggregator = NewestMean(clients=2)
     state = aggregator.init(start)
     for client in (0, 1, 0):
-        base = tuple(a.copy() for a in aggregator.arrays(state))
-        state = aggregator.apply(state, update(client, (np.array([0.0, 1.0]),), base, state.version))
-    assert aggregator.arrays(state)[0][0] == -np.inf
-    assert np.isfinite(aggregator.arrays(state)[0][1])
+        base = tuple(a.copy() for a in aggregator.arrays(state, Order()))
+        state, _ = aggregator.apply(state, [update(client, (np.array([0.0, 1.0]),), base, state.version)])
+    assert aggregator.arrays(state, Order())[0][0] == -np.inf
+    assert np.isfinite(aggregator.arrays(state, Order())[0][1])
 
 
 def test_only_as_many_models_as_a_round_has_are_kept_and_none_for_long():
@@ -184,10 +189,10 @@ def test_only_as_many_models_as_a_round_has_are_kept_and_none_for_long():
     aggregator = NewestMean(clients=3)
     state = aggregator.init(start)
     for client in (0, 1, 2, 3, 4):
-        state = aggregator.apply(state, update(client, (zeros(1) + 1,), start, 0))
+        state, _ = aggregator.apply(state, [update(client, (zeros(1) + 1,), start, 0)])
     assert list(state.newest) == [2, 3, 4]
     for _ in range(ROUNDS_KEPT * 3 + 1):
-        state = aggregator.apply(state, update(4, (zeros(1) + 1,), start, 0))
+        state, _ = aggregator.apply(state, [update(4, (zeros(1) + 1,), start, 0)])
     assert list(state.newest) == [4]
 
 
@@ -203,7 +208,7 @@ def test_no_claim_of_examples_decides_for_all_not_even_the_first(place):
     known = []
     for client, (goal, count) in enumerate(zip(goals, counts, strict=True)):
         delta = (np.full(2, goal, np.float32) - start[0], np.array([1], np.int64))
-        state = aggregator.apply(state, update(client, delta, start, 0, examples=count))
+        state, _ = aggregator.apply(state, [update(client, delta, start, 0, examples=count)])
         known = [min(n, 100 * sorted([*known, count])[client // 2]) for n in (*known, count)]
         if client:
             waiting = (4 - client) * np.mean(known)
@@ -218,12 +223,12 @@ def test_clients_without_any_examples_weigh_alike_and_next_to_nothing_beside_oth
     aggregator = NewestMean(clients=2, norm_guard=0.0)
     state = aggregator.init(start)
     for client, goal in ((0, 2.0), (1, 4.0)):
-        state = aggregator.apply(state, update(client, (zeros(1) + goal,), start, 0, examples=0))
-    assert aggregator.arrays(state)[0][0] == pytest.approx(3.0)
+        state, _ = aggregator.apply(state, [update(client, (zeros(1) + goal,), start, 0, examples=0)])
+    assert aggregator.arrays(state, Order())[0][0] == pytest.approx(3.0)
     state = aggregator.init(start)
     for client, goal, examples in ((0, 2.0, 10), (1, 4.0, 0)):
-        state = aggregator.apply(state, update(client, (zeros(1) + goal,), start, 0, examples=examples))
-    assert aggregator.arrays(state)[0][0] == pytest.approx(2.0, abs=0.01)
+        state, _ = aggregator.apply(state, [update(client, (zeros(1) + goal,), start, 0, examples=examples)])
+    assert aggregator.arrays(state, Order())[0][0] == pytest.approx(2.0, abs=0.01)
 
 
 def test_refused_updates_and_wrong_settings_are_told():
@@ -231,10 +236,15 @@ def test_refused_updates_and_wrong_settings_are_told():
         NewestMean(clients=0)
     aggregator = NewestMean(clients=2)
     state = aggregator.init((zeros(1),))
+    one = update(0, (zeros(1),), (zeros(1),), 0)
+    with pytest.raises(
+        ConfigError, match="NewestMean merges one update at a time, 2 were given: it cannot stand behind"
+    ):
+        aggregator.apply(state, [one, one])
     with pytest.raises(ValueError, match="no base"):
-        aggregator.apply(state, Update(client=0, delta=(zeros(1),), base_version=0, num_examples=1))
+        aggregator.apply(state, [Update(client=0, delta=(zeros(1),), base_version=0, num_examples=1)])
     with pytest.raises(UpdateRefusedError):
-        aggregator.apply(state, update(0, (zeros(1) + np.nan,), (zeros(1),), 0))
+        aggregator.apply(state, [update(0, (zeros(1) + np.nan,), (zeros(1),), 0)])
 
 
 def test_what_is_served_follows_the_mean_and_is_it_at_first():
@@ -243,12 +253,12 @@ def test_what_is_served_follows_the_mean_and_is_it_at_first():
     state = aggregator.init(start)
     average = start[0]
     for merge, client in enumerate((0, 1, 0, 1, 0, 1, 0, 1), start=1):
-        base = tuple(a.copy() for a in aggregator.arrays(state))
+        base = tuple(a.copy() for a in aggregator.arrays(state, Order()))
         delta = (np.array([0.5, -2.0]) * (client + 1) - base[0], np.array([1], np.int64))
-        state = aggregator.apply(state, update(client, delta, base, state.version))
+        state, _ = aggregator.apply(state, [update(client, delta, base, state.version)])
         now = state.mean[0]
         average = average + SERVED_SHARE / 2 * (now - average)
         lean = {1: 1.0, 2: 1.0, 3: 0.75, 4: 0.5, 5: 0.25}.get(merge, 0.0)
         expected = lean * now + (1 - lean) * average
-        np.testing.assert_allclose(aggregator.served(state)[0], expected, rtol=1e-12)
-        assert aggregator.served(state)[1].tolist() == [3 + merge]
+        np.testing.assert_allclose(aggregator.arrays(state)[0], expected, rtol=1e-12)
+        assert aggregator.arrays(state)[1].tolist() == [3 + merge]

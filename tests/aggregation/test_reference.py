@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from eafl_flower.aggregation import Constant, FedAsync, FedAvg, FedBuff, Polynomial, combine
+from eafl_flower.aggregation import Constant, FedAsync, FedAvg, FedBuff, Polynomial
 from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, UpdateRefusedError
 from eafl_flower.types import Update
@@ -19,7 +19,7 @@ def test_fedasync_mixes_the_clients_arrays_not_its_delta():
     aggregator = FedAsync(mixing=0.5, staleness=Constant())
     state = aggregator.init((START,))
     base = np.array([10.0, 20.0, 30.0])  # an old version, far away
-    state = aggregator.apply(state, _update([1.0, 1.0, 1.0], base=base))
+    state, _ = aggregator.apply(state, [_update([1.0, 1.0, 1.0], base=base)])
     assert state.arrays[0].tolist() == (0.5 * START + 0.5 * (base + 1.0)).tolist()
 
 
@@ -33,18 +33,18 @@ def test_fedasync_has_its_closed_form_for_stale_updates():
         base_version = state.version - staleness
         delta = rng.normal(size=3)
         update = _update(delta, base=versions[base_version], base_version=base_version)
-        state = aggregator.apply(state, update)
+        state, (merged,) = aggregator.apply(state, [update])
         share = 0.6 * (1 + staleness) ** -0.5
         expected = (1 - share) * expected + share * (versions[base_version] + delta)
         versions.append(expected)
-        assert (state.last.staleness, state.last.weight) == (staleness, (1 + staleness) ** -0.5)
+        assert (merged.staleness, merged.weight) == (staleness, (1 + staleness) ** -0.5)
     # Ten roundings of float64 on values below 8.
     assert np.abs(state.arrays[0] - expected).max() < 10 * 8 * 2**-53 * 4
 
 
 def test_fedasync_with_all_the_share_forgets_the_old_arrays():
     aggregator = FedAsync(mixing=1.0)
-    state = aggregator.apply(aggregator.init((START,)), _update([1, 1, 1], base=[0, 0, 0]))
+    state, _ = aggregator.apply(aggregator.init((START,)), [_update([1, 1, 1], base=[0, 0, 0])])
     assert state.arrays[0].tolist() == [1.0, 1.0, 1.0]
 
 
@@ -52,10 +52,10 @@ def test_fedasync_needs_the_base_and_checks_it():
     aggregator = FedAsync()
     state = aggregator.init((START,))
     with pytest.raises(ValueError, match="client 0 has no base: FedAsync mixes the client's arrays"):
-        aggregator.apply(state, _update(START))
+        aggregator.apply(state, [_update(START)])
     for base, message in (([1, 2], r"shape \(2,\), expected \(3,\)"), ([np.inf, 0, 0], "is not finite")):
         with pytest.raises(UpdateRefusedError, match=message):
-            aggregator.apply(state, _update(START, base=base))
+            aggregator.apply(state, [_update(START, base=base)])
     assert aggregator.arrays(state)[0].tolist() == START.tolist()
 
 
@@ -64,7 +64,7 @@ def test_fedbuff_adds_the_weighted_mean_of_k_updates_at_once():
     state = aggregator.init((START,))
     deltas = generator(6, "fedbuff").normal(size=(6, 3))
     for n, base_version in enumerate([0, 0, 0, 1, 0, 1]):
-        state = aggregator.apply(state, _update(deltas[n], base_version=base_version))
+        state, _ = aggregator.apply(state, [_update(deltas[n], base_version=base_version)])
         assert (state.version, state.buffered, state.received) == ((n + 1) // 3, (n + 1) % 3, n + 1)
         if n < 2:
             assert aggregator.arrays(state)[0].tolist() == START.tolist()
@@ -84,7 +84,7 @@ def test_fedbuff_of_another_size_flushes_the_mean_of_all_that_a_buffer_holds(bef
         if n == held:
             aggregator = FedBuff(buffer_size=after)
         assert state.version == 0
-        state = aggregator.apply(state, _update(deltas[n]))
+        state, _ = aggregator.apply(state, [_update(deltas[n])])
     assert (state.version, state.buffered) == (1, 0)
     assert state.arrays[0] == pytest.approx(START + deltas.mean(axis=0), rel=1e-14)
 
@@ -97,9 +97,9 @@ def test_fedavg_by_the_barrier_is_the_mean_of_the_clients_models():
         for k, (model, n) in enumerate(zip(models, examples, strict=True))
     ]
     aggregator = FedAvg()
-    state = aggregator.apply(aggregator.init((START,)), combine(updates))
+    state, told = aggregator.apply(aggregator.init((START,)), updates)
     assert state.arrays[0] == pytest.approx(np.average(models, axis=0, weights=examples), rel=1e-14)
-    assert (state.version, state.last.staleness) == (1, 0)
+    assert (state.version, {merged.staleness for merged in told}) == (1, {0})
 
 
 @pytest.mark.parametrize(

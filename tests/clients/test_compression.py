@@ -11,14 +11,8 @@ from eafl_flower.core.rng import generator
 from eafl_flower.engines.flower_internals import become_server, copy_records, set_message_id
 from eafl_flower.errors import CodecError, ProtocolError
 from eafl_flower.types import digest, layout_of
-from eafl_flower.wire.records import (
-    JobTerms,
-    array_record,
-    arrays_of,
-    coded_record,
-    difference_record,
-    terms_record,
-)
+from eafl_flower.wire.arrays import array_record, arrays_of
+from eafl_flower.wire.records import JobTerms, coded_record, difference_record, terms_record
 
 CODEC = Int8Codec(block_size=4)
 

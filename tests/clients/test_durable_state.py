@@ -7,7 +7,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 
 from eafl_flower.clients import durable_state_mod
 from eafl_flower.errors import ClientFailedError, ProtocolError
-from eafl_flower.wire.records import array_record, arrays_of
+from eafl_flower.wire.arrays import array_record, arrays_of
 
 TERMS = {"run": "run-1", "seed": 3, "client": 4, "counter": 1, "load": 0, "acknowledged": 0, "durable": 0}
 

@@ -7,8 +7,9 @@ from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
 from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, ProtocolError
+from eafl_flower.tasks.softmax import SoftmaxTask
 from eafl_flower.tasks.tabular import TabularTask
-from eafl_flower.wire.records import array_record, arrays_of
+from eafl_flower.wire.arrays import array_record, arrays_of
 
 SEED = 3
 
@@ -211,3 +212,37 @@ def test_a_stored_head_of_another_task_is_refused(app, shared, make_message, mak
     context.state["head"] = array_record(["0"], [np.zeros((2, 2), np.float32)])
     with pytest.raises(ProtocolError, match="the stored head has 1 arrays: expected 2"):
         app(make_message("train", shared, terms=terms()), context)
+
+
+def test_an_order_says_how_many_epochs_a_job_has(app, workload, initial, shared, make_message, make_context):
+    reply = app(make_message("train", shared, terms={**terms(5), "epochs": 3}), make_context(2))
+    expected, loss = workload.task.train(
+        initial, workload.source.partition(2), generator(SEED, "train", 2, 5), epochs=3
+    )
+    for a, b in zip(arrays_of(reply.content.array_records["arrays"]), expected[:4], strict=True):
+        assert np.array_equal(a, b)
+    assert metrics_of(reply) == {"num-examples": 24, "loss": loss}
+
+
+def test_a_client_trains_until_it_has_had_enough_and_says_for_how_long(toy_source, make_message, make_context):
+    task = SoftmaxTask(num_features=5, num_classes=3, learning_rate=0.01)
+    workload = Workload(task=task, source=toy_source, seed=1)
+    app = numpy_client_app(lambda context: FederatedClient(workload, context))
+    initial, rows = task.init(generator(SEED, "init")), toy_source.partition(2)
+    shared = array_record(["0", "1"], initial)
+
+    losses = [task.train(initial, rows, generator(SEED, "train", 2, 5), epochs=n + 1)[1] for n in range(6)]
+    gains = -np.diff(losses) / losses[0]
+    share = float(gains[2]) * 1.001  # the fourth epoch is the first that gains so little
+    assert (gains[:2] > share).all()
+    rule = {"stop-share": share, "least-epochs": 1, "most-epochs": 6}
+    reply = app(make_message("train", shared, terms={**terms(5), **rule}), make_context(2))
+    expected, loss = task.train(initial, rows, generator(SEED, "train", 2, 5), epochs=4)
+    for a, b in zip(arrays_of(reply.content.array_records["arrays"]), expected, strict=True):
+        assert np.array_equal(a, b)
+    assert metrics_of(reply) == {"num-examples": 24, "loss": loss, "epochs": 4}
+
+
+def test_an_order_for_a_model_that_a_client_does_not_have_is_refused(app, shared, make_message, make_context):
+    with pytest.raises(ProtocolError, match='client 2 is to train model "speech": it has one model, without a name'):
+        app(make_message("train", shared, terms={**terms(), "model": "speech"}), make_context(2))

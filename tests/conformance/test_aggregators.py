@@ -17,6 +17,7 @@ from eafl_flower.aggregation import (
     Polynomial,
 )
 from eafl_flower.conformance import check_aggregator
+from eafl_flower.core.orders import Order
 from eafl_flower.errors import ConsumedStateError
 from eafl_flower.types import Update
 
@@ -58,8 +59,12 @@ def test_a_consumed_state_is_refused_by_name(name):
     aggregator = OURS[name]
     old = aggregator.init((np.zeros(3),))
     update = Update(client=0, delta=(np.ones(3),), base_version=0, num_examples=1, base=(np.zeros(3),))
-    aggregator.apply(old, update)
-    for use in (lambda: aggregator.apply(old, update), lambda: aggregator.arrays(old), lambda: aggregator.served(old)):
+    aggregator.apply(old, [update])
+    for use in (
+        lambda: aggregator.apply(old, [update]),
+        lambda: aggregator.arrays(old),
+        lambda: aggregator.arrays(old, Order()),
+    ):
         with pytest.raises(ConsumedStateError, match="go on with the state that apply"):
             use()
 
@@ -74,7 +79,10 @@ class Broken(FedAvg):
         state = super().init(arrays)
         return replace(state, arrays=arrays) if self.fault == "init keeps a reference" else state
 
-    def apply(self, state, update):
+    def apply(self, state, updates):
+        update = updates[0]
+        if self.fault == "forgets the rest of a round":
+            updates = updates[:1]
         if self.fault == "accepts NaN":
             update = replace(update, delta=tuple(np.nan_to_num(d) for d in update.delta))
         if self.fault == "drifts":
@@ -83,8 +91,8 @@ class Broken(FedAvg):
             state.arrays[0][...] += 1
         if self.fault == "reuses states":
             state = replace(state, clock=np.array([state.version]))
-        new = super().apply(state, update)
-        return replace(new, version=0, clock=np.zeros(1)) if self.fault == "version stands" else new
+        new, told = super().apply(state, [update, *updates[1:]])
+        return replace(new, version=0, clock=np.zeros(1)) if self.fault == "version stands" else new, told
 
 
 @pytest.mark.parametrize(
@@ -95,6 +103,7 @@ class Broken(FedAvg):
         ("drifts", "a fresh update of zeros changed the arrays"),
         ("writes first", "changed"),
         ("version stands", "grow by 1"),
+        ("forgets the rest of a round", "told of 1 of 3 updates"),
         ("reuses states", "mark a state as used"),
     ],
 )

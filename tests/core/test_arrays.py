@@ -7,6 +7,7 @@ from eafl_flower.aggregation import merge
 from eafl_flower.aggregation.emam import EMAMAggregator
 from eafl_flower.aggregation.reference import FedAvg, FedBuff
 from eafl_flower.core.arrays import difference, moved
+from eafl_flower.core.orders import Order
 from eafl_flower.types import Update
 
 SPECIAL = np.array([-np.inf, np.inf, np.nan, 1.0], np.float32)
@@ -52,12 +53,12 @@ def test_a_merge_leaves_a_buffer_that_is_not_finite_as_it_is(aggregator, compile
     state = aggregator.init((weights, SPECIAL, FLAGS))
     plain = aggregator.init((weights,))
     for _ in range(8):
-        (first, *_) = (np.array(a) for a in aggregator.arrays(state))
+        (first, *_) = (np.array(a) for a in aggregator.arrays(state, Order()))
         delta = difference((first + np.float32(0.1), SPECIAL, FLAGS), (first, SPECIAL, FLAGS))
         given = {"client": 0, "num_examples": 1, "base_version": state.version}
-        state = aggregator.apply(state, Update(delta=delta, base=(first, SPECIAL, FLAGS), **given))
-        plain = aggregator.apply(plain, Update(delta=delta[:1], base=(first,), **given))
-    for arrays in (aggregator.arrays(state), aggregator.served(state)):
+        state, _ = aggregator.apply(state, [Update(delta=delta, base=(first, SPECIAL, FLAGS), **given)])
+        plain, _ = aggregator.apply(plain, [Update(delta=delta[:1], base=(first,), **given)])
+    for arrays in (aggregator.arrays(state, Order()), aggregator.arrays(state)):
         np.testing.assert_array_equal(arrays[1], SPECIAL)
         np.testing.assert_array_equal(arrays[2], FLAGS)
-    np.testing.assert_array_equal(aggregator.arrays(state)[0], aggregator.arrays(plain)[0])
+    np.testing.assert_array_equal(*(aggregator.arrays(s, Order())[0] for s in (state, plain)))

@@ -7,6 +7,7 @@ from typing import Any
 from eafl_flower.app.resolving import resolve
 from eafl_flower.codecs import Float32Codec
 from eafl_flower.config import RunConfig
+from eafl_flower.core.orders import Order
 from eafl_flower.core.rng import generator
 from eafl_flower.core.threads import one_thread
 from eafl_flower.protocols import DifferenceCodec
@@ -40,7 +41,7 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
     state = aggregator.init(initial[: task.num_shared])
 
     whole = Float32Codec() if isinstance(codec, DifferenceCodec) else codec
-    served = {0: tuple(a.copy() for a in aggregator.arrays(state))}
+    served = {0: tuple(a.copy() for a in aggregator.arrays(state, Order()))}
     held: dict[int, Arrays] = {}
     decoders: dict[int, Any] = {}
 
@@ -82,9 +83,9 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
             num_examples=len(workload.source.partition(client).y_train),
             base=base,
         )
-        state = aggregator.apply(state, update)
-        served[state.version] = tuple(a.copy() for a in aggregator.arrays(state))
+        state, _ = aggregator.apply(state, [update])
+        served[state.version] = tuple(a.copy() for a in aggregator.arrays(state, Order()))
         losses.append(loss)
         uplink_bytes.append(len(encoded.payload))
-    now, shown = (tuple(a.copy() for a in arrays(state)) for arrays in (aggregator.arrays, aggregator.served))
+    now, shown = (tuple(a.copy() for a in aggregator.arrays(state, order)) for order in (Order(), None))
     return Replayed(now, shown, losses, uplink_bytes)

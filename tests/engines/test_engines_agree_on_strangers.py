@@ -11,7 +11,7 @@ from flwr.serverapp import ServerApp
 from eafl_flower.engines import InlineGrid, RayGrid
 from eafl_flower.strategies import EMAM, AsyncEMAM
 from eafl_flower.types import digest
-from eafl_flower.wire.records import arrays_of
+from eafl_flower.wire.arrays import arrays_of
 
 pytestmark = [
     pytest.mark.slow,

@@ -16,7 +16,7 @@ from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.strategies import EMAM, AsyncEMAM, Compressed
 from eafl_flower.types import digest
-from eafl_flower.wire.records import arrays_of
+from eafl_flower.wire.arrays import arrays_of
 
 torch = pytest.importorskip("torch")
 NUM_CLIENTS = 4

@@ -16,7 +16,7 @@ from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.strategies import AsyncEMAM, Compressed
 from eafl_flower.types import digest, layout_of
-from eafl_flower.wire.records import arrays_of
+from eafl_flower.wire.arrays import arrays_of
 
 EVERYBODY = {"min_available_nodes": 4, "min_train_nodes": 4, "min_evaluate_nodes": 4}
 

@@ -6,8 +6,8 @@ import pytest
 from flwr.app import Array as FlowerArray
 
 from eafl_flower.errors import ProtocolError
+from eafl_flower.wire.arrays import from_flower_array, to_flower_array
 from eafl_flower.wire.npy import read_npy
-from eafl_flower.wire.records import from_flower_array, to_flower_array
 
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 

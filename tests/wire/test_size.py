@@ -8,7 +8,7 @@ from flwr.app import Array as FlowerArray
 from flwr.app import ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from eafl_flower.engines.flower_internals import CHUNK_BYTES
-from eafl_flower.wire.records import array_record
+from eafl_flower.wire.arrays import array_record
 from eafl_flower.wire.size import framed_bytes
 
 

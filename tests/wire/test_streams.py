@@ -17,7 +17,7 @@ from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.strategies import EMAM, AsyncEMAM
 from eafl_flower.types import layout_of
-from eafl_flower.wire.records import array_record, arrays_of
+from eafl_flower.wire.arrays import array_record, arrays_of
 from eafl_flower.wire.streams import ClientStreams, Stream
 
 CODEC = LQGCMCodec(tuples=2, downlink_tuples=1)  # so few that much is lost in both directions

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from eafl_flower.core.orders import NO_ORDER
 from eafl_flower.errors import CheckpointError
 from eafl_flower.runs.clock import Clock
 from eafl_flower.runs.keeping.checkpoint import open_checkpoint
@@ -25,7 +26,7 @@ def take_up(run: Run, clock: Clock) -> None:
     origin = opened.restore_field("origin", NO_ORIGIN)  # first, because another aggregator has another state
     origin.check(path, run.origin(in_flight=origin.in_flight))
     stored = opened.restore(run.snapshot(queue=clock.snapshot().queue, away=(), template=True))
-    if layout_of(run.aggregator.arrays(stored.aggregator)) != run.layout:
+    if layout_of(run.aggregator.arrays(stored.aggregator, NO_ORDER)) != run.layout:
         msg = f"checkpoint {path} holds a model with other arrays than the one to be trained"
         raise CheckpointError(msg)
     pace, planned = replace(run.pace, round_size=stored.round_size), run.plan.num_rounds

@@ -1,20 +1,22 @@
 """How a job ends: its update is merged or refused, it fails, or its client is gone; each is booked and told."""
 
-from dataclasses import replace
 from typing import Any
 
 from flwr.app import Message
 
-from eafl_flower.aggregation.acceptance import Merged, accept
-from eafl_flower.aggregation.barrier import bounded, combine
+from eafl_flower.aggregation.acceptance import accept, accept_message
 from eafl_flower.core.excerpt import excerpt
+from eafl_flower.core.orders import End
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, UpdateRefusedError
-from eafl_flower.runs.changed_updates import tell_changes, tell_scaled
+from eafl_flower.runs.changed_updates import tell_changes
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.state import Run
+from eafl_flower.types import Diagnostics, Merged
 from eafl_flower.wire.records import NUM_EXAMPLES
 from eafl_flower.wire.replies import MOST_WORDS, is_out_of_step, reason_of, state_was_lost
 from eafl_flower.wire.unregistered import advice
+
+NOT_YET: Diagnostics = ()  # before a barrier is reached
 
 
 def note_reply(run: Run, job: Job, reply: Message) -> None:
@@ -26,29 +28,34 @@ def note_reply(run: Run, job: Job, reply: Message) -> None:
 
 def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -> bool:
     """Take in the reply of ``job``, which arrives at ``now_s`` and is charged until ``until_s``; False if refused."""
-    jobs, before = run.jobs, run.version
+    jobs, before, told = run.jobs, run.version, NOT_YET
     try:
-        update, metrics, decoder = jobs.receive(job, reply.content)
-        if run.plan.barrier:
-            accept(run.aggregator.arrays(run.state), update, version=before)
-        else:
-            run.state = run.aggregator.apply(run.state, update)
+        expected = run.expected(job.order)
+        update, metrics, decoder = jobs.receive(job, reply.content, in_flight=run.in_flight, expected=expected)
+        if expected is not None:
+            accept_message(update, expected[1], version=before)
+        elif run.plan.barrier:
+            accept(run.aggregator.arrays(run.state, job.order), update, version=before)
+        if not run.plan.barrier:
+            told = run.apply([update])
     except (ProtocolError, CodecError, UpdateRefusedError) as error:
         _refuse(run, job, reply, error, now_s=now_s, until_s=until_s)
         return False
     if run.plan.barrier:
-        run.pending.append(replace(update, base=None))
+        run.pending.append(update)
     if not jobs.members[job.client].counted and run.options.weighted_by_key == NUM_EXAMPLES:
         jobs.table.num_examples[job.client] = update.num_examples
     jobs.merged(job, decoder)
     jobs.table.failures[job.client] = 0
     run.tally.merged()
-    last = _last(run)
-    tell_changes(jobs.notes, job.client, last, ends_first_round=run.version == run.pace.round_size)
+    merged = told[0] if told else None
+    if merged is not None:
+        tell_changes(jobs.notes, job.client, merged, ends_first_round=run.version == run.pace.round_size)
     spent = jobs.close(job, until_s)
+    run.learn(job, "merged", now_s, staleness=before - job.base_version, metrics=metrics, **spent.known())
     run.train_metrics.note(metrics, update.num_examples)
     run.progress.merged(before - job.base_version)
-    run.explosion.note(before + 1, last.norm if last else None, metrics)
+    run.explosion.note(before + 1, merged.norm if merged else None, metrics)
     event = run.emit(
         "merge",
         merge=before + 1,
@@ -56,7 +63,7 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
         wall_s=run.wall_s(),
         base_version=job.base_version,
         staleness=before - job.base_version,
-        **_fields(last),
+        **_fields(merged),
         num_examples=update.num_examples,
         raw_bytes=run.raw_bytes,
         **spent.fields(),
@@ -72,10 +79,8 @@ def flush_barrier(run: Run) -> None:
     """Merge the updates of a finished round, if any came; their order does not depend on who was first."""
     updates, run.pending = sorted(run.pending, key=lambda u: u.client), []
     if updates:
-        updates, scaled = bounded(updates, getattr(run.aggregator, "norm_guard", 0.0))
-        for client, (norm, limit) in scaled.items():
-            tell_scaled(run.jobs.notes, client, norm, limit)
-        run.state = run.aggregator.apply(run.state, combine(updates))
+        for update, merged in zip(updates, run.apply(updates), strict=False):  # nothing may have been told
+            tell_changes(run.jobs.notes, update.client, merged)
         _close_unit(run)
 
 
@@ -89,7 +94,7 @@ def fail(run: Run, job: Job, reply: Message | None, *, now_s: float, until_s: fl
     _count_failure(run, job.client, reason)
 
 
-def end(run: Run, job: Job, outcome: str, *, now_s: float, until_s: float, **fields: Any) -> None:
+def end(run: Run, job: Job, outcome: End, *, now_s: float, until_s: float, **fields: Any) -> None:
     """End ``job`` without an update: book what it spent until ``until_s``, and tell.
 
     Raises
@@ -98,6 +103,7 @@ def end(run: Run, job: Job, outcome: str, *, now_s: float, until_s: float, **fie
         If no job has led to an update for very long.
     """
     spent = run.jobs.close(job, until_s)
+    run.learn(job, outcome, now_s, **spent.known())
     run.emit(outcome, **run.where(job, now_s), **spent.fields(), **fields)
     run.tally.ended(job.client, outcome, in_flight=run.in_flight)
 
@@ -133,18 +139,13 @@ def _close_unit(run: Run) -> None:
         run.progress.trained(run.train_metrics.close(run.count) or {})
 
 
-def _last(run: Run) -> Merged | None:
-    """Return how the newest update was merged, if its aggregator tells; before a barrier is reached nobody knows."""
-    return None if run.plan.barrier else getattr(run.state, "last", None)
-
-
-def _fields(last: Merged | None) -> dict[str, float | None]:
-    """Return the same as fields of an event."""
-    if last is None:
+def _fields(merged: Merged | None) -> dict[str, float | None]:
+    """Return how an update was merged as fields of an event; before a barrier is reached nobody knows."""
+    if merged is None:
         return {"weight": None}
-    known: dict[str, float | None] = {"weight": float(last.weight)}
-    if last.scale < 1:
-        known["scale"] = float(last.scale)
-    if last.objective_after is not None:
-        known |= {"objective_before": last.objective_before, "objective_after": last.objective_after}
+    known: dict[str, float | None] = {"weight": float(merged.weight)}
+    if merged.scale < 1:
+        known["scale"] = float(merged.scale)
+    if merged.objective_after is not None:
+        known |= {"objective_before": merged.objective_before, "objective_after": merged.objective_after}
     return known

@@ -9,7 +9,7 @@ from eafl_flower.runs.clock import Clock
 from eafl_flower.runs.scoring.evaluation import evaluate_on_clients, sample
 from eafl_flower.runs.snapshot import Scores
 from eafl_flower.runs.state import Run
-from eafl_flower.wire.records import array_record
+from eafl_flower.wire.arrays import array_record
 from eafl_flower.wire.reported import scores_of
 
 

@@ -12,17 +12,20 @@ from typing import Any
 
 from flwr.app import Message
 
+from eafl_flower.core.orders import End
 from eafl_flower.engines.local_grid import LocalGrid
 from eafl_flower.errors import CheckpointError, RunFailedError
 from eafl_flower.radio.transfers import Transfer, alone, shared_out, waiting
 from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
+from eafl_flower.runs.loop.offering import fail_without_orders, new_jobs
 from eafl_flower.runs.members.mailbox import Interrupted
 from eafl_flower.runs.members.roster import Roster
 from eafl_flower.runs.members.roster_answers import MOST_CLIENTS
 from eafl_flower.runs.snapshot import Snapshot
 from eafl_flower.runs.state import Run
+from eafl_flower.runs.tally import MOST_FRUITLESS
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.simulation.event_queue import ARRIVAL, DEADLINE, JOIN, UPLOAD_START, VANISH, Event, EventQueue
 from eafl_flower.types import Work
@@ -38,6 +41,7 @@ class VirtualClock:
     def __init__(self, run: Run) -> None:
         self.run, self.jobs, self.options = run, run.jobs, run.options
         self.queue = EventQueue()
+        self._without_orders = 0  # steps in a row
 
     def now_s(self) -> float:
         """Virtual time [s]."""
@@ -112,20 +116,26 @@ class VirtualClock:
 
     def _dispatch(self) -> None:
         """Give idle clients a job: as many as may be in flight, or with a barrier a new round when the last is over."""
-        jobs = self.jobs
-        if self.run.plan.barrier and len(jobs):
-            return
-        while len(jobs) < self.run.in_flight and len(jobs.idle):
-            client = jobs.draw_idle()
-            _, until_s = self.churn.interval(client, self.now_s())
-            self.queue.cancel(client, int(jobs.table.counter[client]))  # it no longer just waits to vanish
-            deadline_s = self.options.deadline_s or float("inf")
-            job = self.run.open_job(client, self.now_s(), min(until_s, self.now_s() + deadline_s))
+        for job in new_jobs(self.run, now_s=self.now_s, ends_s=self._ends_s):
+            self.queue.cancel(job.client, job.counter - 1)  # it no longer just waits to vanish
             if job.price.upload_start_s <= job.ends_s:
-                jobs.send(job)
+                self.jobs.send(job)
                 self._schedule(job, UPLOAD_START, job.price.upload_start_s)
             else:  # its client will not be there when it has computed: nobody would ever see the result
+                until_s = self._leaves_s(job.client)
                 self._schedule(job, VANISH if until_s <= job.ends_s else DEADLINE, job.ends_s)
+        has_no_orders = len(self.jobs.idle) and not len(self.jobs) and not self.run.mail.interrupted
+        self._without_orders = self._without_orders + 1 if has_no_orders else 0
+        if self._without_orders > MOST_FRUITLESS:  # clients come and go
+            fail_without_orders(self.run)
+
+    def _leaves_s(self, client: int) -> float:
+        _, until_s = self.churn.interval(client, self.now_s())
+        return float(until_s)
+
+    def _ends_s(self, client: int) -> float:
+        """When a job that begins now is over, answered or not."""
+        return min(self._leaves_s(client), self.now_s() + (self.options.deadline_s or float("inf")))
 
     def _schedule(self, job: Job, kind: str, time_s: float) -> None:
         self.queue.push(Event(time_s=time_s, client=job.client, kind=kind, counter=job.counter))
@@ -133,6 +143,8 @@ class VirtualClock:
     def _next_event(self) -> None:
         event = self.queue.peek()
         if event is None:
+            if len(self.jobs.idle):
+                fail_without_orders(self.run)
             left = len(self.jobs)
             what = f"the radio grants nothing to any of {left} uploads" if left else "no client is left"
             msg = f"{what} at {self.now_s():.6g} s: {self.run.made}"
@@ -208,7 +220,7 @@ class VirtualClock:
         if math.isfinite(job.price.arrival_s) and job.price.arrival_s <= job.ends_s:
             self._schedule(job, ARRIVAL, max(job.price.arrival_s, self.now_s()))
         elif math.isfinite(job.ends_s):
-            _, until_s = self.churn.interval(job.client, self.now_s())
+            until_s = self._leaves_s(job.client)
             self._schedule(job, VANISH if until_s <= job.ends_s else DEADLINE, job.ends_s)
 
     def _arrives(self, job: Job, reply: Message | None) -> None:
@@ -222,7 +234,7 @@ class VirtualClock:
         fail(self.run, job, reply, now_s=self.now_s(), until_s=self.now_s())
         self._after(job, self.run.pause_s(job.client))
 
-    def _end(self, job: Job, outcome: str) -> None:
+    def _end(self, job: Job, outcome: End) -> None:
         end(self.run, job, outcome, now_s=self.now_s(), until_s=self.now_s())
         self._after(job)
 

@@ -17,6 +17,7 @@ from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.keeping.checkpoint import open_checkpoint
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
+from eafl_flower.runs.loop.offering import fail_without_orders, new_jobs
 from eafl_flower.runs.members.mailbox import NODE_UNAVAILABLE, Interrupted, was_delivered
 from eafl_flower.runs.members.newcomers import Newcomers, next_number
 from eafl_flower.runs.members.roster import Roster, roster_question
@@ -124,16 +125,13 @@ class WallClock:
         self._give_up()
 
     def _dispatch(self) -> None:
-        jobs = self.jobs
-        if self.plan.barrier and len(jobs):
-            return
-        while len(jobs) < self.run.in_flight and len(jobs.idle) and not self.run.mail.interrupted:
-            client = jobs.draw_idle()
-            job = self.run.open_job(
-                client, self.now_s(), self.now_s() + (self.options.deadline_s or self.plan.timeout_s)
-            )
-            if not jobs.send(job) and not self.run.mail.interrupted:
+        most_s = self.options.deadline_s or self.plan.timeout_s
+        for job in new_jobs(self.run, now_s=self.now_s, ends_s=lambda _: self.now_s() + most_s):
+            if not self.jobs.send(job) and not self.run.mail.interrupted:
                 self._lose(job)
+        may_come = self._resting or self._away or self._asked or self.run.mail.interrupted
+        if len(self.jobs.idle) and not len(self.jobs) and not may_come:
+            fail_without_orders(self.run)
 
     def _take(self, reply: Message) -> None:
         """Sort one message: the reply to an open job, to one that was given up, or to a roster query."""

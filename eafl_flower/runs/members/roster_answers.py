@@ -9,12 +9,22 @@ from flwr.app import Message
 
 from eafl_flower.core.excerpt import excerpt
 from eafl_flower.errors import ProtocolError
-from eafl_flower.wire.records import NUM_EXAMPLES, REFUSAL, ROSTER, ROWS, config_record, single_metric_record
+from eafl_flower.wire.records import (
+    DIFFERENCE,
+    MESSAGE,
+    NUM_EXAMPLES,
+    REFUSAL,
+    ROSTER,
+    ROWS,
+    config_record,
+    single_metric_record,
+)
 
 PARTITION = "partition-id"
 NUM_PARTITIONS = "num-partitions"
 TRAINS = "trains"
 COUNTED = "counted"
+KIND = "kind"
 MOST_CLIENTS: Final = 1_000_000  # a larger num-partitions is a mistake: tables have a row for each partition
 FARTHEST: Final = 10  # times the partitions that most nodes know of: a table for more would be mostly empty
 
@@ -25,7 +35,8 @@ class Member:
 
     ``client`` is its number in the run: the partition id, or a number after all partitions for a plain
     client. ``trains`` is False for a client that is only evaluated; ``counted`` if ``num_examples`` is its number of
-    examples, and not 1 until its first reply tells. ``rows`` is what it tells of rows that it alone has.
+    examples, and not 1 until its first reply tells. ``kind`` is what it says that it answers: "message", "difference",
+    or "" if it does not say. ``rows`` is what it tells of rows that it alone has.
     """
 
     client: int
@@ -34,6 +45,7 @@ class Member:
     trains: bool
     plain: bool
     counted: bool = True
+    kind: str = ""
     rows: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
@@ -79,9 +91,15 @@ def answer_of(reply: Message, node: int, most: int) -> Answer:
         trains=trains,
         plain=False,
         counted=counted,
+        kind="" if about is None else _kind_of(about.get(KIND)),
         rows=config_record(reply.content, ROWS),
     )
     return Answer(member=member, num_partitions=total)
+
+
+def _kind_of(said: object) -> str:
+    """Return the kind of a node's replies; "full" and "delta" are ways in which a difference travels."""
+    return MESSAGE if said == MESSAGE else DIFFERENCE if said in ("full", "delta") else ""
 
 
 def believed_total(named: Iterable[int]) -> int:

@@ -9,7 +9,7 @@ from eafl_flower.core.rng import generator
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ProtocolError
 from eafl_flower.runs.members.mailbox import Interrupted, was_delivered
-from eafl_flower.runs.open_jobs import OpenJobs, framed_with
+from eafl_flower.runs.open_jobs import OpenJobs
 from eafl_flower.runs.scoring.means import Report, robust_means
 from eafl_flower.types import Arrays
 from eafl_flower.wire.records import NUM_EXAMPLES, single_metric_record
@@ -60,7 +60,7 @@ def evaluate_on_clients(
         theirs = uncoded if jobs.is_plain(client) else whole
         terms = jobs.terms(client, 0, int(jobs.table.state[client]), 0)
         content = jobs.content(terms, theirs, config, server_round)
-        sent[client] = theirs.payload_bytes, framed_with(theirs, content)
+        sent[client] = theirs.payload_bytes, theirs.framed_with(content)
         asked.append((client, jobs.mail.push(jobs.members[client].node_id, content, MessageType.EVALUATE, version)))
     replies: list[tuple[int, Message | None]] = []
     timeout_s = jobs.mail.timeout_s

@@ -434,6 +434,7 @@ def test_a_snapshot_holds_all_that_changes():
     }
     stored_as = {
         "state": "aggregator",
+        "plans": "scheduler",
         "jobs": "jobs",
         "pace": "round_size",
         "train_metrics": "train_pending",
