@@ -1,7 +1,6 @@
 """One experiment from its configuration to its summary, on any engine."""
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from flwr.app import ConfigRecord, Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
+from eafl_flower.app.limits import build_stop_rule
 from eafl_flower.app.resuming import check_resumable, check_same_data, provenance_of, resumed
 from eafl_flower.app.workload import (
     build_client_app,
@@ -19,18 +19,21 @@ from eafl_flower.app.workload import (
     config_of,
     forget_changed_files,
 )
+from eafl_flower.baselines import without_training
 from eafl_flower.baselines.cache import collect_baselines
 from eafl_flower.baselines.no_communication import no_communication
+from eafl_flower.baselines.pooled import pooled
 from eafl_flower.config import RunConfig
 from eafl_flower.config.effects import MERGES
 from eafl_flower.config.run_config import StopSettings
 from eafl_flower.core.events import Event, Fanout, Observer
+from eafl_flower.core.scores import Score
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import RunFailedError
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
-from eafl_flower.results.summary import Outcome, scores_of, summarize
+from eafl_flower.results.summary import Outcome, summarize
 from eafl_flower.results.views.terminal import say
 from eafl_flower.runs.loop.run import FederatedRun
 from eafl_flower.runs.loop.wall_time import WallRun
@@ -74,6 +77,7 @@ def run_experiment(
     if resume:  # before an engine is started
         check_resumable(run_dir, config)
     num_nodes = build_source(config).num_clients
+    build_stop_rule(config, build_workload(config).task.scores)  # a mistake in it is told before an engine is started
     if engine == "inline":
         grid: Grid = InlineGrid(build_client_app(config, run_dir.state_dir), num_nodes)
         return conduct(config, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
@@ -142,10 +146,10 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
     if resume:
         config = resumed(RunConfig.from_toml(run_dir.config_path), config)
         check_resumable(run_dir, config)  # before nodes are waited for
-    console = Console(highlight=False)
+    console, scores = Console(highlight=False), build_workload(config).task.scores
     for note in build_source(config).notes:
         say(console, note)
-    observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
+    observer = Fanout([run_dir.log, ConsoleObserver(console, config.name, scores)])
     try:
         summary = conduct(config, grid, run_dir=run_dir, observer=observer, engine="flower", resume=resume)
     finally:
@@ -196,7 +200,7 @@ def conduct(
     }
     run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), about)
     run_dir.write_description(_description(config, run, run_dir.run_name))
-    source = build_source(config)
+    source, scores = build_source(config), build_workload(config).task.scores
     summary = summarize(
         outcome,
         run_dir.each_event(),
@@ -204,7 +208,9 @@ def conduct(
         seed=config.seed,
         provenance=provenance,
         engine=engine,
-        baselines=_baselines(config, merges=run.version),
+        scores=scores,
+        baselines=_baselines(config, scores, merges=run.version),
+        baselines_left_out=_left_out(config, scores),
         clients_left_out=source.clients_left_out,
         rows_left_out=source.rows_left_out,
     )
@@ -234,6 +240,7 @@ def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **
     shared = workload.initial(config.seed)[: workload.task.num_shared]
     strategy = build_strategy(
         config,
+        scores=workload.task.scores,
         observer=observer or Fanout(()),
         expected_nodes=workload.source.num_clients,
         min_available_nodes=1,  # a data set may have one client
@@ -259,7 +266,7 @@ def train(config: RunConfig, grid: Grid, *, observer: Observer | None = None, **
     return strategy.run
 
 
-def _baselines(config: RunConfig, *, merges: int) -> dict[str, dict[str, float] | None]:
+def _baselines(config: RunConfig, scores: tuple[Score, ...], *, merges: int) -> dict[str, dict[str, float] | None]:
     source, which = build_source(config), config.results.baselines
     if which == "all" and not merges:  # stopped before anything was trained that could be compared
         which = "cheap"
@@ -268,7 +275,7 @@ def _baselines(config: RunConfig, *, merges: int) -> dict[str, dict[str, float] 
         which,
         config=exact,
         data_sha256=provenance_of(config).data.sha256,
-        cheap=lambda: _looked_up(source),
+        cheap=None if without_training.left_out(scores) else lambda: without_training.without_training(source),
         trained=lambda: _trained(exact),
     )
 
@@ -284,16 +291,10 @@ def exact_config(config: RunConfig, *, merges: int) -> RunConfig:
     return config.replace(changed | {key.replace("_", "-"): value for key, value in no_rules.items()})
 
 
-def _looked_up(source: Any) -> dict[str, dict[str, float]]:
-    from eafl_flower.data.lookup import lookup_scores, majority_scores
-
-    return {"majority": _by_score(majority_scores(source)), "lookup": _by_score(lookup_scores(source)[1])}
-
-
-def _by_score(scores: Mapping[str, float | None]) -> dict[str, float]:
-    """Name a baseline without training as the scores it stands beside: it is the same before and after training."""
-    named = {"before": scores["seen"], "after": scores["seen"], "unseen": scores["unseen"]}
-    return {name: score for name, score in named.items() if score is not None}
+def _left_out(config: RunConfig, scores: tuple[Score, ...]) -> dict[str, str]:
+    """Return why baselines that were asked for make no sense, by name."""
+    reason = without_training.left_out(scores) if config.results.baselines != "none" else ""
+    return dict.fromkeys(without_training.NAMES, reason) if reason else {}
 
 
 class _CountMerges:
@@ -311,17 +312,15 @@ class _CountMerges:
 
 
 def _trained(config: RunConfig) -> dict[str, dict[str, float]]:
-    """Train as ``exact_config`` says, and every client alone for as many epochs."""
+    """Train as ``exact_config`` says, then every client alone and one model on all rows for as many epochs."""
     workload = build_workload(config)
     counted = _CountMerges()
     grid = InlineGrid(build_client_app(config), workload.source.num_clients)
     exact = train(config, grid, observer=counted)
-    alone = no_communication(
-        workload.task,
-        workload.source,
-        {client: merges * workload.local_epochs for client, merges in counted.by_client.items()},
-        seed=config.seed,
-        local_epochs=workload.local_epochs,
-        unseen_steps=workload.unseen_steps,
-    )
-    return {"exact": scores_of(exact.client_scores[exact.version]), "no_communication": scores_of(alone)}
+    epochs = {client: merges * workload.local_epochs for client, merges in counted.by_client.items()}
+    jobs = {"local_epochs": workload.local_epochs, "unseen_steps": workload.unseen_steps}
+    return {
+        "exact": exact.client_scores[exact.version],
+        "no_communication": no_communication(workload.task, workload.source, epochs, seed=config.seed, **jobs),
+        "pooled": pooled(workload.task, workload.source, epochs, seed=config.seed, **jobs),
+    }

@@ -1,6 +1,6 @@
 """Names become components: the only place that knows every class and the configuration at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from eafl_flower.aggregation.staleness import (
     Polynomial,
     StalenessRule,
 )
+from eafl_flower.app.limits import build_stop_rule
 from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.compression import compression_mod
 from eafl_flower.clients.durable_state import durable_state_mod
@@ -29,11 +30,11 @@ from eafl_flower.clients.numpy_client import Workload, federated_client_fn, forg
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec, PublishedLQGCMCodec, read_codebook
 from eafl_flower.config import RunConfig
 from eafl_flower.config.run_config import DataSettings
+from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.data.tables.stamps import any_changed, forget, noted
 from eafl_flower.energy.model import CMOSRadioEnergy
 from eafl_flower.protocols import Aggregator, Codec, DataSource, Task
 from eafl_flower.radio.constant_rate import ConstantRateNetwork
-from eafl_flower.runs.limits import StopRule
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
 from eafl_flower.types import Link
 
@@ -243,9 +244,9 @@ def build_aggregator(config: RunConfig, in_flight: int, clients: int) -> Aggrega
     return FedBuff(buffer_size=s.buffer_size or min(10, in_flight), server_rate=s.server_rate, staleness=staleness)
 
 
-def build_strategy(config: RunConfig, **options: Any) -> AsynchronousStrategy:
-    """Return the strategy of a run; ``options`` are further settings of ``RunOptions``."""
-    s, stop = config.strategy, config.stop
+def build_strategy(config: RunConfig, *, scores: Sequence[Score] = (ACCURACY,), **options: Any) -> AsynchronousStrategy:
+    """Return the strategy of a run whose clients report these scores; ``options`` are further ``RunOptions``."""
+    s = config.strategy
     settings = {
         "seed": config.seed,
         "unit": "merges",
@@ -261,13 +262,8 @@ def build_strategy(config: RunConfig, **options: Any) -> AsynchronousStrategy:
         "error_budget": max(1, config.job.error_budget),
         "evaluate_every": config.evaluate.every,
         "evaluate_first": bool(config.evaluate.every),
-        "stop": StopRule(
-            metric=stop.metric,
-            target=stop.target,
-            energy_j=stop.energy_j,
-            payload_bytes=stop.bytes,
-            time_s=stop.virtual_time_s,
-        ),
+        "scores": tuple(scores),
+        "stop": build_stop_rule(config, scores),
         "checkpoint_every": config.checkpoint.every,
     }
     return AsynchronousStrategy(

@@ -165,7 +165,7 @@ def sweep(
     """
     from eafl_flower.app import sweep as sweeps
     from eafl_flower.app.resuming import changes_since
-    from eafl_flower.results.views.quantities import percent_text
+    from eafl_flower.results.scores import stored_scores
     from eafl_flower.results.views.tables import sweep_table
 
     own = _own_data(csv, label=label, client=client, time=time, features=features)
@@ -182,10 +182,8 @@ def sweep(
         settled += 1
         text = result.reason
         if result.finished:
-            scores = result.run.summary()["accuracy"].items()
-            text = "  ".join(
-                [*(f"{shown(score)} {percent_text(value)}" for score, value in scores), result.reason]
-            ).rstrip()
+            scores = stored_scores(result.run.summary())
+            text = "  ".join([*(shown(f"{m.key} {m.score.text(m.value)}") for m in scores), result.reason]).rstrip()
         line = f"{settled:{width}}/{len(points)} {result.status:10}  {result.point.title}  {text}"
         with suppress(OSError):  # nobody reads it any more; the results are in the folder
             say(console, line, "" if result.finished else "red")
@@ -281,7 +279,7 @@ def _execute(
     config: "RunConfig", run_dir: "RunDirectory", *, engine: str, resume: bool, ray_address: str | None, again: str
 ) -> None:
     from eafl_flower.app.experiment import run_experiment
-    from eafl_flower.app.workload import build_source
+    from eafl_flower.app.workload import build_source, build_workload
     from eafl_flower.core.events import Fanout, Spectator
     from eafl_flower.results.ownership import owned
     from eafl_flower.results.views.console import ConsoleObserver
@@ -297,7 +295,9 @@ def _execute(
             try:
                 for note in build_source(config).notes:
                     say(console, note)
-                with closing(Fanout([run_dir.log, Spectator(ConsoleObserver(console, config.name))])) as observer:
+                scores = build_workload(config).task.scores
+                beside = Spectator(ConsoleObserver(console, config.name, scores))
+                with closing(Fanout([run_dir.log, beside])) as observer:
                     summary = run_experiment(
                         config,
                         run_dir=run_dir,

@@ -165,8 +165,8 @@ class EvaluateSettings:
 class StopSettings:
     """What ends a run before its last merge; empty or 0: nothing."""
 
-    metric: Literal["", "accuracy-before", "accuracy-after", "accuracy-unseen"] = ""
-    target: Share = 0.0
+    metric: str = ""  # a score of the task and when it is measured, as in accuracy-before, -after or -unseen
+    target: float = 0.0
     energy_j: NotNegative = 0.0
     bytes: Count = 0
     virtual_time_s: NotNegative = 0.0  # in a deployment real

@@ -10,8 +10,7 @@ PACKAGE = Path(eafl_flower.__file__).parent
 # From the ground up. A module imports its own layer and those before it; the files at the root of the package have
 # layers of their own. The file of a package that only gathers names (``__init__``) may look up.
 LAYERS = (
-    *("errors", "types", "protocols"),
-    "core",
+    *("errors", "types", "core", "protocols"),
     *("energy", "simulation", "heads", "models", "aggregation", "codecs", "codecs.lqgcm", "radio"),
     *("data.tables", "data", "data.sets", "data.leaks"),
     *("engines", "wire", "tasks", "clients"),

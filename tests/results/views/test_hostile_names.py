@@ -10,10 +10,11 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from eafl_flower.core.scores import ACCURACY
 from eafl_flower.core.words import shown
 from eafl_flower.results.views.comparison import comparison_page
 from eafl_flower.results.views.console import ConsoleObserver
-from eafl_flower.results.views.figures import Curve, accuracy_figure
+from eafl_flower.results.views.figures import Curve, score_figure
 from eafl_flower.results.views.report import run_page
 from eafl_flower.results.views.tables import comparison_table, print_results, settings_table, sweep_table
 
@@ -62,8 +63,8 @@ def named_run(make_run):
         metrics = {f"accuracy-{name}": 0.5 for name in names}
         event = {"event": "evaluate", "merge": 20, "time_s": 9.0, "metrics": metrics}
         run.events_path.write_text(json.dumps(event) + "\n")
-        scores = dict.fromkeys(names, 0.5)
-        run.write_summary(run.summary() | {"name": names[0], "stopped": names[0], "accuracy": scores})
+        scores = [ACCURACY.to_record() | {"values": dict.fromkeys(names, 0.5)}]
+        run.write_summary(run.summary() | {"name": names[0], "stopped": names[0], "scores": scores})
         return run
 
     return make
@@ -83,14 +84,16 @@ def test_no_name_adds_anything_to_a_page(named_run):
 
 def test_every_name_is_a_text_of_the_legend():
     names = [NAMES[kind] for kind in ("script", "markup", "clear", "mathtext", "power", "half", "underscore")]
-    figure = accuracy_figure([Curve(name, [0, 1], [0, 9], [0.1, 0.5]) for name in names], against="time", name="x\\1")
+    curves = [Curve(name, [0, 1], [0, 9], [0.1, 0.5]) for name in names]
+    figure = score_figure(curves, score=ACCURACY, against="time", name="x\\1")
     texts = [text.strip() for text in ET.fromstring(figure).itertext()]
     assert all(shown(name) in texts for name in names)
 
 
 @pytest.mark.parametrize("kind", ["script", "group", "half", "power"])
 def test_figures_of_any_score_have_ids_that_are_words(kind):
-    figure = accuracy_figure([Curve("x", [0, 1], [0, 9], [0.1, 0.5])], against="time", name=NAMES[kind])
+    curve = Curve("x", [0, 1], [0, 9], [0.1, 0.5])
+    figure = score_figure([curve], score=ACCURACY, against="time", name=NAMES[kind])
     ids = {element.get("id") for element in ET.fromstring(figure).iter() if element.get("id")}
     assert all(re.fullmatch(r"score-[\w.-]+", found) for found in ids)
 
