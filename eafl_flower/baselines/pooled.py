@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from eafl_flower.baselines.measuring import Phases
-from eafl_flower.clients.numpy_client import fresh_head
 from eafl_flower.core.rng import generator
 from eafl_flower.core.threads import one_thread
+from eafl_flower.heads.fresh import fresh_head
 from eafl_flower.protocols import DataSource, Task
-from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.types import Arrays, Rows
 
 
@@ -78,11 +77,7 @@ def pooled(
 
 def steps_of(task: Task, source: DataSource, epochs: Mapping[int, int]) -> int:
     """Return how many steps all clients made together in so many local epochs each."""
-    return sum(
-        sum(steps_per_pass(len(source.partition(client).y_train), task.batch_size, epochs=count, steps=None))
-        for client, count in epochs.items()
-        if count
-    )
+    return sum(count * -(-len(source.partition(client).y_train) // task.batch_size) for client, count in epochs.items())
 
 
 def pool_of(source: DataSource) -> Rows:

@@ -13,6 +13,7 @@ from eafl_flower.clients.partition import partition_of
 from eafl_flower.core.rng import generator
 from eafl_flower.core.scores import in_phase
 from eafl_flower.errors import ConfigError, ProtocolError
+from eafl_flower.heads.fresh import fresh_head
 from eafl_flower.protocols import DataSource, Task
 from eafl_flower.tasks.checks import check_layout
 from eafl_flower.types import Arrays, Rows
@@ -221,28 +222,3 @@ def head_of(state: Mapping[str, object]) -> Arrays | None:
     """Return the private head in a client's state, None if there is none."""
     record = state.get(HEAD)
     return own_arrays_of(record) if isinstance(record, ArrayRecord) else None
-
-
-def fresh_head(
-    task: Task, shared: Arrays, initial: Arrays, rows: Rows, *, seed: int, client: int, steps: int
-) -> Arrays:
-    """Return the complete model of a client that never trained: a fresh head, fitted on the frozen backbone.
-
-    Parameters
-    ----------
-    task
-        The task.
-    shared, initial
-        The federated arrays, and the initial ones of the complete model.
-    rows
-        The client's rows; the head is fitted to the training rows.
-    seed, client
-        They decide the random numbers.
-    steps
-        Length of the fit in batches.
-    """
-    backbone = shared[: task.num_backbone]
-    model = backbone + initial[len(backbone) :]
-    model = task.personalise(model, rows, generator(seed, "personalise", client), client=client)
-    rng = generator(seed, "unseen", client)
-    return task.train(model, rows, rng, steps=steps, first_trained=len(backbone))[0]

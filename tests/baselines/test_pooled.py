@@ -7,11 +7,12 @@ import pytest
 from eafl_flower.baselines.measuring import Phases
 from eafl_flower.baselines.no_communication import no_communication
 from eafl_flower.baselines.pooled import pool_of, pooled, steps_of
-from eafl_flower.clients.numpy_client import fresh_head
 from eafl_flower.core.rng import generator
 from eafl_flower.core.scores import ACCURACY, Score
+from eafl_flower.heads.fresh import fresh_head
 from eafl_flower.heads.size import HeadSize
 from eafl_flower.tasks.fractal import FractalTask
+from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.tabular import TabularTask
 
 SEED = 1
@@ -38,6 +39,8 @@ def test_the_pool_takes_as_many_steps_as_all_clients_together(task, toy_source):
     assert steps_of(task, toy_source, {0: 3, 2: 1}) == (3 + 1) * math.ceil(24 / 16)
     assert steps_of(replace(task, batch_size=5), toy_source, {0: 3}) == 3 * math.ceil(24 / 5)
     assert steps_of(task, toy_source, {0: 0}) == 0
+    by_jobs = steps_per_pass(24, 16, epochs=3, steps=None) + steps_per_pass(24, 16, epochs=1, steps=None)
+    assert steps_of(task, toy_source, {0: 3, 2: 1}) == sum(by_jobs)
 
 
 def test_the_pooled_model_is_the_common_initial_model_trained_on_the_pool(task, toy_source):
