@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from eafl_flower.core.events import Event
 from eafl_flower.core.scores import Score, measured
 from eafl_flower.core.words import shown
+from eafl_flower.results.views.score_words import heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -115,7 +116,7 @@ def score_figure(
         axes.set_xlim(left=0)
         long = max((len(_label(curve.title)) for curve in curves), default=0) > 24
         figure.legend(loc="outside lower left" if long else "outside right center", frameon=False)
-        return _svg(figure, f"{_id(name)}-{against}", f"{score.title[:1].upper()}{score.title[1:]} against {label}")
+        return _svg(figure, f"{_id(name)}-{against}", f"{_label(heading(score, ''))} against {label}")
 
 
 def staleness_figure(events: Sequence[Event]) -> str:
@@ -262,4 +263,5 @@ def _svg(figure: "Figure", name: str, description: str) -> str:
     text = re.sub(r"font-family: [^;\"]*; ?", "", text)
     text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</defs>", "", text, flags=re.DOTALL)
     label = f'role="img" aria-label="{html.escape(description)}"'
-    return re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', rf"<svg \1{label}", text, count=1)
+    size = r'<svg ([^>]*?)width="[^"]*" height="[^"]*"'
+    return re.sub(size, lambda found: f"<svg {found[1]}{label}", text, count=1)  # no backslash of a name is an escape

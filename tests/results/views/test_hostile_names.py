@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from eafl_flower.core.scores import ACCURACY
+from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.words import shown
+from eafl_flower.results.scores import scores_to_store
 from eafl_flower.results.views.comparison import comparison_page
 from eafl_flower.results.views.console import ConsoleObserver
 from eafl_flower.results.views.figures import Curve, score_figure
@@ -80,6 +81,27 @@ def test_no_name_adds_anything_to_a_page(named_run):
             ET.fromstring(svg)
         assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in page.replace("\n", ""))
         assert len(page) < 2 * len(expected)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NAMES if kind not in ("long", "half")])
+def test_title_and_unit_of_a_score_are_texts_too(make_run, kind):
+    def drawn(text):
+        score = Score(name="x", title=text, unit=text, higher_is_better=False)
+        run = make_run(strategy__merges=20)
+        event = {"event": "evaluate", "merge": 20, "time_s": 9.0, "metrics": {"x-before": 0.5}}
+        run.events_path.write_text(json.dumps(event) + "\n")
+        run.write_summary(run.summary() | {"scores": scores_to_store(event["metrics"], (score,)), "accuracy": {}})
+        console = printed()
+        print_results(console, run.summary(), run.path)
+        console.print(comparison_table([("run", run.summary())], width=200))
+        return run_page(run) + comparison_page([run, run]), console.file.getvalue()
+
+    (page, text), (plain, _) = drawn(NAMES[kind]), drawn("plain")
+    assert Structure(page).elements == Structure(plain).elements
+    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        ET.fromstring(svg)
+    for shown_text in (page, text):
+        assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in shown_text.replace("\n", ""))
 
 
 def test_every_name_is_a_text_of_the_legend():
