@@ -1,6 +1,7 @@
 """Tasks whose main score is no accuracy: a regression in metres, and a model of texts with a perplexity."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -113,6 +114,6 @@ def install(case, replace=setattr):
 
     task, make_source = CASES[case]
     source = make_source()
-    replace(workload, "_loaded", lambda data, seed: source)
+    replace(workload, "_loaded", cache(lambda data, seed: source))
     replace(workload, "build_task", lambda config, source, **options: task)
     forget_workloads()

@@ -55,7 +55,7 @@ class StopRule:
             msg = f'stop.metric = "{self.metric}": the task has no such score, there are {there or "none"}'
             raise ConfigError(msg)
         if not score.allows(self.target):
-            msg = f"stop.target = {self.target:g}: {self.metric} is {score.range_text}"
+            msg = f"stop.target = {self.target:g}: expected {score.range_text}, as {self.metric} can be"
             raise ConfigError(msg)
         return replace(self, higher_is_better=score.higher_is_better)
 

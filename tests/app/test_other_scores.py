@@ -104,7 +104,7 @@ def test_a_run_stops_when_a_score_has_fallen_to_its_target(regression, tmp_path)
     ("changed", "message"),
     [
         ({"stop.metric": "accuracy-before"}, r"no such score, there are mse-before, mse-after, mse-unseen"),
-        ({"stop.target": -1.0}, r"stop\.target = -1: mse-before is at least 0"),
+        ({"stop.target": -1.0}, r"stop\.target = -1: expected at least 0, as mse-before"),
     ],
 )
 def test_a_stop_rule_on_what_the_task_does_not_declare_is_refused(regression, tmp_path, changed, message):

@@ -106,7 +106,7 @@ def test_the_declared_score_says_which_way_is_better():
             0.5,
             r'"acuracy-before": the task has no such score, there are accuracy-before',
         ),
-        ("accuracy-before", 50.0, r"stop\.target = 50: accuracy-before is 0 to 1"),
+        ("accuracy-before", 50.0, r"stop\.target = 50: expected 0 to 1, as accuracy-before can be"),
     ],
 )
 def test_a_metric_or_a_target_that_cannot_be_reached_is_refused(metric, target, message):
