@@ -1,7 +1,6 @@
 """One experiment from its configuration to its summary, on any engine."""
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,10 @@ from eafl_flower.app.client import client_app, experiment_of
 from eafl_flower.app.resolving import resolve
 from eafl_flower.app.resuming import check_resumable, check_same_data, provenance_of, resumed
 from eafl_flower.app.workload import Experiment
+from eafl_flower.baselines import without_training
 from eafl_flower.baselines.cache import collect_baselines
 from eafl_flower.baselines.no_communication import no_communication
+from eafl_flower.baselines.pooled import pooled
 from eafl_flower.config import RunConfig
 from eafl_flower.config.effects import MERGES
 from eafl_flower.config.run_config import StopSettings
@@ -25,7 +26,7 @@ from eafl_flower.heads.prior import SizedByRanges
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
-from eafl_flower.results.summary import Outcome, scores_of, summarize
+from eafl_flower.results.summary import Outcome, summarize
 from eafl_flower.results.views.terminal import say
 from eafl_flower.runs.state import Run
 from eafl_flower.wire.records import array_record, arrays_of
@@ -67,6 +68,7 @@ def run_experiment(
     config, num_nodes = experiment.config, experiment.source.num_clients
     if resume:  # before an engine is started
         check_resumable(run_dir, experiment)
+    _ = experiment.stop  # a mistake in it is told before an engine is started
     if engine == "inline":
         grid: Grid = InlineGrid(client_app(experiment, run_dir.state_dir), num_nodes)
         return conduct(experiment, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
@@ -141,7 +143,7 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
     console = Console(highlight=False)
     for note in experiment.source.notes:
         say(console, note)
-    observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
+    observer = Fanout([run_dir.log, ConsoleObserver(console, config.name, experiment.task.scores)])
     try:
         summary = conduct(experiment, grid, run_dir=run_dir, observer=observer, engine="flower", resume=resume)
     finally:
@@ -199,7 +201,9 @@ def conduct(
         seed=config.seed,
         provenance=provenance,
         engine=engine,
+        scores=experiment.task.scores,
         baselines=_baselines(experiment, merges=run.version),
+        baselines_left_out=_left_out(experiment),
         clients_left_out=experiment.source.clients_left_out,
         rows_left_out=experiment.source.rows_left_out,
     )
@@ -254,7 +258,8 @@ def train(experiment: Experiment, grid: Grid, *, observer: Observer | None = Non
 
 
 def _baselines(experiment: Experiment, *, merges: int) -> dict[str, dict[str, float] | None]:
-    config, which = experiment.config, experiment.config.results.baselines
+    config, which, source = experiment.config, experiment.config.results.baselines, experiment.source
+    classless = without_training.left_out(experiment.task.scores)
     if which == "all" and not merges:  # stopped before anything was trained that could be compared
         which = "cheap"
     exact = exact_config(config, merges=max(1, merges))
@@ -262,7 +267,7 @@ def _baselines(experiment: Experiment, *, merges: int) -> dict[str, dict[str, fl
         which,
         config=exact,
         data_sha256=provenance_of(experiment).data.sha256,
-        cheap=lambda: _looked_up(experiment.source),
+        cheap=None if classless else lambda: without_training.without_training(source),
         trained=lambda: _trained(resolve(exact)),
     )
 
@@ -278,16 +283,11 @@ def exact_config(config: RunConfig, *, merges: int) -> RunConfig:
     return config.replace(changed | {key.replace("_", "-"): value for key, value in no_rules.items()})
 
 
-def _looked_up(source: Any) -> dict[str, dict[str, float]]:
-    from eafl_flower.data.lookup import lookup_scores, majority_scores
-
-    return {"majority": _by_score(majority_scores(source)), "lookup": _by_score(lookup_scores(source)[1])}
-
-
-def _by_score(scores: Mapping[str, float | None]) -> dict[str, float]:
-    """Name a baseline without training as the scores it stands beside: it is the same before and after training."""
-    named = {"before": scores["seen"], "after": scores["seen"], "unseen": scores["unseen"]}
-    return {name: score for name, score in named.items() if score is not None}
+def _left_out(experiment: Experiment) -> dict[str, str]:
+    """Return why baselines that were asked for make no sense, by name."""
+    asked = experiment.config.results.baselines != "none"
+    reason = without_training.left_out(experiment.task.scores) if asked else ""
+    return dict.fromkeys(without_training.NAMES, reason) if reason else {}
 
 
 class _CountMerges:
@@ -305,17 +305,15 @@ class _CountMerges:
 
 
 def _trained(experiment: Experiment) -> dict[str, dict[str, float]]:
-    """Train as ``exact_config`` says, and every client alone for as many epochs."""
-    workload = experiment.workload
+    """Train as ``exact_config`` says, then every client alone and one model on all rows for as many epochs."""
+    workload, seed = experiment.workload, experiment.config.seed
     counted = _CountMerges()
     grid = InlineGrid(client_app(experiment), workload.source.num_clients)
     exact = train(experiment, grid, observer=counted)
-    alone = no_communication(
-        workload.task,
-        workload.source,
-        {client: merges * workload.local_epochs for client, merges in counted.by_client.items()},
-        seed=experiment.config.seed,
-        local_epochs=workload.local_epochs,
-        unseen_steps=workload.unseen_steps,
-    )
-    return {"exact": scores_of(exact.client_scores[exact.version]), "no_communication": scores_of(alone)}
+    epochs = {client: merges * workload.local_epochs for client, merges in counted.by_client.items()}
+    jobs = {"local_epochs": workload.local_epochs, "unseen_steps": workload.unseen_steps}
+    return {
+        "exact": exact.client_scores[exact.version],
+        "no_communication": no_communication(workload.task, workload.source, epochs, seed=seed, **jobs),
+        "pooled": pooled(workload.task, workload.source, epochs, seed=seed, **jobs),
+    }

@@ -166,7 +166,7 @@ def sweep(
     from eafl_flower.app import sweep as sweeps
     from eafl_flower.app.resolving import resolve
     from eafl_flower.app.resuming import changes_since
-    from eafl_flower.results.views.quantities import percent_text
+    from eafl_flower.results.scores import stored_scores
     from eafl_flower.results.views.tables import sweep_table
 
     own = _own_data(csv, label=label, client=client, time=time, features=features)
@@ -183,10 +183,8 @@ def sweep(
         settled += 1
         text = result.reason
         if result.finished:
-            scores = result.run.summary()["accuracy"].items()
-            text = "  ".join(
-                [*(f"{shown(score)} {percent_text(value)}" for score, value in scores), result.reason]
-            ).rstrip()
+            scores = stored_scores(result.run.summary())
+            text = "  ".join([*(shown(f"{m.key} {m.score.text(m.value)}") for m in scores), result.reason]).rstrip()
         line = f"{settled:{width}}/{len(points)} {result.status:10}  {result.point.title}  {text}"
         with suppress(OSError):  # nobody reads it any more; the results are in the folder
             say(console, line, "" if result.finished else "red")
@@ -304,7 +302,8 @@ def _execute(
                 experiment = resolve(config)
                 for note in experiment.source.notes:
                     say(console, note)
-                with closing(Fanout([run_dir.log, Spectator(ConsoleObserver(console, config.name))])) as observer:
+                beside = Spectator(ConsoleObserver(console, config.name, experiment.task.scores))
+                with closing(Fanout([run_dir.log, beside])) as observer:
                     summary = run_experiment(
                         experiment,
                         run_dir=run_dir,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.core.rng import generator
+from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, Share, check_settings
 from eafl_flower.errors import ProtocolError
 from eafl_flower.heads.prior import FeatureRanges, entropy_bits, prior_size
@@ -140,6 +141,11 @@ class FractalTask(Personal):
         check_settings(self, head_sizes=ONE_SIZE if self.head == "federated" and len(self.head_sizes) > 1 else "")
 
     @property
+    def scores(self) -> tuple[Score, ...]:
+        """The share of rows whose class is named rightly."""
+        return (ACCURACY,)
+
+    @property
     def num_shared(self) -> int:
         """Number of leading arrays that are federated."""
         return self.num_backbone + (len(self._initial_head.shapes) if self.head == "federated" else 0)
@@ -255,16 +261,17 @@ class FractalTask(Personal):
                 loss = model.train_pass(inputs, targets, order, size, together=above)
         return model.arrays() + (() if record is None else (record,)), loss
 
-    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, float]:
-        """Return mean loss and accuracy on the test rows; zeros if there are none."""
+    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, dict[str, float]]:
+        """Return mean loss and scores on the test rows; zeros if there are none."""
         x, y = rows.x_test, rows.y_test
         check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
         if not len(y):
-            return 0.0, 0.0
+            return 0.0, {ACCURACY.name: 0.0}
         logits = self._logits(arrays, x)
         logits -= logits.max(axis=1, keepdims=True)
         losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
-        return float(losses.mean()), float((logits.argmax(axis=1) == y).mean())
+        right = float((logits.argmax(axis=1) == y).mean())
+        return float(losses.mean()), {ACCURACY.name: right}
 
     def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``."""

@@ -62,6 +62,7 @@ def test_training_for_the_comparison_changes_nothing(tmp_path):
     assert beside["arrays_sha256"] == alone["arrays_sha256"]
     assert beside["baselines"]["exact"].keys() == {"before", "after", "unseen"}
     assert beside["baselines"]["no_communication"].keys() == {"before", "after", "unseen"}
+    assert beside["baselines"]["pooled"].keys() == {"before", "after", "unseen"}
 
 
 def test_exact_updates_are_merged_as_often_as_ours_also_if_a_budget_ended_the_run(tmp_path, monkeypatch):
