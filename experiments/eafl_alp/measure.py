@@ -9,8 +9,8 @@ from eafl_flower.runs.loop.run import FederatedRun
 from flwr.app import ArrayRecord, ConfigRecord
 
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import train
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.baselines.no_communication import no_communication
 from eafl_flower.baselines.pooled import pooled, steps_of
 from eafl_flower.clients.numpy_client import HEAD

@@ -3,10 +3,12 @@ import logging
 
 import pytest
 
-from eafl_flower.app import experiment
+from eafl_flower.app import baselines, experiment
+from eafl_flower.app.baselines import exact_config
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import exact_config, run_experiment, train
+from eafl_flower.app.experiment import run_experiment
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Fanout
 from eafl_flower.engines import InlineGrid
@@ -74,6 +76,7 @@ def test_exact_updates_are_merged_as_often_as_ours_also_if_a_budget_ended_the_ru
         return run
 
     monkeypatch.setattr(experiment, "train", remember)
+    monkeypatch.setattr(baselines, "train", remember)
     summary, _ = run_in(tmp_path / "run", **{"results.baselines": "all", "stop.bytes": 5_000, "checkpoint.every": 5})
     ours, exact = compared
     assert 0 < ours == exact == summary["merges"] < 40
