@@ -20,7 +20,7 @@ class Engine(StrEnum):
 
 
 class Baselines(StrEnum):
-    """What stands beside the accuracies."""
+    """What stands beside the scores."""
 
     ALL = "all"
     CHEAP = "cheap"
@@ -37,9 +37,7 @@ Configs = Annotated[
 Chosen = Annotated[Engine | None, typer.Option("--engine", help="Where clients compute.", show_default="inline")]
 Beside = Annotated[
     Baselines | None,
-    typer.Option(
-        "--baselines", help="What stands beside the accuracies (all if nothing is given).", show_default=False
-    ),
+    typer.Option("--baselines", help="What stands beside the scores (all if nothing is given).", show_default=False),
 ]
 
 

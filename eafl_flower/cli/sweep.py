@@ -49,7 +49,7 @@ def sweep(
     than there are now is run again.
     """
     from eafl_flower.app import sweep as sweeps
-    from eafl_flower.app.resolving import resolve
+    from eafl_flower.app.resolving import check_stop_rules, resolve
     from eafl_flower.app.resuming import changes_since
     from eafl_flower.results.scores import stored_scores
     from eafl_flower.results.views.tables import sweep_table
@@ -57,6 +57,7 @@ def sweep(
     own = own_data(csv, label=label, client=client, time=time, features=features)
     config = chosen_config(preset, configs, None, engine=engine, seed=None, out=None, baselines=baselines, own=own)
     points = sweeps.points_of(config, settings or [], sweeps.parse_seeds(seeds))
+    check_stop_rules(point.config for point in points)
     folder = out or Path(config.results.dir) / f"sweep-{config.name}"
     console = new_console()
     say(console, f"{len(points)} runs, {jobs} at a time, in {folder}")
