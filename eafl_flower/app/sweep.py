@@ -28,8 +28,9 @@ from eafl_flower.core.settings import Value
 from eafl_flower.core.stopping import signal_name
 from eafl_flower.core.words import cell
 from eafl_flower.errors import ConfigError, DataError
+from eafl_flower.results.folders import make_results_folder
 from eafl_flower.results.ownership import owned
-from eafl_flower.results.run_directory import RunDirectory, make_folder
+from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.scores import stored_scores
 
 _POLL_S = 0.1
@@ -151,7 +152,7 @@ def run_sweep(
     KeyboardInterrupt
         After the running processes were stopped too and have left their checkpoints; what is unfinished was reported.
     """
-    make_folder(folder)
+    make_results_folder(folder)
     waiting, results = list(reversed(points)), []
     running: dict[str, tuple[Point, subprocess.Popen[bytes]]] = {}
     again: dict[str, str] = {}
