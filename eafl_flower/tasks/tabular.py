@@ -21,7 +21,7 @@ from eafl_flower.tasks.backend import Backend, backend_for
 from eafl_flower.tasks.checks import check_features, check_layout, check_rows
 from eafl_flower.tasks.optimizers import SGD, AdamW, Optimizer
 from eafl_flower.tasks.passes import steps_per_pass
-from eafl_flower.tasks.probabilities import probabilities
+from eafl_flower.tasks.probabilities import loss_and_accuracy, probabilities
 from eafl_flower.tasks.training import Personal, Training
 from eafl_flower.types import Arrays, Rows
 
@@ -192,11 +192,7 @@ class TabularTask(Personal):
         check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
         if not len(y):
             return 0.0, {ACCURACY.name: 0.0}
-        logits = self._logits(arrays, x)
-        logits -= logits.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
-        right = float((logits.argmax(axis=1) == y).mean())
-        return float(losses.mean()), {ACCURACY.name: right}
+        return loss_and_accuracy(self._logits(arrays, x), y)
 
     def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``."""

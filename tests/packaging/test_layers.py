@@ -21,7 +21,7 @@ LAYERS = (
     *("client_app", "server_app"),
 )
 MOST_MODULES, MOST_LINES = 18, 320
-STILL_LONG = {"tasks.fractal", "runs.open_jobs", "aggregation.newest"}
+STILL_LONG = {"runs.open_jobs", "aggregation.newest"}
 
 
 def _name(path: Path) -> str:

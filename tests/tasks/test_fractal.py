@@ -12,6 +12,7 @@ from eafl_flower.protocols import Task
 from eafl_flower.tasks import fractal
 from eafl_flower.tasks.backend import torch_backend
 from eafl_flower.tasks.fractal import FractalTask
+from eafl_flower.tasks.stored_head import structure_of
 from eafl_flower.types import Rows
 
 torch = pytest.importorskip("torch")
@@ -275,7 +276,9 @@ def test_a_gpu_trains_the_same_model(rows):
 def dulled(task, rows, node=2):
     """A model whose head has a subtree without any gain: its output is constant."""
     arrays = list(started(task, rows))
-    kinds = [kind for kind, _ in task._structure(arrays[15:]).entries]  # of a head of depth 1: leaf, leaf, merge
+    kinds = [
+        kind for kind, _ in structure_of(arrays[15:], task.num_classes).entries
+    ]  # of a head of depth 1: leaf, leaf, merge
     leaf = 0 if node == 2 else 3
     assert kinds[leaf : leaf + 3] == [0, 1, 2]
     arrays[15 + leaf + 1] = np.zeros_like(arrays[15 + leaf + 1])
