@@ -47,8 +47,8 @@ from report import row, write_rows
 from torch.nn import functional
 
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import train
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid, RayGrid, run_on_flower
 from eafl_flower.types import Arrays

@@ -6,13 +6,14 @@ Operations take the state first and return the new one; ``apply`` and ``encode``
 they are given (large arrays are updated in place), so the old value must not be used again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.core.orders import Forecast, Order, Outcome
+from eafl_flower.core.scores import Score
 from eafl_flower.types import Arrays, Diagnostics, Encoded, Grant, Layout, Phase, Rows, Update, Upload, Work
 
 S = TypeVar("S")
@@ -193,6 +194,14 @@ class Task(Protocol):
     """
 
     @property
+    def scores(self) -> tuple[Score, ...]:
+        """What ``evaluate`` tells of a model; the first is the main one."""
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of one step; the last batch of a pass may be smaller."""
+
+    @property
     def num_shared(self) -> int:
         """Number of leading arrays that are federated."""
 
@@ -228,8 +237,8 @@ class Task(Protocol):
         ``first_trained`` are frozen.
         """
 
-    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, float]:
-        """Return the mean loss and the accuracy on the test rows."""
+    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, Mapping[str, float]]:
+        """Return the mean loss and each declared score by its name, on the test rows."""
 
     def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``.

@@ -1,35 +1,31 @@
 """One experiment from its configuration to its summary, on any engine."""
 
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flwr.app import ConfigRecord, Context
+from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
+from eafl_flower.app.baselines import baselines_beside, baselines_left_out
 from eafl_flower.app.client import client_app, experiment_of
 from eafl_flower.app.own_rows import greeting, has_own_rows, shaped
 from eafl_flower.app.resolving import resolve
 from eafl_flower.app.resuming import check_resumable, check_same_data, provenance_of, resumed
+from eafl_flower.app.training import train
 from eafl_flower.app.workload import Experiment
-from eafl_flower.baselines.cache import collect_baselines
-from eafl_flower.baselines.no_communication import no_communication
 from eafl_flower.config import RunConfig
 from eafl_flower.config.effects import MERGES
-from eafl_flower.config.run_config import StopSettings
-from eafl_flower.core.events import Event, Fanout, Observer
+from eafl_flower.core.events import Fanout, Observer
 from eafl_flower.engines.inline import InlineGrid
-from eafl_flower.errors import RunFailedError
 from eafl_flower.heads.prior import SizedByRanges
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
-from eafl_flower.results.summary import Outcome, scores_of, summarize
+from eafl_flower.results.summary import Outcome, summarize
 from eafl_flower.results.views.terminal import say
 from eafl_flower.runs.state import Run
-from eafl_flower.wire.arrays import array_record, arrays_of
+from eafl_flower.wire.arrays import arrays_of
 
 LONGEST_FAREWELL_S = 60.0  # of a server that is about to end
 
@@ -68,6 +64,7 @@ def run_experiment(
     config, num_nodes = experiment.config, experiment.source.num_clients
     if resume:  # before an engine is started
         check_resumable(run_dir, experiment)
+    _ = experiment.stop  # a mistake in it is told before an engine is started
     if engine == "inline":
         grid: Grid = InlineGrid(client_app(experiment, run_dir.state_dir), num_nodes)
         return conduct(experiment, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
@@ -144,7 +141,7 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
     console = Console(highlight=False)
     for note in experiment.source.notes:
         say(console, note)
-    observer = Fanout([run_dir.log, ConsoleObserver(console, config.name)])
+    observer = Fanout([run_dir.log, ConsoleObserver(console, config.name, experiment.task.scores)])
     try:
         summary = conduct(experiment, grid, run_dir=run_dir, observer=observer, engine="flower", resume=resume)
     finally:
@@ -203,7 +200,9 @@ def conduct(
         seed=config.seed,
         provenance=provenance,
         engine=engine,
-        baselines=_baselines(experiment, merges=run.version),
+        scores=experiment.task.scores,
+        baselines=baselines_beside(experiment, merges=run.version),
+        baselines_left_out=baselines_left_out(experiment),
         clients_left_out=experiment.source.clients_left_out,
         rows_left_out=experiment.source.rows_left_out,
     )
@@ -225,103 +224,3 @@ def _description(experiment: Experiment, run: Run, run_name: str) -> ModelDescri
         ranges=task.ranges() if isinstance(task, SizedByRanges) and task.ranges is not None else None,
         columns=source.columns,
     )
-
-
-def train(experiment: Experiment, grid: Grid, *, observer: Observer | None = None, **options: Any) -> Run:
-    """Run the strategy of an experiment over ``grid``; ``options`` are further settings of ``RunOptions``."""
-    config, workload = experiment.config, experiment.workload
-    shared = workload.initial(config.seed)[: workload.task.num_shared]
-    strategy = experiment.strategy(
-        observer=observer or Fanout(()),
-        expected_nodes=0 if experiment.given and not config.data.clients else workload.source.num_clients,
-        min_available_nodes=1,  # a data set may have one client
-        **options,
-    )
-    try:
-        strategy.start(
-            grid,
-            array_record([str(i) for i in range(len(shared))], shared),
-            num_rounds=config.strategy.merges,
-            timeout=config.job.reply_timeout_s,
-            evaluate_config=ConfigRecord({"after-training": config.evaluate.after_training}),
-        )
-    except RunFailedError as error:
-        if "the run expects" not in str(error):
-            raise
-        command = (
-            f'flwr run . --federation-config "num-supernodes={workload.source.num_clients} client-resources-num-cpus=1"'
-        )
-        msg = f"{error}; start it with: {command} (and the same --run-config)"
-        raise RunFailedError(msg) from error
-    assert strategy.run is not None
-    return strategy.run
-
-
-def _baselines(experiment: Experiment, *, merges: int) -> dict[str, dict[str, float] | None]:
-    config, which = experiment.config, experiment.config.results.baselines
-    if experiment.given is not None:
-        which = "none"  # they need the rows, which are on the nodes
-    if which == "all" and not merges:  # stopped before anything was trained that could be compared
-        which = "cheap"
-    exact = exact_config(config, merges=max(1, merges))
-    return collect_baselines(
-        which,
-        config=exact,
-        data_sha256=provenance_of(experiment).data.sha256,
-        cheap=lambda: _looked_up(experiment.source),
-        trained=lambda: _trained(resolve(exact)),
-    )
-
-
-def exact_config(config: RunConfig, *, merges: int) -> RunConfig:
-    """Return the configuration of the run with exact updates that is compared with one of ``merges`` merges.
-
-    It makes the same number of merges and stops for no other reason: a budget of bytes would end it at
-    another merge, because its uploads are longer.
-    """
-    no_rules = {f"stop.{name}": value for name, value in vars(StopSettings()).items()}
-    changed = {"codec.name": "float32", "evaluate.every": 0, "checkpoint.every": 0, "strategy.merges": merges}
-    return config.replace(changed | {key.replace("_", "-"): value for key, value in no_rules.items()})
-
-
-def _looked_up(source: Any) -> dict[str, dict[str, float]]:
-    from eafl_flower.data.lookup import lookup_scores, majority_scores
-
-    return {"majority": _by_score(majority_scores(source)), "lookup": _by_score(lookup_scores(source)[1])}
-
-
-def _by_score(scores: Mapping[str, float | None]) -> dict[str, float]:
-    """Name a baseline without training as the scores it stands beside: it is the same before and after training."""
-    named = {"before": scores["seen"], "after": scores["seen"], "unseen": scores["unseen"]}
-    return {name: score for name, score in named.items() if score is not None}
-
-
-class _CountMerges:
-    """Counts how often each client's update was merged."""
-
-    def __init__(self) -> None:
-        self.by_client: Counter[int] = Counter()
-
-    def write(self, event: Event) -> None:
-        if event["event"] == "merge":
-            self.by_client[event["client"]] += 1
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-def _trained(experiment: Experiment) -> dict[str, dict[str, float]]:
-    """Train as ``exact_config`` says, and every client alone for as many epochs."""
-    workload = experiment.workload
-    counted = _CountMerges()
-    grid = InlineGrid(client_app(experiment), workload.source.num_clients)
-    exact = train(experiment, grid, observer=counted)
-    alone = no_communication(
-        workload.task,
-        workload.source,
-        {client: merges * workload.local_epochs for client, merges in counted.by_client.items()},
-        seed=experiment.config.seed,
-        local_epochs=workload.local_epochs,
-        unseen_steps=workload.unseen_steps,
-    )
-    return {"exact": scores_of(exact.client_scores[exact.version]), "no_communication": scores_of(alone)}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from eafl_flower.app.workload import Experiment
 from eafl_flower.clients.durable_state import state_path, stored_state
-from eafl_flower.clients.numpy_client import fresh_head, head_of
+from eafl_flower.clients.numpy_client import head_of
 from eafl_flower.config import RunConfig
 from eafl_flower.core.rng import generator
 from eafl_flower.core.words import cell
@@ -26,6 +26,7 @@ from eafl_flower.data.sets.input_rows import InputRows, read_input_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.tables.files import read_header
 from eafl_flower.errors import CheckpointError, ConfigError, DataError
+from eafl_flower.heads.fresh import fresh_head
 from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.protocols import Task
 from eafl_flower.results.model_description import ModelDescription

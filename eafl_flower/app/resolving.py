@@ -1,5 +1,6 @@
 """A configuration is resolved once: what this process has made of one is kept until a file changes."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from eafl_flower.app.workload import Experiment, loaded
@@ -28,3 +29,12 @@ def experiment_of_items(items: tuple[tuple[str, Value], ...]) -> Experiment:
 @lru_cache(maxsize=4)
 def _resolved(config: RunConfig) -> Experiment:
     return Experiment(config)
+
+
+def check_stop_rules(configs: Iterable[RunConfig]) -> None:
+    """Raise ``ConfigError`` if a run could not stop as it is told to: its task has no such score, or no such value.
+
+    Rows are read only where a score is named, and once for all runs with the same task and rule.
+    """
+    for config in {(config.stop, config.task): config for config in configs if config.stop.metric}.values():
+        _ = resolve(config).stop

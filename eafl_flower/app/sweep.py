@@ -28,8 +28,10 @@ from eafl_flower.core.settings import Value
 from eafl_flower.core.stopping import signal_name
 from eafl_flower.core.words import cell
 from eafl_flower.errors import ConfigError, DataError
+from eafl_flower.results.folders import make_results_folder
 from eafl_flower.results.ownership import owned
-from eafl_flower.results.run_directory import RunDirectory, make_folder
+from eafl_flower.results.run_directory import RunDirectory
+from eafl_flower.results.scores import stored_scores
 
 _POLL_S = 0.1
 STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")  # ask a run to stop, and it says so by its exit status
@@ -150,7 +152,7 @@ def run_sweep(
     KeyboardInterrupt
         After the running processes were stopped too and have left their checkpoints; what is unfinished was reported.
     """
-    make_folder(folder)
+    make_results_folder(folder)
     waiting, results = list(reversed(points)), []
     running: dict[str, tuple[Point, subprocess.Popen[bytes]]] = {}
     again: dict[str, str] = {}
@@ -216,7 +218,7 @@ def write_results(results: Sequence[Result], path: Path) -> None:
             continue
         summary = result.run.summary()
         row: dict[str, Any] = dict(result.point.values) | {"run": result.point.id}
-        row |= {f"accuracy-{score}": value for score, value in summary["accuracy"].items()}
+        row |= {found.metric: found.value for found in stored_scores(summary)}
         for baseline, scores in summary["baselines"].items():
             row |= {f"{baseline}-{score}": value for score, value in (scores or {}).items()}
         row |= {f"staleness-{name}": value for name, value in summary["staleness"].items()}
@@ -261,11 +263,14 @@ def _set_aside(run: RunDirectory) -> str:
 def _lacking(point: Point, run: RunDirectory) -> str:
     """Say that a finished run was made with fewer baselines than now asked for."""
     summary, asked = run.summary(), point.config.results.baselines
-    there = summary["baselines"]
+    there = {name for name, found in summary["baselines"].items() if found is not None}
+    there |= set(summary.get("baselines_left_out", {}))
     # What was trained stands for `all`, what only looks at rows for `cheap`; without a merge nothing is trained.
-    if asked == "all" and there["exact"] is None and summary["merges"]:
-        return f"made with --baselines {'none' if there['majority'] is None else 'cheap'}"
-    return "made with --baselines none" if asked != "none" and there["majority"] is None else ""
+    if asked == "all" and "exact" not in there and summary["merges"]:
+        return f"made with --baselines {'cheap' if 'majority' in there else 'none'}"
+    if asked == "all" and "pooled" not in there and summary["merges"]:
+        return "made by a version without the baseline of pooled rows"
+    return "made with --baselines none" if asked != "none" and "majority" not in there else ""
 
 
 def _result(point: Point, run: RunDirectory, code: int) -> Result:

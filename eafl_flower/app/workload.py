@@ -82,6 +82,25 @@ class Experiment:
         codec: Codec[Any] | None = made(self.config.codec.part)
         return codec
 
+    @cached_property
+    def stop(self) -> StopRule:
+        """What ends a run early.
+
+        Raises
+        ------
+        ConfigError
+            If the task has no score of that name, or the target is none of its values.
+        """
+        stop = self.config.stop
+        rule = StopRule(
+            metric=stop.metric,
+            target=stop.target,
+            energy_j=stop.energy_j,
+            payload_bytes=stop.bytes,
+            time_s=stop.virtual_time_s,
+        )
+        return rule.on(self.task.scores)
+
     def aggregator(self, in_flight: int, clients: int) -> Aggregator[Any]:
         """Return the aggregator for so many jobs in flight and clients in a round's worth."""
         fleet = Fleet(
@@ -95,7 +114,7 @@ class Experiment:
 
     def strategy(self, **options: Any) -> AsynchronousStrategy:
         """Return the strategy of a run; ``options`` are further settings of ``RunOptions``."""
-        config, s, stop = self.config, self.config.strategy, self.config.stop
+        config, s = self.config, self.config.strategy
         settings = {
             "seed": config.seed,
             "unit": "merges",
@@ -112,13 +131,8 @@ class Experiment:
             "error_budget": max(1, config.job.error_budget),
             "evaluate_every": config.evaluate.every,
             "evaluate_first": bool(config.evaluate.every),
-            "stop": StopRule(
-                metric=stop.metric,
-                target=stop.target,
-                energy_j=stop.energy_j,
-                payload_bytes=stop.bytes,
-                time_s=stop.virtual_time_s,
-            ),
+            "scores": self.task.scores,
+            "stop": self.stop,
             "checkpoint_every": config.checkpoint.every,
         }
         return AsynchronousStrategy(self.aggregator, barrier=s.mode == "sync", **{**settings, **options})

@@ -1,9 +1,10 @@
-"""Baselines beside every accuracy, calculated once for a configuration and then remembered.
+"""Baselines beside every score, calculated once for a configuration and then remembered.
 
-``no_communication`` and ``exact`` (uncompressed updates) cost a training run each; ``majority`` and
-``lookup`` (majority class by value of the one best feature) only look at the rows. All give accuracies
-by score. They are kept under ``$XDG_CACHE_HOME/eafl-flower/baselines`` (``~/.cache`` without it), by a
-hash of all they depend on: the settings, the data, the code of this package and the versions below it.
+``no_communication``, ``exact`` (uncompressed updates) and ``pooled`` (all rows in one place) cost a training run each;
+``majority`` and ``lookup`` (majority class by value of the one best feature) only look at the rows. All give means
+over clients by metric, such as ``accuracy-before``. They are kept under ``$XDG_CACHE_HOME/eafl-flower/baselines``
+(``~/.cache`` without it), by a hash of all they depend on: the settings, the data, the code of this package and the
+versions below it.
 """
 
 import hashlib
@@ -64,7 +65,7 @@ def collect_baselines(
     *,
     config: RunConfig,
     data_sha256: str,
-    cheap: Calculate,
+    cheap: Calculate | None,
     trained: Calculate,
     cache: BaselineCache | None = None,
 ) -> dict[str, Scores | None]:
@@ -79,10 +80,10 @@ def collect_baselines(
     data_sha256
         Digest of the rows, or of the files they come from.
     cheap
-        Calculates ``majority`` and ``lookup``, accuracies by score.
+        Calculates ``majority`` and ``lookup``; None if the task has no such baselines.
     trained
-        Calculates ``no_communication`` and ``exact`` together, because the first trains for as many
-        epochs as the second did.
+        Calculates ``no_communication``, ``exact`` and ``pooled`` together, because the first and the last train for
+        as many epochs as the second did.
     cache
         Where results are kept; the user's cache by default.
     """
@@ -91,9 +92,9 @@ def collect_baselines(
     wanted = {"all": ("trained", "cheap"), "cheap": ("cheap",), "none": ()}[which]
     for group, names, calculate in (
         ("cheap", ("majority", "lookup"), cheap),
-        ("trained", ("no_communication", "exact"), trained),
+        ("trained", ("no_communication", "exact", "pooled"), trained),
     ):
-        if group not in wanted:
+        if group not in wanted or calculate is None:
             continue
         key = _key(config, data_sha256, group)
         values = cache.get(key)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from eafl_flower.baselines.measuring import Phases
 from eafl_flower.core.rng import generator
 from eafl_flower.core.threads import one_thread
 from eafl_flower.protocols import DataSource, Task
@@ -22,7 +23,7 @@ def no_communication(
     the run, for as many local epochs as it made in the federated run and in jobs of the same length (the
     optimiser starts afresh in each, as there); ``accuracy-before`` is its accuracy then, ``accuracy-after``
     that after one job more. An unseen client trains all layers from the initial arrays for
-    ``unseen_steps``: ``accuracy-unseen``. Each score is the mean over clients, weighted by test rows.
+    ``unseen_steps``: ``accuracy-unseen``. Each score is averaged over clients as its task says.
 
     Parameters
     ----------
@@ -39,8 +40,7 @@ def no_communication(
     """
     one_thread()
     initial = task.init(generator(seed, "init"))
-    correct: dict[str, float] = {}
-    total: dict[str, int] = {}
+    phases = Phases(task.scores)
     for client in range(source.num_clients):
         rows = source.partition(client)
         start = task.personalise(initial, rows, generator(seed, "personalise", client), client=client)
@@ -52,12 +52,10 @@ def no_communication(
                 model, _ = task.train(model, rows, rng, epochs=min(local_epochs, remaining))
                 remaining -= local_epochs
             after, _ = task.train(model, rows, generator(seed, "after", client), epochs=local_epochs)
-            models = {"accuracy-before": model, "accuracy-after": after}
+            models = {"before": model, "after": after}
         else:
             model, _ = task.train(start, rows, generator(seed, "unseen", client), steps=unseen_steps)
-            models = {"accuracy-unseen": model}
-        weight = len(rows.y_test)
-        for score, arrays in models.items():
-            correct[score] = correct.get(score, 0.0) + weight * task.evaluate(arrays, rows)[1]
-            total[score] = total.get(score, 0) + weight
-    return {score: correct[score] / total[score] for score in correct if total[score]}
+            models = {"unseen": model}
+        for phase, arrays in models.items():
+            phases.add(phase, task.evaluate(arrays, rows)[1], len(rows.y_test))
+    return phases.means()

@@ -5,19 +5,18 @@ Nothing heavy is imported before a command needs it, so that ``eafl --help`` ans
 
 import logging
 import shlex
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
-from enum import StrEnum
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from eafl_flower.cli.chosen import Baselines, Beside, Chosen, Configs, Preset, Settings, chosen_config, own_data
 from eafl_flower.cli.data import Client, Csv, Debug, Features, Label, Time, data_app
 from eafl_flower.cli.results import compare, predict, report
 from eafl_flower.cli.shared import exit_status, is_given, reported, start, tell
-from eafl_flower.core.words import shown
+from eafl_flower.cli.sweep import sweep
 from eafl_flower.results.views.terminal import new_console, say
 
 if TYPE_CHECKING:
@@ -31,38 +30,6 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(data_app, name="data")
-
-
-class Engine(StrEnum):
-    """Where clients compute."""
-
-    INLINE = "inline"
-    RAY = "ray"
-    FLOWER = "flower"
-
-
-class Baselines(StrEnum):
-    """What stands beside the accuracies."""
-
-    ALL = "all"
-    CHEAP = "cheap"
-    NONE = "none"
-
-
-Preset = Annotated[str, typer.Argument(help="Name of a preset, or path of a TOML file.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE ...", help="Settings to change.", show_default=False)
-]
-Configs = Annotated[
-    list[Path] | None, typer.Option("--config", help="TOML files with settings to change.", show_default=False)
-]
-Chosen = Annotated[Engine | None, typer.Option("--engine", help="Where clients compute.", show_default="inline")]
-Beside = Annotated[
-    Baselines | None,
-    typer.Option(
-        "--baselines", help="What stands beside the accuracies (all if nothing is given).", show_default=False
-    ),
-]
 
 
 @app.command()
@@ -104,7 +71,7 @@ def run(
     else:
         if baselines is None and not _anything_given(ctx):
             baselines = Baselines.ALL
-        config = _config(
+        config = chosen_config(
             preset,
             configs,
             settings,
@@ -112,7 +79,7 @@ def run(
             seed=seed,
             out=out,
             baselines=baselines,
-            own=_own_data(csv, label=label, client=client, time=time, features=features),
+            own=own_data(csv, label=label, client=client, time=time, features=features),
         )
         if directory is not None:
             run_dir = RunDirectory.create_at(directory)
@@ -129,98 +96,7 @@ def run(
     )
 
 
-@app.command()
-@reported
-def sweep(
-    ctx: typer.Context,
-    preset: Preset = "emam",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=V1,V2 ...",
-            help="Values to combine; those of a list setting are separated by semicolons.",
-            show_default=False,
-        ),
-    ] = None,
-    configs: Configs = None,
-    seeds: Annotated[str, typer.Option(metavar="1,2,3", help="Seeds of every combination.")] = "1",
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
-    engine: Chosen = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the sweep; finished runs in it are skipped.", show_default=False)
-    ] = None,
-    baselines: Beside = None,
-    csv: Csv = None,
-    label: Label = "",
-    client: Client = "",
-    time: Time = "",
-    features: Features = "",
-    debug: Debug = False,
-) -> None:
-    """Run every combination of values and seeds.
-
-    The same command again skips the runs that are finished and resumes the others. What was made from other data
-    than there are now is run again.
-    """
-    from eafl_flower.app import sweep as sweeps
-    from eafl_flower.app.resolving import resolve
-    from eafl_flower.app.resuming import changes_since
-    from eafl_flower.results.views.quantities import percent_text
-    from eafl_flower.results.views.tables import sweep_table
-
-    own = _own_data(csv, label=label, client=client, time=time, features=features)
-    config = _config(preset, configs, None, engine=engine, seed=None, out=None, baselines=baselines, own=own)
-    points = sweeps.points_of(config, settings or [], sweeps.parse_seeds(seeds))
-    folder = out or Path(config.results.dir) / f"sweep-{config.name}"
-    console = new_console()
-    say(console, f"{len(points)} runs, {jobs} at a time, in {folder}")
-    width = len(str(len(points)))
-    settled = 0
-
-    def report(result: sweeps.Result) -> None:
-        nonlocal settled
-        settled += 1
-        text = result.reason
-        if result.finished:
-            scores = result.run.summary()["accuracy"].items()
-            text = "  ".join(
-                [*(f"{shown(score)} {percent_text(value)}" for score, value in scores), result.reason]
-            ).rstrip()
-        line = f"{settled:{width}}/{len(points)} {result.status:10}  {result.point.title}  {text}"
-        with suppress(OSError):  # nobody reads it any more; the results are in the folder
-            say(console, line, "" if result.finished else "red")
-
-    try:
-        results = sweeps.run_sweep(
-            points,
-            folder,
-            jobs=jobs,
-            command=sweeps.child_command,
-            changes=lambda run, config: changes_since(run, resolve(config)),
-            report=report,
-        )
-    except KeyboardInterrupt as stop:
-        tell(f"{str(stop) or 'interrupted'}; the same command goes on: {shlex.join(['eafl', *sys.argv[1:]])}")
-        raise typer.Exit(exit_status(stop)) from stop
-    rows = [(result.point.values, result.run.summary()) for result in results if result.finished]
-    if rows:
-        console.print()
-        console.print(sweep_table(rows, width=console.width))
-    if lacking := [result for result in results if result.status == "skipped" and result.reason]:
-        say(
-            console,
-            f"\n{len(lacking)} skipped runs were made with fewer baselines than now asked for "
-            f"({config.results.baselines}); to have them, remove those runs' folders or give another --out, "
-            "and repeat the command",
-            "yellow",
-        )
-    say(console, f"\nResults: {folder / 'results.csv'}")
-    if len(rows) < len(points):
-        raise typer.Exit(1)
-
-
-for command in (compare, report, predict):
+for command in (sweep, compare, report, predict):
     app.command()(command)
 
 
@@ -245,7 +121,7 @@ def calibrate(
     from eafl_flower.core.threads import one_thread
     from eafl_flower.results.views.quantities import time_text
 
-    config = _config(preset, configs, settings, engine=None, seed=None, out=None, baselines=None)
+    config = chosen_config(preset, configs, settings, engine=None, seed=None, out=None, baselines=None)
     workload = resolve(config).workload
     rows, arrays = workload.source.partition(0), workload.initial(config.seed)
     one_thread()
@@ -304,7 +180,8 @@ def _execute(
                 experiment = resolve(config)
                 for note in experiment.source.notes:
                     say(console, note)
-                with closing(Fanout([run_dir.log, Spectator(ConsoleObserver(console, config.name))])) as observer:
+                beside = Spectator(ConsoleObserver(console, config.name, experiment.task.scores))
+                with closing(Fanout([run_dir.log, beside])) as observer:
                     summary = run_experiment(
                         experiment,
                         run_dir=run_dir,
@@ -328,47 +205,6 @@ def _execute(
         tell(text)
         raise typer.Exit(exit_status(stop)) from stop
     print_results(console, summary, run_dir.path)
-
-
-def _config(
-    preset: str,
-    configs: Sequence[Path] | None,
-    settings: Sequence[str] | None,
-    *,
-    engine: Engine | None,
-    seed: int | None,
-    out: Path | None,
-    baselines: Baselines | None,
-    own: Mapping[str, str] | None = None,
-) -> "RunConfig":
-    from eafl_flower.config import RunConfig, parse_overrides
-    from eafl_flower.config.files import read_toml
-
-    config = RunConfig.from_toml(preset)
-    own = own or {}
-    if "data.csv.file" in own:  # all its clients, however many the preset's data have
-        config = config.replace({"data.clients": 0, "data.unseen": -1})
-    for path in configs or ():
-        flat, source = read_toml(path)
-        config = config.replace(flat, source=source)
-    options = {"engine.name": engine, "results.dir": out, "results.baselines": baselines}
-    given = {key: str(value) for key, value in options.items() if value is not None}
-    flat = {**own, **parse_overrides(settings or ()), **given}
-    return config.replace(flat | ({} if seed is None else {"seed": seed}), source="the command line")
-
-
-def _own_data(csv: Path | None, *, label: str, client: str, time: str, features: str) -> dict[str, str]:
-    columns = {
-        "data.csv.label-column": label,
-        "data.csv.client-column": client,
-        "data.csv.time-column": time,
-        "data.csv.features": features,
-    }
-    given = {key: value for key, value in columns.items() if value}
-    if csv is None:
-        return given
-    # Workers may run in another folder. A file that is not here is looked for in the data folder.
-    return {"data.name": "csv", "data.csv.file": str(csv.absolute() if csv.is_file() else csv), **given}
 
 
 def _stored_config(run_dir: "RunDirectory") -> "RunConfig":

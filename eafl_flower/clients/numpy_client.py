@@ -14,7 +14,9 @@ from eafl_flower.clients.partition import partition_of
 from eafl_flower.core.excerpt import excerpt
 from eafl_flower.core.orders import Enough
 from eafl_flower.core.rng import generator
+from eafl_flower.core.scores import in_phase
 from eafl_flower.errors import ConfigError, ProtocolError
+from eafl_flower.heads.fresh import fresh_head
 from eafl_flower.protocols import DataSource, Task
 from eafl_flower.tasks.checks import check_layout
 from eafl_flower.types import Arrays, Rows
@@ -188,9 +190,10 @@ class FederatedClient(NumPyClient):
     ) -> tuple[float | None, int, dict[str, Scalar]]:
         """Score on the test rows; nothing is kept.
 
-        A seen client reports its loss and ``accuracy-before`` any further training, with ``after-training``
-        in the configuration ``accuracy-after`` one more local job, and the number of ``head-parameters`` if it
-        has a private head. An unseen client reports ``accuracy-unseen``: backbone frozen, fresh head.
+        A seen client reports its loss and each score of its task (``accuracy-before``) before any further training,
+        with ``after-training`` in the configuration the same (``accuracy-after``) after one more local job, and the
+        number of ``head-parameters`` if it has a private head. An unseen client reports its scores
+        (``accuracy-unseen``) with the backbone frozen and a fresh head.
 
         Raises
         ------
@@ -205,16 +208,16 @@ class FederatedClient(NumPyClient):
         if not self.trains:
             initial, steps = self.workload.initial(seed), self.workload.unseen_steps
             model = fresh_head(task, shared, initial, self.rows, seed=seed, client=self.partition, steps=steps)
-            return None, count, {"accuracy-unseen": task.evaluate(model, self.rows)[1]}
+            return None, count, dict(in_phase("unseen", task.evaluate(model, self.rows)[1]))
         model = self._model(shared, seed)
-        loss, accuracy = task.evaluate(model, self.rows)
-        scores: dict[str, Scalar] = {"accuracy-before": accuracy}
+        loss, values = task.evaluate(model, self.rows)
+        scores: dict[str, Scalar] = dict(in_phase("before", values))
         if head := model[task.num_shared :]:
             scores["head-parameters"] = sum(a.size for a in head if a.dtype.kind == "f")
         if config.get("after-training"):
             rng = generator(seed, "after", self.partition)
             model, _ = task.train(model, self.rows, rng, epochs=self.workload.local_epochs)
-            scores["accuracy-after"] = task.evaluate(model, self.rows)[1]
+            scores |= in_phase("after", task.evaluate(model, self.rows)[1])
         return loss, count, scores
 
     def _check_nodes(self) -> None:
@@ -249,28 +252,3 @@ def head_of(state: Mapping[str, object]) -> Arrays | None:
     """Return the private head in a client's state, None if there is none."""
     record = state.get(HEAD)
     return own_arrays_of(record) if isinstance(record, ArrayRecord) else None
-
-
-def fresh_head(
-    task: Task, shared: Arrays, initial: Arrays, rows: Rows, *, seed: int, client: int, steps: int
-) -> Arrays:
-    """Return the complete model of a client that never trained: a fresh head, fitted on the frozen backbone.
-
-    Parameters
-    ----------
-    task
-        The task.
-    shared, initial
-        The federated arrays, and the initial ones of the complete model.
-    rows
-        The client's rows; the head is fitted to the training rows.
-    seed, client
-        They decide the random numbers.
-    steps
-        Length of the fit in batches.
-    """
-    backbone = shared[: task.num_backbone]
-    model = backbone + initial[len(backbone) :]
-    model = task.personalise(model, rows, generator(seed, "personalise", client), client=client)
-    rng = generator(seed, "unseen", client)
-    return task.train(model, rows, rng, steps=steps, first_trained=len(backbone))[0]

@@ -68,7 +68,7 @@ GROUPS: Final = {
         parts={
             "tabular": "eafl_flower.tasks.tabular:Tabular",
             "softmax": "eafl_flower.tasks.softmax:Softmax",
-            "fractal": "eafl_flower.tasks.fractal:FractalNet",
+            "fractal": "eafl_flower.tasks.fractal_net:FractalNet",
         },
     ),
     "strategy": Group(

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eafl_flower.core.scores import PHASES
+
 # What a mean of the clients' newest models has no use for, and what it is then.
 OF_A_CHOSEN_STEP = {
     "strategy.emam.beta": 0.0,
@@ -79,12 +81,15 @@ def _stop(values: Mapping[str, Any]) -> list[Clash]:
     found = []
     if target and not metric:
         found.append(Clash(("stop.target", "stop.metric"), "which score is meant? set stop.metric"))
+    if metric and not metric.endswith(tuple(f"-{phase}" for phase in PHASES)):
+        text = f"when is it measured? expected NAME-{', NAME-'.join(PHASES)}, as in accuracy-before"
+        found.append(Clash(("stop.metric",), text))
     if metric and not target:
-        found.append(Clash(("stop.metric", "stop.target"), "reached by anything; set stop.target above 0"))
+        found.append(Clash(("stop.metric", "stop.target"), "which value is to be reached? set stop.target, but to 0"))
     if metric and not values["evaluate.every"]:
         text = "never looked at before the end; set evaluate.every to a number of merges"
         found.append(Clash(("stop.metric", "evaluate.every"), text))
-    if metric == "accuracy-after" and not values["evaluate.after-training"]:
+    if metric.endswith("-after") and not values["evaluate.after-training"]:
         text = "not measured; set evaluate.after-training = true"
         found.append(Clash(("stop.metric", "evaluate.after-training"), text))
     return found

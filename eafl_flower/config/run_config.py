@@ -21,7 +21,7 @@ from eafl_flower.config.foreign import FOREIGN, folded
 from eafl_flower.config.parts import GROUPS, is_ours
 from eafl_flower.config.reading import checked, every_setting, read_texts, setting_of
 from eafl_flower.config.tree import Choice, common_settings, tree_of, values_of
-from eafl_flower.core.settings import Count, CountFromOne, NotNegative, Positive, Range, Setting, Share, Value
+from eafl_flower.core.settings import Count, CountFromOne, NotNegative, Positive, Range, Setting, Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +134,8 @@ class EvaluateSettings:
 class StopSettings:
     """What ends a run before its last merge; empty or 0: nothing."""
 
-    metric: Literal["", "accuracy-before", "accuracy-after", "accuracy-unseen"] = ""
-    target: Share = 0.0
+    metric: str = ""  # a score of the task and when it is measured, as in accuracy-before, -after or -unseen
+    target: float = 0.0
     energy_j: NotNegative = 0.0
     bytes: Count = 0
     virtual_time_s: NotNegative = 0.0  # in a deployment real

@@ -13,58 +13,28 @@ train side by side in one batched product too (the folds of a validation).
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from eafl_flower.models.fractal_layout import (
+    BIAS,
+    CLASSIFIER,
+    CONSTANT,
+    GAIN,
+    MERGE,
+    SHIFT,
+    WEIGHT,
+    Part,
+    Slots,
+    Trace,
+    Views,
+    parts_of,
+)
 from eafl_flower.types import Array, Arrays
 
 LAYER_NORM_EPSILON = 1e-5
 PASSING_NOISE = 0.3  # of a merge that begins by passing on its left child, relative to a merge at random
-# Kinds of arrays in the order in which a flat vector holds them; a merge's level is added to MERGE.
-WEIGHT, GAIN, SHIFT, MERGE, CLASSIFIER, BIAS, CONSTANT = 0, 1, 2, 2, 1000, 1001, 2000
-
-
-class Part(NamedTuple):
-    """Arrays of one kind: positions in the list of arrays, shape of each, and where a flat vector holds them."""
-
-    kind: int
-    positions: tuple[int, ...]
-    shape: tuple[int, ...]
-    start: int
-    stop: int
-
-
-class Views(NamedTuple):
-    """A flat vector as the matrices that a pass works with."""
-
-    weight: Any  # (groups, leaves * width, inputs)
-    gain: Any  # (groups * leaves, width, 1)
-    shift: Any
-    merges: list[Any]  # of each level (groups * nodes, width, 2 * width)
-    classifier: Any  # (groups, classes, width)
-    bias: Any  # (groups, classes, 1)
-    constants: list[Any]  # of each level (nodes, width, 1)
-
-
-class Trace(NamedTuple):
-    """What a forward pass remembers for the backward pass."""
-
-    inputs: Any
-    positive: Any  # where the leaves' ReLU passes
-    normed: Any
-    spread: Any  # of each leaf's units
-    merged: list[tuple[Any, Any]]  # of each level: concatenated children, where the ReLU passes
-    top: Any
-    outputs: Any
-
-
-class Slots(NamedTuple):
-    """Children of all nodes of a level: which are computed, and where each stands among computed and constant ones."""
-
-    nodes: list[int]
-    live: list[int]
-    source: list[int]
 
 
 @dataclass(frozen=True)
@@ -332,15 +302,7 @@ class Fractal:
 
     @cached_property
     def _parts(self) -> tuple[Part, ...]:
-        kinds = [kind for kind, _ in self.entries]
-        parts, start = [], 0
-        for kind in sorted(set(kinds)):
-            positions = tuple(i for i, k in enumerate(kinds) if k == kind)
-            shape = self.entries[positions[0]][1]
-            stop = start + len(positions) * int(np.prod(shape))
-            parts.append(Part(kind, positions, shape, start, stop))
-            start = stop
-        return tuple(parts)
+        return parts_of(self.entries)
 
     @cached_property
     def _slots(self) -> tuple[Slots, ...]:
@@ -353,18 +315,3 @@ class Fractal:
             found.append(Slots(children, live, np.argsort(live + pruned).tolist()))
             nodes = [children[i] for i in live]
         return tuple(reversed(found))
-
-
-def cross_entropy(xp: Any, logits: Any, targets: Any) -> tuple[Any, Any]:
-    """Return the summed loss and the gradient of the mean loss; ``logits`` and ``targets`` (groups, classes, rows).
-
-    ``logits`` is overwritten; ``targets`` are one-hot.
-    """
-    logits -= xp.amax(logits, axis=1, keepdims=True)
-    error = xp.exp(logits)
-    total = error.sum(axis=1, keepdims=True)
-    loss = xp.log(total).sum() - (logits * targets).sum()
-    error /= total
-    error -= targets
-    error /= logits.shape[-1]
-    return loss, error

@@ -26,9 +26,11 @@ from eafl_flower.config.effects import decisive
 from eafl_flower.config.files import parse_toml
 from eafl_flower.config.foreign import unfolded
 from eafl_flower.core.durable import write_atomically
-from eafl_flower.errors import CheckpointError, ConfigError
+from eafl_flower.errors import CheckpointError
 from eafl_flower.results.event_fields import check_event
 from eafl_flower.results.event_log import EventLog, read_events
+from eafl_flower.results.folders import make_results_folder, not_writable
+from eafl_flower.results.model_file import read_arrays, read_metadata, write_arrays
 from eafl_flower.results.stored import check_settings, parse_json, read_file
 from eafl_flower.results.summary import check_summary
 
@@ -56,7 +58,7 @@ class RunDirectory:
         """
         clean = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", name).strip("-.") or "run"
         stem = f"{clean}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        make_folder(root)
+        make_results_folder(root)
         number = 1
         while True:
             path = Path(root) / (stem if number == 1 else f"{stem}-{number}")
@@ -65,7 +67,7 @@ class RunDirectory:
             except FileExistsError:
                 number += 1
             except OSError as error:
-                raise _not_writable(root, error) from error
+                raise not_writable(root, error) from error
             else:
                 return cls(path)
 
@@ -76,7 +78,7 @@ class RunDirectory:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             msg = f"{path} is not empty: expected a new directory for this run"
             raise CheckpointError(msg)
-        make_folder(path)
+        make_results_folder(path)
         return cls(path)
 
     @classmethod
@@ -271,34 +273,15 @@ class RunDirectory:
 
     def write_model(self, arrays: "Mapping[str, Array]", metadata: Mapping[str, str] | None = None) -> None:
         """Write ``model.safetensors``: arrays by key, and text about them."""
-        import numpy as np  # here, because `eafl --help` does not need it
-        from safetensors.numpy import save
-
-        # safetensors writes the buffer of a transposed array as it lies in memory, that is: wrongly
-        ordered = {key: np.asarray(array, order="C") for key, array in arrays.items()}
-        write_atomically(self.model_path, save(ordered, metadata=dict(metadata or {})))
+        write_arrays(self.model_path, arrays, metadata or {})
 
     def model_metadata(self) -> dict[str, str]:
         """Return the text about the final arrays; raises ``CheckpointError`` if they are missing or damaged."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(self.model_path, framework="np") as file:
-                return dict(file.metadata() or {})
-        except (OSError, SafetensorError) as error:
-            msg = f"{self.model_path} cannot be read: {error}"
-            raise CheckpointError(msg) from error
+        return read_metadata(self.model_path)
 
     def model(self) -> "dict[str, Array]":
         """Return the final arrays; raises ``CheckpointError`` if they are missing or damaged."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        try:
-            return dict(load(read_file(self.model_path)))
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            msg = f"{self.model_path} cannot be read: {error}"
-            raise CheckpointError(msg) from error
+        return read_arrays(self.model_path)
 
     def write_description(self, description: "ModelDescription") -> None:
         """Write ``model.json``."""
@@ -327,18 +310,3 @@ class RunDirectory:
         except (OSError, ValueError) as error:
             msg = f"{self.description_path} cannot be used: {error}"
             raise CheckpointError(msg) from error
-
-
-def make_folder(path: Path | str) -> None:
-    """Make a folder for results, if needed; raises ``ConfigError`` if that cannot be."""
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_writable(path, error) from error
-
-
-def _not_writable(path: Path | str, error: OSError) -> ConfigError:
-    reason = error.strerror or type(error).__name__
-    return ConfigError(
-        f"the results folder {path} cannot be written ({reason}): choose another by --out or results.dir"
-    )

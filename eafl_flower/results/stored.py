@@ -62,6 +62,11 @@ def count(value: Any) -> str:
     return "" if fits else "a whole number of at least 0"
 
 
+def flag(value: Any) -> str:
+    """Check true or false."""
+    return "" if isinstance(value, bool) else "true or false"
+
+
 def share(value: Any) -> str:
     """Check an accuracy."""
     fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

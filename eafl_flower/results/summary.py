@@ -4,7 +4,7 @@ import hashlib
 import platform
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
@@ -12,11 +12,12 @@ from typing import Any
 
 from eafl_flower.core.events import Event
 from eafl_flower.core.provenance import Provenance
-from eafl_flower.results.stored import check_fields, count, mapping, number, optional, share, text
+from eafl_flower.core.scores import ACCURACY, Score
+from eafl_flower.results.scores import SCORE_FIELDS, check_scores, keyed, scores_to_store
+from eafl_flower.results.stored import check_fields, count, list_of, mapping, number, optional, record, share, text
 
-BASELINES = ("no_communication", "exact", "majority", "lookup")
+BASELINES = ("no_communication", "exact", "pooled", "majority", "lookup")
 _PACKAGES = ("eafl-flower", "flwr", "torch", "numpy", "scipy", "numba", "ray", "safetensors")
-_PREFIX = "accuracy-"
 _SIZES = ("raw_bytes", "uplink_bytes", "downlink_bytes", "uplink_framed_bytes", "downlink_framed_bytes")
 
 
@@ -33,7 +34,7 @@ _FIELDS = {
     **dict.fromkeys(("uplink_saved", "downlink_saved"), optional(number)),
     "seed": count,
     "accuracy": mapping(share),
-    "baselines": mapping(optional(mapping(share))),
+    "baselines": mapping(optional(mapping(number))),
     "staleness": mapping(optional(number)),
     "versions": mapping(optional(text)),
 }
@@ -44,7 +45,14 @@ _LATER_FIELDS = {
     "both_ways_saved": optional(number),
     "data_sha256": text,
     "data": mapping(count),
+    "scores": list_of(record(SCORE_FIELDS)),
+    "baselines_left_out": mapping(text),
 }
+_LATER_BASELINES = ("pooled",)
+
+
+def _any(value: Any) -> str:
+    return ""
 
 
 def check_summary(summary: Mapping[str, Any]) -> None:
@@ -57,7 +65,8 @@ def check_summary(summary: Mapping[str, Any]) -> None:
     """
     check_fields(summary, _FIELDS, _LATER_FIELDS)
     check_fields(summary["staleness"], dict.fromkeys(("median", "p95", "max"), optional(number)), {})
-    check_fields(summary["baselines"], dict.fromkeys(BASELINES, optional(mapping(share))), {})
+    check_fields(summary["baselines"], {name: _any for name in BASELINES if name not in _LATER_BASELINES}, {})
+    check_scores(summary)
 
 
 def on_the_wall(summary: Mapping[str, Any]) -> bool:
@@ -100,7 +109,9 @@ def summarize(
     seed: int,
     provenance: Provenance,
     engine: str,
+    scores: Sequence[Score] = (ACCURACY,),
     baselines: Mapping[str, Mapping[str, float] | None] | None = None,
+    baselines_left_out: Mapping[str, str] | None = None,
     clients_left_out: int = 0,
     rows_left_out: int = 0,
 ) -> dict[str, Any]:
@@ -116,8 +127,12 @@ def summarize(
         What was run, and where.
     provenance
         What it was made from.
+    scores
+        The scores of the task, the main one first.
     baselines
-        Accuracy by score of each baseline; missing ones are skipped and become null.
+        Metrics of each baseline, such as ``accuracy-before``; missing ones are skipped and become null.
+    baselines_left_out
+        Why a baseline that was asked for is not there, by name.
     clients_left_out, rows_left_out
         What of the data could not be used, and no client has.
 
@@ -130,7 +145,8 @@ def summarize(
         to download a model that it does not know yet. ``virtual_time_s`` is the time on the run's clock, virtual
         in simulations and real in deployments; ``config_sha256`` is of the settings that change results alone,
         ``client_states_lost`` counts client states that were missing, so that a client had to start afresh;
-        ``order_sha256`` is ``order_digest`` of the merges.
+        ``order_sha256`` is ``order_digest`` of the merges. ``scores``, ``accuracy`` and ``baselines`` are as
+        ``results/scores.py`` says.
     """
     merged = _Merges()
     for event in events:
@@ -169,21 +185,14 @@ def summarize(
             2 * later["raw_bytes"], later["uplink_framed_bytes"] + later["downlink_framed_bytes"]
         ),
         "energy_j": outcome.energy_j,
-        "accuracy": scores_of(outcome.metrics),
-        "baselines": {key: dict(scores) if (scores := given.get(key)) is not None else None for key in BASELINES},
+        "accuracy": keyed(outcome.metrics, [score for score in scores if score.name == ACCURACY.name]),
+        "scores": scores_to_store(outcome.metrics, scores),
+        "baselines": {key: None if (found := given.get(key)) is None else keyed(found, scores) for key in BASELINES},
+        "baselines_left_out": dict(baselines_left_out or {}),
         "staleness": _middle_and_end(merged.staleness),
         "order_sha256": merged.order.hexdigest(),
         "arrays_sha256": outcome.arrays_sha256,
         "versions": versions(),
-    }
-
-
-def scores_of(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return the accuracies among ``metrics`` by score: ``accuracy-before`` becomes ``before``."""
-    return {
-        key.removeprefix(_PREFIX): float(value)
-        for key, value in metrics.items()
-        if (key == "accuracy" or key.startswith(_PREFIX)) and value is not None  # null: it was not finite
     }
 
 

@@ -1,9 +1,12 @@
 """When a run ends before its last merge."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from eafl_flower.core.scores import Score, declared
 from eafl_flower.energy.ledger import Ledger
+from eafl_flower.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +16,9 @@ class StopRule:
     Parameters
     ----------
     metric, target
-        Stop once an evaluation reports ``metric`` of at least ``target``.
+        Stop once an evaluation reports ``metric`` as good as ``target``.
+    higher_is_better
+        Whether that is at least ``target``, or at most.
     energy_j
         Stop once the clients have spent this energy [J].
     payload_bytes
@@ -24,6 +29,7 @@ class StopRule:
 
     metric: str = ""
     target: float = 0.0
+    higher_is_better: bool = True
     energy_j: float = 0.0
     payload_bytes: int = 0
     time_s: float = 0.0
@@ -32,6 +38,26 @@ class StopRule:
     def has_budget(self) -> bool:
         """Whether something beside an evaluation may stop the run."""
         return bool(self.energy_j or self.payload_bytes or self.time_s)
+
+    def on(self, scores: Sequence[Score]) -> "StopRule":
+        """Return this rule for a run whose clients report these scores: they say which way is better.
+
+        Raises
+        ------
+        ConfigError
+            If the metric is none of them, or the target none of its values.
+        """
+        if not self.metric:
+            return self
+        score = declared(self.metric, scores)
+        if score is None:
+            there = ", ".join(metric for score in scores for metric in score.metrics)
+            msg = f'stop.metric = "{self.metric}": the task has no such score, there are {there or "none"}'
+            raise ConfigError(msg)
+        if not score.allows(self.target):
+            msg = f"stop.target = {self.target:g}: expected {score.range_text}, as {self.metric} can be"
+            raise ConfigError(msg)
+        return replace(self, higher_is_better=score.higher_is_better)
 
     def spent(self, ledger: Ledger, time_s: float) -> str:
         """Say which budget is spent; an empty text if none is."""
@@ -48,6 +74,8 @@ class StopRule:
     def reached(self, scores: Mapping[str, float]) -> str:
         """Say that the metric has reached its target; an empty text if it has not."""
         score = scores.get(self.metric)
-        if not self.metric or score is None or score < self.target:
+        if not self.metric or score is None or math.isnan(score):
             return ""
-        return f"{self.metric} reached {score:.4f}, target {self.target:g}"
+        if score < self.target if self.higher_is_better else score > self.target:
+            return ""
+        return f"{self.metric} reached {score:.4g}, target {self.target:g}"

@@ -10,6 +10,7 @@ from flwr.app import MetricRecord, RecordDict
 from eafl_flower.core.events import Fanout, Observer
 from eafl_flower.core.orders import SameOrder
 from eafl_flower.core.provenance import Provenance
+from eafl_flower.core.scores import Score
 from eafl_flower.energy.processors import Processors
 from eafl_flower.errors import ConfigError
 from eafl_flower.protocols import Codec, Radio, Scheduler
@@ -87,6 +88,9 @@ class RunOptions:
     evaluate_first
         Whether the clients evaluate the initial arrays too. ``evaluate_fn`` gets them anyway where rounds' worth are
         counted.
+    scores
+        The scores that the clients report, and how each is averaged over them; other metrics are means weighted by
+        examples.
     weighted_by_key
         The metric of each reply that is its weight, in updates and in means of metrics.
     arrayrecord_key, configrecord_key
@@ -152,6 +156,7 @@ class RunOptions:
     evaluate_every: int | None = None
     evaluate_clients: bool = True
     evaluate_first: bool = False
+    scores: tuple[Score, ...] = ()
     weighted_by_key: str = NUM_EXAMPLES
     arrayrecord_key: str = ARRAYS
     configrecord_key: str = CONFIG

@@ -15,7 +15,7 @@ WITHOUT_EFFECT: Final = frozenset(
     {
         *("run_name", "provenance", "clock", "greeting"),  # each looked at by itself
         *("checkpoint", "checkpoint_every", "resume", "observer"),
-        *("on_merge", "on_evaluate", "train_metrics_aggr_fn", "evaluate_metrics_aggr_fn"),  # they only look
+        *("on_merge", "on_evaluate", "train_metrics_aggr_fn", "evaluate_metrics_aggr_fn", "scores"),  # they only look
         *("error_budget", "min_available_nodes", "expected_nodes", "node_timeout_s"),  # when a run gives up
     }
 )

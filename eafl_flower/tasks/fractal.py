@@ -4,8 +4,8 @@ The backbone is a fractal block of depth 2 and width 32; the head is a fractal b
 a linear classifier. See ``models/fractal.py`` for the blocks and ``heads/`` for the sizes.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,19 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.core.rng import generator
+from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, Share, check_settings
-from eafl_flower.errors import ProtocolError
 from eafl_flower.heads.prior import FeatureRanges, entropy_bits, prior_size
 from eafl_flower.heads.pruning import (
     WARM_UP_EPOCHS,
     Record,
     looked_at,
     new_record,
-    pruned_nodes,
     split_record,
     variation,
 )
-from eafl_flower.heads.size import BACKBONE_DEPTH, BACKBONE_WIDTH, LARGEST, SMALLEST, HeadSize, parse_sizes
+from eafl_flower.heads.size import BACKBONE_DEPTH, BACKBONE_WIDTH, LARGEST, SMALLEST, HeadSize
 from eafl_flower.heads.validation import smallest_sufficient
 from eafl_flower.models.fractal import Fractal
 from eafl_flower.tasks.backend import Backend, backend_for
@@ -33,9 +32,10 @@ from eafl_flower.tasks.checks import check_features, check_rows
 from eafl_flower.tasks.head_fit import held_out_losses
 from eafl_flower.tasks.optimizers import AdamW, Optimizer
 from eafl_flower.tasks.passes import steps_per_pass
-from eafl_flower.tasks.probabilities import probabilities
+from eafl_flower.tasks.probabilities import loss_and_accuracy, probabilities
+from eafl_flower.tasks.stored_head import head_of, structure_of
 from eafl_flower.tasks.tabular import OPTIMIZERS
-from eafl_flower.tasks.training import Personal, Training
+from eafl_flower.tasks.training import Personal
 from eafl_flower.tasks.two_phases import TwoPhases, columns
 from eafl_flower.types import Array, Arrays, Rows, digest
 
@@ -44,42 +44,6 @@ VALIDATION_RATE = 0.01  # of AdamW: at a small rate of the task's own a larger h
 MAX_VALIDATION_ROWS = 250
 FEDERATED_SIZE = HeadSize(1, 16)
 ONE_SIZE = "a federated head has one size for all clients"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FractalNet(Personal):
-    """``FractalTask`` by its settings.
-
-    Parameters
-    ----------
-    head_sizes
-        Depth x width, as in "1x16,3x24", to the clients in turn; empty: by their data.
-    prune_threshold, head, optimizer
-        See ``FractalTask``.
-
-    Raises
-    ------
-    ConfigError
-        If a setting is out of range, or a federated head is to have several sizes.
-    """
-
-    head_sizes: str = ""
-    prune_threshold: Share = 0.0
-
-    def __post_init__(self) -> None:
-        try:
-            sizes = parse_sizes(self.head_sizes)
-            text = ONE_SIZE if len(sizes) > 1 and self.head == "federated" else ""
-        except ValueError as error:
-            text = str(error)
-        check_settings(self, head_sizes=text)
-
-    def make(self, training: Training) -> "FractalTask":
-        """Return the task for features and classes."""
-        sized_by_data = self.head == "private" and not self.head_sizes
-        settings: dict[str, Any] = vars(self) | training.steps_on_device
-        settings["head_sizes"] = parse_sizes(self.head_sizes)
-        return FractalTask(**settings, ranges=training.ranges if sized_by_data else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +104,11 @@ class FractalTask(Personal):
         check_settings(self, head_sizes=ONE_SIZE if self.head == "federated" and len(self.head_sizes) > 1 else "")
 
     @property
+    def scores(self) -> tuple[Score, ...]:
+        """The share of rows whose class is named rightly."""
+        return (ACCURACY,)
+
+    @property
     def num_shared(self) -> int:
         """Number of leading arrays that are federated."""
         return self.num_backbone + (len(self._initial_head.shapes) if self.head == "federated" else 0)
@@ -188,7 +157,7 @@ class FractalTask(Personal):
 
     def check_head(self, head: Arrays) -> None:
         """Raise ``ProtocolError`` unless ``head`` is a private head of this task, of any size and however pruned."""
-        self._structure(head)
+        structure_of(head, self.num_classes)
 
     def train(
         self,
@@ -255,16 +224,13 @@ class FractalTask(Personal):
                 loss = model.train_pass(inputs, targets, order, size, together=above)
         return model.arrays() + (() if record is None else (record,)), loss
 
-    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, float]:
-        """Return mean loss and accuracy on the test rows; zeros if there are none."""
+    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, dict[str, float]]:
+        """Return mean loss and scores on the test rows; zeros if there are none."""
         x, y = rows.x_test, rows.y_test
         check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
         if not len(y):
-            return 0.0, 0.0
-        logits = self._logits(arrays, x)
-        logits -= logits.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
-        return float(losses.mean()), float((logits.argmax(axis=1) == y).mean())
+            return 0.0, {ACCURACY.name: 0.0}
+        return loss_and_accuracy(self._logits(arrays, x), y)
 
     def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``."""
@@ -280,7 +246,7 @@ class FractalTask(Personal):
         return self._head_of(LARGEST if self.head == "private" else (*self.head_sizes, FEDERATED_SIZE)[0])
 
     def _head_of(self, size: HeadSize) -> Fractal:
-        return Fractal(BACKBONE_WIDTH, size.width, size.depth, self.num_classes)
+        return head_of(size, self.num_classes)
 
     @cached_property
     def _ranges(self) -> FeatureRanges | None:
@@ -320,24 +286,8 @@ class FractalTask(Personal):
 
         return smallest_sufficient(self.prior_size(rows), losses_of, len(rows.y_train))
 
-    def _structure(self, head: Sequence[Array]) -> Fractal:
-        """Return the structure of a head's arrays, without the record of pruning; it follows from them alone."""
-        arrays, record = split_record(head)
-        depth = (len(arrays) // 4).bit_length() - 1 if record is None else record.size.bit_length() - 2
-        width = arrays[-2].shape[1] if len(arrays) > 2 and arrays[-2].ndim == 2 else 0
-        if 0 <= depth <= LARGEST.depth and 1 <= width <= LARGEST.width:
-            pruned = () if record is None else pruned_nodes(record)
-            structure = replace(self._head_of(HeadSize(depth, width)), pruned=pruned)
-            if tuple(a.shape for a in arrays) == structure.shapes and all(a.dtype == np.float32 for a in arrays):
-                return structure
-        msg = (
-            f"the stored head has arrays {[f'{a.dtype} {a.shape}' for a in head]}: expected a tree on "
-            f"{BACKBONE_WIDTH} features with a classifier of {self.num_classes} classes; is it of the same task?"
-        )
-        raise ProtocolError(msg)
-
     def _model(self, arrays: Arrays, backend: Backend) -> TwoPhases:
-        structure = self._structure(arrays[self.num_backbone :])
+        structure = structure_of(arrays[self.num_backbone :], self.num_classes)
         return TwoPhases(self.backbone, structure, split_record(arrays)[0], backend)
 
     def _optimizer(self) -> Optimizer:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.heads.validation import fold_rows
-from eafl_flower.models.fractal import Fractal, cross_entropy
+from eafl_flower.models.cross_entropy import cross_entropy
+from eafl_flower.models.fractal import Fractal
 from eafl_flower.tasks.backend import Backend
 from eafl_flower.tasks.optimizers import Optimizer
 from eafl_flower.types import Array, Arrays

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, check_settings
 from eafl_flower.tasks.checks import check_features, check_layout, check_rows
 from eafl_flower.tasks.passes import steps_per_pass
@@ -57,6 +58,11 @@ class SoftmaxTask:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The share of rows whose class is named rightly."""
+        return (ACCURACY,)
 
     @property
     def num_shared(self) -> int:
@@ -118,14 +124,15 @@ class SoftmaxTask:
                     bias -= error.sum(axis=0)
         return (weight, bias), loss / seen
 
-    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, float]:
-        """Return mean loss and accuracy on the test rows; zeros if there are none."""
+    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, dict[str, float]]:
+        """Return mean loss and scores on the test rows; zeros if there are none."""
         x, y = rows.x_test, rows.y_test
         check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
         if not len(y):
-            return 0.0, 0.0
+            return 0.0, {ACCURACY.name: 0.0}
         log_p = _log_softmax(_logits(arrays, x))
-        return -float(log_p[np.arange(len(y)), y].mean()), float((log_p.argmax(axis=1) == y).mean())
+        right = float((log_p.argmax(axis=1) == y).mean())
+        return -float(log_p[np.arange(len(y)), y].mean()), {ACCURACY.name: right}
 
     def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``."""

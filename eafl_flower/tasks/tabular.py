@@ -15,12 +15,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, check_settings
 from eafl_flower.tasks.backend import Backend, backend_for
 from eafl_flower.tasks.checks import check_features, check_layout, check_rows
 from eafl_flower.tasks.optimizers import SGD, AdamW, Optimizer
 from eafl_flower.tasks.passes import steps_per_pass
-from eafl_flower.tasks.probabilities import probabilities
+from eafl_flower.tasks.probabilities import loss_and_accuracy, probabilities
 from eafl_flower.tasks.training import Personal, Training
 from eafl_flower.types import Arrays, Rows
 
@@ -94,6 +95,11 @@ class TabularTask(Personal):
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """The share of rows whose class is named rightly."""
+        return (ACCURACY,)
 
     @property
     def num_shared(self) -> int:
@@ -180,16 +186,13 @@ class TabularTask(Personal):
                 optimizer.step(trained, gradient)
         return tuple(self._views(backend.get(flat))), float(loss) / seen
 
-    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, float]:
-        """Return mean loss and accuracy on the test rows; zeros if there are none."""
+    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, dict[str, float]]:
+        """Return mean loss and scores on the test rows; zeros if there are none."""
         x, y = rows.x_test, rows.y_test
         check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
         if not len(y):
-            return 0.0, 0.0
-        logits = self._logits(arrays, x)
-        logits -= logits.max(axis=1, keepdims=True)
-        losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(y)), y]
-        return float(losses.mean()), float((logits.argmax(axis=1) == y).mean())
+            return 0.0, {ACCURACY.name: 0.0}
+        return loss_and_accuracy(self._logits(arrays, x), y)
 
     def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``."""

@@ -33,6 +33,12 @@ def anchor(scope: Scope, dataset: str, seed: int) -> Cell:
     return Cell("experiments.eafl_alp.measure:exact_and_alone", config, f"{dataset}, exact and alone, seed {seed}")
 
 
+def pool(scope: Scope, dataset: str, seed: int) -> Cell:
+    """Return the cell with one model trained on all rows."""
+    config = configured(dataset, seed, EXACT, quick=scope.quick)
+    return Cell("experiments.eafl_alp.measure:pooled_rows", config, f"{dataset}, pooled rows, seed {seed}")
+
+
 def row(scope: Scope, dataset: str, method: str, seed: int) -> Cell:
     """Return the cell of a method."""
     if method == "exact updates":
@@ -46,6 +52,7 @@ def cells(scope: Scope) -> list[Cell]:
     found = []
     for dataset in scope.datasets:
         found += [anchor(scope, dataset, seed) for seed in scope.fit_seeds]
+        found += [pool(scope, dataset, seed) for seed in scope.fit_seeds]
         found += [row(scope, dataset, "LQGCM", seed) for seed in scope.fit_seeds]
         found += [
             row(scope, dataset, m, s) for m in METHODS for s in scope.seeds if m not in ("exact updates", "LQGCM")
@@ -98,6 +105,8 @@ def rows_table(scope: Scope, store: Store, dataset: str) -> list[tuple[str, ...]
     anchors = [store[anchor(scope, dataset, seed)] for seed in scope.seeds]
     for name in ("majority", "lookup", "none", "none, longer", "frozen"):
         lines.append((TITLES.get(name, name), *_scores([a[name] for a in anchors]), "", "", "", "", ""))
+    pools = [store[pool(scope, dataset, seed)] for seed in scope.seeds]
+    lines.append(("pooled rows", *_scores(pools), "", "", "", "", ""))
     for method in METHODS:
         results = [store[row(scope, dataset, method, seed)] for seed in scope.seeds]
         lines.append(

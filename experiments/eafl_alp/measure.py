@@ -9,9 +9,10 @@ from eafl_flower.runs.loop.run import FederatedRun
 from flwr.app import ArrayRecord, ConfigRecord
 
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import train
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.baselines.no_communication import no_communication
+from eafl_flower.baselines.pooled import pooled, steps_of
 from eafl_flower.clients.numpy_client import HEAD
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Event
@@ -92,6 +93,25 @@ def exact_and_alone(config: RunConfig) -> dict[str, Any]:
     result["majority"] = _seen_and_unseen(majority_scores(source))
     result["lookup"] = _seen_and_unseen(lookup_scores(source)[1])
     return result
+
+
+def pooled_rows(config: RunConfig) -> dict[str, Any]:
+    """Run ``config``, then train one model on all rows for as many steps as its clients made together.
+
+    ``exact`` is what the run itself scored, ``steps`` how many steps these are.
+    """
+    notes, workload, source = _Notes(), resolve(config).workload, resolve(config).source
+    run, _ = _trained(config.replace({"evaluate.every": 0}), notes)
+    epochs = {client: merges * workload.local_epochs for client, merges in notes.by_client.items()}
+    settings = {"local_epochs": workload.local_epochs, "unseen_steps": workload.unseen_steps}
+    clients = sorted(run.jobs.members)
+    exact = evaluate_on_clients(run.jobs, clients, AFTER, version=run.version, served=run.served(), note_lost=_ignore)
+    return {
+        **_named(pooled(workload.task, source, epochs, seed=config.seed, **settings)),
+        "exact": _named(dict(exact)),
+        "steps": steps_of(workload.task, source, epochs),
+        "uploads": len(notes.merges),
+    }
 
 
 def rows_of(source: DataSource) -> dict[str, int]:
@@ -192,14 +212,14 @@ def _heads_alone(config: RunConfig, epochs: Mapping[int, int]) -> dict[str, floa
         if seen:
             if passes := epochs.get(client, 0):
                 model, _ = task.train(model, rows, rng, epochs=passes, first_trained=task.num_backbone)
-            scores["before"] = task.evaluate(model, rows)[1]
+            scores["before"] = task.evaluate(model, rows)[1]["accuracy"]
             epoch = workload.local_epochs
             model, _ = task.train(model, rows, rng, epochs=epoch, first_trained=task.num_backbone)
-            scores["after"] = task.evaluate(model, rows)[1]
+            scores["after"] = task.evaluate(model, rows)[1]["accuracy"]
         else:
             steps = workload.unseen_steps
             model, _ = task.train(model, rows, rng, steps=steps, first_trained=task.num_backbone)
-            scores["unseen"] = task.evaluate(model, rows)[1]
+            scores["unseen"] = task.evaluate(model, rows)[1]["accuracy"]
         for name, score in scores.items():
             sums[name] += score * len(rows.y_test)  # type: ignore[assignment]
             weights[name] += len(rows.y_test)

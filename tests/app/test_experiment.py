@@ -3,10 +3,12 @@ import logging
 
 import pytest
 
-from eafl_flower.app import experiment
+from eafl_flower.app import baselines, experiment
+from eafl_flower.app.baselines import exact_config
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import exact_config, run_experiment, train
+from eafl_flower.app.experiment import run_experiment
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Fanout
 from eafl_flower.engines import InlineGrid
@@ -62,6 +64,7 @@ def test_training_for_the_comparison_changes_nothing(tmp_path):
     assert beside["arrays_sha256"] == alone["arrays_sha256"]
     assert beside["baselines"]["exact"].keys() == {"before", "after", "unseen"}
     assert beside["baselines"]["no_communication"].keys() == {"before", "after", "unseen"}
+    assert beside["baselines"]["pooled"].keys() == {"before", "after", "unseen"}
 
 
 def test_exact_updates_are_merged_as_often_as_ours_also_if_a_budget_ended_the_run(tmp_path, monkeypatch):
@@ -73,6 +76,7 @@ def test_exact_updates_are_merged_as_often_as_ours_also_if_a_budget_ended_the_ru
         return run
 
     monkeypatch.setattr(experiment, "train", remember)
+    monkeypatch.setattr(baselines, "train", remember)
     summary, _ = run_in(tmp_path / "run", **{"results.baselines": "all", "stop.bytes": 5_000, "checkpoint.every": 5})
     ours, exact = compared
     assert 0 < ours == exact == summary["merges"] < 40

@@ -9,8 +9,9 @@ import pytest
 from somebody_elses import MODULE, PRESET, install
 
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import run_experiment, train
+from eafl_flower.app.experiment import run_experiment
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
 from eafl_flower.config.parts import GROUPS
 from eafl_flower.config.run_config import declared

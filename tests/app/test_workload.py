@@ -68,8 +68,8 @@ def test_what_the_configuration_allows_can_be_built(flat, toy_source, tmp_path):
     built = 0
     for config in configurations(flat):
         experiment = Experiment(config)
+        vars(experiment)["source"] = toy_source  # a setting may ask for more rows than there is memory
         experiment.strategy(checkpoint=tmp_path / "server.safetensors")
-        experiment.task_of(toy_source, ranges=lambda: None)
         for in_flight in (1, 50):
             experiment.aggregator(in_flight, in_flight)
         built += 1

@@ -13,7 +13,7 @@ def task():
 def test_without_training_every_seen_client_has_the_common_initial_model(task, toy_source):
     scores = no_communication(task, toy_source, {}, seed=1)
     initial = task.init(generator(1, "init"))
-    hits = [task.evaluate(initial, toy_source.partition(i))[1] for i in range(4)]  # equally many test rows
+    hits = [task.evaluate(initial, toy_source.partition(i))[1]["accuracy"] for i in range(4)]  # equally many test rows
     assert scores["accuracy-before"] == pytest.approx(sum(hits) / 4)
 
 
@@ -33,8 +33,8 @@ def test_jobs_start_the_optimiser_afresh(toy_source):
     model, _ = task.train(task.init(generator(1, "init")), rows, generator(1, "train", 0, 1), epochs=2)
     model, _ = task.train(model, rows, generator(1, "train", 0, 2), epochs=1)
     initial = task.init(generator(1, "init"))
-    others = [task.evaluate(initial, toy_source.partition(i))[1] for i in (1, 2, 3)]
-    assert scores["accuracy-before"] == pytest.approx((task.evaluate(model, rows)[1] + sum(others)) / 4)
+    others = [task.evaluate(initial, toy_source.partition(i))[1]["accuracy"] for i in (1, 2, 3)]
+    assert scores["accuracy-before"] == pytest.approx((task.evaluate(model, rows)[1]["accuracy"] + sum(others)) / 4)
 
 
 def test_unseen_clients_train_all_layers_for_the_given_steps(task, toy_source):
@@ -43,5 +43,5 @@ def test_unseen_clients_train_all_layers_for_the_given_steps(task, toy_source):
     for client in (4, 5):
         rows = toy_source.partition(client)
         model, _ = task.train(task.init(generator(1, "init")), rows, generator(1, "unseen", client), steps=7)
-        hits.append(task.evaluate(model, rows)[1])
+        hits.append(task.evaluate(model, rows)[1]["accuracy"])
     assert scores["accuracy-unseen"] == pytest.approx(sum(hits) / 2)

@@ -74,6 +74,21 @@ def test_a_failed_run_fails_the_sweep_but_not_the_others(eafl):
     assert (foreign / "thesis.tex").exists()
 
 
+@pytest.mark.parametrize(
+    ("metrics", "target", "message"),
+    [
+        ("accuracy-before,acuracy-before", "0.5", "the task has no such score, there are accuracy-before"),
+        ("accuracy-before", "0.5,50", "stop.target = 50: expected 0 to 1"),
+    ],
+)
+def test_a_rule_to_stop_that_no_run_could_follow_is_refused_once_and_before_the_first(eafl, metrics, target, message):
+    values = ("--set", f"stop.metric={metrics}", f"stop.target={target}", "evaluate.every=10")
+    ended = eafl("sweep", *values, "--seeds", "1,2")
+    assert ended.code == 1
+    assert ended.err.count(message) == 1
+    assert not Path("runs").exists()
+
+
 def test_a_run_that_another_process_works_on_is_not_deleted(eafl):
     (point,) = sweep.points_of(RunConfig.from_toml("emam"), ["strategy.merges=60"], [1])
     run = RunDirectory.create_at(Path("runs/sweep-emam", point.id))

@@ -106,14 +106,14 @@ def test_a_seen_client_is_scored_with_its_own_head(app, workload, initial, share
     scores = metrics_of(app(make_message("evaluate", shared, {"after-training": True}, terms()), context))
     rows = workload.source.partition(0)
     model = initial[:4] + arrays_of(context.state.array_records["head"])
-    loss, accuracy = workload.task.evaluate(model, rows)
+    loss, before = workload.task.evaluate(model, rows)
     model, _ = workload.task.train(model, rows, generator(SEED, "after", 0), epochs=2)
     assert scores == {
         "num-examples": 12,
         "loss": loss,
         "head-parameters": 3 * 8 + 3,
-        "accuracy-before": accuracy,
-        "accuracy-after": workload.task.evaluate(model, rows)[1],
+        "accuracy-before": before["accuracy"],
+        "accuracy-after": workload.task.evaluate(model, rows)[1]["accuracy"],
     }
     assert "accuracy-after" not in metrics_of(app(make_message("evaluate", shared, terms=terms()), context))
 
@@ -130,7 +130,7 @@ def test_an_unseen_client_fits_a_fresh_head_to_a_frozen_backbone(toy_source, mak
     rows = toy_source.partition(5)
     rng = generator(SEED, "unseen", 5)
     model, _ = task.train(moved[:4] + initial[4:], rows, rng, steps=20, first_trained=4)
-    assert scores == {"num-examples": 27, "accuracy-unseen": task.evaluate(model, rows)[1]}
+    assert scores == {"num-examples": 27, "accuracy-unseen": task.evaluate(model, rows)[1]["accuracy"]}
 
 
 def test_a_client_alone_is_the_baseline_without_communication(app, workload, initial, make_message, make_context):

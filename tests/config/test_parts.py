@@ -44,7 +44,7 @@ def test_a_part_is_imported_only_when_it_is_named():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert {"eafl_flower.data.sets.idm", "eafl_flower.tasks.tabular", "eafl_flower.codecs.float32"} <= loaded
-    assert not {"eafl_flower.tasks.fractal", "eafl_flower.tasks.softmax", "eafl_flower.codecs.plain"} & loaded
+    assert not {"eafl_flower.tasks.fractal_net", "eafl_flower.tasks.softmax", "eafl_flower.codecs.plain"} & loaded
 
 
 def test_no_part_has_the_name_of_a_common_setting_of_its_group():

@@ -159,7 +159,7 @@ def test_a_mistake_says_what_was_expected(flat: dict[str, Any], message: str):
             r'task\.tabular\.optimizer = "adamw": belongs to task\.name = "tabular", and that is "softmax"',
         ),
         ({"stop.target": 0.9}, r"stop\.target = 0\.9: which score is meant\? set stop\.metric"),
-        ({"stop.metric": "accuracy-before", "evaluate.every": 5}, r"set stop\.target above 0"),
+        ({"stop.metric": "accuracy-before", "evaluate.every": 5}, r"which value is to be reached\? set stop\.target"),
         ({"stop.metric": "accuracy-before", "stop.target": 0.9}, r"set evaluate\.every to a number of merges"),
         (
             {

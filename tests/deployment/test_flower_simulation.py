@@ -10,8 +10,8 @@ from federation import BIN, command_line, copy_app, descendants, environment, fr
 from somebody_elses import PRESET, install
 
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import train
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.results.run_directory import RunDirectory

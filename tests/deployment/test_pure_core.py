@@ -4,8 +4,8 @@ import pytest
 from pure_core import replay
 
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import train
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid
 from eafl_flower.types import digest

@@ -13,8 +13,8 @@ import pytest
 from flwr.serverapp import ServerApp
 
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import train
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
 from eafl_flower.engines import InlineGrid, RayGrid
 from eafl_flower.results.summary import order_digest

@@ -3,7 +3,8 @@ import pytest
 
 from eafl_flower.core.rng import generator
 from eafl_flower.heads.size import block_parameters
-from eafl_flower.models.fractal import Fractal, cross_entropy
+from eafl_flower.models.cross_entropy import cross_entropy
+from eafl_flower.models.fractal import Fractal
 from eafl_flower.tasks.backend import backend_for, torch_backend
 
 torch = pytest.importorskip("torch")

@@ -10,8 +10,7 @@ PACKAGE = Path(eafl_flower.__file__).parent
 # From the ground up. A module imports its own layer and those before it; the files at the root of the package have
 # layers of their own. The file of a package that only gathers names (``__init__``) may look up.
 LAYERS = (
-    *("errors", "core.orders", "types", "protocols"),
-    "core",
+    *("errors", "core.orders", "types", "core", "protocols"),
     *("energy", "simulation", "heads", "models", "aggregation", "codecs", "codecs.lqgcm", "radio"),
     *("data.tables", "data", "data.sets", "data.leaks"),
     *("engines", "wire", "tasks", "clients"),
@@ -22,8 +21,7 @@ LAYERS = (
     *("client_app", "server_app"),
 )
 MOST_MODULES, MOST_LINES = 18, 320
-STILL_LONG = {"runs.open_jobs", "models.fractal", "tasks.fractal", "app.experiment", "cli.main"}
-STILL_LONG |= {"results.run_directory"}
+STILL_LONG = {"runs.open_jobs"}
 
 
 def _name(path: Path) -> str:

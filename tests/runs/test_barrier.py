@@ -4,8 +4,8 @@ from toy_federation import START, arrays_of_run, examples_of, initial, network, 
 
 from eafl_flower.aggregation.reference import FedAvg, FedBuff
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import train
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
 from eafl_flower.core.rng import generator
 from eafl_flower.engines.inline import InlineGrid

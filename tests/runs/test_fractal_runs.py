@@ -5,8 +5,8 @@ import pytest
 from toy_federation import Recorder
 
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import train
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.clients.durable_state import stored_state
 from eafl_flower.clients.numpy_client import head_of
 from eafl_flower.config import RunConfig

@@ -1,6 +1,11 @@
+import math
+
 import pytest
+from flwr.app import MetricRecord
 from toy_federation import arrays_of_run, run_toy, same_for_all, toy_app
 
+from eafl_flower.core.scores import ACCURACY, Score
+from eafl_flower.errors import ConfigError
 from eafl_flower.strategies import EMAM, StopRule
 
 
@@ -72,3 +77,38 @@ def test_without_evaluation_nothing_is_asked():
     run, recorder = run_toy(2, 5, app=toy_app(), evaluate_clients=False)
     assert recorder.of("evaluate") == []
     assert run.ledger.total("evaluate").payload_bytes == 0
+
+
+def test_a_run_stops_when_what_is_better_low_has_fallen_to_the_target():
+    def mean_of(number, arrays):
+        return MetricRecord({"distance": 10.0 - number})
+
+    stop = StopRule(metric="distance", target=5.0, higher_is_better=False)
+    run, _ = run_toy(4, 1000, evaluate_every=1, stop=stop, evaluate_fn=mean_of, unit="merges")
+    assert (run.version, run.stop_reason) == (5, "distance reached 5, target 5")
+
+
+def test_the_declared_score_says_which_way_is_better():
+    mse = Score(name="mse", title="mse", higher_is_better=False, least=0.0)
+    rule = StopRule(metric="mse-after", target=0.5, energy_j=3.0).on((ACCURACY, mse))
+    assert rule == StopRule(metric="mse-after", target=0.5, energy_j=3.0, higher_is_better=False)
+    assert rule.reached({"mse-after": 0.5})
+    assert not rule.reached({"mse-after": 0.51})
+    assert not rule.reached({"mse-after": math.nan})
+    assert StopRule(energy_j=3.0).on((mse,)) == StopRule(energy_j=3.0)
+
+
+@pytest.mark.parametrize(
+    ("metric", "target", "message"),
+    [
+        (
+            "acuracy-before",
+            0.5,
+            r'"acuracy-before": the task has no such score, there are accuracy-before',
+        ),
+        ("accuracy-before", 50.0, r"stop\.target = 50: expected 0 to 1, as accuracy-before can be"),
+    ],
+)
+def test_a_metric_or_a_target_that_cannot_be_reached_is_refused(metric, target, message):
+    with pytest.raises(ConfigError, match=message):
+        StopRule(metric=metric, target=target).on((ACCURACY,))

@@ -3,7 +3,8 @@ import pytest
 
 from eafl_flower.core.rng import generator
 from eafl_flower.heads.validation import fold_rows
-from eafl_flower.models.fractal import Fractal, cross_entropy
+from eafl_flower.models.cross_entropy import cross_entropy
+from eafl_flower.models.fractal import Fractal
 from eafl_flower.tasks.backend import backend_for
 from eafl_flower.tasks.fractal import FractalTask
 from eafl_flower.tasks.head_fit import held_out_losses

@@ -34,7 +34,8 @@ def test_the_likeliest_class_is_the_one_that_counts_as_predicted(trained):
     task, arrays, rows = trained
     p = task.predict(arrays, rows.x_test)
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
-    loss, accuracy = task.evaluate(arrays, rows)
+    loss, scores = task.evaluate(arrays, rows)
+    accuracy = scores["accuracy"]
     assert (p.argmax(axis=1) == rows.y_test).mean() == accuracy
     picked = p[np.arange(len(rows.y_test)), rows.y_test]
     assert -np.log(picked).mean() == pytest.approx(loss, rel=1e-4)  # float32 there

@@ -73,7 +73,7 @@ def test_frozen_arrays_do_not_move(toy_source):
 def test_a_task_without_test_rows_scores_zero(task, toy_source):
     rows = toy_source.partition(0)
     empty = replace(rows, x_test=rows.x_test[:0], y_test=rows.y_test[:0])
-    assert task.evaluate(task.init(generator(1, "init")), empty) == (0.0, 0.0)
+    assert task.evaluate(task.init(generator(1, "init")), empty) == (0.0, {"accuracy": 0.0})
 
 
 def test_rows_of_another_data_set_are_refused(task, toy_source):

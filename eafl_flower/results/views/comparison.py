@@ -1,15 +1,18 @@
 """Several runs side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from eafl_flower.core.provenance import listed
+from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.errors import CheckpointError
 from eafl_flower.results.run_directory import RunDirectory
+from eafl_flower.results.scores import declared_scores
 from eafl_flower.results.views import page
-from eafl_flower.results.views.figures import Curve, accuracy_figure, curves_of
-from eafl_flower.results.views.quantities import energy_text, percent_text, time_text
-from eafl_flower.results.views.tables import SCORE_TEXTS
+from eafl_flower.results.views.figures import Curve, curves_of, score_figure
+from eafl_flower.results.views.quantities import energy_text, time_text
+from eafl_flower.results.views.score_words import columns_of, direction, heading, phase_text, score_cells
 
 
 def comparison_page(runs: Sequence[RunDirectory]) -> str:
@@ -24,15 +27,15 @@ def comparison_page(runs: Sequence[RunDirectory]) -> str:
     """
     titles = run_titles(runs)
     summaries = [run.summary() for run in runs]
-    by_score: dict[str, list[Curve]] = {}
-    for title, run in zip(titles, runs, strict=True):
-        for score, curve in curves_of(run.events()).items():
-            by_score.setdefault(score, []).append(Curve(title, curve.time_s, curve.uplink_bytes, curve.accuracy))
-    scores = list(dict.fromkeys(score for summary in summaries for score in summary["accuracy"]))
+    by_score: dict[tuple[Score, str], list[Curve]] = {}
+    for title, run, summary in zip(titles, runs, summaries, strict=True):
+        for score_and_phase, curve in curves_of(run.events(), declared_scores(summary)).items():
+            by_score.setdefault(score_and_phase, []).append(replace(curve, title=title))
+    columns = columns_of(summaries)
     rows = [
         (
             title,
-            *(percent_text(summary["accuracy"].get(score)) for score in scores),
+            *score_cells(summary, columns),
             f"{summary['merges']:,}",
             f"{summary['uplink_bytes']:,}",
             f"{summary['downlink_bytes']:,}",
@@ -41,12 +44,13 @@ def comparison_page(runs: Sequence[RunDirectory]) -> str:
         )
         for title, summary in zip(titles, summaries, strict=True)
     ]
-    header = ("run", *(SCORE_TEXTS.get(score, score) for score in scores))
+    header = ("run", *(phase_text(p) if score == ACCURACY else heading(score, p) for score, p in columns.values()))
     header += ("merges", "uplink [bytes]", "downlink [bytes]", "energy", "virtual time")
     parts = [page.section("Results", page.table(header, rows), note=data_note(runs))]
-    for score, curves in by_score.items():
-        figures = [accuracy_figure(curves, against=axis, name=score) for axis in ("time", "bytes")]
-        parts.append(page.section(f"Accuracy: {SCORE_TEXTS.get(score, score)}", *map(page.figure, figures)))
+    for (score, phase), curves in by_score.items():
+        name = score.key(phase)
+        figures = [score_figure(curves, score=score, against=axis, name=name) for axis in ("time", "bytes")]
+        parts.append(page.section(heading(score, phase), *map(page.figure, figures), note=direction(score)))
     if different := differing_settings(runs):
         rows_of_settings = [(key, *("-" if v is None else v for v in values)) for key, values in different]
         note = "; ".join(changed_configs(runs))

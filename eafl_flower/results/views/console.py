@@ -3,6 +3,7 @@
 One line for as many uploads as there are clients: at one upload a client that is a round, hence ``R01``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -11,9 +12,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 from eafl_flower.core.events import Event
+from eafl_flower.core.scores import Score, guessed, measured
 from eafl_flower.core.words import shown
-from eafl_flower.results.summary import scores_of
-from eafl_flower.results.views.quantities import bytes_text, energy_text, percent_text, time_text
+from eafl_flower.results.views.quantities import bytes_text, energy_text, time_text
 
 _SHOWN_REASONS = 3  # different ones; a fleet of failing clients must not bury the results
 _MOST_SCORE = 60  # letters of the name of a score
@@ -35,10 +36,19 @@ class _Round:
 
 
 class ConsoleObserver:
-    """Observer that writes to a Rich console; usable as a context manager that closes it."""
+    """Observer that writes to a Rich console; usable as a context manager that closes it.
 
-    def __init__(self, console: Console, name: str) -> None:
+    Parameters
+    ----------
+    console, name
+        Where to write, and what the run is called.
+    scores
+        The scores that its clients report; without any they are guessed from the names.
+    """
+
+    def __init__(self, console: Console, name: str, scores: Sequence[Score] = ()) -> None:
         self._console = console
+        self._scores = tuple(scores)
         self._name = shown(name)
         self._round = _Round()
         self._uploads = 0
@@ -143,16 +153,15 @@ class ConsoleObserver:
             self._extra = Text(counts, "yellow")
 
     def _evaluate(self, event: Event) -> None:
-        scores = scores_of(event["metrics"])
-        if not scores:
+        scores = self._scores or guessed(event["metrics"])
+        found = measured(event["metrics"], scores)
+        if not found:
             return
         if event["merge"] == self._planned and self._round.uploads:
             self._end_round()
         where = f"after merge {event['merge']:,}" if event["merge"] else "at the start"
-        line = self._pending or Text(f"accuracy {where}:")
-        text = Text(
-            "  ".join(f"{shown(score, _MOST_SCORE)} {percent_text(value)}" for score, value in scores.items()), "green"
-        )
+        line = self._pending or Text(f"{shown(found[0].score.title, _MOST_SCORE)} {where}:")
+        text = Text("  ".join(f"{shown(m.key, _MOST_SCORE)} {m.score.text(m.value)}" for m in found), "green")
         self._pending, self._extra = line, Text("  ").join([text, self._extra] if self._extra else [text])
         self._flush()
 

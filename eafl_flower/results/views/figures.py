@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eafl_flower.core.events import Event
+from eafl_flower.core.scores import Score, measured
 from eafl_flower.core.words import shown
-from eafl_flower.results.summary import scores_of
+from eafl_flower.results.views.score_words import heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _INK, _FAINT = "#010203", "#040506"
 SERIES = tuple(f"#0a0b{index:02x}" for index in range(6))
 _VARIABLES = {_INK: "--ink", _FAINT: "--faint"} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES)}
-_LINES = ("--", "-", "-.", ":")
+_LINES: tuple[Any, ...] = ((0, (8, 2, 1, 2, 1, 2)), "--", "-", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _MOST_LEGEND = 80  # letters of a name in a legend
 _MANY_DOTS = 20_000  # beyond, dots are drawn as one image: an SVG element each would stall the browser
@@ -49,41 +50,49 @@ class _Marks:
 
 @dataclass(frozen=True)
 class Curve:
-    """Accuracy over the course of one run, for one score."""
+    """One score in one phase over the course of one run."""
 
     title: str
     time_s: Sequence[float]
     uplink_bytes: Sequence[float]
-    accuracy: Sequence[float]
+    values: Sequence[float]
 
 
-def curves_of(events: Sequence[Event]) -> dict[str, Curve]:
-    """Return the curves of a run by score, from its evaluations."""
-    points: dict[str, list[tuple[float, float, float]]] = {}
+def curves_of(events: Sequence[Event], scores: Sequence[Score]) -> dict[tuple[Score, str], Curve]:
+    """Return the curves of a run by score and phase, from its evaluations."""
+    points: dict[tuple[Score, str], list[tuple[float, float, float]]] = {}
     uplink = 0
     for event in events:
         uplink += event.get("uplink_bytes", 0)
         if event["event"] == "evaluate":
-            for score, value in scores_of(event["metrics"]).items():
-                points.setdefault(score, []).append((event["time_s"], uplink, value))
+            for found in measured(event["metrics"], scores):
+                points.setdefault((found.score, found.phase), []).append((event["time_s"], uplink, found.value))
     return {
-        score: Curve(score, *(list(column) for column in zip(*rows, strict=True))) for score, rows in points.items()
+        (score, phase): Curve(phase, *(list(column) for column in zip(*rows, strict=True)))
+        for (score, phase), rows in points.items()
     }
 
 
-def accuracy_figure(
-    curves: Sequence[Curve], *, against: str, name: str, levels: Mapping[str, float | None] | None = None
+def score_figure(
+    curves: Sequence[Curve],
+    *,
+    score: Score,
+    against: str,
+    name: str,
+    levels: Mapping[str, float | None] | None = None,
 ) -> str:
-    """Draw accuracy against virtual time or uplink bytes.
+    """Draw a score against virtual time or uplink bytes.
 
     Parameters
     ----------
     curves
         One line each.
+    score
+        What is drawn.
     against
         ``"time"`` or ``"bytes"``.
     name
-        The score; with ``against`` it makes the figure's ids unique on the page.
+        Score and phase; with ``against`` it makes the figure's ids unique on the page.
     levels
         Horizontal lines with a name: the baselines. One that is None is left out, and the others keep
         their style.
@@ -92,7 +101,7 @@ def accuracy_figure(
         scale, label = _axis(curves, against)
         for index, curve in enumerate(curves):
             xs = [x / scale for x in (curve.time_s if against == "time" else curve.uplink_bytes)]
-            ys = [100 * y for y in curve.accuracy]
+            ys = [score.factor * y for y in curve.values]
             colour, marker = SERIES[index % len(SERIES)], _MARKERS[index % len(_MARKERS)]
             style = "-" if index < len(SERIES) else ":"  # colours come round again
             axes.plot(
@@ -101,13 +110,13 @@ def accuracy_figure(
         for index, (title, level) in enumerate((levels or {}).items()):
             if level is not None:
                 style = _LINES[index % len(_LINES)]
-                axes.axhline(100 * level, color=_FAINT, linestyle=style, linewidth=1.4, label=_label(title))
+                axes.axhline(score.factor * level, color=_FAINT, linestyle=style, linewidth=1.4, label=_label(title))
         axes.set_xlabel(label)
-        axes.set_ylabel("accuracy [%]")
+        axes.set_ylabel(_label(f"{score.title} [{score.unit}]" if score.unit else score.title))
         axes.set_xlim(left=0)
         long = max((len(_label(curve.title)) for curve in curves), default=0) > 24
         figure.legend(loc="outside lower left" if long else "outside right center", frameon=False)
-        return _svg(figure, f"{_id(name)}-{against}", f"Accuracy against {label}")
+        return _svg(figure, f"{_id(name)}-{against}", f"{_label(heading(score, ''))} against {label}")
 
 
 def staleness_figure(events: Sequence[Event]) -> str:
@@ -254,4 +263,5 @@ def _svg(figure: "Figure", name: str, description: str) -> str:
     text = re.sub(r"font-family: [^;\"]*; ?", "", text)
     text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</defs>", "", text, flags=re.DOTALL)
     label = f'role="img" aria-label="{html.escape(description)}"'
-    return re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', rf"<svg \1{label}", text, count=1)
+    size = r'<svg ([^>]*?)width="[^"]*" height="[^"]*"'
+    return re.sub(size, lambda found: f"<svg {found[1]}{label}", text, count=1)  # no backslash of a name is an escape

@@ -5,18 +5,28 @@ from dataclasses import replace
 from typing import Any
 
 from eafl_flower.results.run_directory import RunDirectory
+from eafl_flower.results.scores import declared_scores, scores_of_events
 from eafl_flower.results.summary import on_the_wall
 from eafl_flower.results.views import page
 from eafl_flower.results.views.comparison import changed_configs
 from eafl_flower.results.views.figures import (
-    accuracy_figure,
     clients_figure,
     curves_of,
     merges_figure,
+    score_figure,
     staleness_figure,
 )
 from eafl_flower.results.views.quantities import energy_text, percent_text, time_text
-from eafl_flower.results.views.tables import BASELINE_TITLES, SCORE_TEXTS
+from eafl_flower.results.views.score_words import (
+    BASELINE_TITLES,
+    baseline_rows,
+    columns_of,
+    direction,
+    heading,
+    left_out,
+    phase_text,
+    score_cells,
+)
 
 
 def run_page(run: RunDirectory) -> str:
@@ -31,16 +41,20 @@ def run_page(run: RunDirectory) -> str:
     """
     events, settings = run.events(), run.settings()
     summary = run.summary() if run.finished else None
-    curves = curves_of(events)
+    curves = curves_of(events, declared_scores(summary) if summary else scores_of_events(events))
     parts = [page.paragraph(f"{run.path.resolve()}{'' if summary else ' (not finished: no summary.json)'}")]
     if summary:
-        parts.append(page.section("Results", _accuracies(summary), page.section("Cost", _costs(summary))))
+        note = "; ".join(left_out(summary))
+        parts.append(page.section("Results", *_scores(summary), page.section("Cost", _costs(summary)), note=note))
     baselines: Mapping[str, Any] = summary["baselines"] if summary else {}
-    for score, curve in curves.items():
-        levels = {title: (baselines.get(name) or {}).get(score) for name, title in BASELINE_TITLES.items()}
+    for (score, phase), curve in curves.items():
+        key = score.key(phase)
+        levels = {title: (baselines.get(name) or {}).get(key) for name, title in BASELINE_TITLES.items()}
         curve = replace(curve, title=summary["name"] if summary else "this run")
-        figures = [accuracy_figure([curve], against=axis, levels=levels, name=score) for axis in ("time", "bytes")]
-        parts.append(page.section(f"Accuracy: {SCORE_TEXTS.get(score, score)}", *map(page.figure, figures)))
+        figures = [
+            score_figure([curve], score=score, against=axis, levels=levels, name=key) for axis in ("time", "bytes")
+        ]
+        parts.append(page.section(heading(score, phase), *map(page.figure, figures), note=direction(score)))
     if any(event["event"] == "merge" for event in events):
         parts += [
             page.section(
@@ -62,12 +76,16 @@ def run_page(run: RunDirectory) -> str:
     return page.page(f"Run {summary['name'] if summary else run.path.name}", parts)
 
 
-def _accuracies(summary: Mapping[str, Any]) -> str:
-    scores = list(summary["accuracy"])
-    rows = [(summary["name"], summary["accuracy"])]
-    rows += [(title, found) for name, title in BASELINE_TITLES.items() if (found := summary["baselines"].get(name))]
-    cells = [(title, *(percent_text(found.get(score)) for score in scores)) for title, found in rows]
-    return page.table(("accuracy", *(SCORE_TEXTS.get(score, score) for score in scores)), cells, own=0)
+def _scores(summary: Mapping[str, Any]) -> list[str]:
+    """Return a table for each score: the run, and its baselines below it."""
+    columns, tables = columns_of([summary]), []
+    for score in dict.fromkeys(score for score, _ in columns.values()):
+        own = {key: column for key, column in columns.items() if column[0] == score}
+        rows = [(summary["name"], *score_cells(summary, own))]
+        rows += [(title, *cells) for title, cells in baseline_rows(summary, own)]
+        corner = ", ".join(filter(None, (score.title, direction(score))))
+        tables.append(page.table((corner, *(phase_text(phase) for _, phase in own.values())), rows, own=0))
+    return tables
 
 
 def _costs(summary: Mapping[str, Any]) -> str:

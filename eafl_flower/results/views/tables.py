@@ -1,6 +1,6 @@
 """Tables at the end of a run and between runs."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -10,58 +10,52 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from eafl_flower.core.scores import Score
 from eafl_flower.core.words import MOST_LINE, shown
+from eafl_flower.results.scores import stored_scores
 from eafl_flower.results.summary import on_the_wall
 from eafl_flower.results.views.quantities import bytes_text, energy_text, percent_text, time_text
+from eafl_flower.results.views.score_words import (
+    PHASE_TITLES,
+    baseline_rows,
+    columns_of,
+    direction,
+    left_out,
+    score_cells,
+)
 
 _MEAN_COSTS = {"uplink_bytes": bytes_text, "energy_j": energy_text}
 _WIDE = 100  # columns from which every cost has a place
-SCORE_TITLES = {
-    "before": "seen clients\nbefore training",
-    "after": "seen clients\nafter training",
-    "unseen": "unseen\nclients",
-}
-SCORE_TEXTS = {
-    "before": "seen clients, before local training",
-    "after": "seen clients, after local training",
-    "unseen": "unseen clients",
-}
-BASELINE_TITLES = {
-    "exact": "exact updates",
-    "no_communication": "no communication",
-    "lookup": "look-up of one feature",
-    "majority": "majority class",
-}
-
-
-def score_title(score: str) -> Text:
-    """Return the column title of a score, in two lines where it is long."""
-    return Text(SCORE_TITLES[score]) if score in SCORE_TITLES else _text(score)
 
 
 def print_results(console: Console, summary: Mapping[str, Any], path: Path) -> None:
     """Print the final tables of a run and the path of its results."""
     console.print()
-    if summary["accuracy"]:
-        console.print(accuracy_table(summary))
+    for table in score_tables(summary):
+        console.print(table)
         console.print()
+    for text in left_out(summary):
+        console.print(Text(f" {shown(text)}\n", style="dim"))
     console.print(cost_table(summary))
     console.print()
     # never wrapped: people copy it
     console.print(Text.assemble("Results: ", (shown(path, MOST_LINE), "bold")), soft_wrap=True, highlight=False)
 
 
-def accuracy_table(summary: Mapping[str, Any]) -> Table:
-    """Return the accuracies of a run, score by score, above its baselines."""
-    table = _table()
-    table.add_column("accuracy", vertical="bottom")
-    for score in summary["accuracy"]:
-        table.add_column(score_title(score), justify="right", vertical="bottom")
-    table.add_row(*_accuracies(summary["name"], summary["accuracy"], summary["accuracy"]), style="bold")
-    for baseline, title in BASELINE_TITLES.items():
-        if (scores := summary["baselines"].get(baseline)) is not None:
-            table.add_row(*_accuracies(title, scores, summary["accuracy"]))
-    return table
+def score_tables(summary: Mapping[str, Any]) -> Iterator[Table]:
+    """Yield the values of each score of a run, phase by phase, above those of its baselines."""
+    columns = columns_of([summary])
+    for score in dict.fromkeys(score for score, _ in columns.values()):
+        own = {key: column for key, column in columns.items() if column[0] == score}
+        table = _table()
+        table.add_column(Text("\n".join(filter(None, (shown(score.title), direction(score))))), vertical="bottom")
+        for _, phase in own.values():
+            title = Text(PHASE_TITLES[phase]) if phase in PHASE_TITLES else _text(phase)
+            table.add_column(title, justify="right", vertical="bottom")
+        table.add_row(_text(summary["name"]), *map(_text, score_cells(summary, own)), style="bold")
+        for name, cells in baseline_rows(summary, own):
+            table.add_row(name, *map(_text, cells))
+        yield table
 
 
 def cost_table(summary: Mapping[str, Any]) -> Table:
@@ -90,7 +84,7 @@ def cost_table(summary: Mapping[str, Any]) -> Table:
 
 def comparison_table(runs: Sequence[tuple[str, Mapping[str, Any]]], *, width: int) -> Table:
     """Return a table with one row a run; ``runs`` are titles and summaries, ``width`` the columns there are."""
-    scores = _scores(summary for _, summary in runs)
+    scores = columns_of(summary for _, summary in runs)
     costs: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "merges": lambda s: f"{s['merges']:,}",
         "uplink": lambda s: bytes_text(s["uplink_bytes"]),
@@ -106,8 +100,8 @@ def comparison_table(runs: Sequence[tuple[str, Mapping[str, Any]]], *, width: in
     for title in (*scores, *costs):
         table.add_column(_text(title), justify="right", no_wrap=True)
     for title, summary in runs:
-        accuracies = [percent_text(summary["accuracy"].get(score)) for score in scores]
-        table.add_row(_text(title), *accuracies, *(text(summary) for text in costs.values()))
+        cells = map(_text, score_cells(summary, scores))
+        table.add_row(_text(title), *cells, *(text(summary) for text in costs.values()))
     return table
 
 
@@ -124,7 +118,7 @@ def sweep_table(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], *, 
     ]
     for values, summary in rows:
         groups.setdefault(tuple(values[key] for key in keys), []).append(summary)
-    scores = _scores(summary for _, summary in rows)
+    scores = columns_of(summary for _, summary in rows)
     table = _table()
     for key in keys:
         table.add_column(_text(key.rpartition(".")[2]), overflow="fold", min_width=8)
@@ -132,11 +126,13 @@ def sweep_table(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], *, 
     for title in ("seeds", *scores, *costs):
         table.add_column(_text(title), justify="right", no_wrap=True)
     for combination, summaries in groups.items():
-        found = [[s["accuracy"][score] for s in summaries if score in s["accuracy"]] for score in scores]
+        found: dict[str, list[float]] = {key: [] for key in scores}
+        for value in (value for summary in summaries for value in stored_scores(summary)):
+            found[value.key].append(value.value)
         table.add_row(
             *map(_text, combination),
             str(len(summaries)),
-            *(_mean_sd(values) for values in found),
+            *(_text(_mean_sd(found[key], score)) for key, (score, _) in scores.items()),
             *(text(fmean(s[key] for s in summaries)) for key, text in _MEAN_COSTS.items() if costs),
         )
     return table
@@ -153,10 +149,6 @@ def settings_table(titles: Sequence[str], rows: Sequence[tuple[str, Sequence[Any
     return table
 
 
-def _scores(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(score for summary in summaries for score in summary["accuracy"]))
-
-
 def _text(value: object) -> Text:
     """Return a name for a cell: never markup, and cut where it is endless."""
     return Text(shown(value))
@@ -166,14 +158,10 @@ def _table() -> Table:
     return Table(box=box.SIMPLE_HEAD, header_style="dim", show_edge=False)
 
 
-def _accuracies(title: str, scores: Mapping[str, float], columns: Mapping[str, float]) -> list[Text | str]:
-    return [_text(title), *(percent_text(scores.get(score)) for score in columns)]
-
-
-def _mean_sd(values: Sequence[float]) -> str:
+def _mean_sd(values: Sequence[float], score: Score) -> str:
     if len(values) < 2:
-        return percent_text(values[0] if values else None)
-    return f"{100 * fmean(values):.1f} ± {100 * stdev(values):.1f} %"
+        return score.text(values[0] if values else None)
+    return f"{score.number(fmean(values))} ± {score.number(stdev(values))} {score.unit}".rstrip()
 
 
 def _both_ways(saved: float | None) -> list[tuple[str, str]]:

@@ -107,4 +107,5 @@ def evaluate_on_clients(
     if aggregate is not None and contents:
         return aggregate(contents, weighted_by)
     kinds = {client: member.trains for client, member in jobs.members.items()}
-    return MetricRecord(dict(robust_means(reports, jobs.notes, kinds=kinds)))
+    means = robust_means(reports, jobs.notes, kinds=kinds, scores=jobs.options.scores)
+    return MetricRecord(dict(means))

@@ -1,4 +1,8 @@
-"""Means of what clients report, which no single client decides: what is left out of them is told."""
+"""Means of what clients report, which no single client decides: what is left out of them is told.
+
+Of a declared score (``core/scores.py``) the declaration says its range and how it is averaged. Of anything else the
+range is guessed by its name, and its mean is weighted by examples.
+"""
 
 import math
 import re
@@ -8,25 +12,31 @@ from typing import Final
 
 from eafl_flower.aggregation.example_counts import largest_believed, too_many
 from eafl_flower.core.excerpt import excerpt
+from eafl_flower.core.scores import Score, declared, weighted_mean
 from eafl_flower.wire.notes import Notes
 from eafl_flower.wire.records import NUM_EXAMPLES
 from eafl_flower.wire.reported import MOST_METRICS
 
-_SHARE: Final = re.compile(r"(?:.*[-_./])?(?:accuracy|acc)|accuracy-(?:before|after|unseen)")
+_SHARE: Final = re.compile(r"(?:.*[-_./])?(?:accuracy|acc)|accuracy-(?:before|after|unseen)")  # of foreign clients
 _LOSS: Final = re.compile(r"(?:.*[-_./])?loss")
-_SLACK: Final = 1e-6  # an accuracy may be a mean that was taken in float32
+_SLACK: Final = 1e-6  # of an end of the range: an accuracy may be a mean that was taken in float32
 
 Report = tuple[int, Mapping[str, float]]  # client, and its numbers with ``num-examples``
 
 
 def robust_means(
-    reports: Sequence[Report], notes: Notes, *, kinds: Mapping[int, bool] | None = None
+    reports: Sequence[Report],
+    notes: Notes,
+    *,
+    kinds: Mapping[int, bool] | None = None,
+    scores: Sequence[Score] = (),
 ) -> dict[str, float]:
-    """Average each metric over the clients that report it as a number in its range, weighted by their examples.
+    """Average each metric over the clients that report it as a number in its range.
 
-    An accuracy lies between 0 and 1 (or 100, where the median client counts in percent), a loss at 0 or above unless
-    the median client's is below. No client weighs more than ``largest_believed``. Where no client has examples, all
-    weigh alike. At most ``MOST_METRICS`` are averaged.
+    A declared score is averaged as it says. Others are weighted by examples; an accuracy among them lies between 0 and
+    1 (or 100, where the median client counts in percent), a loss at 0 or above unless the median client's is below. No
+    client weighs more than ``largest_believed``. Where no client has examples, all weigh alike. At most
+    ``MOST_METRICS`` are averaged.
 
     Parameters
     ----------
@@ -36,6 +46,8 @@ def robust_means(
         Tell what was left out.
     kinds
         The kind of each client: those of one kind are expected to report the same metrics.
+    scores
+        The scores that are declared.
     """
     weights = believed_weights(reports, notes)
     names = _names(reports, notes)
@@ -43,20 +55,12 @@ def robust_means(
     means = {}
     for name in names:
         said = {place: values[name] for place, (_, values) in enumerate(reports) if name in values}
-        kept = _believed(name, said, reports, notes)
+        score = declared(name, scores)
+        kept = _believed(name, said, reports, notes, score)
         if any(weights[place] for place in kept):
-            means[name] = weighted_mean([(weights[place], value) for place, value in kept.items()])
+            pairs = [(weights[place], value) for place, value in kept.items()]
+            means[name] = weighted_mean(pairs) if score is None else score.average(pairs)
     return means
-
-
-def weighted_mean(weighed: Sequence[tuple[float, float]]) -> float:
-    """Return the mean of finite values with their weights, of which one at least is positive; it never overflows."""
-    total = sum(weight for weight, _ in weighed)
-    mean = sum(weight * value for weight, value in weighed) / total
-    if not math.isfinite(mean):
-        mean = sum(weight / total * value for weight, value in weighed)
-    values = [value for _, value in weighed]
-    return min(max(mean, min(values)), max(values))
 
 
 def believed_weights(reports: Sequence[Report], notes: Notes) -> list[float]:
@@ -111,11 +115,14 @@ def _note_missing(reports: Sequence[Report], names: Sequence[str], notes: Notes,
                 )
 
 
-def _believed(name: str, said: Mapping[int, float], reports: Sequence[Report], notes: Notes) -> dict[int, float]:
+def _believed(
+    name: str, said: Mapping[int, float], reports: Sequence[Report], notes: Notes, score: Score | None
+) -> dict[int, float]:
     """Return the values of one metric that are finite and in its range, by place."""
     finite = {place: value for place, value in said.items() if math.isfinite(value)}
-    least, most = _range_of(name, sorted(finite.values()))
-    kept = {place: value for place, value in finite.items() if least - _SLACK <= value <= most * (1 + _SLACK)}
+    least, most = (score.least, score.most) if score else _range_of(name, sorted(finite.values()))
+    low, high = least - _SLACK * abs(least), most + _SLACK * abs(most)
+    kept = {place: value for place, value in finite.items() if low <= value <= high}
     for kind, rest, expected in (
         ("not finite", [p for p in said if p not in finite], "a finite number"),
         ("out of range", [p for p in finite if p not in kept], f"{least:g} to {most:g}"),

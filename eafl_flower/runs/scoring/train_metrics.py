@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from flwr.app import MetricRecord, RecordDict
 
+from eafl_flower.core.scores import weighted_mean
 from eafl_flower.runs.options import AggregateMetrics
-from eafl_flower.runs.scoring.means import weighted_mean
 from eafl_flower.wire.records import METRICS
 
 NEWEST_KEPT: Final = 1000  # records of a run that counts merges; all of them are in the event log

@@ -10,10 +10,12 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.words import shown
+from eafl_flower.results.scores import scores_to_store
 from eafl_flower.results.views.comparison import comparison_page
 from eafl_flower.results.views.console import ConsoleObserver
-from eafl_flower.results.views.figures import Curve, accuracy_figure
+from eafl_flower.results.views.figures import Curve, score_figure
 from eafl_flower.results.views.report import run_page
 from eafl_flower.results.views.tables import comparison_table, print_results, settings_table, sweep_table
 
@@ -62,8 +64,8 @@ def named_run(make_run):
         metrics = {f"accuracy-{name}": 0.5 for name in names}
         event = {"event": "evaluate", "merge": 20, "time_s": 9.0, "metrics": metrics}
         run.events_path.write_text(json.dumps(event) + "\n")
-        scores = dict.fromkeys(names, 0.5)
-        run.write_summary(run.summary() | {"name": names[0], "stopped": names[0], "accuracy": scores})
+        scores = [ACCURACY.to_record() | {"values": dict.fromkeys(names, 0.5)}]
+        run.write_summary(run.summary() | {"name": names[0], "stopped": names[0], "scores": scores})
         return run
 
     return make
@@ -81,16 +83,39 @@ def test_no_name_adds_anything_to_a_page(named_run):
         assert len(page) < 2 * len(expected)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in NAMES if kind not in ("long", "half")])
+def test_title_and_unit_of_a_score_are_texts_too(make_run, kind):
+    def drawn(text):
+        score = Score(name="x", title=text, unit=text, higher_is_better=False)
+        run = make_run(strategy__merges=20)
+        event = {"event": "evaluate", "merge": 20, "time_s": 9.0, "metrics": {"x-before": 0.5}}
+        run.events_path.write_text(json.dumps(event) + "\n")
+        run.write_summary(run.summary() | {"scores": scores_to_store(event["metrics"], (score,)), "accuracy": {}})
+        console = printed()
+        print_results(console, run.summary(), run.path)
+        console.print(comparison_table([("run", run.summary())], width=200))
+        return run_page(run) + comparison_page([run, run]), console.file.getvalue()
+
+    (page, text), (plain, _) = drawn(NAMES[kind]), drawn("plain")
+    assert Structure(page).elements == Structure(plain).elements
+    for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        ET.fromstring(svg)
+    for shown_text in (page, text):
+        assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in shown_text.replace("\n", ""))
+
+
 def test_every_name_is_a_text_of_the_legend():
     names = [NAMES[kind] for kind in ("script", "markup", "clear", "mathtext", "power", "half", "underscore")]
-    figure = accuracy_figure([Curve(name, [0, 1], [0, 9], [0.1, 0.5]) for name in names], against="time", name="x\\1")
+    curves = [Curve(name, [0, 1], [0, 9], [0.1, 0.5]) for name in names]
+    figure = score_figure(curves, score=ACCURACY, against="time", name="x\\1")
     texts = [text.strip() for text in ET.fromstring(figure).itertext()]
     assert all(shown(name) in texts for name in names)
 
 
 @pytest.mark.parametrize("kind", ["script", "group", "half", "power"])
 def test_figures_of_any_score_have_ids_that_are_words(kind):
-    figure = accuracy_figure([Curve("x", [0, 1], [0, 9], [0.1, 0.5])], against="time", name=NAMES[kind])
+    curve = Curve("x", [0, 1], [0, 9], [0.1, 0.5])
+    figure = score_figure([curve], score=ACCURACY, against="time", name=NAMES[kind])
     ids = {element.get("id") for element in ET.fromstring(figure).iter() if element.get("id")}
     assert all(re.fullmatch(r"score-[\w.-]+", found) for found in ids)
 

@@ -12,8 +12,8 @@ from toy_federation import Recorder, initial, network, run_toy, same_for_all, to
 from eafl_flower.aggregation.reference import FedBuff
 from eafl_flower.aggregation.staleness import HalfLife, Polynomial
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import train
 from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.codecs import Int8Codec, LQGCMCodec
 from eafl_flower.config import RunConfig
 from eafl_flower.core.provenance import Content, Provenance

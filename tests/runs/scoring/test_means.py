@@ -3,16 +3,17 @@ import math
 
 import pytest
 
-from eafl_flower.runs.scoring.means import robust_means, weighted_mean
+from eafl_flower.core.scores import ACCURACY, Score, weighted_mean
+from eafl_flower.runs.scoring.means import robust_means
 from eafl_flower.wire.notes import Notes
 from eafl_flower.wire.reported import MOST_METRICS, MOST_NAME, bounded_scores
 
 
-def means(*reports, kinds=None):
+def means(*reports, kinds=None, scores=()):
     """Means of (examples, metrics) of clients 0, 1, ..., and what was told."""
     notes = Notes()
     given = [(client, {"num-examples": count, **metrics}) for client, (count, metrics) in enumerate(reports)]
-    return robust_means(given, notes, kinds=kinds), dict(notes.counts)
+    return robust_means(given, notes, kinds=kinds, scores=scores), dict(notes.counts)
 
 
 def test_the_mean_is_weighted_by_examples():
@@ -101,3 +102,30 @@ def test_a_reply_of_many_or_long_metrics_is_cut_and_lists_are_told(flower_log):
     assert 'the reply of client 3 holds 1 lists, the first "hist"' in flower_log.text
     assert "client 4" not in flower_log.text
     assert len(flower_log.text) < 2000
+
+
+MSE = Score(name="mse", title="mse", higher_is_better=False, least=0.0)
+ALIKE = Score(name="gain", title="gain", higher_is_better=True, weighting="clients")
+PERPLEXITY = Score(name="perplexity", title="perplexity", higher_is_better=False, mean="geometric", least=1.0)
+
+
+def test_a_declared_score_is_averaged_and_bounded_as_it_says():
+    scores = (MSE, ALIKE, PERPLEXITY)
+    reports = (
+        (1, {"mse-before": 1.0, "gain-before": 1.0, "perplexity-before": math.exp(1.0)}),
+        (3, {"mse-before": 5.0, "gain-before": 2.0, "perplexity-before": math.exp(5.0)}),
+        (3, {"mse-before": -0.1, "gain-before": -6.0, "perplexity-before": 0.9}),
+    )
+    given, told = means(*reports, scores=scores)
+    assert given == {
+        "mse-before": 4.0,
+        "gain-before": -1.0,
+        "perplexity-before": pytest.approx(math.exp(4.0)),
+    }
+    assert told == {"out of range": 2}
+
+
+def test_of_a_declared_accuracy_nothing_is_guessed():
+    reports = [(1, {"accuracy-before": 97.5})] * 3
+    assert means(*reports) == ({"accuracy-before": 97.5}, {})
+    assert means(*reports, scores=(ACCURACY,)) == ({}, {"out of range": 3})
