@@ -146,7 +146,7 @@ def times_told(flower_log, words):
 
 def test_an_evicted_client_is_sent_whole_arrays_and_told_once(flower_log):
     run, recorder, _ = watched(60, concurrency=2, remembered_clients=2)
-    assert len(run.jobs.wire.streams) <= 2
+    assert len(run.jobs.models.first.side.streams) <= 2
     again = {(client, counter) for client, counter in whole_jobs(recorder) if counter > 1}
     assert again
     assert run.tally.refused == run.tally.states_lost == 0
@@ -311,7 +311,7 @@ def test_plain_clients_always_get_plain_arrays():
     sizes = {e["downlink_bytes"] for e in recorder.of("merge") if e["client"] in plain}
     assert sizes == {RAW_BYTES}
     assert run.tally.refused == run.tally.errors == 0
-    assert not plain & {*run.jobs.wire.streams._resting, *run.jobs.wire.streams._working}
+    assert not plain & {*run.jobs.models.first.side.streams._resting, *run.jobs.models.first.side.streams._working}
 
 
 @pytest.mark.parametrize("codec", [CODEC, LQGCMCodec(mode="dithered")], ids=["sign", "dithered"])
