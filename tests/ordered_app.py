@@ -72,12 +72,12 @@ def factory_of(codec=None, *, kind="full", state_dir=None, models=("",), still=(
             def fit(self, parameters, config):
                 if (model := config.get("eafl.model", "")) not in models:
                     raise ValueError(f"client {self.client} has no model {model!r}, it has {models}")
-                epochs = config.get("eafl.epochs", 1) + config.get("eafl.rank", 0)
+                epochs = config.get("eafl.epochs", 1)
                 state = self.context.state
                 made = int(state["made"]["epochs"]) if "made" in state else 0
                 state["made"] = MetricRecord({"epochs": made + epochs})
-                scores = {"epochs": epochs, "made": made, "models": models.index(model)}
                 a, b = parameters[0], parameters[-1]
+                scores = {"epochs": epochs, "made": made, "models": models.index(model), "columns": a.shape[1]}
                 if still:
                     bent = np.linspace(0.1, 1, 6, dtype=np.float32) * np.float32(model not in still)
                     return [p + bent[: p.size].reshape(p.shape) for p in parameters], self.num_examples, scores

@@ -56,7 +56,7 @@ class StoredJobs:
     """
 
     jobs: tuple[Job, ...]
-    versions: dict[str, dict[int, Arrays]]
+    versions: dict[str, dict[int | str, Arrays]]
     payloads: dict[int, NDArray[np.uint8]]
     streams: dict[str, StoredStreams]
 

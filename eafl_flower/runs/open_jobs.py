@@ -150,14 +150,15 @@ class OpenJobs:
         """Take up the jobs of a checkpoint; they are not sent yet."""
         self._jobs = {job.client: job for job in stored.jobs}
         for name in self.models.names:
-            whole = [job.base_version for job in self if self.models[job.order.model].name == name and not job.onto]
+            jobs = [job for job in self if job.order.model == name and not job.onto]
+            whole = [job.order.base(job.base_version) for job in jobs]
             self.models[name].side.restore(stored.versions[name], stored.streams[name], whole)
         for job in self:
             self._sent[job.client] = self.side_of(job).send_again(
                 job.client,
                 counter=job.counter,
                 onto=job.onto,
-                version=job.base_version,
+                version=job.order.base(job.base_version),
                 payload=stored.payloads[job.client].tobytes() if job.onto else b"",
                 plain=self.is_plain(job.client),
             )
@@ -184,7 +185,8 @@ class OpenJobs:
         table.counter[client] += 1
         counter, load = int(table.counter[client]), int(table.state[client])
         model, plain = self.models[order.model], self.is_plain(client)
-        sent = model.side.send(client, counter=counter, load=load, version=version, arrays=arrays, plain=plain)
+        name = order.base(version)
+        sent = model.side.send(client, counter=counter, load=load, version=name, arrays=arrays, plain=plain)
         if table.model[client] != model.place:  # what its codec remembers is of another model
             model.side.restart(client)
             table.model[client], table.acknowledged[client] = model.place, 0

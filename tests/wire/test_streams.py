@@ -346,7 +346,7 @@ def changed(client, counter, arrays):
 
 
 def stream_of(streams, client, counter, value=1.0):
-    streams.begin(client, 0)
+    streams.begin(client, 0, LAYOUT)
     decoded = CODEC.decode(CODEC.init(LAYOUT), payload(counter, value))[1]
     streams.merge(client, counter, decoded)
     streams.end(client, state=counter, arrays=ARRAYS)
@@ -361,7 +361,7 @@ def test_the_client_unheard_of_for_longest_is_forgotten_first():
     streams = ClientStreams(CODEC, LAYOUT, 2)
     for client in (0, 1):
         stream_of(streams, client, 1)
-    streams.begin(0, 1)
+    streams.begin(0, 1, LAYOUT)
     streams.end(0, state=1)  # heard of again, though nothing came of it
     stream_of(streams, 2, 1)
     assert [streams.of(client).counter for client in (0, 1, 2)] == [1, 0, 1]
@@ -370,9 +370,9 @@ def test_the_client_unheard_of_for_longest_is_forgotten_first():
 def test_a_stream_of_another_state_is_not_built_on():
     streams = ClientStreams(CODEC, LAYOUT)
     stream_of(streams, 0, 3)
-    assert streams.begin(0, 2).counter == 0
+    assert streams.begin(0, 2, LAYOUT).counter == 0
     streams.end(0, state=2)
-    assert streams.of(0) == Stream(counter=0, arrays=(), acknowledged=0, decoder=streams.of(0).decoder)
+    assert streams.of(0) == Stream(counter=0, arrays=(), acknowledged=0, decoder=streams.of(0).decoder, layout=LAYOUT)
 
 
 def test_nothing_is_remembered_of_a_client_that_has_no_stream_at_work():
@@ -386,7 +386,7 @@ def test_a_table_that_was_stored_goes_on_as_if_it_had_not_been():
     streams = ClientStreams(CODEC, LAYOUT, 3)
     for client in (4, 2, 7):
         stream_of(streams, client, client + 1, value=client)
-    streams.begin(2, 3)
+    streams.begin(2, 3, LAYOUT)
     arrays, tree = flatten(streams.snapshot())
     again = ClientStreams(CODEC, LAYOUT, 3)
     again.restore(restore(again.template(), arrays, json.loads(json.dumps(tree))))
