@@ -37,7 +37,8 @@ class Aggregator(Protocol[S]):
     def arrays(self, state: S, order: Order | None = None) -> Arrays:
         """Return what a job with this ``order`` starts from; without, what is evaluated and saved.
 
-        Not to be written to.
+        Of the order only its rank may matter: jobs of one version and rank start from the same arrays. Not to be
+        written to.
         """
 
 

@@ -28,7 +28,7 @@ def assert_agree(stream, context_state, codec):
     assert mine["codec"][COUNTER] == stream.counter
     assert digest(held) == digest(stream.arrays)
     context = Context(1, 2, {}, mine, {})
-    encoder = _load(context.state, codec.init(layout_of(held)), layout_to_text(layout_of(held)))
+    encoder = _load(context.state, codec.init(layout_of(held)), layout_to_text(layout_of(held)), "")
     if stream.acknowledged == 0:
         assert stream.decoder.reference == 0
         return
@@ -56,7 +56,7 @@ class WatchedGrid(InlineGrid):
 
     def compare(self):
         jobs = getattr(self.run_of(), "jobs", None)
-        streams = jobs.wire.streams if jobs is not None else None  # without an open job they are false
+        streams = jobs.models.first.side.streams if jobs is not None else None  # without an open job they are false
         for client, stream in [*streams._resting.items(), *streams._working.items()] if streams else []:
             if stream.counter:
                 assert_agree(stream, self._states[client + 2], self.codec)

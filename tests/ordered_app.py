@@ -50,11 +50,11 @@ class Sums:
         return state.arrays
 
 
-def factory_of(codec=None, *, kind="full", state_dir=None, models=("",), outer=()):
+def factory_of(codec=None, *, kind="full", state_dir=None, models=("",), still=(), outer=()):
     """Return a factory that holds all it needs: workers of Ray cannot import this module.
 
     Clients make as many steps as they are ordered epochs (1 by default), and keep count of them in their state. They
-    know the ``models`` named. ``outer`` are mods around all others.
+    know the ``models`` named, and change nothing of those that are ``still``. ``outer`` are mods around all others.
     """
 
     def make_app():
@@ -72,12 +72,15 @@ def factory_of(codec=None, *, kind="full", state_dir=None, models=("",), outer=(
             def fit(self, parameters, config):
                 if (model := config.get("eafl.model", "")) not in models:
                     raise ValueError(f"client {self.client} has no model {model!r}, it has {models}")
-                epochs = config.get("eafl.epochs", 1) + config.get("eafl.rank", 0)
+                epochs = config.get("eafl.epochs", 1)
                 state = self.context.state
                 made = int(state["made"]["epochs"]) if "made" in state else 0
                 state["made"] = MetricRecord({"epochs": made + epochs})
-                scores = {"epochs": epochs, "made": made, "models": models.index(model)}
                 a, b = parameters[0], parameters[-1]
+                scores = {"epochs": epochs, "made": made, "models": models.index(model), "columns": a.shape[1]}
+                if still:
+                    bent = np.linspace(0.1, 1, 6, dtype=np.float32) * np.float32(model not in still)
+                    return [p + bent[: p.size].reshape(p.shape) for p in parameters], self.num_examples, scores
                 if kind != "message":
                     step = np.float32(0.1 * (self.client + 1) * epochs + 0.001 * made)
                     return [p + step for p in parameters], self.num_examples, scores

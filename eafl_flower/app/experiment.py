@@ -191,7 +191,7 @@ def conduct(
         "config_sha256": provenance.settings_sha256,
         "data_sha256": provenance.data.sha256,
     }
-    run_dir.write_model(dict(zip(run.keys, arrays_of(run.result.arrays), strict=True)), about)
+    run_dir.write_model(dict(zip(run.models.keys, arrays_of(run.result.arrays), strict=True)), about)
     run_dir.write_description(_description(experiment, run, run_dir.run_name))
     summary = summarize(
         outcome,

@@ -12,7 +12,7 @@ from flwr.common.typing import NDArrays, Scalar
 
 from eafl_flower.clients.partition import partition_of
 from eafl_flower.core.excerpt import excerpt
-from eafl_flower.core.orders import Enough
+from eafl_flower.core.orders import Enough, Order
 from eafl_flower.core.rng import generator
 from eafl_flower.core.scores import in_phase
 from eafl_flower.errors import ConfigError, ProtocolError
@@ -155,12 +155,7 @@ class FederatedClient(NumPyClient):
             raise ProtocolError(msg)
         task, seed = self.workload.task, self._seed(config)
         counter = int(config.get("eafl.counter", config.get("server-round", 0)))
-        order = order_of(config, f"{TERMS}.")
-        if order.model:
-            msg = (
-                f'client {self.partition} is to train model "{excerpt(order.model)}": it has one model, without a name'
-            )
-            raise ProtocolError(msg)
+        order = self._order(config)
         model = self._model(self._shared(parameters, seed), seed)
         rng = generator(seed, "train", self.partition, counter)
         scores: dict[str, Scalar] = {}
@@ -203,6 +198,7 @@ class FederatedClient(NumPyClient):
             If the data is made for another number of nodes.
         """
         self._check_nodes()
+        self._order(config)
         task, seed = self.workload.task, self._seed(config)
         shared, count = self._shared(parameters, seed), len(self.rows.y_test)
         if not self.trains:
@@ -228,6 +224,13 @@ class FederatedClient(NumPyClient):
                 "start as many nodes, or set data.clients to their number"
             )
             raise ConfigError(msg)
+
+    def _order(self, config: dict[str, Scalar]) -> Order:
+        order = order_of(config, f"{TERMS}.")
+        if order.model:
+            msg = f'client {self.partition} is to use model "{excerpt(order.model)}": it has one model, without a name'
+            raise ProtocolError(msg)
+        return order
 
     def _seed(self, config: dict[str, Scalar]) -> int:
         return int(config.get("eafl.seed", self.workload.seed))

@@ -87,6 +87,16 @@ class Order:
         if self.epochs and self.stop is not None:
             raise ConfigError(f"{self}: expected epochs, or the rule to stop by: it has most epochs of its own")
 
+    def base(self, version: int) -> int | str:
+        """Return what names the arrays that a job with this order starts from: those of a version, or of a rank of it.
+
+        Examples
+        --------
+        >>> Order(epochs=3).base(17), Order(rank=8).base(17)
+        (17, '17 of rank 8')
+        """
+        return f"{version} of rank {self.rank}" if self.rank else version
+
     def most_epochs(self, usual: int) -> int:
         """Return how many epochs the client makes at most, given what is usual."""
         return self.epochs or (usual if self.stop is None else self.stop.most)

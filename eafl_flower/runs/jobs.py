@@ -55,13 +55,13 @@ class StoredJobs:
     """The open jobs of a checkpoint.
 
     They are sent again by a run that resumes: the whole arrays of the ``versions`` they started from, or the very
-    payload that was the difference to what the client's stream holds.
+    payload that was the difference to what the client's stream holds. Versions and streams are those of each model.
     """
 
     jobs: tuple[Job, ...]
-    versions: dict[int, Arrays]
+    versions: dict[str, dict[int | str, Arrays]]
     payloads: dict[int, NDArray[np.uint8]]
-    streams: StoredStreams
+    streams: dict[str, StoredStreams]
 
 
 @dataclass(slots=True)
@@ -78,8 +78,9 @@ class ClientTable:
 
     ``num_examples`` is what a client's jobs are priced with, ``claimed`` the examples of its last update (0: none
     yet). ``counter`` counts dispatches, ``state`` is the counter of the last job whose result the client holds (0:
-    none, or it has lost it), ``acknowledged`` that of its last merged upload, ``durable`` the state named by the
-    newest checkpoint, ``failures`` its errors in a row.
+    none, or it has lost it), ``acknowledged`` that of its last merged upload, 0 again with another model, ``durable``
+    the state named by the newest checkpoint, ``failures`` its errors in a row, ``model`` the place of the model of its
+    newest job.
     """
 
     num_examples: NDArray[np.int64]
@@ -89,6 +90,7 @@ class ClientTable:
     acknowledged: NDArray[np.int64]
     durable: NDArray[np.int64]
     failures: NDArray[np.int64]
+    model: NDArray[np.int64]
 
     @classmethod
     def of_size(cls, size: int) -> "ClientTable":

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import Message, MessageType, RecordDict
 
 from eafl_flower.core.orders import NO_ORDER, Order
 from eafl_flower.core.rng import generator
 from eafl_flower.energy.ledger import Ledger
-from eafl_flower.engines.flower_internals import copy_record, trusted_record
 from eafl_flower.radio.price import JobPrice
 from eafl_flower.runs.charges import Spent, book_job
 from eafl_flower.runs.claims import Claims
@@ -19,8 +18,9 @@ from eafl_flower.runs.members.roster_answers import Member
 from eafl_flower.runs.plan import Plan
 from eafl_flower.types import Arrays, Kind, Layout, Update, Work
 from eafl_flower.wire.downlink import Base
+from eafl_flower.wire.models import Models
 from eafl_flower.wire.notes import Notes
-from eafl_flower.wire.records import TERMS, JobTerms, terms_record
+from eafl_flower.wire.records import JobTerms
 from eafl_flower.wire.replies import is_out_of_step, metrics_of, sizes_of, wrong_kind
 from eafl_flower.wire.server_side import Sent, ServerSide
 
@@ -36,8 +36,8 @@ class OpenJobs:
         Clients that may get a job.
     ledger
         What ended jobs have spent.
-    wire
-        What travels, coded and decoded.
+    models
+        What is trained, coded and decoded.
     wires
         Message and reply of each job that was sent.
     never_evaluate
@@ -48,16 +48,19 @@ class OpenJobs:
         What replies are.
     """
 
-    def __init__(self, plan: Plan, mail: Mailbox, keys: list[str], layout: Layout) -> None:
+    def __init__(self, plan: Plan, mail: Mailbox) -> None:
         self.options, self._train_config = options, _ = plan.options, plan.train_config
         self.mail = mail
-        self.wire = ServerSide(
-            options.codec,
-            keys,
-            layout,
-            seed=options.seed,
-            record=options.arrayrecord_key,
-            remembered_clients=options.remembered_clients,
+        self.models = Models(
+            plan.initial_arrays,
+            lambda keys, layout: ServerSide(
+                options.codec,
+                keys,
+                layout,
+                seed=options.seed,
+                record=options.arrayrecord_key,
+                remembered_clients=options.remembered_clients,
+            ),
         )
         self.members: dict[int, Member] = {}
         self.table = ClientTable.of_size(0)
@@ -86,6 +89,10 @@ class OpenJobs:
     def __getitem__(self, client: int) -> Job:
         return self._jobs[client]
 
+    def side_of(self, job: Job) -> ServerSide:
+        """Return what sends and receives the model of ``job``."""
+        return self.models[job.order.model].side
+
     def of(self, client: int) -> Job | None:
         """Return the job of ``client``, if it has one."""
         return self._jobs.get(client)
@@ -107,10 +114,10 @@ class OpenJobs:
         if said and said != self.kind:
             raise wrong_kind(whose, said, self.kind, "as its node says in the roster")
         if expected is None:
-            received = self.wire.receive(job.client, job.counter, content, sent, whose=whose)
+            received = self.side_of(job).receive(job.client, job.counter, content, sent, whose=whose)
             delta, base, decoder = received.delta, sent.base.arrays, received.decoder
         else:
-            delta = self.wire.receive_message(job.counter, content, sent, *expected, whose=whose)
+            delta = self.side_of(job).receive_message(job.counter, content, sent, *expected, whose=whose)
             base, decoder = None, None
         metrics, weight = metrics_of(content, whose, self.notes, self.options.weighted_by_key)
         update = Update(
@@ -128,38 +135,35 @@ class OpenJobs:
     def snapshot(self) -> StoredJobs:
         """Return the open jobs, and what is needed to send exactly the same again."""
         payloads = {job.client: self._sent[job.client].base.payload or b"" for job in self if job.onto}
-        versions, streams = self.wire.snapshot()
+        sides = {model.name: model.side.snapshot() for model in self.models}
         return StoredJobs(
             jobs=tuple(self),
-            versions=versions,
+            versions={name: versions for name, (versions, _) in sides.items()},
             payloads={client: np.frombuffer(payload, np.uint8) for client, payload in payloads.items()},
-            streams=streams,
+            streams={name: streams for name, (_, streams) in sides.items()},
         )
 
     def template(self) -> StoredJobs:
         """Return a value that tells the classes of a snapshot's."""
-        return StoredJobs(jobs=(ANY_JOB,), versions={}, payloads={}, streams=self.wire.template())
+        streams = {model.name: model.side.template() for model in self.models}
+        return StoredJobs(jobs=(ANY_JOB,), versions={}, payloads={}, streams=streams)
 
     def restore(self, stored: StoredJobs) -> None:
         """Take up the jobs of a checkpoint; they are not sent yet."""
         self._jobs = {job.client: job for job in stored.jobs}
-        self.wire.restore(stored.versions, stored.streams, [job.base_version for job in self if not job.onto])
+        for name in self.models.names:
+            jobs = [job for job in self if job.order.model == name and not job.onto]
+            whole = [job.order.base(job.base_version) for job in jobs]
+            self.models[name].side.restore(stored.versions[name], stored.streams[name], whole)
         for job in self:
-            self._sent[job.client] = self.wire.send_again(
+            self._sent[job.client] = self.side_of(job).send_again(
                 job.client,
                 counter=job.counter,
                 onto=job.onto,
-                version=job.base_version,
+                version=job.order.base(job.base_version),
                 payload=stored.payloads[job.client].tobytes() if job.onto else b"",
                 plain=self.is_plain(job.client),
             )
-
-    def first_order(self, clients: Sequence[int]) -> list[int]:
-        """Return the order in which clients that are all idle at the start become so: shuffled where it matters."""
-        if isinstance(self.idle, IdleClients):
-            return list(clients)
-        order = generator(self.options.seed, "select", "first").permutation(len(clients))
-        return [clients[place] for place in order]
 
     def draw_idle(self) -> int:
         """Choose the idle client that has waited longest, or one at random by the seed and the choices made."""
@@ -182,9 +186,12 @@ class OpenJobs:
         table = self.table
         table.counter[client] += 1
         counter, load = int(table.counter[client]), int(table.state[client])
-        sent = self.wire.send(
-            client, counter=counter, load=load, version=version, arrays=arrays, plain=self.is_plain(client)
-        )
+        model, plain = self.models[order.model], self.is_plain(client)
+        name = order.base(version)
+        sent = model.side.send(client, counter=counter, load=load, version=name, arrays=arrays, plain=plain)
+        if table.model[client] != model.place:  # what its codec remembers is of another model
+            model.side.restart(client)
+            table.model[client], table.acknowledged[client] = model.place, 0
         base = sent.base
         content = self._train_content(self._terms_of(client, counter, load, order), base, server_round)
         epochs = order.most_epochs(self.options.local_epochs)
@@ -220,18 +227,12 @@ class OpenJobs:
         self.wires[job.client] = InFlight(message_id)
         return bool(message_id)
 
-    def content(self, terms: JobTerms, base: Base, config: ConfigRecord, server_round: int) -> RecordDict:
-        """Return arrays, configuration and terms of a message."""
-        config = copy_record(config)
-        config["server-round"] = server_round
-        records = {base.name: base.record, self.options.configrecord_key: config, TERMS: terms_record(terms)}
-        return trusted_record(RecordDict, records)
-
     def _train_content(self, terms: JobTerms, base: Base, server_round: int) -> RecordDict:
         """Return the content of a job, its configuration as the user's hook leaves it."""
-        content, change = self.content(terms, base, self._train_config, server_round), self.options.on_dispatch
+        key, change = self.options.configrecord_key, self.options.on_dispatch
+        content = base.message(terms, self._train_config, server_round, key)
         if change is not None:
-            change(server_round, content.config_records[self.options.configrecord_key])
+            change(server_round, content.config_records[key])
         return content
 
     def terms(
@@ -256,15 +257,15 @@ class OpenJobs:
             load=load,
             acknowledged=acknowledged,
             durable=min(int(self.table.durable[client]), load),
-            key=self.wire.key_of(client),
+            key=self.models.first.side.key_of(client),
             order=order,
             kind=kind,
         )
 
     def _terms_of(self, client: int, counter: int, load: int, order: Order) -> JobTerms:
         """Return the terms of a job; where decoding builds on earlier uploads, what is remembered is acknowledged."""
-        newest = int(self.table.acknowledged[client])
-        return self.terms(client, counter, load, self.wire.acknowledged(client, newest), order, self.kind)
+        side, newest = self.models[order.model].side, int(self.table.acknowledged[client])
+        return self.terms(client, counter, load, side.acknowledged(client, newest), order, self.kind)
 
     def is_plain(self, client: int) -> bool:
         """Whether ``client`` knows no codec and gets plain arrays."""
@@ -295,7 +296,7 @@ class OpenJobs:
     def merged(self, job: Job, decoder: Any) -> None:
         """Note that the update of ``job`` was merged; its payload left ``decoder``, None if it had no payload."""
         self.table.acknowledged[job.client] = job.counter
-        self.wire.merged(job.client, job.counter, decoder)
+        self.side_of(job).merged(job.client, job.counter, decoder)
 
     def note_examples(self, member: Member) -> None:
         """Note what ``member`` says that it has: its jobs are priced with it, as far as it is believed."""
@@ -304,15 +305,12 @@ class OpenJobs:
     def close(self, job: Job, until_s: float) -> Spent:
         """End ``job``: book what it spent until then, forget its message."""
         spent = book_job(self.ledger, job, until_s)
-        self._forget_base(job)
+        state = int(self.table.state[job.client])
+        self.side_of(job).end(job.client, self._sent.pop(job.client), state=state, is_new=state == job.counter)
         del self._jobs[job.client]
         self.wires.pop(job.client, None)
         self._unsent.pop(job.client, None)
         return spent
-
-    def _forget_base(self, job: Job) -> None:
-        state = int(self.table.state[job.client])
-        self.wire.end(job.client, self._sent.pop(job.client), state=state, is_new=state == job.counter)
 
     def mark_durable(self) -> None:
         """From now on the states named here are those a checkpoint holds."""

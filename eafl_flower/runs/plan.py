@@ -22,7 +22,7 @@ class Plan:
     make_aggregator: MakeAggregator
     barrier: bool
     grid: Grid
-    initial_arrays: ArrayRecord
+    initial_arrays: dict[str, ArrayRecord]  # by name of the model
     num_rounds: int  # in the unit of the options
     timeout_s: float
     train_config: ConfigRecord

@@ -1,17 +1,24 @@
 """Everything a run needs to go on, as a storable value."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from eafl_flower.core.orders import ANY_ORDER
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.runs.jobs import ClientTable, StoredJobs
 from eafl_flower.runs.origin import Origin
 from eafl_flower.runs.tally import Tally
-from eafl_flower.types import Update
+from eafl_flower.types import Arrays, Update
 
 Scores = dict[str, float]
 Metrics = dict[str, Any]  # numbers and lists of numbers
+
+
+class Served(NamedTuple):
+    """What is evaluated and saved of one model, after so many merges."""
+
+    version: int
+    arrays: Arrays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +33,7 @@ class Snapshot:
     """
 
     origin: Origin
-    aggregator: Any
+    aggregator: dict[str, Any]  # by name of the model
     scheduler: Any
     tally: Tally
     table: ClientTable

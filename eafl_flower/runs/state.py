@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from logging import INFO, WARNING
 from typing import Any, Literal
 
-from flwr.app import MetricRecord
+from flwr.app import ArrayRecord, MetricRecord
 from flwr.serverapp.strategy import Result
 
 from eafl_flower.core.orders import NO_ORDER, End, Forecast, Order, Outcome
 from eafl_flower.energy.ledger import Ledger
-from eafl_flower.engines.flower_internals import copy_record
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.protocols import MessageAggregator
@@ -25,10 +25,9 @@ from eafl_flower.runs.pace import Pace, updates_in_a_round
 from eafl_flower.runs.plan import Plan
 from eafl_flower.runs.progress import Progress
 from eafl_flower.runs.scoring.train_metrics import NEWEST_KEPT, TrainMetrics
-from eafl_flower.runs.snapshot import ANY_UPDATE, Scores, Snapshot
+from eafl_flower.runs.snapshot import ANY_UPDATE, Scores, Served, Snapshot
 from eafl_flower.runs.tally import Tally
-from eafl_flower.types import Arrays, Diagnostics, Layout, Update, digest, layout_of
-from eafl_flower.wire.arrays import own_arrays_of
+from eafl_flower.types import Diagnostics, Layout, Update, digest
 
 MOST_BYTES_OF_MODELS = 2**31  # that an aggregator may keep of its clients
 
@@ -48,12 +47,9 @@ class Run:
 
     def __init__(self, plan: Plan, clock: str) -> None:
         self.plan, self.options, self.clock = plan, plan.options, clock
-        self.keys = list(plan.initial_arrays)
-        self.initial: Arrays = own_arrays_of(plan.initial_arrays)
-        self.layout = layout_of(self.initial)
-        self.raw_bytes = sum(a.nbytes for a in self.initial)
         self.mail = Mailbox(plan.grid, plan.timeout_s)
-        self.jobs = OpenJobs(plan, self.mail, self.keys, self.layout)
+        self.jobs = OpenJobs(plan, self.mail)
+        self.models = self.jobs.models
         self.pending: list[Update] = []
         self.lost_states: dict[int, int] = {}
         self.tally = Tally()
@@ -62,9 +58,8 @@ class Run:
         self.train_metrics = TrainMetrics(options.train_metrics_aggr_fn, options.weighted_by_key, keep=keep)
         self.explosion = Explosion()
         self.progress = Progress(plan.num_rounds)
-        self.result = Result(
-            arrays=copy_record(plan.initial_arrays), train_metrics_clientapp=self.train_metrics.records
-        )
+        start = self.models.record({model.name: model.initial for model in self.models})
+        self.result = Result(arrays=start, train_metrics_clientapp=self.train_metrics.records)
         self.client_scores: dict[int, Scores] = {}
         self.server_scores: dict[int, Scores] = {}
         self.num_partitions = self.num_events = self.in_flight = 0
@@ -87,7 +82,7 @@ class Run:
         size = updates_in_a_round(self.options, len(self.trainers))
         self.pace = Pace(unit=self.options.unit, round_size=size, barrier=self.plan.barrier)
         self.set_in_flight(len(self.trainers))
-        self.state = self.aggregator.init(self.initial)
+        self.states = {model.name: self.aggregator.init(model.initial) for model in self.models}
         self.plans = self.options.scheduler.init(len(self.trainers))
         self.jobs.table = ClientTable.of_size(max(self.jobs.members) + 1)
 
@@ -107,10 +102,10 @@ class Run:
 
     def _models_kept(self, in_flight: int) -> int:
         """Return the clients of a round's worth, as far as memory for a model of each may be taken."""
-        wanted, room = max(self.pace.round_size, in_flight), MOST_BYTES_OF_MODELS // max(1, self.raw_bytes)
+        wanted, room = max(self.pace.round_size, in_flight), MOST_BYTES_OF_MODELS // max(1, self.models.raw_bytes)
         if room < wanted and not self.plan.barrier:
             text = "a mean of the clients' newest models is one of the newest %d, not %d: each takes %d bytes"
-            log(INFO, text, max(room, in_flight), wanted, self.raw_bytes)
+            log(INFO, text, max(room, in_flight), wanted, self.models.raw_bytes)
         return wanted if room >= wanted else max(room, in_flight)
 
     def offer(self, client: int, now_s: float, ends_s: float) -> Job | None:
@@ -130,12 +125,15 @@ class Run:
         if not isinstance(order, Order):
             msg = f"{type(self.options.scheduler).__name__} offered {order!r}: expected an Order or None"
             raise ConfigError(msg)
+        model = self.models[order.model]
+        order = replace(order, model=model.name)
+        state = self.states[model.name]
         job = self.jobs.open(
             client,
             order,
-            version=self.version,
+            version=int(state.version),
             server_round=server_round,
-            arrays=self.aggregator.arrays(self.state, order),
+            arrays=self.aggregator.arrays(state, order),
             now_s=now_s,
             ends_s=ends_s,
         )
@@ -163,9 +161,20 @@ class Run:
     # How far it is.
 
     @property
+    def state(self) -> Any:
+        """State of the aggregator for the only model, or the first."""
+        return self.states[self.models.first.name]
+
+    @property
     def version(self) -> int:
-        """Number of merges so far."""
-        return int(self.state.version)
+        """Number of merges so far, of all models; of several behind a barrier the number of rounds."""
+        return self.merges_of(self.states, self.tally)
+
+    def merges_of(self, states: Mapping[str, Any], tally: Tally) -> int:
+        """Return how many merges have led to these states."""
+        if self.plan.barrier and len(states) > 1:
+            return tally.rounds
+        return sum(int(state.version) for state in states.values())
 
     @property
     def count(self) -> int:
@@ -198,25 +207,31 @@ class Run:
     def expected(self, order: Order) -> tuple[Sequence[str], Layout] | None:
         """Return names and layout of the message that is the reply to a job; None where replies are differences."""
         aggregator: Any = self.aggregator
-        return aggregator.expected(self.state, order) if self.jobs.kind == "message" else None
+        return aggregator.expected(self.states[order.model], order) if self.jobs.kind == "message" else None
 
     def apply(self, updates: Sequence[Update]) -> Diagnostics:
-        """Merge an update or a whole round; return how each was merged."""
-        self.state, told = self.aggregator.apply(self.state, updates)
+        """Merge an update or those of a whole round, all for one model; return how each was merged."""
+        model = updates[0].order.model
+        self.states[model], told = self.aggregator.apply(self.states[model], updates)
         return told
 
-    def served(self) -> Arrays:
-        """Return the arrays that are evaluated and saved."""
-        return self.aggregator.arrays(self.state)
+    def served(self) -> dict[str, Served]:
+        """Return of each model the arrays that are evaluated and saved, and its number of merges."""
+        return {name: Served(int(s.version), self.aggregator.arrays(s)) for name, s in self.states.items()}
+
+    def served_record(self) -> ArrayRecord:
+        """Return the arrays of all models that are evaluated and saved; those of a model with a name begin with it."""
+        return self.models.record({name: served.arrays for name, served in self.served().items()})
 
     def arrays_sha256(self) -> str:
         """Hash of the arrays that the next job would start from, with shapes and dtypes."""
-        return digest(self.aggregator.arrays(self.state, NO_ORDER))
+        states = (self.states[model.name] for model in self.models)
+        return digest([array for state in states for array in self.aggregator.arrays(state, NO_ORDER)])
 
     @cached_property
     def initial_sha256(self) -> str:
         """Hash of the arrays the run was given to start from."""
-        return digest(self.initial)
+        return digest(self.models.initial)
 
     def wall_s(self) -> float:
         """Real time since the start, time before a resume included [s]."""
@@ -252,7 +267,7 @@ class Run:
         jobs, metrics = self.jobs, self.train_metrics
         return Snapshot(
             origin=self.origin(in_flight=self.in_flight),
-            aggregator=self.state,
+            aggregator=self.states,
             scheduler=self.plans,
             tally=self.tally,
             table=jobs.table,
@@ -275,13 +290,13 @@ class Run:
             evaluated=self.evaluated,
             stop_reason=self.stop_reason,
             wall_s=self.wall_s(),
-            secret=jobs.wire.secret.hex(),
+            secret=self.models.secret.hex(),
         )
 
     def restore(self, stored: Snapshot, pace: Pace) -> None:
         """Replace the fresh state by a stored one, which counts by ``pace``; open jobs are not sent yet."""
         jobs, metrics, result = self.jobs, self.train_metrics, self.result
-        self.state, self.plans, self.tally, self.pace = stored.aggregator, stored.scheduler, stored.tally, pace
+        self.states, self.plans, self.tally, self.pace = stored.aggregator, stored.scheduler, stored.tally, pace
         jobs.table, jobs.ledger, jobs.num_selections = stored.table, stored.ledger, stored.num_selections
         jobs.table.grow(max(jobs.members) + 1)
         self.pending = list(stored.pending)
@@ -297,7 +312,7 @@ class Run:
         self.stop_reason = stored.stop_reason
         self._began_s = time.monotonic() - stored.wall_s
         # A run with a key of its users' had no secret; open jobs are sent again, with keys of the fresh one.
-        jobs.wire.secret = bytes.fromhex(stored.secret) or jobs.wire.secret
+        self.models.secret = bytes.fromhex(stored.secret) or self.models.secret
         jobs.restore(stored.jobs)
         self.in_flight = 0  # a round's worth stays what it was, and the aggregator is made for it
         self.set_in_flight(len(self.trainers))

@@ -1,6 +1,6 @@
 """Strategies that merge each update when it arrives, for Flower's Message API."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from logging import INFO
 from typing import Any, NoReturn
 
@@ -19,7 +19,7 @@ from eafl_flower.runs.loop.wall_time import WallClock
 from eafl_flower.runs.options import NO_PRIVACY, RunOptions
 from eafl_flower.runs.plan import EvaluateFn, MakeAggregator, Plan
 from eafl_flower.runs.state import Run
-from eafl_flower.strategies.initial import check_initial
+from eafl_flower.strategies.initial import models_of
 
 
 class AsynchronousStrategy(Strategy):
@@ -49,7 +49,7 @@ class AsynchronousStrategy(Strategy):
     def start(
         self,
         grid: Grid,
-        initial_arrays: ArrayRecord,
+        initial_arrays: ArrayRecord | Mapping[str, ArrayRecord],
         num_rounds: int = 3,
         timeout: float = 3600,
         train_config: ConfigRecord | None = None,
@@ -65,7 +65,8 @@ class AsynchronousStrategy(Strategy):
         grid
             Where the clients are: Flower's own, or one of ``eafl_flower.engines``.
         initial_arrays
-            The model to start from.
+            The model to start from; or several, by name: then a scheduler says which of them a client trains next, by
+            default the first, and results name their arrays "model/array".
         num_rounds
             Number of rounds' worth of updates or, with ``unit="merges"``, of merges (with a buffer: flushes); with a
             barrier, of rounds. See ``RunOptions.unit``.
@@ -97,13 +98,13 @@ class AsynchronousStrategy(Strategy):
         if num_rounds < 1:
             msg = f"num_rounds = {num_rounds}: expected at least 1"
             raise ConfigError(msg)
-        check_initial(initial_arrays)
+        models = models_of(initial_arrays)
         plan = Plan(
             options=self.options,
             make_aggregator=self._make_aggregator,
             barrier=self._barrier,
             grid=grid,
-            initial_arrays=initial_arrays,
+            initial_arrays=models,
             num_rounds=num_rounds,
             timeout_s=timeout,
             train_config=train_config if train_config is not None else ConfigRecord(),

@@ -1,7 +1,9 @@
 """What a model must be to be trained by merging updates, seen at its initial arrays."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from logging import WARNING
+from typing import Final
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -9,6 +11,29 @@ from flwr.app import ArrayRecord
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ConfigError
 from eafl_flower.wire.arrays import arrays_of
+
+MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def models_of(initial_arrays: ArrayRecord | Mapping[str, ArrayRecord]) -> dict[str, ArrayRecord]:
+    """Return the models to start from by name, "" for one without; checks each.
+
+    Raises
+    ------
+    ConfigError
+        If there are none, a name is none, or arrays cannot be merged.
+    """
+    if isinstance(initial_arrays, ArrayRecord):
+        check_initial(initial_arrays)
+        return {"": initial_arrays}
+    if not initial_arrays:
+        raise ConfigError("initial_arrays is empty: give at least one model")
+    for name, record in initial_arrays.items():
+        if not MODEL_NAME.fullmatch(name):
+            msg = f"initial_arrays has a model {name!r}: expected up to 64 letters, digits and . _ -"
+            raise ConfigError(msg)
+        check_initial(record)
+    return dict(initial_arrays)
 
 
 def check_initial(record: ArrayRecord) -> None:

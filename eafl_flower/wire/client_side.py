@@ -125,10 +125,11 @@ class ClientSide:
         codec = keyed_for(self._codec, seed=terms.seed, client=terms.client, key=terms.key)
         text, fresh = layout_to_text(layout), codec.init(layout)
         # a client that starts afresh has nothing to make up for
-        stream = _load(state, fresh, text) if terms.load else fresh
+        model = terms.order.model
+        stream = _load(state, fresh, text, model) if terms.load else fresh
         stream = replace(stream, counter=terms.counter, acknowledged=terms.acknowledged)
         encoded, stream = codec.encode(stream, delta, generator(terms.seed, "codec", terms.client, terms.counter))
-        _store(state, fresh, stream, text)
+        _store(state, fresh, stream, text, model)
         return trusted_record(ConfigRecord, {"payload": encoded.payload})
 
 
@@ -149,10 +150,10 @@ def _difference(new: Arrays, base: Arrays) -> Arrays:
     return difference(new, base)
 
 
-def _load(state: RecordDict, fresh: Any, text: str) -> Any:
-    """Return the stored state of the codec, ``fresh`` if there is none for this layout or it cannot be used."""
+def _load(state: RecordDict, fresh: Any, text: str, model: str) -> Any:
+    """Return the stored state of the codec, ``fresh`` if there is none for this model or it cannot be used."""
     record = config_record(state, STATE)
-    if record is None or record.get("layout") != text:
+    if record is None or (record.get("layout"), record.get("model", "")) != (text, model):
         return fresh
     try:
         names, data = json.loads(str(record["arrays"])), cast(list[bytes], record["data"])
@@ -167,10 +168,11 @@ def _load(state: RecordDict, fresh: Any, text: str) -> Any:
         return fresh  # written by another codec or damaged on disk: nothing of it can be used
 
 
-def _store(state: RecordDict, fresh: Any, stream: Any, layout: str) -> None:
+def _store(state: RecordDict, fresh: Any, stream: Any, layout: str, model: str) -> None:
     """Store what has changed since the state of the codec was ``fresh``."""
     arrays, tree = flatten(changed_fields(stream, fresh))
     names = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
     record = {"layout": layout, "tree": json.dumps(tree), "arrays": json.dumps(names)}
+    record |= {"model": model} if model else {}
     data = [array.tobytes() for array in arrays.values()]
     state[STATE] = trusted_record(ConfigRecord, {**record, "data": data})

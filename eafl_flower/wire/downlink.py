@@ -14,15 +14,18 @@ import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
 from eafl_flower.codecs.differences import decode_onto, encode_onto, whole_codec
+from eafl_flower.codecs.framing import layout_from_text, layout_to_text
 from eafl_flower.codecs.keys import keyed_for
 from eafl_flower.core.rng import generator
+from eafl_flower.engines.flower_internals import copy_record, trusted_record
 from eafl_flower.protocols import Codec, DifferenceCodec
-from eafl_flower.types import Arrays, Layout
+from eafl_flower.types import Array, Arrays, Layout, layout_of
 from eafl_flower.wire.arrays import array_record
-from eafl_flower.wire.records import ARRAYS, CODED, TERMS, coded_record, difference_record
+from eafl_flower.wire.records import ARRAYS, CODED, TERMS, JobTerms, coded_record, difference_record, terms_record
 from eafl_flower.wire.size import framed_bytes, record_bytes
 
-Version = int | tuple[int, ...]  # names whole arrays: the number of merges before, or of a round and a place in it
+# Names whole arrays: the number of merges before, with a rank if that was ordered, or of a round and a place in it.
+Version = int | str | tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +43,12 @@ class Base:
     record: ArrayRecord | ConfigRecord
     payload_bytes: int
     framed_bytes: int
+
+    def message(self, terms: JobTerms, config: ConfigRecord, server_round: int, config_key: str) -> RecordDict:
+        """Return the content of a message: these arrays, the user's configuration (copied) and the terms of the job."""
+        config = copy_record(config)
+        config["server-round"] = server_round
+        return trusted_record(RecordDict, {self.name: self.record, config_key: config, TERMS: terms_record(terms)})
 
     def framed_with(self, content: RecordDict) -> int:
         """Return the framed size of a message that carries this base, whose own size is known [byte].
@@ -90,8 +99,9 @@ class Downlink:
         if self._whole is None:
             return self._plain_base(tuple(np.array(a) for a in arrays))
         rng = generator(self._seed, "downlink", *(version if isinstance(version, tuple) else (version,)))
-        encoded, _ = self._whole.encode(self._whole.init(self._layout), arrays, rng)
-        return self._decode(encoded.payload)
+        layout = layout_of(arrays)
+        encoded, _ = self._whole.encode(self._whole.init(layout), arrays, rng)
+        return self._decode(encoded.payload, layout)
 
     def uncoded(self, base: Base) -> Base:
         """Return the same base for a plain client, which knows no codec."""
@@ -126,9 +136,9 @@ class Downlink:
         assert self._whole is not None
         return self._whole.decode(self._whole.init(layout), payload)
 
-    def _decode(self, payload: bytes) -> Base:
-        decoded, _ = self.decode_whole(self._layout, payload)
-        return _coded_base(decoded, payload, coded_record(payload, self._layout, self._keys, self._record))
+    def _decode(self, payload: bytes, layout: Layout) -> Base:
+        decoded, _ = self.decode_whole(layout, payload)
+        return _coded_base(decoded, payload, coded_record(payload, layout, self._keys, self._record))
 
     def _plain_base(self, arrays: Arrays) -> Base:
         record, size = array_record(self._keys, arrays), sum(a.nbytes for a in arrays)
@@ -154,21 +164,33 @@ class Downlink:
         down, up = (len(way.encode(way.init(self._layout), arrays, rng)[0].payload) for way in ways)
         return down, up
 
-    def snapshot(self) -> dict[int, Arrays]:
-        """Return, per version in flight, the payload as bytes or the arrays: what a checkpoint needs."""
+    def snapshot(self) -> dict[int | str, Arrays]:
+        """Return, per version in flight, the arrays, or payload and layout as bytes: what a checkpoint needs."""
         return {
-            version: base.arrays if base.payload is None else (np.frombuffer(base.payload, np.uint8),)
+            version: base.arrays if base.payload is None else (_bytes(base.payload), _bytes(_layout_text(base.arrays)))
             for version, base in self._bases.items()
-            if isinstance(version, int) and self._users[version]
+            if not isinstance(version, tuple) and self._users[version]
         }
 
-    def restore(self, stored: dict[int, Arrays], open_jobs: Sequence[int]) -> None:
+    def restore(self, stored: dict[int | str, Arrays], open_jobs: Sequence[int | str]) -> None:
         """Rebuild the bases from ``snapshot``; ``open_jobs`` are the versions that open jobs took."""
         users = Counter(open_jobs)
         for version, arrays in stored.items():
-            base = self._plain_base(arrays) if self._whole is None else self._decode(arrays[0].tobytes())
+            if self._whole is None:
+                base = self._plain_base(arrays)
+            else:
+                payload, text = (array.tobytes() for array in arrays)
+                base = self._decode(payload, layout_from_text(text.decode()))
             self._bases[version], self._users[version] = base, users[version]
-        self._newest = max([-1, *stored])
+            self._newest = version
+
+
+def _bytes(data: bytes) -> Array:
+    return np.frombuffer(data, np.uint8)
+
+
+def _layout_text(arrays: Arrays) -> bytes:
+    return layout_to_text(layout_of(arrays)).encode()
 
 
 def _coded_base(arrays: Arrays, payload: bytes, record: ConfigRecord) -> Base:

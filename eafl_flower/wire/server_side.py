@@ -15,7 +15,7 @@ from eafl_flower.core.arrays import difference
 from eafl_flower.core.excerpt import excerpt
 from eafl_flower.errors import CodecError, ProtocolError
 from eafl_flower.protocols import Codec, DifferenceCodec
-from eafl_flower.types import Array, Arrays, Layout
+from eafl_flower.types import Array, Arrays, Layout, layout_of
 from eafl_flower.wire.arrays import arrays_by_name, check_names
 from eafl_flower.wire.downlink import Base, Downlink, Version
 from eafl_flower.wire.records import (
@@ -104,11 +104,11 @@ class ServerSide:
     ) -> Sent:
         """Return what ``client`` starts its job number ``counter`` from, with its state number ``load``.
 
-        Whole ``arrays`` are coded the first time that ``version`` is sent. A ``plain`` client knows no codec.
-        ``end`` must follow.
+        Whole ``arrays`` are coded the first time that ``version`` is sent; they may have another layout than the model.
+        A ``plain`` client knows no codec. ``end`` must follow.
         """
         if self.streams is not None and not plain:
-            stream = self.streams.begin(client, load)
+            stream = self.streams.begin(client, load, layout_of(arrays))
             if stream.counter:
                 base = self.downlink.encode_onto(stream.arrays, arrays, client=client, counter=counter, load=load)
                 return Sent(base=base, onto=load, version=version)
@@ -147,7 +147,9 @@ class ServerSide:
         if LAYOUT in content.config_records[CODED]:
             raise wrong_kind(whose, MESSAGE, DIFFERENCE, "it is coded whole")
         codec = keyed_for(self._codec, seed=self._seed, client=client, key=self.key_of(client))
-        decoder = self._fresh if self.streams is None else self.streams.of(client).decoder
+        layout = layout_of(base.arrays)
+        fresh = self._fresh if layout == self.layout else self._codec.init(layout)
+        decoder = fresh if self.streams is None else self.streams.of(client).decoder
         try:
             delta, state = codec.decode(decoder, payload)
         except CodecError as error:
@@ -218,7 +220,7 @@ class ServerSide:
 
     # Checkpoints.
 
-    def snapshot(self) -> tuple[dict[int, Arrays], StoredStreams]:
+    def snapshot(self) -> tuple[dict[int | str, Arrays], StoredStreams]:
         """Return what is needed to send open jobs again, and what clients hold."""
         return self.downlink.snapshot(), StoredStreams() if self.streams is None else self.streams.snapshot()
 
@@ -226,7 +228,9 @@ class ServerSide:
         """Return a value that tells the classes of a snapshot's."""
         return ANY_STREAMS if self.streams is None else self.streams.template()
 
-    def restore(self, versions: dict[int, Arrays], streams: StoredStreams, open_jobs: Sequence[int]) -> None:
+    def restore(
+        self, versions: dict[int | str, Arrays], streams: StoredStreams, open_jobs: Sequence[int | str]
+    ) -> None:
         """Take up a snapshot; ``open_jobs`` are the versions that open jobs took whole."""
         self.downlink.restore(versions, open_jobs)
         if self.streams is not None:

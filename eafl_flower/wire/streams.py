@@ -16,7 +16,7 @@ import numpy as np
 from eafl_flower.core.state import changed_fields
 from eafl_flower.engines.flower_log import log
 from eafl_flower.protocols import DifferenceCodec
-from eafl_flower.types import Arrays, Layout
+from eafl_flower.types import Arrays, ArraySpec, Layout
 
 MOST_BYTES = 2**28  # what the streams of all clients may take where their number is not set
 
@@ -26,27 +26,29 @@ class Stream:
     """What one client and the server have in common.
 
     ``arrays`` are what the client's state number ``counter`` holds (0: nothing), ``decoder`` is what the upload of
-    the job number ``acknowledged`` left (0: that of a fresh stream).
+    the job number ``acknowledged`` left (0: that of a fresh stream), for arrays with this ``layout``.
     """
 
     counter: int
     arrays: Arrays
     acknowledged: int
     decoder: Any
+    layout: Layout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredStreams:
     """The streams of a checkpoint: of clients at rest, the longest unheard of first, and of those at work.
 
-    Of each decoder only the fields that differ from a fresh one are stored.
+    Of each decoder only the fields that differ from a fresh one are stored, and the layout only if it is not the
+    model's.
     """
 
     resting: dict[int, Stream] = field(default_factory=dict)
     working: dict[int, Stream] = field(default_factory=dict)
 
 
-_ANY_STREAM = Stream(counter=0, arrays=(), acknowledged=0, decoder={})
+_ANY_STREAM = Stream(counter=0, arrays=(), acknowledged=0, decoder={}, layout=(ArraySpec((), ""),))
 # What stored streams look like to a run without any: enough to read them and to say that they are another run's.
 ANY_STREAMS = StoredStreams(resting={0: _ANY_STREAM}, working={0: _ANY_STREAM})
 
@@ -67,7 +69,8 @@ class ClientStreams:
     def __init__(self, codec: DifferenceCodec[Any], layout: Layout, most: int = 0) -> None:
         size = sum(spec.size * np.dtype(spec.dtype).itemsize for spec in layout)
         self.most = most or max(1, MOST_BYTES // max(1, 2 * size))  # arrays and decoder
-        self._fresh = Stream(counter=0, arrays=(), acknowledged=0, decoder=codec.init(layout))
+        self._codec = codec
+        self._fresh = Stream(counter=0, arrays=(), acknowledged=0, decoder=codec.init(layout), layout=layout)
         self._resting: OrderedDict[int, Stream] = OrderedDict()
         self._working: dict[int, Stream] = {}
         self._has_warned = False
@@ -75,13 +78,23 @@ class ClientStreams:
     def __len__(self) -> int:
         return len(self._resting) + len(self._working)
 
-    def begin(self, client: int, load: int) -> Stream:
-        """Take out the stream of ``client`` for a job that starts from its state number ``load``."""
+    def begin(self, client: int, load: int, layout: Layout) -> Stream:
+        """Take out the stream of ``client`` for a job that starts from its state number ``load``.
+
+        If that has arrays of another ``layout``, nothing of the stream can be used.
+        """
         stream = self._resting.pop(client, self._fresh)
         if stream.counter != load:
             stream = replace(stream, counter=0, arrays=())
+        if stream.layout != layout:
+            stream = self._fresh_with(layout)
         self._working[client] = stream
         return stream
+
+    def _fresh_with(self, layout: Layout) -> Stream:
+        if layout == self._fresh.layout:
+            return self._fresh
+        return replace(self._fresh, decoder=self._codec.init(layout), layout=layout)
 
     def of(self, client: int) -> Stream:
         """Return the stream of a client, as far as it is remembered."""
@@ -97,7 +110,7 @@ class ClientStreams:
         """Let the next upload of a client at work build on nothing; what the client holds stays."""
         stream = self._working.get(client)
         if stream is not None:
-            self._working[client] = replace(stream, acknowledged=0, decoder=self._fresh.decoder)
+            self._working[client] = replace(stream, acknowledged=0, decoder=self._fresh_with(stream.layout).decoder)
 
     def end(self, client: int, *, state: int, arrays: Arrays | None = None) -> None:
         """End the job of ``client``, which now has the state number ``state`` (0: none).
@@ -149,7 +162,10 @@ class ClientStreams:
             self._resting.popitem(last=False)
 
     def _stored(self, stream: Stream) -> Stream:
-        return replace(stream, decoder=changed_fields(stream.decoder, self._fresh.decoder))
+        usual = stream.layout == self._fresh.layout
+        changed = changed_fields(stream.decoder, self._fresh_with(stream.layout).decoder)
+        return replace(stream, decoder=changed, layout=() if usual else stream.layout)
 
     def _restored(self, stream: Stream) -> Stream:
-        return replace(stream, decoder=replace(self._fresh.decoder, **stream.decoder))
+        layout = stream.layout or self._fresh.layout
+        return replace(stream, decoder=replace(self._fresh_with(layout).decoder, **stream.decoder), layout=layout)

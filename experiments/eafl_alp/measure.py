@@ -139,17 +139,11 @@ def _ignore(client: int) -> None:
 
 
 def _summary(config: RunConfig, run: FederatedRun, grid: InlineGrid, notes: _Notes) -> dict[str, Any]:
-    final = dict(
-        evaluate_on_clients(
-            run.jobs, sorted(run.jobs.members), AFTER, version=run.version, served=run.served(), note_lost=_ignore
-        )
-    )
+    final = dict(evaluate_on_clients(run.jobs, sorted(run.jobs.members), AFTER, served=run.served(), note_lost=_ignore))
     slowdown = config.clients.slowdown
     slowest = sorted(set(slowdown))[-SLOWEST:]
     own = [
-        dict(
-            evaluate_on_clients(run.jobs, [client], AFTER, version=run.version, served=run.served(), note_lost=_ignore)
-        )
+        dict(evaluate_on_clients(run.jobs, [client], AFTER, served=run.served(), note_lost=_ignore))
         for client in run.trainers
         if slowdown[client % len(slowdown)] in slowest and len(set(slowdown)) > 1
     ]
@@ -167,7 +161,7 @@ def _summary(config: RunConfig, run: FederatedRun, grid: InlineGrid, notes: _Not
         "mean_staleness": notes.total("staleness") / max(1, uploads),
         "uplink_bytes": notes.total("uplink_bytes") / max(1, uploads),
         "downlink_bytes": notes.total("downlink_bytes") / max(1, uploads),
-        "model_bytes": run.raw_bytes,
+        "model_bytes": run.models.raw_bytes,
         "saved": {
             "payload": 1 - notes.total("uplink_bytes") / raw,
             "framed": 1 - notes.total("uplink_framed_bytes") / raw,

@@ -244,5 +244,5 @@ def test_a_client_trains_until_it_has_had_enough_and_says_for_how_long(toy_sourc
 
 
 def test_an_order_for_a_model_that_a_client_does_not_have_is_refused(app, shared, make_message, make_context):
-    with pytest.raises(ProtocolError, match='client 2 is to train model "speech": it has one model, without a name'):
+    with pytest.raises(ProtocolError, match='client 2 is to use model "speech": it has one model, without a name'):
         app(make_message("train", shared, terms={**terms(), "model": "speech"}), make_context(2))

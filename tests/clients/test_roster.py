@@ -79,7 +79,7 @@ def test_an_app_of_flowers_template_with_the_mod_is_sent_payloads_by_our_strateg
     assert sorted(jobs.table.num_examples) == [5, 10, 15, 20]  # what the first replies told
     assert (strategy.run.tally.errors, strategy.run.tally.refused) == (0, 0)
     if codec != CODECS[0]:
-        assert strategy.run.ledger.total().payload_bytes < 60 * strategy.run.raw_bytes
+        assert strategy.run.ledger.total().payload_bytes < 60 * strategy.run.models.raw_bytes
     assert "get plain arrays" not in caplog.text
 
 

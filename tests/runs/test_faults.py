@@ -294,7 +294,7 @@ def test_an_evaluation_that_ends_in_an_error_is_booked_with_what_its_client_was_
 
     run, _ = run_toy(3, 4, app=broken)
     fine, failed = (run.ledger.of(client, "evaluate") for client in (0, 1))
-    assert failed.payload_bytes == fine.payload_bytes == run.raw_bytes
+    assert failed.payload_bytes == fine.payload_bytes == run.models.raw_bytes
     assert failed.payload_bytes < failed.framed_bytes < fine.framed_bytes
 
 

@@ -146,7 +146,7 @@ def times_told(flower_log, words):
 
 def test_an_evicted_client_is_sent_whole_arrays_and_told_once(flower_log):
     run, recorder, _ = watched(60, concurrency=2, remembered_clients=2)
-    assert len(run.jobs.wire.streams) <= 2
+    assert len(run.jobs.models.first.side.streams) <= 2
     again = {(client, counter) for client, counter in whole_jobs(recorder) if counter > 1}
     assert again
     assert run.tally.refused == run.tally.states_lost == 0
@@ -311,7 +311,7 @@ def test_plain_clients_always_get_plain_arrays():
     sizes = {e["downlink_bytes"] for e in recorder.of("merge") if e["client"] in plain}
     assert sizes == {RAW_BYTES}
     assert run.tally.refused == run.tally.errors == 0
-    assert not plain & {*run.jobs.wire.streams._resting, *run.jobs.wire.streams._working}
+    assert not plain & {*run.jobs.models.first.side.streams._resting, *run.jobs.models.first.side.streams._working}
 
 
 @pytest.mark.parametrize("codec", [CODEC, LQGCMCodec(mode="dithered")], ids=["sign", "dithered"])
@@ -346,7 +346,7 @@ def changed(client, counter, arrays):
 
 
 def stream_of(streams, client, counter, value=1.0):
-    streams.begin(client, 0)
+    streams.begin(client, 0, LAYOUT)
     decoded = CODEC.decode(CODEC.init(LAYOUT), payload(counter, value))[1]
     streams.merge(client, counter, decoded)
     streams.end(client, state=counter, arrays=ARRAYS)
@@ -361,7 +361,7 @@ def test_the_client_unheard_of_for_longest_is_forgotten_first():
     streams = ClientStreams(CODEC, LAYOUT, 2)
     for client in (0, 1):
         stream_of(streams, client, 1)
-    streams.begin(0, 1)
+    streams.begin(0, 1, LAYOUT)
     streams.end(0, state=1)  # heard of again, though nothing came of it
     stream_of(streams, 2, 1)
     assert [streams.of(client).counter for client in (0, 1, 2)] == [1, 0, 1]
@@ -370,9 +370,9 @@ def test_the_client_unheard_of_for_longest_is_forgotten_first():
 def test_a_stream_of_another_state_is_not_built_on():
     streams = ClientStreams(CODEC, LAYOUT)
     stream_of(streams, 0, 3)
-    assert streams.begin(0, 2).counter == 0
+    assert streams.begin(0, 2, LAYOUT).counter == 0
     streams.end(0, state=2)
-    assert streams.of(0) == Stream(counter=0, arrays=(), acknowledged=0, decoder=streams.of(0).decoder)
+    assert streams.of(0) == Stream(counter=0, arrays=(), acknowledged=0, decoder=streams.of(0).decoder, layout=LAYOUT)
 
 
 def test_nothing_is_remembered_of_a_client_that_has_no_stream_at_work():
@@ -386,7 +386,7 @@ def test_a_table_that_was_stored_goes_on_as_if_it_had_not_been():
     streams = ClientStreams(CODEC, LAYOUT, 3)
     for client in (4, 2, 7):
         stream_of(streams, client, client + 1, value=client)
-    streams.begin(2, 3)
+    streams.begin(2, 3, LAYOUT)
     arrays, tree = flatten(streams.snapshot())
     again = ClientStreams(CODEC, LAYOUT, 3)
     again.restore(restore(again.template(), arrays, json.loads(json.dumps(tree))))

@@ -26,11 +26,14 @@ def take_up(run: Run, clock: Clock) -> None:
     origin = opened.restore_field("origin", NO_ORIGIN)  # first, because another aggregator has another state
     origin.check(path, run.origin(in_flight=origin.in_flight))
     stored = opened.restore(run.snapshot(queue=clock.snapshot().queue, away=(), template=True))
-    if layout_of(run.aggregator.arrays(stored.aggregator, NO_ORDER)) != run.layout:
+    layouts = {name: layout_of(run.aggregator.arrays(state, NO_ORDER)) for name, state in stored.aggregator.items()}
+    if layouts != {model.name: model.layout for model in run.models}:
         msg = f"checkpoint {path} holds a model with other arrays than the one to be trained"
         raise CheckpointError(msg)
     pace, planned = replace(run.pace, round_size=stored.round_size), run.plan.num_rounds
-    if (done := pace.done(merges=stored.aggregator.version, updates=stored.tally.updates)) > planned:
+    if (
+        done := pace.done(merges=run.merges_of(stored.aggregator, stored.tally), updates=stored.tally.updates)
+    ) > planned:
         msg = f"checkpoint {path} holds {done} {run.options.unit}: expected at most the {planned} "
         raise CheckpointError(f"{msg}that the run is to make; ask for more, or start it afresh")
     run.restore(stored, pace)

@@ -93,8 +93,8 @@ def _prepare(run: Run, clock: Clock, roster: Roster) -> None:
         clients=len(run.trainers),
         in_flight=run.in_flight,
         merges_planned=run.pace.planned_merges(run.plan.num_rounds),
-        parameters=sum(s.size for s in run.layout),
-        raw_bytes=run.raw_bytes,
+        parameters=run.models.num_parameters,
+        raw_bytes=run.models.raw_bytes,
         uploads=run.tally.updates,
         events=run.num_events,
     )

@@ -28,14 +28,16 @@ def note_reply(run: Run, job: Job, reply: Message) -> None:
 
 def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -> bool:
     """Take in the reply of ``job``, which arrives at ``now_s`` and is charged until ``until_s``; False if refused."""
-    jobs, before, told = run.jobs, run.version, NOT_YET
+    jobs, number, told = run.jobs, run.version + 1, NOT_YET
+    model, state = run.models[job.order.model], run.states[job.order.model]
+    before = int(state.version)
     try:
         expected = run.expected(job.order)
         update, metrics, decoder = jobs.receive(job, reply.content, in_flight=run.in_flight, expected=expected)
         if expected is not None:
             accept_message(update, expected[1], version=before)
         elif run.plan.barrier:
-            accept(run.aggregator.arrays(run.state, job.order), update, version=before)
+            accept(run.aggregator.arrays(state, job.order), update, version=before)
         if not run.plan.barrier:
             told = run.apply([update])
     except (ProtocolError, CodecError, UpdateRefusedError) as error:
@@ -55,32 +57,37 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
     run.learn(job, "merged", now_s, staleness=before - job.base_version, metrics=metrics, **spent.known())
     run.train_metrics.note(metrics, update.num_examples)
     run.progress.merged(before - job.base_version)
-    run.explosion.note(before + 1, merged.norm if merged else None, metrics)
+    run.explosion.note(number, merged.norm if merged else None, metrics)
     event = run.emit(
         "merge",
-        merge=before + 1,
+        merge=number,
         **run.where(job, now_s),
         wall_s=run.wall_s(),
         base_version=job.base_version,
         staleness=before - job.base_version,
         **_fields(merged),
         num_examples=update.num_examples,
-        raw_bytes=run.raw_bytes,
+        raw_bytes=model.raw_bytes,
         **spent.fields(),
         metrics=dict(metrics),
+        **({"model": model.name} if model.name else {}),
     )
     _close_unit(run)
     if run.options.on_merge is not None:
-        run.options.on_merge(before + 1, event)
+        run.options.on_merge(number, event)
     return True
 
 
 def flush_barrier(run: Run) -> None:
     """Merge the updates of a finished round, if any came; their order does not depend on who was first."""
-    updates, run.pending = sorted(run.pending, key=lambda u: u.client), []
-    if updates:
-        for update, merged in zip(updates, run.apply(updates), strict=False):  # nothing may have been told
+    pending, run.pending = sorted(run.pending, key=lambda u: u.client), []
+    for name in run.models.names:
+        updates = [update for update in pending if update.order.model == name]
+        told = run.apply(updates) if updates else NOT_YET
+        for update, merged in zip(updates, told, strict=False):  # nothing may have been told
             tell_changes(run.jobs.notes, update.client, merged)
+    if pending:
+        run.tally.rounds += 1
         _close_unit(run)
 
 
@@ -123,7 +130,7 @@ def _refuse(run: Run, job: Job, reply: Message, error: EAFLError, *, now_s: floa
         return
     jobs.table.state[job.client] = job.load
     if isinstance(error, CodecError):
-        jobs.wire.restart(job.client)
+        jobs.side_of(job).restart(job.client)
     end(run, job, "refused", now_s=now_s, until_s=until_s, reason=reason)
     _count_failure(run, job.client, reason)
 

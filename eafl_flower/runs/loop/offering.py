@@ -3,9 +3,19 @@
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
+from eafl_flower.core.rng import generator
 from eafl_flower.errors import RunFailedError
-from eafl_flower.runs.jobs import Job
+from eafl_flower.runs.jobs import IdleClients, Job
 from eafl_flower.runs.state import Run
+
+
+def first_order(run: Run) -> list[int]:
+    """Return the order in which clients that are all idle at the start become so: shuffled where it matters."""
+    clients = run.trainers
+    if isinstance(run.jobs.idle, IdleClients):
+        return clients
+    order = generator(run.options.seed, "select", "first").permutation(len(clients))
+    return [clients[place] for place in order]
 
 
 def new_jobs(run: Run, *, now_s: Callable[[], float], ends_s: Callable[[int], float]) -> Iterator[Job]:

@@ -9,7 +9,6 @@ from eafl_flower.runs.clock import Clock
 from eafl_flower.runs.scoring.evaluation import evaluate_on_clients, sample
 from eafl_flower.runs.snapshot import Scores
 from eafl_flower.runs.state import Run
-from eafl_flower.wire.arrays import array_record
 from eafl_flower.wire.reported import scores_of
 
 
@@ -34,7 +33,7 @@ def settle(run: Run, clock: Clock) -> bool:
 
 def evaluate(run: Run, clock: Clock, *, on_clients: bool = True) -> None:
     """Evaluate the served arrays: centrally, and on the clients."""
-    number, served, plan, options, jobs = run.number, run.served(), run.plan, run.options, run.jobs
+    number, plan, options, jobs = run.number, run.plan, run.options, run.jobs
     told = jobs.notes.total
     scores: Scores = {}
     asked = clock.clients_to_evaluate() if on_clients and options.evaluate_clients else ()
@@ -44,8 +43,7 @@ def evaluate(run: Run, clock: Clock, *, on_clients: bool = True) -> None:
             jobs,
             clients,
             plan.evaluate_config,
-            version=run.version,
-            served=served,
+            served=run.served(),
             note_lost=lambda client: run.note_lost_state(client, int(jobs.table.state[client])),
             server_round=run.pace.evaluation_round(merges=run.version, updates=run.tally.updates),
         )
@@ -53,7 +51,7 @@ def evaluate(run: Run, clock: Clock, *, on_clients: bool = True) -> None:
             scores = run.client_scores[number] = scores_of(record)
             run.result.evaluate_metrics_clientapp[number] = record
     if plan.evaluate_fn is not None:
-        central = plan.evaluate_fn(number, array_record(run.keys, served))
+        central = plan.evaluate_fn(number, run.served_record())
         if central is not None:
             run.server_scores[number] = scores_of(central)
             run.result.evaluate_metrics_serverapp[number] = central
@@ -70,7 +68,7 @@ def evaluate(run: Run, clock: Clock, *, on_clients: bool = True) -> None:
         metrics=scores,
     )
     if options.on_evaluate is not None:
-        options.on_evaluate(number, array_record(run.keys, served), scores)
+        options.on_evaluate(number, run.served_record(), scores)
     stop = options.stop
     if stop.metric and stop.metric not in scores:
         log(WARNING, "no evaluation reports %s, which the run is to stop at: there are %s", stop.metric, [*scores])
@@ -89,7 +87,7 @@ def finish(run: Run, clock: Clock) -> Result:
         run.emit("unfinished", **run.where(job, clock.now_s()), **spent.fields())
     reason = run.stop_reason or f"{run.version} merges made"
     run.emit("stop", merge=run.version, time_s=clock.now_s(), reason=reason)
-    run.result.arrays = array_record(run.keys, run.served())
+    run.result.arrays = run.served_record()
     run.jobs.notes.tell_totals()
     log(INFO, "run %s ended: %s", run.options.run_name, reason)
     return run.result

@@ -19,7 +19,7 @@ from eafl_flower.radio.transfers import Transfer, alone, shared_out, waiting
 from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
-from eafl_flower.runs.loop.offering import fail_without_orders, new_jobs
+from eafl_flower.runs.loop.offering import fail_without_orders, first_order, new_jobs
 from eafl_flower.runs.members.mailbox import Interrupted
 from eafl_flower.runs.members.roster import Roster
 from eafl_flower.runs.members.roster_answers import MOST_CLIENTS
@@ -76,7 +76,7 @@ class VirtualClock:
         """All clients that are there are idle; or send open jobs again, unless their clients never get to answer."""
         self.churn = self._churn()
         if not self.options.resume:
-            for client in self.jobs.first_order(self.run.trainers):
+            for client in first_order(self.run):
                 self._free(client)
         for job in self.jobs:
             if job.price.upload_start_s <= job.ends_s:
@@ -102,7 +102,7 @@ class VirtualClock:
         options = self.options
         if not options.on_job_times:
             return options.churn
-        down_bytes, up_bytes = self.jobs.wire.downlink.typical_bytes()
+        down_bytes, up_bytes = self.jobs.models.first.side.downlink.typical_bytes()
         times = []
         for client in self.run.trainers:
             work = Work(num_examples=max(1, self.jobs.members[client].num_examples), epochs=options.local_epochs)

@@ -17,7 +17,7 @@ from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.keeping.checkpoint import open_checkpoint
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
-from eafl_flower.runs.loop.offering import fail_without_orders, new_jobs
+from eafl_flower.runs.loop.offering import fail_without_orders, first_order, new_jobs
 from eafl_flower.runs.members.mailbox import NODE_UNAVAILABLE, Interrupted, was_delivered
 from eafl_flower.runs.members.newcomers import Newcomers, next_number
 from eafl_flower.runs.members.roster import Roster, roster_question
@@ -43,7 +43,7 @@ class WallClock:
     def __init__(self, run: Run) -> None:
         self.run, self.jobs, self.options, self.plan = run, run.jobs, run.options, run.plan
         if needs_key(self.options.codec):
-            self.jobs.wire.secret = secrets.token_bytes(KEY_BYTES)
+            self.jobs.models.secret = secrets.token_bytes(KEY_BYTES)
         self._inbox: deque[Message] = deque()
         self._resting: dict[int, float] = {}  # client -> when it may work again
         self._late: dict[str, tuple[Job, float]] = {}  # messages of jobs given up -> job, and until when [s]
@@ -103,7 +103,7 @@ class WallClock:
         for job in list(self.jobs):
             if job.client not in self.jobs.members or not (self.jobs.send(job) or self.run.mail.interrupted):
                 self._lose(job)
-        for client in self.jobs.first_order(self.run.trainers):
+        for client in first_order(self.run):
             if client not in self._resting:
                 self._free(client)
 

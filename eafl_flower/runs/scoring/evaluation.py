@@ -1,17 +1,18 @@
 """Evaluation on the clients: ask them all, then average each metric over those that report it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from logging import WARNING
 
 from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 
+from eafl_flower.core.orders import Order
 from eafl_flower.core.rng import generator
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ProtocolError
 from eafl_flower.runs.members.mailbox import Interrupted, was_delivered
 from eafl_flower.runs.open_jobs import OpenJobs
 from eafl_flower.runs.scoring.means import Report, robust_means
-from eafl_flower.types import Arrays
+from eafl_flower.runs.snapshot import Served
 from eafl_flower.wire.records import NUM_EXAMPLES, single_metric_record
 from eafl_flower.wire.replies import reason_of, state_was_lost
 from eafl_flower.wire.reported import bounded_scores
@@ -35,12 +36,13 @@ def evaluate_on_clients(
     clients: Iterable[int],
     config: ConfigRecord,
     *,
-    version: int,
-    served: Arrays,
+    served: Mapping[str, Served],
     note_lost: Callable[[int], None],
     server_round: int = 0,
 ) -> MetricRecord:
     """Return the clients' metrics for ``served``, aggregated as the options say, by default as ``robust_means`` does.
+
+    Each client evaluates the model of its newest job, or the first.
 
     What is left out, clients that fail among it, is counted and told in ``jobs.notes``; those without an evaluate
     function are not asked again.
@@ -52,14 +54,16 @@ def evaluate_on_clients(
     Interrupted
         If the user asked to stop meanwhile; nothing is booked then.
     """
-    whole = jobs.wire.downlink.encode(version, served)
-    uncoded = jobs.wire.downlink.uncoded(whole)
+    bases = {model.name: model.side.downlink.encode(*served[model.name]) for model in jobs.models}
+    names = jobs.models.names
     asked: list[tuple[int, str]] = []
     sent: dict[int, tuple[int, int]] = {}  # payload and framed bytes
     for client in clients:
-        theirs = uncoded if jobs.is_plain(client) else whole
-        terms = jobs.terms(client, 0, int(jobs.table.state[client]), 0)
-        content = jobs.content(terms, theirs, config, server_round)
+        name = names[int(jobs.table.model[client])]
+        whole, version = bases[name], served[name].version
+        theirs = jobs.models[name].side.downlink.uncoded(whole) if jobs.is_plain(client) else whole
+        terms = jobs.terms(client, 0, int(jobs.table.state[client]), 0, Order(model=name))
+        content = theirs.message(terms, config, server_round, jobs.options.configrecord_key)
         sent[client] = theirs.payload_bytes, theirs.framed_with(content)
         asked.append((client, jobs.mail.push(jobs.members[client].node_id, content, MessageType.EVALUATE, version)))
     replies: list[tuple[int, Message | None]] = []

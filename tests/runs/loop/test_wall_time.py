@@ -143,7 +143,7 @@ def test_a_run_begun_with_a_key_of_its_users_is_resumed_without_one_under_fresh_
         assert (run.version, run.tally.refused) == (merges, 0)
         assert [bool(key) for key in keys] == [resume] * len(keys)
         assert resume or 2 in {e["client"] for e in recorder.of("unfinished")}
-        secrets.append(run.jobs.wire.secret)
+        secrets.append(run.jobs.models.secret)
     assert [len(secret) for secret in secrets] == [0, 32, 32]
     assert secrets[1] == secrets[2]
 
@@ -296,7 +296,7 @@ def test_a_resume_waits_for_a_node_that_the_run_had(deploy, tmp_path):
 
 def whole_jobs(run, recorder):
     """Merged jobs that got the 9 values and a header of 16 bytes; a tuple and its header take 39."""
-    whole = run.raw_bytes + 16
+    whole = run.models.raw_bytes + 16
     return {(e["client"], e["counter"]) for e in recorder.of("merge") if e["downlink_bytes"] == whole}
 
 
@@ -317,7 +317,7 @@ def test_a_node_that_returns_is_sent_whole_arrays_only_if_it_holds_nothing(deplo
     assert {(0, 1), (1, 1)} <= whole
     assert len(whole) == (2 if has_files else 3)
     assert 1 in {e["client"] for e in recorder.of("merge")[-10:]}
-    for client, stream in run.jobs.wire.streams._resting.items():
+    for client, stream in run.jobs.models.first.side.streams._resting.items():
         assert stream.decoder.reference == stream.acknowledged, client
 
 
@@ -328,7 +328,7 @@ def test_a_node_that_joins_is_sent_whole_arrays_first_and_differences_then(deplo
     (plain,) = [client for client, member in run.jobs.members.items() if member.plain]
     assert merged_by(recorder) == {*run.jobs.members}
     assert whole_jobs(run, recorder) == {(client, 1) for client in run.jobs.members if client != plain}
-    assert {e["downlink_bytes"] for e in recorder.of("merge") if e["client"] == plain} == {run.raw_bytes}
+    assert {e["downlink_bytes"] for e in recorder.of("merge") if e["client"] == plain} == {run.models.raw_bytes}
     assert run.tally.refused == 0
 
 
