@@ -106,8 +106,8 @@ class DifferenceCodec(Codec[S], Protocol[S]):
     def downlink(self) -> Codec[Any]:
         """Codes, on the way down, the difference between the server's arrays and what this client holds.
 
-        Its states remember nothing: each payload stands for itself. It tells the counter it is given, of any 32
-        bits: a tag of the job and of what the difference is to be added to (``codecs.differences``).
+        Its states remember nothing: each payload stands for itself. Its payload carries the given 32-bit counter
+        unchanged: a tag of the job and of what the difference is to be added to (``codecs.differences``).
         """
 
 

@@ -123,6 +123,7 @@ class Experiment:
             "codec": self.codec,
             "remembered_clients": config.codec.remembered_clients,
             "radio": made(config.radio.part),
+            "scheduler": made(config.scheduler.part),
             "processors": Processors(energy=CMOSEnergy(**vars(config.energy)), slowdown=config.clients.slowdown),
             "on_job_times": config.churn.on_job_times,
             "off_job_times": config.churn.off_job_times,

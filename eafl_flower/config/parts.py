@@ -14,6 +14,7 @@ group          entry points             ``make`` gets                          a
 ``staleness``  eafl_flower.staleness    jobs in flight                         ``aggregation.staleness.StalenessRule``
 ``codec``      eafl_flower.codecs       nothing                                ``protocols.Codec``; None: plain arrays
 ``radio``      eafl_flower.radios       nothing                                ``protocols.Radio``
+``scheduler``  eafl_flower.schedulers   nothing                                ``protocols.Scheduler``
 =============  =======================  =====================================  ==================================
 
 Somebody else's part needs no line here: its package names it as an entry point of the group, or a preset names it as
@@ -108,6 +109,14 @@ GROUPS: Final = {
         what="radio",
         entry_points="eafl_flower.radios",
         parts={"constant-rate": "eafl_flower.radio.constant_rate:ConstantRate"},
+    ),
+    "scheduler": Group(
+        what="scheduler",
+        entry_points="eafl_flower.schedulers",
+        parts={
+            "same": "eafl_flower.core.orders:SameOrder",
+            "until-enough": "eafl_flower.core.schedulers:UntilEnough",
+        },
     ),
 }
 """Groups of parts, by the group of settings that chooses one by its ``name``."""

@@ -99,6 +99,14 @@ class RadioSettings(Choice):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SchedulerSettings(Choice):
+    """What each client is to do next."""
+
+    group: ClassVar[str] = "scheduler"
+    name: str = "same"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClientsSettings:
     """How clients differ."""
 
@@ -193,6 +201,7 @@ class RunConfig:
     codec: CodecSettings = field(default_factory=CodecSettings)
     energy: EnergySettings = field(default_factory=EnergySettings)
     radio: RadioSettings = field(default_factory=RadioSettings)
+    scheduler: SchedulerSettings = field(default_factory=SchedulerSettings)
     clients: ClientsSettings = field(default_factory=ClientsSettings)
     churn: ChurnSettings = field(default_factory=ChurnSettings)
     job: JobSettings = field(default_factory=JobSettings)

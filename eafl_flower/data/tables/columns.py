@@ -71,7 +71,7 @@ class TableColumn:
         return (self.name,) if self.words is None else tuple(f"{self.name}={word}" for word in (*self.words, OTHER))
 
     def codes(self, cells: Array) -> Array:
-        """Return cells ``(n,)`` so that those are equal which have equal features."""
+        """Return codes of cells ``(n,)``: equal codes mean equal features."""
         return cells if self.words is None else pd.Index(self.words).get_indexer(pd.Index(cells))
 
     def values(self, cells: Array) -> list[NDArray[np.float64]]:
@@ -116,8 +116,8 @@ class FeatureColumns:
 def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> FeatureColumns:
     """Return the columns of a table that are numbers and, if ``texts``, words; else words are left out.
 
-    A column is one of numbers, or of true and false, if most of its cells are that say anything; numbers may be
-    written as ``written_numbers`` reads them.
+    A column counts as numeric, or as true and false, if most of its non-empty cells are; numbers may be written as
+    ``written_numbers`` reads them.
 
     Raises
     ------
