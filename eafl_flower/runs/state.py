@@ -126,7 +126,7 @@ class Run:
             msg = f"{type(self.options.scheduler).__name__} offered {order!r}: expected an Order or None"
             raise ConfigError(msg)
         model = self.models[order.model]
-        order = replace(order, model=model.name)
+        order = order if order.model == model.name else replace(order, model=model.name)
         state = self.states[model.name]
         job = self.jobs.open(
             client,
@@ -172,9 +172,8 @@ class Run:
 
     def merges_of(self, states: Mapping[str, Any], tally: Tally) -> int:
         """Return how many merges have led to these states."""
-        if self.plan.barrier and len(states) > 1:
-            return tally.rounds
-        return sum(int(state.version) for state in states.values())
+        versions = [int(state.version) for state in states.values()]
+        return tally.rounds if self.plan.barrier and len(versions) > 1 else sum(versions)
 
     @property
     def count(self) -> int:

@@ -1,6 +1,7 @@
 """An order as it travels: only what differs from the usual, so that a usual one adds no byte to a message."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from eafl_flower.core.excerpt import excerpt
@@ -13,12 +14,19 @@ _STOP: Final = {"stop-share": float, "least-epochs": int, "most-epochs": int}
 
 def order_fields(order: Order) -> dict[str, str | int | float]:
     """Return ``order`` as fields of a record; a rule to stop by is three of them."""
+    if order is NO_ORDER:
+        return {}
     fields: dict[str, str | int | float] = {
         name: value for name in _PLAIN if (value := getattr(order, name)) != getattr(NO_ORDER, name)
     }
     if (stop := order.stop) is not None:
         fields |= dict(zip(_STOP, (float(stop.share), stop.least, stop.most), strict=True))
     return fields
+
+
+@lru_cache
+def _names(prefix: str) -> frozenset[str]:
+    return frozenset(prefix + name for name in (*_PLAIN, *_STOP))
 
 
 def order_of(fields: Mapping[str, Any], prefix: str = "") -> Order:
@@ -29,9 +37,9 @@ def order_of(fields: Mapping[str, Any], prefix: str = "") -> Order:
     ProtocolError
         If a field is of another type, a rule to stop by is incomplete, or the values do not go together.
     """
-    found = {name: fields[prefix + name] for name in (*_PLAIN, *_STOP) if prefix + name in fields}
-    if not found:
+    if _names(prefix).isdisjoint(fields):
         return NO_ORDER
+    found = {name: fields[prefix + name] for name in (*_PLAIN, *_STOP) if prefix + name in fields}
     kinds = _PLAIN | _STOP
     if wrong := [name for name, value in found.items() if type(value) is not kinds[name]]:
         name = wrong[0]

@@ -179,8 +179,14 @@ def test_a_run_of_several_models_that_was_killed_ends_as_if_nothing_had_happened
         run, recorder = go(name, recorder, resume=True)
         assert run.arrays_sha256() == whole.arrays_sha256()
         assert recorder.told() == told.told()
-    with pytest.raises(CheckpointError, match="holds a model with other arrays"):
-        go(name, resume=True, initial={"speech": models()["speech"]})
+    others = [
+        {"speech": models()["speech"]},
+        dict(reversed(models().items())),
+        {**models(), "image": ArrayRecord([START])},
+    ]
+    for initial in others:
+        with pytest.raises(CheckpointError, match=r"holds a model with other arrays .*, or models in another order"):
+            go(name, resume=True, initial=initial)
 
 
 def test_models_may_differ_in_shape_and_take_messages(tmp_path):

@@ -26,9 +26,10 @@ def take_up(run: Run, clock: Clock) -> None:
     origin = opened.restore_field("origin", NO_ORIGIN)  # first, because another aggregator has another state
     origin.check(path, run.origin(in_flight=origin.in_flight))
     stored = opened.restore(run.snapshot(queue=clock.snapshot().queue, away=(), template=True))
-    layouts = {name: layout_of(run.aggregator.arrays(state, NO_ORDER)) for name, state in stored.aggregator.items()}
-    if layouts != {model.name: model.layout for model in run.models}:
-        msg = f"checkpoint {path} holds a model with other arrays than the one to be trained"
+    held = [(name, layout_of(run.aggregator.arrays(state, NO_ORDER))) for name, state in stored.aggregator.items()]
+    if held != [(model.name, model.layout) for model in run.models]:
+        order = ", or models in another order" if len(held) > 1 else ""
+        msg = f"checkpoint {path} holds a model with other arrays than the one to be trained{order}"
         raise CheckpointError(msg)
     pace, planned = replace(run.pace, round_size=stored.round_size), run.plan.num_rounds
     if (
