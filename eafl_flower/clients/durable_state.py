@@ -66,14 +66,15 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
             msg = f"the server names its run {terms.run!r}: expected letters, digits and . _ = , + -"
             raise ProtocolError(msg)
         folder = _folder(state_dir, context, terms)
-        stored = {name: record for name, record in context.state.items() if not name.startswith(OF_THE_NODE)}
-        of_the_node = {name: record for name, record in context.state.items() if name.startswith(OF_THE_NODE)}
+        stored = dict(context.state.items())
+        of_the_node = _taken_out(stored)
         start, lost = _state_at(stored, terms, folder)
         context.state = copy_records(trusted_record(RecordDict, {**start, **of_the_node}))  # array bytes are shared
         try:
             reply = call_next(message, context)
             if kind == MessageType.TRAIN:
-                trained = {n: record for n, record in context.state.items() if not n.startswith(OF_THE_NODE)}
+                trained = dict(context.state.items())
+                _taken_out(trained)
                 if folder is not None:
                     _write(folder, terms, trained, power_safe=power_safe)
                     _delete_older(folder, terms)
@@ -89,6 +90,11 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
         return reply
 
     return mod
+
+
+def _taken_out(records: Records) -> Records:
+    """Take the node's own records out of ``records`` and return them."""
+    return {name: records.pop(name) for name in [name for name in records if name.startswith(OF_THE_NODE)]}
 
 
 def state_path(state_dir: Path, run: str, client: int, counter: int) -> Path:

@@ -116,6 +116,8 @@ def shared_out(radio: Radio, transfers: Mapping[int, Transfer], time_s: float) -
 
 
 def _bits_left(transfer: Transfer, time_s: float) -> float:
+    if time_s <= transfer.start_s:
+        return transfer.bits_left
     _, share = transfer.spent(time_s - transfer.start_s, done=False)
     return transfer.num_bits * (1.0 - share)
 
