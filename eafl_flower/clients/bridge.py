@@ -62,7 +62,8 @@ def numpy_client_app(
         ``roster_fn(context)`` returns what the server should know before the first job: ``num-examples``,
         ``trains`` (1, or 0 for a client that is only evaluated) and ``kind`` of the payloads (``"full"``:
         complete weights, ``"delta"``: coded differences, ``"message"``: other arrays than it is sent), or in
-        ``refusal`` why this node cannot take part. Without it the client is asked: its attributes ``num_examples``,
+        ``refusal`` why this node cannot take part, in ``note`` what the server
+        should tell of it. Without it the client is asked: its attributes ``num_examples``,
         ``trains`` and ``kind`` if it has them, else 1, 1 and ``"full"``.
 
     Notes
@@ -113,6 +114,7 @@ def numpy_client_app(
             trains=bool(known.get("trains", 1)),
             kind=str(known.get("kind", "full")),
             refusal=str(known.get("refusal", "")),
+            note=str(known.get("note", "")),
         )
 
     return app

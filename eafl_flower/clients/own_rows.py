@@ -75,10 +75,13 @@ class OwnRowsClient:
             shape = held_shape(context)
             if shape is not None and (why := shape.disagreement(table.report())):
                 raise ProtocolError(f"{context.node_config.get(ROWS_FILE)} {why} as in the run")
+            left_out = table.rows(shape)[1] if shape is not None else 0
         except EAFLError as error:
             return {"num-examples": 0, "trains": 0, "kind": "delta", "refusal": str(error)}
         num_examples = len(table.part.y_train)
-        return {"num-examples": num_examples, "trains": int(partition < num_seen), "kind": "delta"}
+        told = {"num-examples": num_examples, "trains": int(partition < num_seen), "kind": "delta"}
+        note = f"{left_out} rows of classes that the run does not know are left out" if left_out else ""
+        return {**told, "note": note}
 
     def shaped_table(self, context: Context) -> tuple[Shape, OwnTable, int]:
         """Return the shape of the run, the rows of a node and its number.

@@ -4,7 +4,7 @@ from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from eafl_flower.clients.partition import partition_of
 from eafl_flower.engines.flower_internals import trusted_record
-from eafl_flower.wire.records import METRICS, NUM_EXAMPLES, REFUSAL, ROSTER
+from eafl_flower.wire.records import METRICS, NOTE, NUM_EXAMPLES, REFUSAL, ROSTER
 
 
 def roster_reply(
@@ -15,11 +15,13 @@ def roster_reply(
     trains: bool = True,
     kind: str = "full",
     refusal: str = "",
+    note: str = "",
 ) -> Message:
     """Return the answer of the node of ``context``.
 
     ``num_examples`` is None where nobody knows it before the first job: then the answer holds 1 and ``counted`` = 0,
-    and the server takes the number of the first reply. ``refusal`` says why the node cannot take part.
+    and the server takes the number of the first reply. ``refusal`` says why the node cannot take part,
+    ``note`` what the server should tell of it.
 
     Raises
     ------
@@ -30,8 +32,9 @@ def roster_reply(
     metrics: dict[str, int] = {"partition-id": partition, "num-partitions": count}
     metrics |= {NUM_EXAMPLES: 1, "counted": 0} if num_examples is None else {NUM_EXAMPLES: num_examples}
     metrics["trains"] = int(trains)
+    about = {"kind": kind, **({REFUSAL: refusal} if refusal else {}), **({NOTE: note} if note else {})}
     content = {
         METRICS: trusted_record(MetricRecord, metrics),
-        ROSTER: trusted_record(ConfigRecord, {"kind": kind, **({REFUSAL: refusal} if refusal else {})}),
+        ROSTER: trusted_record(ConfigRecord, about),
     }
     return Message(trusted_record(RecordDict, dict(content)), reply_to=message)

@@ -12,7 +12,7 @@ record          kind          holds
 ``config``      ConfigRecord  the user's configuration and ``server-round``, from 1
 ``eafl``        ConfigRecord  the terms of the job (``JobTerms``), among them its order, as far as that is not the usual
                               one (``wire.orders``); in a reply ``state-lost``, if it was
-``roster``      ConfigRecord  in the answer to the roster query: ``kind``, and ``refusal`` if it cannot take part
+``roster``      ConfigRecord  in the answer to the roster query: ``kind``, ``refusal`` if it cannot take part, ``note``
 ``eafl.rows``   ConfigRecord  in that answer, what a node tells of rows that it alone has (``data.shape``)
 ``eafl.greeting`` ConfigRecord  in the query, what every node is told before its first job
 ``metrics``     MetricRecord  ``num-examples`` and whatever the client reports; in the answer to the roster query
@@ -44,7 +44,7 @@ ROSTER = "roster"
 NUM_EXAMPLES = "num-examples"
 STATE_LOST = "state-lost"
 REFUSED = "refused"
-REFUSAL = "refusal"
+REFUSAL, NOTE = "refusal", "note"
 ROWS = "eafl.rows"
 GREETING = "eafl.greeting"
 ONTO = "onto"

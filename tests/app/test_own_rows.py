@@ -151,7 +151,7 @@ def test_when_no_node_can_take_part_the_server_says_why(tmp_path, monkeypatch):
         nodes.run()
 
 
-def test_a_vehicle_that_joins_later_is_scaled_by_the_same_numbers_and_its_unknown_classes_are_left_out(tmp_path):
+def test_a_late_vehicle_is_scaled_by_the_same_numbers_and_its_unknown_classes_are_left_out(tmp_path, flower_log):
     files = [write(tmp_path / f"{client}.csv", client) for client in range(2)]
     files.append(write(tmp_path / "2.csv", 2, kinds=("brake", "keep", "fly")))
     nodes = Nodes(tmp_path, files, config={"strategy.merges": 60, "data.clients": 0}, nodes=[0, 1])
@@ -174,6 +174,7 @@ def test_a_vehicle_that_joins_later_is_scaled_by_the_same_numbers_and_its_unknow
     rows, left_out = table.rows(Shape.from_json(json.dumps(shape)))
     flying = sum("fly" in str(y) for part in (table.part.y_train, table.part.y_test) for y in part)
     assert left_out == flying > 0
+    assert f"partition 2: {left_out} rows of classes that the run does not know are left out" in flower_log.text
     assert len(rows.y_train) + len(rows.y_test) + left_out == 40
 
 

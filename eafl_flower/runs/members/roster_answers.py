@@ -3,15 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from logging import WARNING
 from typing import Any, Final
 
 from flwr.app import Message
 
 from eafl_flower.core.excerpt import excerpt
+from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ProtocolError
 from eafl_flower.wire.records import (
     DIFFERENCE,
     MESSAGE,
+    NOTE,
     NUM_EXAMPLES,
     REFUSAL,
     ROSTER,
@@ -83,6 +86,8 @@ def answer_of(reply: Message, node: int, most: int) -> Answer:
     refusal = None if about is None else about.get(REFUSAL)
     if isinstance(refusal, str):
         return Answer(refusal=f"node {node}, partition {client}, gets no jobs: {excerpt(refusal, 1000)}")
+    if about is not None and isinstance(note := about.get(NOTE), str):
+        log(WARNING, "node %d, partition %d: %s", node, client, excerpt(note, 1000))
     trains, counted = bool(record.get(TRAINS, 1)), bool(record.get(COUNTED, 1))
     member = Member(
         client=client,
