@@ -30,6 +30,7 @@ COMPANIONS = {
     "stop.target": {"stop.metric": "accuracy-before", "evaluate.every": 1},
     "strategy.cohort": {"strategy.mode": "sync"},
     "data.unseen": {"data.clients": 0},
+    "scheduler.until-enough.least": {"scheduler.until-enough.most": 2**31 - 1},
 }
 
 
