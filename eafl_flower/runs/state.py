@@ -4,12 +4,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from logging import INFO, WARNING
+from logging import WARNING
 from typing import Any, Literal
 
 from flwr.app import ArrayRecord, MetricRecord
 from flwr.serverapp.strategy import Result
 
+from eafl_flower.aggregation.fleet import models_kept
 from eafl_flower.core.orders import NO_ORDER, End, Forecast, Order, Outcome
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_log import log
@@ -28,8 +29,6 @@ from eafl_flower.runs.scoring.train_metrics import NEWEST_KEPT, TrainMetrics
 from eafl_flower.runs.snapshot import ANY_UPDATE, Scores, Served, Snapshot
 from eafl_flower.runs.tally import Tally
 from eafl_flower.types import Diagnostics, Layout, Update, digest
-
-MOST_BYTES_OF_MODELS = 2**31  # that an aggregator may keep of its clients
 
 
 class Run:
@@ -97,16 +96,9 @@ class Run:
         in_flight = min(options.concurrency or sampled, num_trainers)
         if in_flight != self.in_flight:
             self.in_flight = in_flight
-            self.aggregator = self.plan.make_aggregator(max(1, in_flight), self._models_kept(max(1, in_flight)))
+            models = models_kept(in_flight, self.pace.round_size, self.models.raw_bytes)
+            self.aggregator = self.plan.make_aggregator(max(1, in_flight), models)
             self.jobs.kind = "message" if isinstance(self.aggregator, MessageAggregator) else "difference"
-
-    def _models_kept(self, in_flight: int) -> int:
-        """Return the clients of a round's worth, as far as memory for a model of each may be taken."""
-        wanted, room = max(self.pace.round_size, in_flight), MOST_BYTES_OF_MODELS // max(1, self.models.raw_bytes)
-        if room < wanted and not self.plan.barrier:
-            text = "a mean of the clients' newest models is one of the newest %d, not %d: each takes %d bytes"
-            log(INFO, text, max(room, in_flight), wanted, self.models.raw_bytes)
-        return wanted if room >= wanted else max(room, in_flight)
 
     def offer(self, client: int, now_s: float, ends_s: float) -> Job | None:
         """Make the next job of ``client``, which is not sent yet; None if the scheduler has nothing for it now."""

@@ -31,8 +31,8 @@ class AsynchronousStrategy(Strategy):
     Parameters
     ----------
     make_aggregator
-        Called with the number of clients in flight and that of a round's worth when the run starts and, in a
-        deployment, whenever the first changes: the new aggregator goes on from the state of the old one.
+        Called with the number of clients in flight, and that of newest models which a mean may be of, when the run
+        starts and, in a deployment, whenever the first changes: the new aggregator goes on from the state of the old.
     barrier
         Wait for all jobs of a round and merge their example-weighted mean (synchronous).
     **options

@@ -1,5 +1,6 @@
 """``AsyncEMAM()`` in place of ``FedAvg()``: the same work, no divergence, whoever has waited longest works next."""
 
+import doctest
 import itertools
 import logging
 from collections import Counter
@@ -10,7 +11,9 @@ from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import FedAvg
 from sklearn.datasets import load_digits
+from toy_federation import run_toy
 
+from eafl_flower.aggregation import fleet
 from eafl_flower.aggregation.emam import EMAMAggregator
 from eafl_flower.aggregation.newest import NewestMean
 from eafl_flower.aggregation.staleness import Constant
@@ -151,3 +154,17 @@ def test_the_first_order_is_drawn_by_the_seed(digits):
         return clients[:CLIENTS]
 
     assert first(1) == first(1) != first(2)
+
+
+@pytest.mark.parametrize(
+    ("clients", "concurrency", "models"), [(4, 0, 4), (4, 1, 4), (30, 1, 10), (30, 12, 12), (30, 0, 30)]
+)
+def test_the_mean_is_of_as_many_models_as_are_in_flight_and_of_ten_or_all_where_those_are_few(
+    clients, concurrency, models
+):
+    run, _ = run_toy(clients, 2, concurrency=concurrency)
+    assert run.aggregator.clients == models
+
+
+def test_the_examples_of_their_number_are_true():
+    assert doctest.testmod(fleet).failed == 0
