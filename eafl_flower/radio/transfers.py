@@ -11,13 +11,17 @@ A grant that stays what it was begins no new segment, so times are exactly those
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from eafl_flower.errors import RunFailedError
 from eafl_flower.protocols import Radio
 from eafl_flower.types import Grant, Phase, Upload
 
+_NOTHING = Phase(time_s=0.0, energy_j=0.0)
+_NO_GRANT = Grant(rate_bit_s=0.0, power_w=0.0)
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Transfer:
     """One upload, in the segment of its newest grant.
 
@@ -30,7 +34,7 @@ class Transfer:
     before: Phase
     grant: Grant
 
-    @property
+    @cached_property
     def segment(self) -> Phase:
         """What is left, should the grant stay; with a rate of 0 it takes for ever."""
         if not self.bits_left:
@@ -40,7 +44,7 @@ class Transfer:
         time_s = self.bits_left / self.grant.rate_bit_s
         return Phase(time_s=time_s, energy_j=self.grant.power_w * time_s)
 
-    @property
+    @cached_property
     def end_s(self) -> float:
         """When the upload is done, should the grant stay [s]."""
         return self.start_s + (self.before.time_s + self.segment.time_s)
@@ -80,20 +84,18 @@ class Transfer:
 
 def waiting(num_bytes: int, start_s: float) -> Transfer:
     """Return the transfer of an upload that begins at ``start_s`` [s] and that nothing has been granted to."""
-    nothing, num_bits = Phase(time_s=0.0, energy_j=0.0), 8 * num_bytes
-    return Transfer(
-        start_s=start_s,
-        num_bits=num_bits,
-        bits_left=float(num_bits),
-        before=nothing,
-        grant=Grant(rate_bit_s=0.0, power_w=0.0),
-    )
+    return _begun(8 * num_bytes, start_s, _NO_GRANT)
 
 
 def alone(radio: Radio, client: int, num_bytes: int, start_s: float) -> Transfer:
     """Return the transfer of an upload about which ``radio`` is asked alone; raises as ``shared_out``."""
-    transfer = waiting(num_bytes, start_s)
-    return shared_out(radio, {client: transfer}, start_s).get(client, transfer)
+    num_bits = 8 * num_bytes
+    upload = Upload(client=client, start_s=start_s, num_bits=num_bits, bits_left=float(num_bits))
+    return _begun(num_bits, start_s, _grants(radio, [upload], start_s)[0])
+
+
+def _begun(num_bits: int, start_s: float, grant: Grant) -> Transfer:
+    return Transfer(start_s=start_s, num_bits=num_bits, bits_left=float(num_bits), before=_NOTHING, grant=grant)
 
 
 def shared_out(radio: Radio, transfers: Mapping[int, Transfer], time_s: float) -> dict[int, Transfer]:

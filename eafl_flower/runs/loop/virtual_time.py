@@ -15,7 +15,7 @@ from flwr.app import Message
 from eafl_flower.core.orders import End
 from eafl_flower.engines.local_grid import LocalGrid
 from eafl_flower.errors import CheckpointError, RunFailedError
-from eafl_flower.radio.transfers import Transfer, alone, shared_out, waiting
+from eafl_flower.radio.transfers import alone, shared_out, waiting
 from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
@@ -185,19 +185,20 @@ class VirtualClock:
             return
         note_reply(self.run, job, reply)
         if job.price.upload is None:  # in a round with a barrier all have theirs
-            self._share_out(job)
+            if self.options.radio.coupled:
+                self._share_out(job)
+            else:
+                upload = alone(self.options.radio, job.client, job.uplink_bytes, job.price.upload_start_s)
+                job.price = replace(job.price, upload=upload)
         self._schedule_end(job)
 
     def _share_out(self, new: Job | None = None) -> None:
-        """Ask the radio about the ``new`` upload and, if it is coupled, all under way; push their ends anew."""
-        radio, now_s = self.options.radio, self.now_s()
-        transfers: dict[int, Transfer] = {}
-        if radio.coupled:
-            transfers = {job.client: job.price.upload for job in self.jobs if job.price.upload is not None}
+        """Ask a coupled radio about all uploads under way, a ``new`` one among them, and push their ends anew."""
+        transfers = {job.client: job.price.upload for job in self.jobs if job.price.upload is not None}
         if new is not None:
             transfers[new.client] = waiting(new.uplink_bytes, new.price.upload_start_s)
             new.price = replace(new.price, upload=transfers[new.client])
-        for client, transfer in shared_out(radio, transfers, now_s).items():
+        for client, transfer in shared_out(self.options.radio, transfers, self.now_s()).items():
             job = self.jobs[client]
             job.price = replace(job.price, upload=transfer)
             if job is not new:
