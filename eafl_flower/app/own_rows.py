@@ -15,8 +15,9 @@ from eafl_flower.config import RunConfig
 from eafl_flower.core.durable import write_atomically
 from eafl_flower.data.sets.own_rows import OwnRows, OwnTable, ShapedSource
 from eafl_flower.data.shape import RowsReport, Shape
+from eafl_flower.data.splits import client_counts
 from eafl_flower.engines.flower_log import log
-from eafl_flower.errors import CheckpointError, DataError, ProtocolError
+from eafl_flower.errors import CheckpointError, ProtocolError
 from eafl_flower.runs.members.roster import take_roster
 from eafl_flower.runs.options import RunOptions
 
@@ -86,10 +87,7 @@ def _asked(config: RunConfig, grid: Grid) -> Shape:
             reports[member.client] = RowsReport.from_fields(member.rows, whose)
         except ProtocolError as error:
             log(WARNING, "%s; it is left out", error)
-    clients = roster.num_partitions or len(roster.members)
-    unseen = clients // 5 if config.data.unseen < 0 else config.data.unseen
-    if unseen >= clients:
-        raise DataError(f"data.unseen = {unseen}: expected fewer than the {clients} nodes, or nobody trains")
+    clients, unseen = client_counts(0, config.data.unseen, if_zero=roster.num_partitions or len(roster.members))
     shape, left_out = Shape.of(reports, num_clients=clients, num_seen=clients - unseen)
     for reason in left_out.values():
         log(WARNING, "%s: it is left out", reason)

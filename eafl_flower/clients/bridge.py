@@ -16,6 +16,7 @@ from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
 from eafl_flower.clients.roster import roster_reply
+from eafl_flower.core.arrays import fits
 from eafl_flower.core.excerpt import excerpt
 from eafl_flower.core.threads import one_thread
 from eafl_flower.engines.flower_internals import trusted_record
@@ -209,7 +210,7 @@ def _checked(new: Any, old: Arrays, keys: Sequence[str]) -> list[Array]:
         raise ProtocolError(msg)
     arrays = [np.asarray(a) for a in new]
     for key, array, given in zip(keys, arrays, old, strict=True):
-        if array.shape != given.shape or not np.can_cast(array.dtype, given.dtype, "same_kind"):
+        if not fits(array, given):
             msg = (
                 f'NumPyClient.fit returned array "{key}" as {array.dtype} {array.shape}: '
                 f"expected {given.dtype} {given.shape}, as it was given"

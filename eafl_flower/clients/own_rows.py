@@ -15,6 +15,7 @@ from eafl_flower.core.durable import make_folder, write_private
 from eafl_flower.core.stamps import noted
 from eafl_flower.data.sets.own_rows import OwnRows, OwnTable
 from eafl_flower.data.shape import Shape
+from eafl_flower.data.splits import client_counts
 from eafl_flower.errors import ConfigError, EAFLError, ProtocolError
 from eafl_flower.wire.records import GREETING, ROWS, RUN_NAME, config_record
 
@@ -48,15 +49,13 @@ class OwnRowsClient:
         Raises
         ------
         ConfigError
-            If node and run do not agree about the number.
+            If node and run do not agree about the number, or nobody would train.
         """
         partition, clients = partition_of(context)
         if self.clients not in (0, clients):
             msg = f"num-partitions = {clients}, the run has {self.clients} clients"
             raise ConfigError(f"{msg}: start as many nodes, or set data.clients to their number")
-        unseen = clients // 5 if self.unseen < 0 else self.unseen
-        if unseen >= clients:
-            raise ConfigError(f"data.unseen = {unseen}: expected fewer than the {clients} nodes, or nobody trains")
+        _, unseen = client_counts(self.clients, self.unseen, if_zero=clients)
         return partition, clients, clients - unseen
 
     def table(self, context: Context) -> OwnTable:

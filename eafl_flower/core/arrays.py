@@ -22,6 +22,17 @@ def difference(new: Arrays, base: Arrays) -> Arrays:
         return tuple(_minus(np.asarray(n), b) for n, b in zip(new, base, strict=True))
 
 
+def fits(new: Array, base: Array) -> bool:
+    """Return whether ``new`` can take the place of ``base``: of its shape, and of its dtype or one that turns into it.
+
+    Examples
+    --------
+    >>> fits(np.zeros(2), np.zeros(2, np.float32)), fits(np.zeros(2), np.zeros(2, np.int32))
+    (True, False)
+    """
+    return new.shape == base.shape and (new.dtype == base.dtype or np.can_cast(new.dtype, base.dtype, "same_kind"))
+
+
 def _minus(new: Array, base: Array) -> Array:
     if base.dtype.kind == "b":
         return np.asarray(np.logical_xor(new, base))

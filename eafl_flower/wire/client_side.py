@@ -15,7 +15,7 @@ from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from eafl_flower.codecs.differences import OtherArraysError, decode_onto, whole_codec
 from eafl_flower.codecs.framing import layout_to_text
 from eafl_flower.codecs.keys import keyed_for
-from eafl_flower.core.arrays import difference
+from eafl_flower.core.arrays import difference, fits
 from eafl_flower.core.rng import generator
 from eafl_flower.core.state import changed_fields, flatten, restore
 from eafl_flower.engines.flower_internals import trusted_record
@@ -140,11 +140,7 @@ def _hold(state: RecordDict, arrays: ArrayRecord, terms: JobTerms) -> None:
 
 
 def _difference(new: Arrays, base: Arrays) -> Arrays:
-    fits = len(new) == len(base) and all(
-        n.shape == b.shape and (n.dtype == b.dtype or np.can_cast(n.dtype, b.dtype, "same_kind"))
-        for n, b in zip(new, base, strict=True)
-    )
-    if not fits:
+    if len(new) != len(base) or not all(map(fits, new, base)):
         msg = f"the client returned arrays {layout_of(new)}, expected those it was given: {layout_of(base)}"
         raise UpdateRefusedError(msg)
     return difference(new, base)

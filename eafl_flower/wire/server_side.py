@@ -11,11 +11,11 @@ import numpy as np
 from flwr.app import ArrayRecord, RecordDict
 
 from eafl_flower.codecs.keys import client_key, keyed_for
-from eafl_flower.core.arrays import difference
+from eafl_flower.core.arrays import difference, fits
 from eafl_flower.core.excerpt import excerpt
 from eafl_flower.errors import CodecError, ProtocolError
 from eafl_flower.protocols import Codec, DifferenceCodec
-from eafl_flower.types import Array, Arrays, Layout, layout_of
+from eafl_flower.types import Arrays, Layout, layout_of
 from eafl_flower.wire.arrays import arrays_by_name, check_names
 from eafl_flower.wire.downlink import Base, Downlink, Version
 from eafl_flower.wire.records import (
@@ -239,13 +239,9 @@ class ServerSide:
 
 def _minus(new: Arrays, base: Arrays, keys: list[str], whose: str) -> Arrays:
     for key, n, b in zip(keys, new, base, strict=True):
-        if not _fits(n, b):
+        if not fits(n, b):
             msg = f'{whose} has array "{key}" as {n.dtype} {n.shape}, expected {b.dtype} {b.shape}'
             if n.dtype == b.dtype == np.uint8:
                 msg += ": bytes (as of XGBoost's models) cannot be merged; use Flower's FedXgbBagging or FedXgbCyclic"
             raise ProtocolError(msg)
     return difference(new, base)
-
-
-def _fits(new: Array, base: Array) -> bool:
-    return new.shape == base.shape and (new.dtype == base.dtype or np.can_cast(new.dtype, base.dtype, "same_kind"))
