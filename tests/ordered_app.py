@@ -43,7 +43,9 @@ class Sums:
             seen[0][...] += gram
             seen[1][...] += moment
             for array in arrays:
-                array.flat[: min(array.size, 3)] += (0.01 * (gram[0] + moment[0, :3]))[: array.size].astype(array.dtype)
+                array.flat[: min(array.size, 3)] += (0.01 * np.tanh(gram[0] + moment[0, :3]))[: array.size].astype(
+                    array.dtype
+                )
         return SumsState(arrays=arrays, version=state.version + 1, seen=seen), ()
 
     def arrays(self, state, order=None):

@@ -91,7 +91,10 @@ def test_ray_gives_what_inline_gives(case, codec):
         assert outcomes(case, codec, grid) == expected
 
 
-@pytest.mark.parametrize(("case", "codec"), [("messages", "plain"), ("models", "lqgcm"), ("models, messages", "int8")])
+@pytest.mark.parametrize(
+    ("case", "codec"),
+    [("epochs", "plain"), ("messages", "plain"), ("models", "lqgcm"), ("models, messages", "int8")],
+)
 def test_flowers_own_runtime_gives_what_inline_gives(case, codec):
     expected = outcomes(case, codec, InlineGrid(factory(case, codec)(), NUM_NODES))
     results, server_app = [], ServerApp()
