@@ -35,12 +35,12 @@ Kind = Literal["difference", "message"]  # of an update
 
 def layout_of(arrays: Sequence[Array]) -> Layout:
     """Shapes and dtypes of ``arrays``, in order."""
-    return tuple(ArraySpec(a.shape, _dtype_name(a.dtype)) for a in arrays)
+    return tuple(_spec(a.shape, a.dtype) for a in arrays)
 
 
-@lru_cache(maxsize=64)
-def _dtype_name(dtype: np.dtype[Any]) -> str:
-    return dtype.name  # numpy puts it together from its parts each time
+@lru_cache(maxsize=4096)
+def _spec(shape: tuple[int, ...], dtype: np.dtype[Any]) -> ArraySpec:
+    return ArraySpec(shape, dtype.name)  # numpy puts the name together from its parts each time
 
 
 def digest(arrays: Sequence[Array]) -> str:

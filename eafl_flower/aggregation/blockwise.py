@@ -90,10 +90,9 @@ def _along(delta: Array, theta: Array, behind: Array) -> tuple[float, float]:
 
 
 def _gap(left: Array, right: Array, dtype: np.dtype[Any]) -> Array:
-    """Return ``left - right``, 0 where they are equal: infinite elements, too."""
-    with np.errstate(invalid="ignore"):
-        gap: Array = np.subtract(left, right, dtype=dtype)
-    gap[left == right] = 0.0
+    """Return ``left - right``, 0 where they are equal: infinite elements, too, about which callers let nothing warn."""
+    gap: Array = np.subtract(left, right, dtype=dtype)
+    np.copyto(gap, 0.0, where=left == right)
     return gap
 
 

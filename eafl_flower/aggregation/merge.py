@@ -14,6 +14,7 @@ takes no others), and so do infinite elements, which are equal to their average.
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -79,14 +80,15 @@ def pull(arrays: Arrays, deltas: Arrays, average: Arrays, *, weight: float, stif
         If numbers of arrays or shapes differ, or ``arrays`` or ``average`` cannot be written in place.
     """
     total = _total(arrays)
-    pairs = _pairs(arrays, deltas)
-    for (theta, delta), (_, mean) in reversed(list(zip(pairs, _pairs(arrays, average), strict=True))):
-        flat, flat_mean, change = _target(theta), _target(mean), _source(delta, theta)
-        if theta.dtype.kind == "f":
-            kernels(theta.dtype, total).pull(flat, change, flat_mean, weight, stiffness, 1.0 - momentum)
-        else:
-            flat += change
-            flat_mean[...] = flat
+    pairs = list(zip(_pairs(arrays, deltas), _pairs(arrays, average), strict=True))
+    with _infinite_elements():
+        for (theta, delta), (_, mean) in reversed(pairs):
+            flat, flat_mean, change = _target(theta), _target(mean), _source(delta, theta)
+            if theta.dtype.kind == "f":
+                kernels(theta.dtype, total).pull(flat, change, flat_mean, weight, stiffness, 1.0 - momentum)
+            else:
+                flat += change
+                flat_mean[...] = flat
 
 
 def swap(arrays: Arrays, new: Arrays, old: Arrays, *, gain: float, loss: float) -> None:
@@ -111,10 +113,11 @@ def swap(arrays: Arrays, new: Arrays, old: Arrays, *, gain: float, loss: float) 
         If numbers of arrays or shapes differ, or ``arrays`` cannot be written in place.
     """
     total = _total(arrays)
-    for (theta, come), (_, go) in zip(_pairs(arrays, new), _pairs(arrays, old), strict=True):
-        if theta.dtype.kind == "f":
-            flat = _target(theta)
-            kernels(theta.dtype, total).swap(flat, _source(come, theta), _source(go, theta), gain, loss)
+    with _infinite_elements():
+        for (theta, come), (_, go) in zip(_pairs(arrays, new), _pairs(arrays, old), strict=True):
+            if theta.dtype.kind == "f":
+                flat = _target(theta)
+                kernels(theta.dtype, total).swap(flat, _source(come, theta), _source(go, theta), gain, loss)
 
 
 def lead(arrays: Arrays, mean: Arrays, average: Arrays, *, shares: Sequence[float], rate: float) -> None:
@@ -143,13 +146,14 @@ def lead(arrays: Arrays, mean: Arrays, average: Arrays, *, shares: Sequence[floa
     """
     total = _total(arrays)
     pairs = zip(_pairs(arrays, mean), _pairs(arrays, average), shares, strict=True)
-    for (ahead, theta), (_, behind), share in pairs:
-        if theta.dtype.kind == "f" and rate < 1:
-            source = _source(theta, ahead)
-            kernels(ahead.dtype, total).lead(_target(ahead), source, _target(behind), share, rate)
-        else:
-            np.copyto(behind, theta)
-            np.copyto(ahead, theta)
+    with _infinite_elements():
+        for (ahead, theta), (_, behind), share in pairs:
+            if theta.dtype.kind == "f" and rate < 1:
+                source = _source(theta, ahead)
+                kernels(ahead.dtype, total).lead(_target(ahead), source, _target(behind), share, rate)
+            else:
+                np.copyto(behind, theta)
+                np.copyto(ahead, theta)
 
 
 def along(deltas: Arrays, mean: Arrays, average: Arrays) -> tuple[float, float]:
@@ -164,12 +168,13 @@ def along(deltas: Arrays, mean: Arrays, average: Arrays) -> tuple[float, float]:
     """
     total = _total(mean)
     product = square = 0.0
-    for (delta, theta), (_, behind) in zip(_pairs(deltas, mean), _pairs(deltas, average), strict=True):
-        if theta.dtype.kind == "f":
-            flat = _source(theta, theta)
-            sums = kernels(theta.dtype, total).along(_source(delta, theta), flat, _source(behind, theta))
-            if math.isfinite(sums[1]):  # NaN that a client keeps as a mark, say
-                product, square = product + sums[0], square + sums[1]
+    with _infinite_elements():
+        for (delta, theta), (_, behind) in zip(_pairs(deltas, mean), _pairs(deltas, average), strict=True):
+            if theta.dtype.kind == "f":
+                flat = _source(theta, theta)
+                sums = kernels(theta.dtype, total).along(_source(delta, theta), flat, _source(behind, theta))
+                if math.isfinite(sums[1]):  # NaN that a client keeps as a mark, say
+                    product, square = product + sums[0], square + sums[1]
     return product, square
 
 
@@ -214,6 +219,11 @@ def kernels(dtype: np.dtype[Any], total: int) -> Kernels:
 
         return compiled_kernels(dtype.name)
     return BLOCKWISE
+
+
+def _infinite_elements() -> AbstractContextManager[Any]:
+    """Let nothing warn of the difference of two infinite elements, which counts as 0."""
+    return np.errstate(invalid="ignore")
 
 
 def _total(arrays: Arrays) -> int:

@@ -10,6 +10,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, M
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.clients.roster import roster_reply
+from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.protocols import Codec
 from eafl_flower.wire.arrays import array_record
 from eafl_flower.wire.client_side import ClientSide, NotHeldError
@@ -87,8 +88,9 @@ def _as_flower_has_it(content: RecordDict, name: str, arrays: ArrayRecord) -> Re
         key: record for key, record in content.items() if key not in (CODED, TERMS)
     }
     place = config_name(content)
-    config = ConfigRecord(dict(config_record(content, place) or {}))
+    config = dict((config_record(content, place) or ConfigRecord()).items())
     # Not the session key: it is for the codec alone, and a client's code may log its configuration.
     terms = (config_record(content, TERMS) or ConfigRecord()).items()
-    config.update({f"{TERMS}.{key}": value for key, value in terms if key != "key"})
-    return RecordDict({name: arrays, **others, **({place: config} if config else {})})
+    config |= {f"{TERMS}.{key}": value for key, value in terms if key != "key"}
+    configs = {place: trusted_record(ConfigRecord, config)} if config else {}
+    return trusted_record(RecordDict, {name: arrays, **others, **configs})

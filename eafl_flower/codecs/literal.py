@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from eafl_flower.errors import CodecError
-from eafl_flower.types import Array, ArraySpec, Layout
+from eafl_flower.types import Array, ArraySpec, Layout, layout_of
 
 
 def check_fit(arrays: Sequence[Array], layout: Layout) -> None:
@@ -14,9 +14,9 @@ def check_fit(arrays: Sequence[Array], layout: Layout) -> None:
     if len(arrays) != len(layout):
         msg = f"got {len(arrays)} arrays to encode, the layout has {len(layout)}"
         raise CodecError(msg)
-    for i, (array, spec) in enumerate(zip(arrays, layout, strict=True)):
-        if array.shape != spec.shape or array.dtype.name != spec.dtype:
-            msg = f"array {i} is {array.dtype.name}{array.shape}, the layout has {spec.dtype}{spec.shape}"
+    for i, (found, spec) in enumerate(zip(layout_of(arrays), layout, strict=True)):
+        if found != spec:
+            msg = f"array {i} is {found.dtype}{found.shape}, the layout has {spec.dtype}{spec.shape}"
             raise CodecError(msg)
 
 

@@ -23,4 +23,4 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     np.True_
     """
     digest = hashlib.blake2b(repr((int(seed), *purpose)).encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
+    return np.random.Generator(np.random.PCG64(np.frombuffer(digest, "<u4")))

@@ -56,11 +56,10 @@ class Base:
         The state that the newest checkpoint names is counted as if it were the one the job starts from: its number may
         be a byte shorter, but when checkpoints are made must change nothing that a run tells.
         """
-        terms = content.config_records[TERMS]
-        durable, terms["durable"] = terms["durable"], terms["load"]
-        size = self.framed_bytes + sum(record_bytes(record) for name, record in content.items() if name != self.name)
-        terms["durable"] = durable
-        return size
+        terms = content[TERMS]
+        counted = {**dict(terms.items()), "durable": terms["load"]}
+        others = (record for name, record in content.items() if name not in (self.name, TERMS))
+        return self.framed_bytes + record_bytes(trusted_record(ConfigRecord, counted)) + sum(map(record_bytes, others))
 
 
 class Downlink:

@@ -71,7 +71,7 @@ def agreed_payload(content: RecordDict, whose: str) -> bytes:
         If the client says that it has no update to send.
     """
     coded = config_record(content, CODED)
-    if coded is None or content.array_records:
+    if coded is None or any(isinstance(record, ArrayRecord) for record in content.values()):
         msg = (
             f'{whose} is not coded, its job was: expected the record "{CODED}" and no plain arrays, got '
             f"{excerpts(content)}; the ClientApp needs compression_mod with the codec of the server"

@@ -144,7 +144,7 @@ class ServerSide:
             return Received(delta=_minus(arrays, base.arrays, self.keys, whose), decoder=None)
         assert self._codec is not None
         payload = agreed_payload(content, whose)
-        if LAYOUT in content.config_records[CODED]:
+        if LAYOUT in content[CODED]:
             raise wrong_kind(whose, MESSAGE, DIFFERENCE, "it is coded whole")
         codec = keyed_for(self._codec, seed=self._seed, client=client, key=self.key_of(client))
         layout = layout_of(base.arrays)
@@ -173,8 +173,8 @@ class ServerSide:
         if sent.base.payload is None:
             return arrays_by_name(self._plain(content, whose), names, whose, MESSAGE)
         payload = agreed_payload(content, whose)
-        coded = content.config_records[CODED]
-        if LAYOUT not in coded:
+        coded = config_record(content, CODED)
+        if coded is None or LAYOUT not in coded:
             raise wrong_kind(whose, DIFFERENCE, MESSAGE, "it has neither names nor layout")
         _, its_layout, its_names = coded_parts(coded)
         check_names(its_names, names, whose, MESSAGE)
