@@ -74,9 +74,9 @@ def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
         if message.metadata.message_type != MessageType.TRAIN or not reply.has_content():
             return reply
         new = single_array_record(reply.content, "the client's reply")
-        reply.content[CODED] = side.send(context.state, terms, keys, base, new)
-        for name in [name for name, record in reply.content.items() if isinstance(record, ArrayRecord)]:
-            del reply.content[name]
+        others = {name: record for name, record in reply.content.items() if not isinstance(record, ArrayRecord)}
+        coded = side.send(context.state, terms, keys, base, new)
+        reply.content = trusted_record(RecordDict, {**others, CODED: coded})
         return reply
 
     return mod

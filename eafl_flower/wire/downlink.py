@@ -22,7 +22,7 @@ from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.types import Array, Arrays, Layout, layout_of
 from eafl_flower.wire.arrays import array_record
 from eafl_flower.wire.records import ARRAYS, CODED, TERMS, JobTerms, coded_record, difference_record, terms_record
-from eafl_flower.wire.size import framed_bytes, record_bytes
+from eafl_flower.wire.size import record_bytes
 
 # Names whole arrays: the number of merges before, with a rank if that was ordered, or of a round and a place in it.
 Version = int | str | tuple[int, ...]
@@ -46,9 +46,8 @@ class Base:
 
     def message(self, terms: JobTerms, config: ConfigRecord, server_round: int, config_key: str) -> RecordDict:
         """Return the content of a message: these arrays, the user's configuration (copied) and the terms of the job."""
-        config = copy_record(config)
-        config["server-round"] = server_round
-        return trusted_record(RecordDict, {self.name: self.record, config_key: config, TERMS: terms_record(terms)})
+        own = trusted_record(ConfigRecord, {**copy_record(config), "server-round": server_round})
+        return trusted_record(RecordDict, {self.name: self.record, config_key: own, TERMS: terms_record(terms)})
 
     def framed_with(self, content: RecordDict) -> int:
         """Return the framed size of a message that carries this base, whose own size is known [byte].
@@ -141,7 +140,7 @@ class Downlink:
 
     def _plain_base(self, arrays: Arrays) -> Base:
         record, size = array_record(self._keys, arrays), sum(a.nbytes for a in arrays)
-        framed = framed_bytes(RecordDict({self._record: record}))
+        framed = record_bytes(record)
         return Base(
             name=self._record, arrays=arrays, payload=None, record=record, payload_bytes=size, framed_bytes=framed
         )
@@ -193,7 +192,7 @@ def _layout_text(arrays: Arrays) -> bytes:
 
 
 def _coded_base(arrays: Arrays, payload: bytes, record: ConfigRecord) -> Base:
-    framed = framed_bytes(RecordDict({CODED: record}))
+    framed = record_bytes(record)
     return Base(
         name=CODED, arrays=arrays, payload=payload, record=record, payload_bytes=len(payload), framed_bytes=framed
     )

@@ -130,11 +130,12 @@ def terms_of(content: RecordDict) -> JobTerms | None:
     record = config_record(content, TERMS)
     if record is None:
         return None
-    values: dict[str, Any] = {"order": order_of(record)}
+    sent = dict(record.items())
+    values: dict[str, Any] = {"order": order_of(sent)}
     for name, kind in JobTerms.__annotations__.items():
         if name in values:
             continue
-        value = record.get(name, _NOT_SENT.get(name))
+        value = sent.get(name, _NOT_SENT.get(name))
         if type(value) is not kind or (kind is int and name != "seed" and value < 0):  # type: ignore[operator]
             msg = (
                 f'record "{TERMS}" of a message has {name} = {excerpt(value)}: expected a non-negative {kind.__name__}'
@@ -154,7 +155,8 @@ def terms_of(content: RecordDict) -> JobTerms | None:
 def coded_record(payload: bytes, layout: Layout, keys: Sequence[str], record: str = ARRAYS) -> ConfigRecord:
     """Return coded arrays as they travel to a client: payload, layout and keys."""
     named = {} if record == ARRAYS else {RECORD: record}
-    return ConfigRecord({"payload": payload, "layout": layout_to_text(layout), "keys": list(keys), **named})
+    values = {"payload": payload, "layout": layout_to_text(layout), "keys": list(keys), **named}
+    return trusted_record(ConfigRecord, values)
 
 
 def difference_record(payload: bytes, onto: int, record: str = ARRAYS) -> ConfigRecord:
