@@ -1,6 +1,7 @@
 """How many examples a client is believed to have: its count is its weight, and it may claim any number."""
 
-from collections.abc import Iterable
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 MOST_TIMES_MEDIAN: Final = 100
@@ -22,7 +23,35 @@ def largest_believed(counts: Iterable[float]) -> float:
     >>> largest_believed([10, 2**53, 12]), largest_believed([0, 5, 2**53])
     (1200, 500)
     """
-    claimed = sorted(n for n in counts if n > 0)
+    return _limit(sorted(n for n in counts if n > 0))
+
+
+class Counts:
+    """What each client claims, with ``largest_believed`` of them at hand after each change without a look at all."""
+
+    def __init__(self, counts: Mapping[int, float]) -> None:
+        self._of = {client: count for client, count in counts.items() if count > 0}
+        self._sorted = sorted(self._of.values())
+
+    def claim(self, client: int, count: float) -> None:
+        """Let ``client`` claim ``count`` from now on; 0 is no claim."""
+        last = self._of.get(client, 0)
+        if last == count:
+            return
+        if last > 0:
+            del self._sorted[bisect_left(self._sorted, last)]
+            del self._of[client]
+        if count > 0:
+            insort(self._sorted, count)
+            self._of[client] = count
+
+    @property
+    def largest_believed(self) -> float:
+        """The most examples that a client is believed to have."""
+        return _limit(self._sorted)
+
+
+def _limit(claimed: list[float]) -> float:
     return MOST_TIMES_MEDIAN * claimed[(len(claimed) - 1) // 2] if claimed else float("inf")
 
 

@@ -1,21 +1,27 @@
 """How many examples clients are believed to have: each may claim any number, and all others are the measure."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from eafl_flower.aggregation.example_counts import largest_believed, too_many
+from eafl_flower.aggregation.example_counts import Counts, too_many
 from eafl_flower.runs.jobs import ClientTable
 from eafl_flower.runs.members.roster_answers import Member
 from eafl_flower.wire.notes import Notes
 
 
 class Claims:
-    """Bounds what clients claim; the notes tell of it."""
+    """Bounds what clients claim; the notes tell of it.
+
+    Both lists of claims are formed once, from the table and the members, and follow them from then on: with very many
+    vehicles nothing looks at all of them for one update.
+    """
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
-        self._most = 0.0  # that a client is believed to have; 0: to be computed
+        self._in_updates: Counts | None = None
+        self._at_start: Counts | None = None
 
     def believed(self, table: ClientTable, client: int, count: float) -> float:
         """Return the examples of ``client`` that its update is weighed with, given what it and all others claim.
@@ -23,18 +29,36 @@ class Claims:
         Who has not sent an update yet claims what it said at the start, unless that is the 1 of a client that was not
         asked for a number.
         """
-        if table.claimed[client] != count or not self._most:
-            table.claimed[client] = count
-            asked = np.where(table.num_examples > 1, table.num_examples, 0)
-            self._most = largest_believed(np.where(table.claimed > 0, table.claimed, asked).tolist())
-        if count > self._most:
-            self._notes.tell("weight", too_many(f"the update of client {client}", count, self._most))
-        return min(count, self._most)
+        table.claimed[client] = count
+        if self._in_updates is None:
+            claims = np.where(table.claimed > 0, table.claimed, _asked(table.num_examples))
+            self._in_updates = Counts(dict(enumerate(claims.tolist())))
+        else:
+            self._in_updates.claim(client, count if count > 0 else float(_asked(table.num_examples[client])))
+        most = self._in_updates.largest_believed
+        if count > most:
+            self._notes.tell("weight", too_many(f"the update of client {client}", count, most))
+        return min(count, most)
 
     def note(self, table: ClientTable, members: Mapping[int, Member], member: Member) -> None:
-        """Note what ``member`` says that it has: its jobs are priced with it, unless nobody else has nearly as much."""
-        most = largest_believed([m.num_examples for m in members.values() if m.num_examples > 1])
+        """Note what ``member``, one of ``members``, says that it has.
+
+        Its jobs are priced with it, unless nobody else has nearly as much.
+        """
+        if self._at_start is None:
+            said = _asked(np.array([m.num_examples for m in members.values()])).tolist()
+            self._at_start = Counts(dict(zip(members, said, strict=True)))
+        else:
+            self._at_start.claim(member.client, int(_asked(member.num_examples)))
+        most = self._at_start.largest_believed
         if member.num_examples > most:
             whose = f"node {member.node_id}, client {member.client},"
             self._notes.tell("price", f"{too_many(whose, member.num_examples, most)} in the price of a job")
         table.num_examples[member.client] = min(member.num_examples, most)
+        if self._in_updates is not None and not table.claimed[member.client]:
+            self._in_updates.claim(member.client, float(_asked(table.num_examples[member.client])))
+
+
+def _asked(num_examples: Any) -> Any:
+    """Return the counts that stand for a number; a client that was not asked for one has 1."""
+    return np.where(num_examples > 1, num_examples, 0)
