@@ -11,6 +11,8 @@ after each ``n``. Both train the same clients from the same arrays. A row passes
 
 Where the score is a loss, points are per cent of it (of FedAvg's, and of the one before), and the limits double.
 
+The rule "fedavg-again" is FedAvg whose clients draw other batches: what it fails is the noise of single runs.
+
 Runs are kept in FILE (.jsonl), one JSON object a line, and not made again: delete the lines of a rule that has changed.
 The table is written beside it (.json).
 """
@@ -41,7 +43,8 @@ from eafl_flower.strategies import AsyncEMAM, AsynchronousStrategy
 
 SIZES = {"2": (2, 2), "10": (10, 10), "50": (50, 50), "10of50": (10, 50)}  # in flight, clients
 EVALUATIONS = 10
-FEDAVG = "fedavg"
+FEDAVG, AGAIN = "fedavg", "fedavg-again"
+OTHER_JOBS = 10_001  # the first job of FedAvg's clients when it runs again
 
 Make = Callable[[int], Strategy]  # from the number in flight
 RULES: dict[str, Make] = {
@@ -56,7 +59,13 @@ RULES: dict[str, Make] = {
     ),
     "alpha-0.8": lambda in_flight: AsyncEMAM(alpha=0.8, concurrency=in_flight, evaluate_clients=False),
 }
-LOOKS = {FEDAVG: ("#888888", "-"), "default": ("#0b6", "-"), "adding-up": ("#36c", "--"), "alpha-0.8": ("#c33", ":")}
+LOOKS = {
+    FEDAVG: ("#888888", "-"),
+    AGAIN: ("#bbbbbb", "-"),
+    "default": ("#0b6", "-"),
+    "adding-up": ("#36c", "--"),
+    "alpha-0.8": ("#c33", ":"),
+}
 Key = tuple[str, str, str, int, int]  # task, size, rule, seed, rounds
 
 
@@ -66,12 +75,18 @@ def fedavg(num_clients: int) -> Strategy:
 
 
 @lru_cache(maxsize=2)
-def case_of(task: Task, num_clients: int, seed: int) -> TaskCase:
-    return task.make(num_clients, seed)
+def case_of(task: Task, num_clients: int, seed: int, first_job: int) -> TaskCase:
+    return task.make(num_clients, seed, first_job=first_job)
 
 
 def run_row(
-    task: Task | str, clients: int, in_flight: int, seed: int, strategy_factory: Make = fedavg, rounds: int = 20
+    task: Task | str,
+    clients: int,
+    in_flight: int,
+    seed: int,
+    strategy_factory: Make = fedavg,
+    rounds: int = 20,
+    first_job: int = 1,
 ) -> dict[str, Any]:
     """Run one strategy on one task.
 
@@ -87,6 +102,8 @@ def run_row(
         Makes the strategy from ``in_flight``.
     rounds
         Rounds' worth of updates, ``clients`` each.
+    first_job
+        Number of each client's first job: with another one it draws other batches.
 
     Returns
     -------
@@ -95,7 +112,7 @@ def run_row(
         went well; a run that stops early has fewer scores).
     """
     logging.getLogger("flwr").setLevel(logging.ERROR)
-    case = case_of(TASKS[task] if isinstance(task, str) else task, clients, seed)
+    case = case_of(TASKS[task] if isinstance(task, str) else task, clients, seed, first_job)
     scores: dict[int, float] = {}
 
     def evaluate(number: int, arrays: ArrayRecord) -> None:
@@ -211,13 +228,13 @@ def run_key(key: Key) -> dict[str, Any]:
     """Run what ``key`` names, in a process of its own."""
     task, size, rule, seed, rounds = key
     in_flight, clients = SIZES[size]
-    if rule == FEDAVG:
-        in_flight = clients
-    return run_row(task, clients, in_flight, seed, fedavg if rule == FEDAVG else RULES[rule], rounds)
+    if rule in (FEDAVG, AGAIN):
+        return run_row(task, clients, clients, seed, fedavg, rounds, 1 if rule == FEDAVG else OTHER_JOBS)
+    return run_row(task, clients, in_flight, seed, RULES[rule], rounds)
 
 
 def run_all(keys: list[Key], path: Path, jobs: int) -> dict[Key, Any]:
-    """Run what ``path`` does not hold yet, append it there, and return all; FedAvg's runs of 10of50 are those of 50."""
+    """Run what ``path`` does not hold yet, append it there, and return all; FedAvg of 10of50 is that of 50."""
     done: dict[Key, Any] = {}
     if path.exists():
         for line in path.read_text().splitlines():
@@ -239,14 +256,14 @@ def run_all(keys: list[Key], path: Path, jobs: int) -> dict[Key, Any]:
 
 def stored_as(key: Key) -> Key:
     task, size, rule, seed, rounds = key
-    return (task, str(SIZES[size][1]), rule, seed, rounds) if rule == FEDAVG else key
+    return (task, str(SIZES[size][1]), rule, seed, rounds) if rule in (FEDAVG, AGAIN) else key
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", default="", help="names or beginnings of names (default: all)")
     parser.add_argument("--sizes", default=",".join(SIZES), help=f"of {', '.join(SIZES)} (default: all)")
-    parser.add_argument("--rules", default="default", help=f"of {', '.join(RULES)} (default: default)")
+    parser.add_argument("--rules", default="default", help=f"of {', '.join((*RULES, AGAIN))} (default: default)")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")

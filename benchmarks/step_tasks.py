@@ -2,7 +2,8 @@
 
 A task fixes data, model, local optimiser and how rows are dealt to clients. Digits are scikit-learn's: 1,400 rows to
 train, 397 held out; a client has at most 140 rows, so that two clients cost no more than ten. The k-th job of a client
-draws its batches from a generator of (seed, client, k), whichever strategy sends it.
+draws its batches from a generator of (seed, client, k), whichever strategy sends it; counted from another first job on
+they are other batches of the same task.
 """
 
 import warnings
@@ -46,15 +47,18 @@ class TaskCase:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A row of the table: ``build(num_clients, seed, local_rate)`` makes its case."""
+    """A row of the table: ``build(num_clients, seed, local_rate, first_job)`` makes its case."""
 
     name: str
     local_rate: float
-    build: Callable[[int, int, float], TaskCase]
+    build: "Build"
 
-    def make(self, num_clients: int, seed: int, *, rate: float = 1.0) -> TaskCase:
+    def make(self, num_clients: int, seed: int, *, rate: float = 1.0, first_job: int = 1) -> TaskCase:
         """Return the case with ``rate`` times the task's local learning rate (scikit-learn: local epochs)."""
-        return self.build(num_clients, seed, rate * self.local_rate)
+        return self.build(num_clients, seed, rate * self.local_rate, first_job)
+
+
+Build = Callable[[int, int, float, int], TaskCase]
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
@@ -123,6 +127,7 @@ def torch_case(
     num_clients: int,
     seed: int,
     rate: float,
+    first_job: int,
     *,
     model: Callable[[], nn.Module],
     rows: Callable[[int], tuple[Table, Table]] = digits,
@@ -157,7 +162,7 @@ def torch_case(
         load(message.content["arrays"])
         net.train()
         steps = optimizer(trained, rate)
-        part = parts[client][job_generator(seed, client, context).permutation(len(parts[client]))]
+        part = parts[client][job_generator(seed, client, context, first_job).permutation(len(parts[client]))]
         total = 0.0
         for batch in torch.from_numpy(part).split(BATCH):
             steps.zero_grad()
@@ -189,7 +194,7 @@ def torch_case(
     )
 
 
-def logistic_regression_case(num_clients: int, seed: int, epochs: float) -> TaskCase:
+def logistic_regression_case(num_clients: int, seed: int, epochs: float, first_job: int) -> TaskCase:
     """Return scikit-learn's logistic regression as a NumPyClient, ``epochs`` passes of SAGA a job."""
     (x, y), (x_test, y_test) = digits(seed)
     parts = alike(y[: MOST * num_clients], num_clients, generator(seed, "deal", num_clients))
@@ -199,7 +204,7 @@ def logistic_regression_case(num_clients: int, seed: int, epochs: float) -> Task
             self.context, self.client = context, int(context.node_config["partition-id"])
 
         def fit(self, parameters: Any, config: Any) -> Any:
-            draw = int(job_generator(seed, self.client, self.context).integers(2**31))
+            draw = int(job_generator(seed, self.client, self.context, first_job).integers(2**31))
             model = LogisticRegression(
                 solver="saga", max_iter=round(epochs), tol=0.0, warm_start=True, random_state=draw
             )
@@ -223,9 +228,9 @@ def logistic_regression_case(num_clients: int, seed: int, epochs: float) -> Task
     )
 
 
-def job_generator(seed: int, client: int, context: Context) -> np.random.Generator:
+def job_generator(seed: int, client: int, context: Context, first_job: int) -> np.random.Generator:
     """Return the generator of the client's next job; the count of its jobs is kept in its state."""
-    kept = context.state.setdefault("jobs", ConfigRecord({"count": 0}))
+    kept = context.state.setdefault("jobs", ConfigRecord({"count": first_job - 1}))
     kept["count"] += 1
     return generator(seed, "job", client, kept["count"])
 
@@ -233,7 +238,7 @@ def job_generator(seed: int, client: int, context: Context) -> np.random.Generat
 # -- the table -------------------------------------------------------------------------------------------------------
 
 
-def _rows_of(name: str, rates: tuple[float, ...], build: Callable[[int, int, float], TaskCase]) -> dict[str, Task]:
+def _rows_of(name: str, rates: tuple[float, ...], build: Build) -> dict[str, Task]:
     return {f"{name}-{rate:g}": Task(name=f"{name}-{rate:g}", local_rate=rate, build=build) for rate in rates}
 
 
