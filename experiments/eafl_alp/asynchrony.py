@@ -15,6 +15,7 @@ settings, untuned. With ``--quick`` there are three settings.
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 from eafl_flower.config import RunConfig
 from experiments.cells import Cell, Result, Store
@@ -182,7 +183,7 @@ def tables(scope: Scope, store: Store) -> dict[str, list[tuple[str, ...]]]:
     points = chosen(scope, store)
     found: dict[str, list[tuple[str, ...]]] = {}
     for churn in (False, True):
-        lines = []
+        lines: list[tuple[str, ...]] = []
         for method in points:
             results, rows = results_of(scope, store, method, churn=churn)
             reached = [row for row in rows if row is not None]
@@ -225,7 +226,7 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
     for churn, our_name in product((False, True), ("EMAM", DEFAULT)):
         where = "with churn" if churn else "without churn"
         ours, our_rows = results_of(scope, store, our_name, churn=churn)
-        common = {"seeds": len(ours), "command": scope.command}
+        common: dict[str, Any] = {"seeds": len(ours), "command": scope.command}
         for method, aim, source in beside_sync + (beside_others if our_name == "EMAM" else []):
             theirs, rows = results_of(scope, store, method, churn=churn)
             ratio, low, high = geometric_mean_ratio(_times(ours, our_rows), _times(theirs, rows))

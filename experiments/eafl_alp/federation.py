@@ -182,7 +182,7 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
         results = [store[anchor(scope, dataset, seed)] for seed in scope.fit_seeds]
         coded = [store[row(scope, dataset, "LQGCM", seed)] for seed in scope.fit_seeds]
         exact, none = [r[score] for r in results], [r["none"][score] for r in results]
-        common = {"source": "README of EAFL-ALP", "seeds": len(results), "command": scope.command}
+        common: dict[str, Any] = {"source": "README of EAFL-ALP", "seeds": len(results), "command": scope.command}
         found.append(
             Claim(
                 claim=f"{dataset}: federation helps ({score})",

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from eafl_flower.runs.loop.run import FederatedRun
 from flwr.app import ArrayRecord, ConfigRecord
 
 from eafl_flower.app.client import client_app
@@ -24,6 +23,7 @@ from eafl_flower.heads.size import size_of
 from eafl_flower.protocols import DataSource
 from eafl_flower.runs.scoring.evaluation import evaluate_on_clients
 from eafl_flower.runs.scoring.means import robust_means
+from eafl_flower.runs.state import Run
 from eafl_flower.wire.arrays import arrays_of
 from eafl_flower.wire.notes import Notes
 
@@ -104,11 +104,10 @@ def pooled_rows(config: RunConfig) -> dict[str, Any]:
     run, _ = _trained(config.replace({"evaluate.every": 0}), notes)
     epochs = {client: merges * workload.local_epochs for client, merges in notes.by_client.items()}
     settings = {"local_epochs": workload.local_epochs, "unseen_steps": workload.unseen_steps}
-    clients = sorted(run.jobs.members)
-    exact = evaluate_on_clients(run.jobs, clients, AFTER, version=run.version, served=run.served(), note_lost=_ignore)
+    exact = _scored(run, sorted(run.jobs.members))
     return {
         **_named(pooled(workload.task, source, epochs, seed=config.seed, **settings)),
-        "exact": _named(dict(exact)),
+        "exact": _named(exact),
         "steps": steps_of(workload.task, source, epochs),
         "uploads": len(notes.merges),
     }
@@ -127,23 +126,29 @@ def rows_of(source: DataSource) -> dict[str, int]:
     }
 
 
-def _trained(config: RunConfig, notes: _Notes) -> tuple[FederatedRun, InlineGrid]:
+def _trained(config: RunConfig, notes: _Notes) -> tuple[Run, InlineGrid]:
     one_thread()
     logging.getLogger("flwr").setLevel(logging.ERROR)
     grid = InlineGrid(client_app(resolve(config)), resolve(config).source.num_clients)
     return train(resolve(config.replace({"evaluate.after-training": False})), grid, observer=notes), grid
 
 
+def _scored(run: Run, clients: Sequence[int]) -> dict[str, float]:
+    """Return what these clients score with the arrays that the run serves, after one job more, too."""
+    found = evaluate_on_clients(run.jobs, clients, AFTER, served=run.served(), note_lost=_ignore)
+    return {name: float(score) for name, score in found.items() if isinstance(score, int | float)}
+
+
 def _ignore(client: int) -> None:
     """States cannot be lost here."""
 
 
-def _summary(config: RunConfig, run: FederatedRun, grid: InlineGrid, notes: _Notes) -> dict[str, Any]:
-    final = dict(evaluate_on_clients(run.jobs, sorted(run.jobs.members), AFTER, served=run.served(), note_lost=_ignore))
+def _summary(config: RunConfig, run: Run, grid: InlineGrid, notes: _Notes) -> dict[str, Any]:
+    final = _scored(run, sorted(run.jobs.members))
     slowdown = config.clients.slowdown
     slowest = sorted(set(slowdown))[-SLOWEST:]
     own = [
-        dict(evaluate_on_clients(run.jobs, [client], AFTER, served=run.served(), note_lost=_ignore))
+        _scored(run, [client])
         for client in run.trainers
         if slowdown[client % len(slowdown)] in slowest and len(set(slowdown)) > 1
     ]
@@ -156,7 +161,7 @@ def _summary(config: RunConfig, run: FederatedRun, grid: InlineGrid, notes: _Not
         "merges": run.version,
         "refused": run.tally.refused,
         "lost": run.tally.lost,
-        "virtual_time_s": run.now_s(),
+        "virtual_time_s": run.time_s,
         "energy_j": run.ledger.total().energy_j,
         "mean_staleness": notes.total("staleness") / max(1, uploads),
         "uplink_bytes": notes.total("uplink_bytes") / max(1, uploads),

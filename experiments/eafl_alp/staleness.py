@@ -92,7 +92,7 @@ def tables(scope: Scope, store: Store) -> dict[int, list[tuple[str, ...]]]:
     found: dict[int, list[tuple[str, ...]]] = {}
     targets = [target_of(store[sync_cell(seed, churn=False, scope=scope, store=store)]) for seed in scope.seeds]
     for in_flight in _fleets(scope):
-        lines = []
+        lines: list[tuple[str, ...]] = []
         for name in (*AS_THEY_ARE, *RULES):
             results = _results(scope, store, in_flight, name)
             times = [time_to(target, r["curve"], COLUMN) for target, r in zip(targets, results, strict=True)]
