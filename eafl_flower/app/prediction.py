@@ -26,7 +26,7 @@ from eafl_flower.data.sets.input_rows import InputRows, read_input_rows
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.tables.files import read_header
 from eafl_flower.errors import CheckpointError, ConfigError, DataError
-from eafl_flower.heads.fresh import fresh_head
+from eafl_flower.heads.newcomer import has_fleets_head, newcomer
 from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.protocols import Task
 from eafl_flower.results.model_description import ModelDescription
@@ -76,11 +76,12 @@ def read_rows(file: Path, description: ModelDescription, *, label: str = "", may
 
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
-    """A model that is complete for one client."""
+    """A model that is complete for one client; ``told`` is what to tell of how it came about, if anything."""
 
     task: Task
     model: Arrays
     description: ModelDescription
+    told: str = ""
 
     def probabilities(self, rows: InputRows) -> NDArray[np.float64]:
         """Return the class probabilities of rows, ``(n, classes)``."""
@@ -114,8 +115,8 @@ def predictor_of(
         Where the client keeps its states; by default in the run directory, as simulations do, or where
         ``checkpoint.state-dir`` says.
     examples
-        Labelled rows to which a fresh head is fitted on the frozen backbone, as a run does it for the clients that
-        never train; the client's stored head is then not looked at.
+        Labelled rows to which a fresh head is fitted on the frozen backbone, or the fleet's head adapted where there
+        is one, as a run does it for the clients that never train; the client's stored head is then not looked at.
 
     Raises
     ------
@@ -138,17 +139,22 @@ def predictor_of(
     task = Experiment(config).task_of(_without_rows(description), ranges=lambda: _ranges(run_dir, description))
     initial = task.init(generator(config.seed, "init"))
     shared = _shared(run_dir, initial[: task.num_shared])
+    told = ""
     if examples is not None:
         rows = _examples(description, examples)
         steps = config.task.unseen_steps
-        model = fresh_head(task, shared, initial, rows, seed=config.seed, client=client, steps=steps)
+        model, _, how = newcomer(task, shared, initial, rows, seed=config.seed, client=client, steps=steps)
+        told = f"client {client} {how}" if how else ""
     elif task.num_shared == len(initial):
         model = shared
+    elif has_fleets_head(task, initial) and not description.client_states[client]:
+        model = shared
+        told = f"client {client} never trained and goes by the fleet's head; --fit FILE adapts it to labelled rows"
     else:
         head = _head(description, client, state_dir or _state_dir(run_dir, config))
         task.check_head(head)
         model = shared + head
-    return Predictor(task=task, model=model, description=description)
+    return Predictor(task=task, model=model, description=description, told=told)
 
 
 def write_predictions(

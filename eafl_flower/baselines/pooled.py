@@ -7,7 +7,7 @@ import numpy as np
 from eafl_flower.baselines.measuring import Phases
 from eafl_flower.core.rng import generator
 from eafl_flower.core.threads import one_thread
-from eafl_flower.heads.fresh import fresh_head
+from eafl_flower.heads.newcomer import newcomer
 from eafl_flower.protocols import DataSource, Task
 from eafl_flower.types import Arrays, Rows
 
@@ -41,7 +41,7 @@ def pooled(
 
     The phases are those of the run. ``accuracy-before``: the pooled model on each seen client's test rows;
     ``accuracy-after``: after one job of that client more, all arrays being its own; ``accuracy-unseen``: the pooled
-    backbone frozen, a fresh head fitted for ``unseen_steps``.
+    backbone frozen, a fresh head fitted for ``unseen_steps``, or the pool's generic head as far as it is adapted.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def pooled(
             after, _ = task.train(model, rows, generator(seed, "after", client), epochs=local_epochs)
             models = {"before": model, "after": after}
         else:
-            own = fresh_head(task, shared, initial, rows, seed=seed, client=client, steps=unseen_steps)
+            own = newcomer(task, shared, initial, rows, seed=seed, client=client, steps=unseen_steps).model
             models = {"unseen": own}
         for phase, arrays in models.items():
             phases.add(phase, task.evaluate(arrays, rows)[1], len(rows.y_test))

@@ -131,6 +131,8 @@ def predict(
     read = [(file, rows), *([(fit, examples)] if fit is not None and examples is not None else [])]
     for note in dict.fromkeys(note for path, table in read for note in reading_notes(path, table, description)):
         typer.echo(note, err=True)
+    if predictor.told:
+        typer.echo(predictor.told, err=True)
     p = predictor.probabilities(rows)
     with nullcontext(sys.stdout) if output is None else open_unlinked(output, "w", newline="") as table:
         write_predictions(table, rows.numbers, p, description.class_names)

@@ -16,7 +16,7 @@ from eafl_flower.core.orders import Enough, Order
 from eafl_flower.core.rng import generator
 from eafl_flower.core.scores import in_phase
 from eafl_flower.errors import ConfigError, ProtocolError
-from eafl_flower.heads.fresh import fresh_head
+from eafl_flower.heads.newcomer import newcomer
 from eafl_flower.protocols import DataSource, Task
 from eafl_flower.tasks.checks import check_layout
 from eafl_flower.types import Arrays, Rows
@@ -104,7 +104,7 @@ class FederatedClient(NumPyClient):
     The shared arrays come and go with the messages; the private head lives in ``context.state["head"]``
     and starts from what the task gives this client: its shapes may be the client's own. Randomness is a function of
     (seed, client, dispatch counter). A client whose partition is not below ``source.num_seen`` never
-    trains: it is scored with a fresh head fitted to its first quarter of rows.
+    trains: it is scored with what ``heads.newcomer`` makes of its first quarter of rows.
     """
 
     def __init__(self, workload: Workload, context: Context) -> None:
@@ -188,7 +188,7 @@ class FederatedClient(NumPyClient):
         A seen client reports its loss and each score of its task (``accuracy-before``) before any further training,
         with ``after-training`` in the configuration the same (``accuracy-after``) after one more local job, and the
         number of ``head-parameters`` if it has a private head. An unseen client reports its scores
-        (``accuracy-unseen``) with the backbone frozen and a fresh head.
+        (``accuracy-unseen``) with the backbone frozen and a fresh head, or the fleet's head as far as it is adapted.
 
         Raises
         ------
@@ -203,7 +203,7 @@ class FederatedClient(NumPyClient):
         shared, count = self._shared(parameters, seed), len(self.rows.y_test)
         if not self.trains:
             initial, steps = self.workload.initial(seed), self.workload.unseen_steps
-            model = fresh_head(task, shared, initial, self.rows, seed=seed, client=self.partition, steps=steps)
+            model = newcomer(task, shared, initial, self.rows, seed=seed, client=self.partition, steps=steps).model
             return None, count, dict(in_phase("unseen", task.evaluate(model, self.rows)[1]))
         model = self._model(shared, seed)
         loss, values = task.evaluate(model, self.rows)

@@ -1,6 +1,6 @@
 """Fractal networks: a shared backbone and a private head whose size fits the client (AFWPM).
 
-The backbone is a fractal block of depth 2 and width 32; the head is a fractal block on its 32 outputs with
+The backbone is a fractal block of depth 2 and width 32; a head is a fractal block on its 32 outputs with
 a linear classifier. See ``models/fractal.py`` for the blocks and ``heads/`` for the sizes.
 """
 
@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.core.rng import generator
 from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, Share, check_settings
 from eafl_flower.heads.prior import FeatureRanges, entropy_bits, prior_size
@@ -29,8 +28,8 @@ from eafl_flower.heads.validation import smallest_sufficient
 from eafl_flower.models.fractal import Fractal
 from eafl_flower.tasks.backend import Backend, backend_for
 from eafl_flower.tasks.checks import check_features, check_rows
-from eafl_flower.tasks.head_fit import held_out_losses
-from eafl_flower.tasks.optimizers import AdamW, Optimizer
+from eafl_flower.tasks.head_fit import validation_losses, validation_rows
+from eafl_flower.tasks.optimizers import Optimizer
 from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.probabilities import loss_and_accuracy, probabilities
 from eafl_flower.tasks.stored_head import head_of, structure_of
@@ -39,9 +38,6 @@ from eafl_flower.tasks.training import Personal
 from eafl_flower.tasks.two_phases import TwoPhases, columns
 from eafl_flower.types import Array, Arrays, Rows, digest
 
-VALIDATION_PASSES = 10
-VALIDATION_RATE = 0.01  # of AdamW: at a small rate of the task's own a larger head wins by learning faster
-MAX_VALIDATION_ROWS = 250
 FEDERATED_SIZE = HeadSize(1, 16)
 ONE_SIZE = "a federated head has one size for all clients"
 
@@ -54,13 +50,21 @@ class FractalTask(Personal):
     the backbone under the frozen head, so that what a client sends is the direction that helps *given* a
     head that fits. A job of so many ``steps`` and one with a federated head train all layers together.
 
+    With both, a generic head :math:`g` stands beside the private one, for vehicles that come later. It is federated
+    with the backbone and trained with it, on the loss of its own output over the classes that the client has,
+
+    .. math:: -\log\frac{e^{g_y}}{\sum_{c:\,n_c > 0} e^{g_c}}
+
+    (restricted softmax: what a client lacks it does not unlearn for others), and the backbone follows the gradients of
+    both. The client itself goes by its private head alone.
+
     Parameters
     ----------
     num_features, num_classes
         Size of input and output.
     head
         ``"private"``: the head stays with the client; ``"federated"``: it travels too, and all clients
-        have the same size.
+        have the same size; ``"both"``: a private one, and a federated one of size ``1x16`` beside it.
     head_sizes
         Sizes of the heads, given to the clients in turn. Without any a private head's size follows from the
         client's rows, and a federated head is ``1x16``.
@@ -88,6 +92,9 @@ class FractalTask(Personal):
     ----------
     Arivazhagan et al., "Federated learning with personalization layers", arXiv:1912.00818, 2019.
     Collins et al., "Exploiting shared representations for personalized federated learning", ICML 2021.
+    Chen and Chao, "On bridging generic and personalized federated learning for image classification", ICLR 2022: both
+    heads; there the private one adds to the generic one, and that has a balanced loss.
+    Li and Zhan, "FedRS: federated learning with restricted softmax for label distribution non-IID data", KDD 2021.
     """
 
     num_features: CountFromOne
@@ -111,7 +118,7 @@ class FractalTask(Personal):
     @property
     def num_shared(self) -> int:
         """Number of leading arrays that are federated."""
-        return self.num_backbone + (len(self._initial_head.shapes) if self.head == "federated" else 0)
+        return self.num_backbone + (len(self._generic.shapes) if self._generic else 0)
 
     @property
     def num_backbone(self) -> int:
@@ -126,11 +133,13 @@ class FractalTask(Personal):
     def init(self, rng: np.random.Generator) -> Arrays:
         """Return initial arrays; a private head is the largest one, of which ``personalise`` cuts each client's.
 
-        Heads of all sizes begin as nearly the same function, so that a backbone serves them all.
+        Heads of all sizes begin as nearly the same function, so that a backbone serves all; so does the generic one.
         """
         backbone = self.backbone.init(rng)
         largest = self._head_of(LARGEST)
-        return backbone + largest.cut(largest.init_nested(rng, SMALLEST.width), self._initial_head)
+        nested = largest.init_nested(rng, SMALLEST.width)
+        generic = largest.cut(nested, self._generic) if self._generic else ()
+        return backbone + generic + (() if self.head == "federated" else nested)
 
     def personalise(self, model: Arrays, rows: Rows, rng: np.random.Generator, *, client: int) -> Arrays:
         """Return the model with the head that ``client`` starts from: a part of the largest one of ``init``.
@@ -141,14 +150,14 @@ class FractalTask(Personal):
         if self.head == "federated":
             return model
         check_rows(rows.x_train, rows.y_train, num_features=self.num_features, num_classes=self.num_classes)
-        shared, largest = model[: self.num_backbone], model[self.num_backbone :]
+        shared, largest = model[: self.num_shared], model[self.num_shared :]
         size = (
             self.head_sizes[client % len(self.head_sizes)]
             if self.head_sizes
             else self._fitting_size(shared, largest, rows, rng)
         )
         record = (new_record(size.depth),) if self.prune_threshold else ()
-        return shared + self._initial_head.cut(largest, self._head_of(size)) + record
+        return shared + self._head_of(LARGEST).cut(largest, self._head_of(size)) + record
 
     def prior_size(self, rows: Rows) -> HeadSize:
         """Return the size that the entropy of the client's training rows suggests."""
@@ -202,12 +211,12 @@ class FractalTask(Personal):
             )
             raise ValueError(msg)
         plan = steps_per_pass(len(x), self.batch_size, epochs=epochs, steps=steps)
-        in_phases = self.head == "private" and steps is None and not first_trained
+        in_phases = self.head != "federated" and steps is None and not first_trained
         backend, (_, record) = backend_for(self.device), split_record(arrays)
         inputs = columns(backend, x)
         if in_phases and record is not None and self.prune_threshold:
             arrays, record = self._pruned(arrays, record, inputs, len(plan))
-        model = self._model(arrays, backend)
+        model = self._model(arrays, backend, np.bincount(y, minlength=self.num_classes) > 0)
         targets = columns(backend, np.eye(self.num_classes, dtype=np.float32)[y])
         if first_trained:
             inputs = model.features(inputs)  # a frozen backbone is a fixed function of the rows
@@ -242,8 +251,10 @@ class FractalTask(Personal):
         return logits
 
     @cached_property
-    def _initial_head(self) -> Fractal:
-        return self._head_of(LARGEST if self.head == "private" else (*self.head_sizes, FEDERATED_SIZE)[0])
+    def _generic(self) -> Fractal | None:
+        """The federated head, if there is one."""
+        size = FEDERATED_SIZE if self.head == "both" else (*self.head_sizes, FEDERATED_SIZE)[0]
+        return None if self.head == "private" else self._head_of(size)
 
     def _head_of(self, size: HeadSize) -> Fractal:
         return head_of(size, self.num_classes)
@@ -266,29 +277,22 @@ class FractalTask(Personal):
 
     def _validated_size(self, shared: Arrays, largest: Arrays, rows: Rows, key: int) -> HeadSize:
         backend = backend_for(self.device)
-        used = generator(key, "rows").permutation(len(rows.y_train))[:MAX_VALIDATION_ROWS]
-        x, y = rows.x_train[used], rows.y_train[used]
+        x, y = validation_rows(rows, key)
         features = backend.get(self._model(shared + largest, backend).features(columns(backend, x)))[0]
+        settings: dict[str, Any] = {"weight_decay": self.weight_decay, "batch_size": self.batch_size}
 
         def losses_of(size: HeadSize) -> NDArray[np.float64]:
             head = self._head_of(size)
-            return held_out_losses(
-                head,
-                self._initial_head.cut(largest, head),
-                features,
-                y,
-                generator(key, "folds"),  # the same folds and batches for all sizes
-                backend=backend,
-                optimizer=AdamW(VALIDATION_RATE, self.weight_decay),
-                passes=VALIDATION_PASSES,
-                batch_size=self.batch_size,
-            )
+            initial = self._head_of(LARGEST).cut(largest, head)
+            return validation_losses(head, initial, features, y, key, backend=backend, **settings)
 
         return smallest_sufficient(self.prior_size(rows), losses_of, len(rows.y_train))
 
-    def _model(self, arrays: Arrays, backend: Backend) -> TwoPhases:
-        structure = structure_of(arrays[self.num_backbone :], self.num_classes)
-        return TwoPhases(self.backbone, structure, split_record(arrays)[0], backend)
+    def _model(self, arrays: Arrays, backend: Backend, has_class: NDArray[np.bool_] | None = None) -> TwoPhases:
+        own, fleets = arrays[self.num_shared :], arrays[self.num_backbone :]
+        generic = self._generic if own else None  # a client without a head of its own goes by the fleet's
+        structure, arrays = structure_of(own or fleets, self.num_classes), split_record(arrays)[0]
+        return TwoPhases(self.backbone, structure, arrays, backend, generic=generic, has_class=has_class)
 
     def _optimizer(self) -> Optimizer:
         return OPTIMIZERS[self.optimizer](self.learning_rate, self.weight_decay)
@@ -306,8 +310,8 @@ class FractalTask(Personal):
                 means.update(zip(nodes, values.mean(axis=2), strict=True))
             record, gone = looked_at(record, scores, self.prune_threshold)
             if gone:
-                head = arrays[self.num_backbone : -1]
-                arrays = arrays[: self.num_backbone] + model.head.prune(head, {node: means[node] for node in gone})[1]
+                head = arrays[self.num_shared : -1]
+                arrays = arrays[: self.num_shared] + model.head.prune(head, {node: means[node] for node in gone})[1]
                 arrays += (record,)
         record = record.copy()
         record[0] = min(int(record[0]) + epochs, np.iinfo(np.int32).max)

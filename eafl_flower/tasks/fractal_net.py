@@ -39,7 +39,7 @@ class FractalNet(Personal):
 
     def make(self, training: Training) -> FractalTask:
         """Return the task for features and classes."""
-        sized_by_data = self.head == "private" and not self.head_sizes
+        sized_by_data = self.head != "federated" and not self.head_sizes
         settings: dict[str, Any] = vars(self) | training.steps_on_device
         settings["head_sizes"] = parse_sizes(self.head_sizes)
         return FractalTask(**settings, ranges=training.ranges if sized_by_data else None)

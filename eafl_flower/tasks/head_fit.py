@@ -5,12 +5,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from eafl_flower.core.rng import generator
 from eafl_flower.heads.validation import fold_rows
 from eafl_flower.models.cross_entropy import cross_entropy
 from eafl_flower.models.fractal import Fractal
 from eafl_flower.tasks.backend import Backend
-from eafl_flower.tasks.optimizers import Optimizer
-from eafl_flower.types import Array, Arrays
+from eafl_flower.tasks.optimizers import AdamW, Optimizer
+from eafl_flower.types import Array, Arrays, Rows
+
+PASSES = 10
+RATE = 0.01  # of AdamW: at a small rate of the task's own a larger head wins by learning faster
+MOST_ROWS = 250
+
+
+def validation_rows(rows: Rows, key: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the training rows by which the size of a head is judged, at most ``MOST_ROWS``."""
+    used = generator(key, "rows").permutation(len(rows.y_train))[:MOST_ROWS]
+    return rows.x_train[used], rows.y_train[used]
+
+
+def validation_losses(
+    head: Fractal,
+    initial: Arrays,
+    features: Array,
+    labels: NDArray[np.int64],
+    key: int,
+    *,
+    backend: Backend,
+    weight_decay: float,
+    batch_size: int,
+) -> NDArray[np.float64]:
+    """Return ``held_out_losses`` as sizes are judged: the same folds and batches for all of one ``key``."""
+    return held_out_losses(
+        head,
+        initial,
+        features,
+        labels,
+        generator(key, "folds"),
+        backend=backend,
+        optimizer=AdamW(RATE, weight_decay),
+        passes=PASSES,
+        batch_size=batch_size,
+    )
 
 
 def held_out_losses(

@@ -9,9 +9,9 @@ from eafl_flower.heads.prior import FeatureRanges
 
 @dataclass(frozen=True, kw_only=True)
 class Personal:
-    """Settings of a task whose head may stay with the client: "federated" lets it travel, too."""
+    """Settings of a task whose head may stay with the client or travel, too; "both": one of each."""
 
-    head: Literal["private", "federated"] = "private"
+    head: Literal["private", "federated", "both"] = "private"
     optimizer: Literal["sgd", "adamw"] = "sgd"  # fresh in every job
 
 

@@ -1,5 +1,6 @@
-"""Backbone and head of one job: one flat vector on a backend, trained together or one under the other."""
+"""Backbone and heads of one job: one flat vector on a backend, trained together or one under the other."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from eafl_flower.tasks.backend import Backend
 from eafl_flower.tasks.optimizers import Optimizer
 from eafl_flower.types import Array, Arrays
 
+LACKING = -1e9  # added to the logits of classes that a client has no rows of: e to that power is 0
+
 
 def columns(backend: Backend, rows: Array) -> Any:
     """Return rows ``(n, d)`` as a block takes them: one column a row, ``(1, d, n)``."""
@@ -19,28 +22,53 @@ def columns(backend: Backend, rows: Array) -> Any:
 
 
 class TwoPhases:
-    """A backbone with a head on it.
+    """A backbone with a head on it, and perhaps a generic head beside that, which is trained whenever the backbone is.
 
     Parameters
     ----------
     backbone, head
         Their structures.
     arrays
-        Their arrays; copied.
+        Their arrays, those of the generic head between them; copied.
     backend
         Where to compute.
+    generic
+        Structure of the generic head, if there is one.
+    has_class
+        Which classes `(classes,)` are in the loss of the generic head; all by default.
     """
 
-    def __init__(self, backbone: Fractal, head: Fractal, arrays: Arrays, backend: Backend) -> None:
-        self.backbone, self.head, self.backend = backbone, head, backend
-        count, self._split = len(backbone.shapes), backbone.num_parameters
-        flat = np.concatenate([backbone.pack(arrays[:count]), head.pack(arrays[count:])])
-        self._flat = backend.put(flat)
+    def __init__(
+        self,
+        backbone: Fractal,
+        head: Fractal,
+        arrays: Arrays,
+        backend: Backend,
+        *,
+        generic: Fractal | None = None,
+        has_class: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self.backbone, self.head, self.backend, self.generic = backbone, head, backend, generic
+        present = np.ones(head.num_classes, bool) if has_class is None else has_class
+        self.lacking = backend.put(np.where(present, 0, LACKING).astype(np.float32)[:, None])
+        packed, given = [], iter(arrays)
+        for block in self._blocks:
+            packed.append(block.pack([next(given) for _ in block.shapes]))
+        sizes = [len(flat) for flat in packed]
+        self._stops = np.cumsum(sizes).tolist()
+        self._flat = backend.put(np.concatenate(packed))
         self._gradient = 0 * self._flat
         self._parameters, self._gradients = self._views(self._flat), self._views(self._gradient)
 
-    def _views(self, flat: Any) -> tuple[Views, Views]:
-        return self.backbone.views(flat[: self._split]), self.head.views(flat[self._split :])
+    @property
+    def _blocks(self) -> list[Fractal]:
+        return [self.backbone, *([] if self.generic is None else [self.generic]), self.head]
+
+    def _parts(self, flat: Any) -> list[Any]:
+        return [flat[start:stop] for start, stop in pairwise([0, *self._stops])]
+
+    def _views(self, flat: Any) -> list[Views]:
+        return [block.views(part) for block, part in zip(self._blocks, self._parts(flat), strict=True)]
 
     def features(self, inputs: Any) -> Any:
         """Return the backbone's outputs ``(1, width, n)`` for ``inputs`` ``(1, d, n)``."""
@@ -48,7 +76,7 @@ class TwoPhases:
 
     def head_trace(self, features: Any) -> Trace:
         """Return what the head computes from the backbone's outputs."""
-        return self.head.forward(self.backend.functions, self._parameters[1], features)
+        return self.head.forward(self.backend.functions, self._parameters[-1], features)
 
     def logits(self, rows: Array) -> Array:
         """Return the model's outputs ``(n, classes)`` for rows ``(n, d)``."""
@@ -79,14 +107,17 @@ class TwoPhases:
         batch_size
             Rows a step; the last batch may be smaller.
         backbone, head, together
-            One of them is given: what it names is trained by it, and the rest is frozen.
+            One of them is given: what it names is trained by it, and the rest is frozen. A generic head is trained with
+            the backbone, which then follows the gradients of both heads.
         """
-        xp, end = self.backend.functions, self._split + self.head.num_parameters
-        trained = slice(self._split if head else 0, self._split if backbone else end)
+        xp = self.backend.functions
+        shared, end = self._stops[-2], self._stops[-2] + self.head.num_parameters
+        trained = slice(shared if head else 0, shared if backbone else end)
         optimizer = backbone or head or together
         assert optimizer is not None
         parameters, gradient = self._flat[trained], self._gradient[trained]
-        (below, above), (below_gradients, above_gradients) = self._parameters, self._gradients
+        below, above = self._parameters[0], self._parameters[-1]
+        below_gradients, above_gradients = self._gradients[0], self._gradients[-1]
         shuffled = self.backend.put(order)
         xs, ys = inputs[:, :, shuffled], targets[:, :, shuffled]
         loss: Any = 0.0
@@ -100,11 +131,17 @@ class TwoPhases:
                 xp, above, upper, error, None if backbone else above_gradients, to_inputs=lower is not None
             )
             if lower is not None:
+                if self.generic is not None:
+                    beside = self.generic.forward(xp, self._parameters[1], lower.outputs)
+                    _, wrong = cross_entropy(xp, beside.outputs + self.lacking, ys[:, :, i : i + batch_size])
+                    error += self.generic.backward(
+                        xp, self._parameters[1], beside, wrong, self._gradients[1], to_inputs=True
+                    )
                 self.backbone.backward(xp, below, lower, error, below_gradients, to_inputs=False)
             optimizer.step(parameters, gradient)
         return float(loss) / len(order)
 
     def arrays(self) -> Arrays:
         """Return the arrays of the complete model."""
-        flat = self.backend.get(self._flat)
-        return self.backbone.unpack(flat[: self._split]) + self.head.unpack(flat[self._split :])
+        parts = self._parts(self.backend.get(self._flat))
+        return tuple(a for block, part in zip(self._blocks, parts, strict=True) for a in block.unpack(part))

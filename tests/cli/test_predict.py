@@ -33,6 +33,7 @@ KINDS = {
     "federated": {"task.tabular.hidden": "8,8", "task.tabular.head": "federated"},
     "softmax": {"task.name": "softmax"},
     "fractal": {"task.name": "fractal", "task.fractal.head-sizes": "2x16,1x16"},
+    "both": {"task.name": "fractal", "task.fractal.head": "both", "task.fractal.head-sizes": "2x16,1x16"},
     "sized": {"task.name": "fractal", "task.fractal.prune-threshold": 0.5},
     "lqgcm": {"task.tabular.hidden": "8,8", "codec.name": "lqgcm"},
 }
@@ -133,6 +134,18 @@ def test_every_client_is_as_right_as_the_run_has_measured(finished, kind, eafl):
         else:
             run.write_rows("train.csv", part.x_train, part.y_train)
             assert right_of(eafl(*given, "--fit", "train.csv")) == score["accuracy-unseen"]
+
+
+def test_who_never_trained_goes_by_the_fleets_head_beside_private_ones(finished, eafl):
+    run = finished("both")
+    part = run.source.partition(5)
+    run.write_rows("test.csv", part.x_test, part.y_test)
+    ended = eafl("predict", run.path, "--client", "5", "test.csv", "--label", "truth")
+    assert "client 5 never trained and goes by the fleet's head; --fit FILE adapts it to labelled rows\n" in ended.err
+    run.write_rows("few.csv", part.x_train[:4], part.y_train[:4])
+    fitted = eafl("predict", run.path, "--client", "5", "test.csv", "--label", "truth", "--fit", "few.csv")
+    assert "client 5 goes by the fleet's head as it is: of 4 labelled rows it cannot tell" in fitted.err
+    assert fitted.out == ended.out
 
 
 @pytest.mark.parametrize(("kind", "own"), [("private", True), ("fractal", True), ("federated", False)])

@@ -54,7 +54,7 @@ def test_the_pool_takes_as_many_steps_as_all_clients(config):
     assert not batches  # all have as many rows
 
 
-@pytest.mark.parametrize("head", ["private", "federated"])
+@pytest.mark.parametrize("head", ["private", "both", "federated"])
 def test_every_kind_of_head_is_measured(config, head):
     found = measure.federated(config.replace({"task.fractal.head": head}))
     assert set(found) >= PHASES
