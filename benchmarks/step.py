@@ -14,7 +14,7 @@ Where the score is a loss, points are per cent of it (of FedAvg's, and of the on
 The rule "fedavg-again" is FedAvg whose clients draw other batches: what it fails is the noise of single runs.
 
 Runs are kept in FILE (.jsonl), one JSON object a line, and not made again: delete the lines of a rule that has changed.
-The table is written beside it (.json).
+The table is written beside it (.json; of other rules than the default with their names).
 """
 
 import argparse
@@ -280,11 +280,16 @@ def main() -> None:
         (task, size, rule, seed, rounds) for seed, task, size, rule in product(seeds, tasks, sizes, (FEDAVG, *rules))
     ]
     runs = run_all(keys, arguments.out, arguments.jobs)
-    table = [judged(task, size, rule, runs, seeds, rounds) for rule, task, size in product(rules, tasks, sizes)]
+    table = [
+        judged(task, size, rule, runs, seeds, rounds)
+        for rule, task, size in product(rules, tasks, sizes)
+        if rule != AGAIN or len(set(SIZES[size])) == 1  # FedAvg of 10of50 is that of 50
+    ]
     show(table)
     if arguments.figure:
         draw(runs, arguments.figure)
-    arguments.out.with_suffix(".json").write_text(json.dumps(table, indent=1) + "\n")
+    of_rules = "" if rules == ["default"] else "-" + "-".join(rules)
+    arguments.out.with_name(f"{arguments.out.stem}{of_rules}.json").write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

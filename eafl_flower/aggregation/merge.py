@@ -222,7 +222,10 @@ def kernels(dtype: np.dtype[Any], total: int) -> Kernels:
 
 
 def _infinite_elements() -> AbstractContextManager[Any]:
-    """Let nothing warn of the difference of two infinite elements, which counts as 0."""
+    """Let nothing warn of invalid operations: the difference of two infinite elements is one, and counts as 0.
+
+    Elements that become NaN otherwise are not warned of either: updates with such are refused before (``accept``).
+    """
     return np.errstate(invalid="ignore")
 
 

@@ -15,7 +15,7 @@ class Claims:
     """Bounds what clients claim; the notes tell of it.
 
     Both lists of claims are formed once, from the table and the members, and follow them from then on: with very many
-    vehicles nothing looks at all of them for one update.
+    vehicles nothing sorts them all for one update.
     """
 
     def __init__(self, notes: Notes) -> None:
@@ -31,10 +31,8 @@ class Claims:
         """
         table.claimed[client] = count
         if self._in_updates is None:
-            claims = np.where(table.claimed > 0, table.claimed, _asked(table.num_examples))
-            self._in_updates = Counts(dict(enumerate(claims.tolist())))
-        else:
-            self._in_updates.claim(client, count if count > 0 else float(_asked(table.num_examples[client])))
+            self._in_updates = Counts(dict(enumerate(_claims(table.claimed, table.num_examples).tolist())))
+        self._follow(table, client)
         most = self._in_updates.largest_believed
         if count > most:
             self._notes.tell("weight", too_many(f"the update of client {client}", count, most))
@@ -54,9 +52,21 @@ class Claims:
         if member.num_examples > most:
             whose = f"node {member.node_id}, client {member.client},"
             self._notes.tell("price", f"{too_many(whose, member.num_examples, most)} in the price of a job")
-        table.num_examples[member.client] = min(member.num_examples, most)
-        if self._in_updates is not None and not table.claimed[member.client]:
-            self._in_updates.claim(member.client, float(_asked(table.num_examples[member.client])))
+        self.learn(table, member.client, min(member.num_examples, most))
+
+    def learn(self, table: ClientTable, client: int, num_examples: float) -> None:
+        """Note with how many examples the jobs of ``client`` are priced from now on."""
+        table.num_examples[client] = num_examples
+        self._follow(table, client)
+
+    def _follow(self, table: ClientTable, client: int) -> None:
+        """Let the claims be what a run that begins with this table would make of it."""
+        if self._in_updates is not None:
+            self._in_updates.claim(client, float(_claims(table.claimed[client], table.num_examples[client])))
+
+
+def _claims(claimed: Any, num_examples: Any) -> Any:
+    return np.where(claimed > 0, claimed, _asked(num_examples))
 
 
 def _asked(num_examples: Any) -> Any:

@@ -28,6 +28,7 @@ from eafl_flower.wire.records import (
     ONTO,
     REFUSED,
     JobTerms,
+    as_payload,
     coded_parts,
     coded_record,
     config_record,
@@ -130,7 +131,7 @@ class ClientSide:
         stream = replace(stream, counter=terms.counter, acknowledged=terms.acknowledged)
         encoded, stream = codec.encode(stream, delta, generator(terms.seed, "codec", terms.client, terms.counter))
         _store(state, fresh, stream, text, model)
-        return trusted_record(ConfigRecord, {"payload": encoded.payload})
+        return trusted_record(ConfigRecord, {"payload": as_payload(encoded.payload)})
 
 
 def _hold(state: RecordDict, arrays: ArrayRecord, terms: JobTerms) -> None:

@@ -46,7 +46,7 @@ class Base:
 
     def message(self, terms: JobTerms, config: ConfigRecord, server_round: int, config_key: str) -> RecordDict:
         """Return the content of a message: these arrays, the user's configuration (copied) and the terms of the job."""
-        own = trusted_record(ConfigRecord, {**copy_record(config), "server-round": server_round})
+        own = trusted_record(ConfigRecord, {**copy_record(config), "server-round": int(server_round)})
         return trusted_record(RecordDict, {self.name: self.record, config_key: own, TERMS: terms_record(terms)})
 
     def framed_with(self, content: RecordDict) -> int:

@@ -31,7 +31,7 @@ from eafl_flower.codecs.framing import layout_from_text, layout_to_text
 from eafl_flower.core.excerpt import excerpt, excerpts
 from eafl_flower.core.orders import NO_ORDER, Order
 from eafl_flower.engines.flower_internals import trusted_record
-from eafl_flower.errors import ProtocolError
+from eafl_flower.errors import CodecError, ProtocolError
 from eafl_flower.types import Layout
 from eafl_flower.wire.orders import order_fields, order_of
 
@@ -152,17 +152,25 @@ def terms_of(content: RecordDict) -> JobTerms | None:
     return terms
 
 
+def as_payload(payload: bytes) -> bytes:
+    """Return what a codec made; raise ``CodecError`` if it is not bytes."""
+    if type(payload) is not bytes:
+        msg = f"the codec encoded to {type(payload).__name__}: expected bytes"
+        raise CodecError(msg)
+    return payload
+
+
 def coded_record(payload: bytes, layout: Layout, keys: Sequence[str], record: str = ARRAYS) -> ConfigRecord:
     """Return coded arrays as they travel to a client: payload, layout and keys."""
     named = {} if record == ARRAYS else {RECORD: record}
-    values = {"payload": payload, "layout": layout_to_text(layout), "keys": list(keys), **named}
-    return trusted_record(ConfigRecord, values)
+    texts = {"layout": layout_to_text(layout), "keys": [str(key) for key in keys], **named}
+    return trusted_record(ConfigRecord, {"payload": as_payload(payload), **texts})
 
 
 def difference_record(payload: bytes, onto: int, record: str = ARRAYS) -> ConfigRecord:
     """Return the coded difference to what client state ``onto`` holds: that client knows layout and keys."""
     named = {} if record == ARRAYS else {RECORD: record}
-    return trusted_record(ConfigRecord, {"payload": payload, ONTO: onto, **named})
+    return trusted_record(ConfigRecord, {"payload": as_payload(payload), ONTO: onto, **named})
 
 
 def difference_parts(record: ConfigRecord) -> tuple[bytes, int]:

@@ -76,3 +76,9 @@ def test_a_run_of_a_row_repeats(step: Any) -> None:
     assert first["error"] is None
     assert first["scores"] == second["scores"]
     assert len(first["scores"]) == 2
+
+
+def test_fedavg_again_is_the_same_task_with_other_batches(step: Any) -> None:
+    first, same, again = (step.run_row("mlp-0.5", 2, 2, 1, rounds=2, first_job=job) for job in (1, 1, step.OTHER_JOBS))
+    assert first["initial"] == again["initial"]
+    assert first["scores"] == same["scores"] != again["scores"]

@@ -1,6 +1,7 @@
 """What clients claim to have is held against what all others claim, without a look at all of them each time."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,17 +58,25 @@ def test_a_client_that_was_not_asked_is_no_measure():
     assert claims.believed(table, 1, 6000.0) == 6000.0  # the lower middle one of 70 and 6000 is 70
 
 
-def test_resumed_claims_are_those_of_the_table():
-    rng = np.random.default_rng(2)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_resumed_run_believes_what_an_undisturbed_one_does(seed):
+    """Whatever is claimed, with jobs priced by updates too, and in the same type of number."""
+    rng = np.random.default_rng(seed)
     table, claims = ClientTable.of_size(9), Claims(Notes())
-    for client in rng.integers(0, 9, 40).tolist():
-        claims.believed(table, client, float(rng.integers(1, 100)))
-    resumed = ClientTable.of_size(9)
-    resumed.claimed, resumed.num_examples = table.claimed.copy(), table.num_examples.copy()
-    assert Claims(Notes()).believed(resumed, 3, 1e9) == claims.believed(table, 3, 1e9)
+    members = {client: member(client, int(rng.integers(1, 9))) for client in range(9)}
+    for one in members.values():
+        claims.note(table, members, one)
+    for _ in range(200):
+        client, count = int(rng.integers(9)), int(rng.choice([0, 0, 1, 5, 30, 10**6]))
+        resumed = replace(table, claimed=table.claimed.copy(), num_examples=table.num_examples.copy())
+        again = Claims(Notes()).believed(resumed, client, count)
+        believed = claims.believed(table, client, count)
+        assert (believed, type(believed)) == (again, type(again))
+        if client % 2:  # was not asked: priced with what it counted last
+            claims.learn(table, client, believed)
 
 
-def test_no_update_or_answer_looks_at_all_claims(monkeypatch: pytest.MonkeyPatch):
+def test_no_update_or_answer_sorts_all_claims(monkeypatch: pytest.MonkeyPatch):
     table, claims = ClientTable.of_size(50), Claims(Notes())
     members = {client: member(client, 10 + client) for client in range(50)}
     claims.note(table, members, members[0])

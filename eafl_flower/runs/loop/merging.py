@@ -46,7 +46,7 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
     if run.plan.barrier:
         run.pending.append(update)
     if not jobs.members[job.client].counted and run.options.weighted_by_key == NUM_EXAMPLES:
-        jobs.table.num_examples[job.client] = update.num_examples
+        jobs.claims.learn(jobs.table, job.client, update.num_examples)
     jobs.merged(job, decoder)
     jobs.table.failures[job.client] = 0
     run.tally.merged()
