@@ -38,11 +38,12 @@ class Tabular(Personal):
         If a setting is out of range, or a private head would leave nothing to be shared.
     """
 
+    head: Literal["private", "federated"] = "private"
     hidden: tuple[CountFromOne, ...] = (32, 32)
 
     def __post_init__(self) -> None:
         text = 'a model without hidden layers is all head and nothing would be shared; set head = "federated"'
-        check_settings(self, head=_one_head(self.head) or ("" if self.hidden or self.head == "federated" else text))
+        check_settings(self, head="" if self.hidden or self.head == "federated" else text)
 
     def make(self, training: Training) -> "TabularTask":
         """Return the task for features and classes."""
@@ -87,6 +88,7 @@ class TabularTask(Personal):
 
     num_features: CountFromOne
     num_classes: CountFromOne
+    head: Literal["private", "federated"] = "private"
     hidden: tuple[CountFromOne, ...] = (32, 32)
     learning_rate: Positive = 0.1
     weight_decay: NotNegative = 0.0
@@ -94,7 +96,7 @@ class TabularTask(Personal):
     device: Literal["cpu", "cuda", "auto"] = "cpu"
 
     def __post_init__(self) -> None:
-        check_settings(self, head=_one_head(self.head))
+        check_settings(self)
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -218,11 +220,6 @@ class TabularTask(Personal):
     def _views(self, flat: Any) -> list[Any]:
         bounds = pairwise(self._offsets)
         return [flat[i:j].reshape(shape) for (i, j), shape in zip(bounds, self._shapes, strict=True)]
-
-
-def _one_head(head: str) -> str:
-    text = 'this network has one head: expected "private" or "federated", or set task.name = "fractal"'
-    return text if head == "both" else ""
 
 
 def _hidden(x: Any, parameters: Sequence[Any]) -> list[Any]:

@@ -123,7 +123,7 @@ def test_the_last_layer_is_the_private_head():
 
 def test_it_has_one_head():
     for made in (lambda: make(head="both"), lambda: Tabular(head="both")):
-        with pytest.raises(ConfigError, match=r"head = 'both'.*one head.*task.name = \"fractal\""):
+        with pytest.raises(ConfigError, match=r"head = 'both': expected \"private\" or \"federated\""):
             made()
 
 
