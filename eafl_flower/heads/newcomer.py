@@ -82,8 +82,8 @@ def adapted(task: Task, shared: Arrays, rows: Rows, *, seed: int, client: int, s
     for number in range(1, BLOCKS):
         before, now = block < number, block == number
         model, rng, losses = own, generator(seed, "newcomer", client, number), [_loss(task, own, x[now], y[now])]
+        part = Rows(x_train=x[before], y_train=y[before], x_test=x[:0], y_test=y[:0])
         for done, until in pairwise(counts):
-            part = Rows(x_train=x[before], y_train=y[before], x_test=x[:0], y_test=y[:0])
             model, _ = task.train(model, part, rng, steps=until - done, first_trained=frozen)
             losses.append(_loss(task, model, x[now], y[now]))
         changes[:, number - 1] = np.array(losses) - losses[0]
