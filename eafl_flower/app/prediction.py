@@ -143,11 +143,11 @@ def predictor_of(
     if examples is not None:
         rows = _examples(description, examples)
         steps = config.task.unseen_steps
-        model, _, how = newcomer(task, shared, initial, rows, seed=config.seed, client=client, steps=steps)
-        told = f"client {client} {how}" if how else ""
+        found = newcomer(task, shared, initial, rows, seed=config.seed, client=client, steps=steps)
+        model, told = found.model, f"client {client} {found.told}" if found.told else ""
     elif task.num_shared == len(initial):
         model = shared
-    elif has_fleets_head(task, initial) and not description.client_states[client]:
+    elif has_fleets_head(task) and not description.client_states[client]:
         model = shared
         told = f"client {client} never trained and goes by the fleet's head; --fit FILE adapts it to labelled rows"
     else:

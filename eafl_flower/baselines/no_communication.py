@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from eafl_flower.baselines.measuring import Phases
 from eafl_flower.core.rng import generator
 from eafl_flower.core.threads import one_thread
+from eafl_flower.heads.blocks import why_not
+from eafl_flower.heads.newcomer import fitting_steps
 from eafl_flower.protocols import DataSource, Task
 
 
@@ -22,8 +24,9 @@ def no_communication(
     Every seen client trains its own complete model, backbone and personal head, from the initial arrays of
     the run, for as many local epochs as it made in the federated run and in jobs of the same length (the
     optimiser starts afresh in each, as there); ``accuracy-before`` is its accuracy then, ``accuracy-after``
-    that after one job more. An unseen client trains all layers from the initial arrays for
-    ``unseen_steps``: ``accuracy-unseen``. Each score is averaged over clients as its task says.
+    that after one job more. An unseen client trains all layers from the initial arrays for at most
+    ``unseen_steps``, as far as its rows bear it out (``heads.newcomer.fitting_steps``), or for all of them where they
+    cannot tell: ``accuracy-unseen``. Each score is averaged over clients as its task says.
 
     Parameters
     ----------
@@ -36,7 +39,7 @@ def no_communication(
     local_epochs
         Epochs of one job.
     unseen_steps
-        Steps of an unseen client.
+        The most steps of an unseen client.
     """
     one_thread()
     initial = task.init(generator(seed, "init"))
@@ -54,7 +57,9 @@ def no_communication(
             after, _ = task.train(model, rows, generator(seed, "after", client), epochs=local_epochs)
             models = {"before": model, "after": after}
         else:
-            model, _ = task.train(start, rows, generator(seed, "unseen", client), steps=unseen_steps)
+            how = {"seed": seed, "client": client, "steps": unseen_steps, "first_trained": 0}
+            length = 0 if why_not(rows.y_train) else fitting_steps(task, start, rows, **how)
+            model, _ = task.train(start, rows, generator(seed, "unseen", client), steps=length or unseen_steps)
             models = {"unseen": model}
         for phase, arrays in models.items():
             phases.add(phase, task.evaluate(arrays, rows)[1], len(rows.y_test))

@@ -7,7 +7,7 @@ import numpy as np
 from eafl_flower.baselines.measuring import Phases
 from eafl_flower.core.rng import generator
 from eafl_flower.core.threads import one_thread
-from eafl_flower.heads.newcomer import newcomer
+from eafl_flower.heads.newcomer import adapted
 from eafl_flower.protocols import DataSource, Task
 from eafl_flower.types import Arrays, Rows
 
@@ -40,8 +40,9 @@ def pooled(
     with. Then a client's own head may know it better than the pool does, and *before* is no ceiling.
 
     The phases are those of the run. ``accuracy-before``: the pooled model on each seen client's test rows;
-    ``accuracy-after``: after one job of that client more, all arrays being its own; ``accuracy-unseen``: the pooled
-    backbone frozen, a fresh head fitted for ``unseen_steps``, or the pool's generic head as far as it is adapted.
+    ``accuracy-after``: after one job of that client more, all arrays being its own; ``accuracy-unlabelled``: the pooled
+    model on an unseen client's test rows; ``accuracy-unseen``: with the pool's head adapted to its training rows for
+    at most ``unseen_steps``, as far as these bear it out (``heads.newcomer.adapted``).
 
     Parameters
     ----------
@@ -54,14 +55,13 @@ def pooled(
     local_epochs
         Epochs of one job.
     unseen_steps
-        Steps of an unseen client.
+        The most steps of an unseen client.
     """
     one_thread()
     initial = task.init(generator(seed, "init"))
     model = _with_common_head(task, source, initial, seed=seed)
     if steps := steps_of(task, source, epochs):
         model, _ = task.train(model, pool_of(source), generator(seed, "pooled"), steps=steps)
-    shared = model[: task.num_shared]
     phases = Phases(task.scores)
     for client in range(source.num_clients):
         rows = source.partition(client)
@@ -69,8 +69,8 @@ def pooled(
             after, _ = task.train(model, rows, generator(seed, "after", client), epochs=local_epochs)
             models = {"before": model, "after": after}
         else:
-            own = newcomer(task, shared, initial, rows, seed=seed, client=client, steps=unseen_steps).model
-            models = {"unseen": own}
+            own = adapted(task, model, model, rows, seed=seed, client=client, steps=unseen_steps).model
+            models = {"unlabelled": model, "unseen": own}
         for phase, arrays in models.items():
             phases.add(phase, task.evaluate(arrays, rows)[1], len(rows.y_test))
     return phases.means()

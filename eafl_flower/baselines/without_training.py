@@ -25,5 +25,5 @@ def without_training(source: DataSource) -> dict[str, dict[str, float]]:
 
 
 def _by_metric(scores: dict[str, float | None]) -> dict[str, float]:
-    named = {"before": scores["seen"], "after": scores["seen"], "unseen": scores["unseen"]}
+    named = {"before": scores["seen"], "after": scores["seen"], **{k: scores[k] for k in ("unlabelled", "unseen")}}
     return {f"{ACCURACY.name}-{phase}": score for phase, score in named.items() if score is not None}

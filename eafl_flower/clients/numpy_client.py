@@ -16,13 +16,13 @@ from eafl_flower.core.orders import Enough, Order
 from eafl_flower.core.rng import generator
 from eafl_flower.core.scores import in_phase
 from eafl_flower.errors import ConfigError, ProtocolError
-from eafl_flower.heads.newcomer import newcomer
+from eafl_flower.heads.newcomer import has_fleets_head, newcomer
 from eafl_flower.protocols import DataSource, Task
 from eafl_flower.tasks.checks import check_layout
 from eafl_flower.types import Arrays, Rows
 from eafl_flower.wire.arrays import array_record, own_arrays_of
 from eafl_flower.wire.orders import order_of
-from eafl_flower.wire.records import TERMS
+from eafl_flower.wire.records import TERMS, UNJUDGED
 
 HEAD = "head"
 K = TypeVar("K", bound=Hashable)
@@ -188,7 +188,9 @@ class FederatedClient(NumPyClient):
         A seen client reports its loss and each score of its task (``accuracy-before``) before any further training,
         with ``after-training`` in the configuration the same (``accuracy-after``) after one more local job, and the
         number of ``head-parameters`` if it has a private head. An unseen client reports its scores
-        (``accuracy-unseen``) with the backbone frozen and a fresh head, or the fleet's head as far as it is adapted.
+        (``accuracy-unseen``) with the backbone frozen and a fresh head or, where a head travels, the fleet's head as
+        far as it is adapted; then the scores of the fleet's head as it is (``accuracy-unlabelled``), and as 0 or 1
+        whether it ``adapted`` or had too few rows, or rows of one class, to tell (``unjudged``).
 
         Raises
         ------
@@ -203,8 +205,14 @@ class FederatedClient(NumPyClient):
         shared, count = self._shared(parameters, seed), len(self.rows.y_test)
         if not self.trains:
             initial, steps = self.workload.initial(seed), self.workload.unseen_steps
-            model = newcomer(task, shared, initial, self.rows, seed=seed, client=self.partition, steps=steps).model
-            return None, count, dict(in_phase("unseen", task.evaluate(model, self.rows)[1]))
+            found = newcomer(task, shared, initial, self.rows, seed=seed, client=self.partition, steps=steps)
+            values = task.evaluate(found.model, self.rows)[1]
+            told: dict[str, Scalar] = dict(in_phase("unseen", values))
+            if has_fleets_head(task):
+                as_it_is = task.evaluate(shared, self.rows)[1] if found.steps else values
+                told = {**in_phase("unlabelled", as_it_is), **told}
+                told |= {"adapted": float(found.steps > 0), UNJUDGED: float(bool(found.unjudged))}
+            return None, count, told
         model = self._model(shared, seed)
         loss, values = task.evaluate(model, self.rows)
         scores: dict[str, Scalar] = dict(in_phase("before", values))

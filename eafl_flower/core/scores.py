@@ -12,8 +12,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 from eafl_flower.errors import ConfigError
 
-PHASES: Final = ("before", "after", "unseen")
-"""Before local training, after one more local job, and on clients that never trained."""
+PHASES: Final = ("before", "after", "unlabelled", "unseen")
+"""Before local training, after one more local job; on clients that never trained, without a label and adapted."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _FORM: Final = re.compile(r"\.[0-9][fg]")
@@ -36,7 +36,8 @@ class Score:
     Parameters
     ----------
     name
-        Lower case with hyphens; metrics are called ``name-before``, ``name-after`` and ``name-unseen``.
+        Lower case with hyphens; metrics are called ``name-before``, ``name-after``, ``name-unlabelled`` and
+        ``name-unseen``.
     title
         What people call it.
     unit

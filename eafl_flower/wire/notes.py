@@ -1,7 +1,7 @@
 """What a run leaves out or bounds of what its clients report: told once for each kind, counted always."""
 
 from collections import Counter
-from logging import WARNING
+from logging import INFO, WARNING
 
 from eafl_flower.engines.flower_log import log
 
@@ -17,12 +17,19 @@ class Notes:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
+        self._mentioned: set[str] = set()
 
     def tell(self, kind: str, text: str, count: int = 1) -> None:
         """Count ``count`` occurrences of ``kind``; say ``text`` if it is the first time."""
         if not self.counts[kind]:
             log(WARNING, "%s", text)
         self.counts[kind] += count
+
+    def mention(self, kind: str, text: str) -> None:
+        """Say ``text`` the first time; nothing was left out."""
+        if kind not in self._mentioned:
+            self._mentioned.add(kind)
+            log(INFO, "%s", text)
 
     def tell_totals(self) -> None:
         """Say how often each kind has occurred, if any has more than once."""

@@ -46,7 +46,7 @@ def test_a_run_leaves_model_events_and_a_summary_of_what_happened(tmp_path):
     assert summary["uplink_bytes"] == sum(e["uplink_bytes"] for e in merged)
     assert summary["energy_j"] == pytest.approx(sum(e["energy_j"] for e in merged))
     assert summary["accuracy"].keys() == {"before", "after", "unseen"}
-    assert summary["baselines"]["majority"].keys() == {"before", "after", "unseen"}
+    assert summary["baselines"]["majority"].keys() == {"before", "after", "unlabelled", "unseen"}
     assert summary["baselines"]["exact"] is None
     assert [len(a) for a in run_dir.model().values()] == [8, 8, 8, 8]  # two layers; the heads stay where they are
 
@@ -64,7 +64,7 @@ def test_training_for_the_comparison_changes_nothing(tmp_path):
     assert beside["arrays_sha256"] == alone["arrays_sha256"]
     assert beside["baselines"]["exact"].keys() == {"before", "after", "unseen"}
     assert beside["baselines"]["no_communication"].keys() == {"before", "after", "unseen"}
-    assert beside["baselines"]["pooled"].keys() == {"before", "after", "unseen"}
+    assert beside["baselines"]["pooled"].keys() == {"before", "after", "unlabelled", "unseen"}
 
 
 def test_exact_updates_are_merged_as_often_as_ours_also_if_a_budget_ended_the_run(tmp_path, monkeypatch):

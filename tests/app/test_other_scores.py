@@ -93,7 +93,10 @@ def test_a_run_stops_when_a_score_has_fallen_to_its_target(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"stop.metric": "accuracy-before"}, r"no such score, there are mse-before, mse-after, mse-unseen"),
+        (
+            {"stop.metric": "accuracy-before"},
+            r"no such score, there are mse-before, mse-after, mse-unlabelled, mse-unseen",
+        ),
         ({"stop.target": -1.0}, r"stop\.target = -1: expected at least 0, as mse-before"),
     ],
 )
@@ -106,8 +109,10 @@ def test_baselines_that_name_classes_are_left_out_of_a_regression_and_said_to_be
     run, text = run_in(tmp_path / "run", REGRESSION)
     baselines = run.summary()["baselines"]
     assert baselines["majority"] is baselines["lookup"] is None
-    for name in ("exact", "no_communication", "pooled"):
-        assert set(baselines[name]) == {"mse-before", "mse-after", "mse-unseen"}
+    phases = {"mse-before", "mse-after", "mse-unseen"}
+    assert set(baselines["no_communication"]) == phases
+    for name in ("exact", "pooled"):
+        assert set(baselines[name]) == phases | {"mse-unlabelled"}
     assert baselines["pooled"]["mse-before"] < baselines["no_communication"]["mse-before"]
     said = "left out: majority class, look-up of one feature (it names classes, and the task has no accuracy)"
     assert set(run.summary()["baselines_left_out"]) == {"majority", "lookup"}
@@ -168,8 +173,8 @@ def test_runs_are_compared_by_their_own_score(tmp_path):
     console = Console(file=io.StringIO(), width=160, highlight=False)
     console.print(comparison_table([(run.path.name, run.summary()) for run in runs], width=160))
     head, _, *lines = [line.split() for line in console.file.getvalue().splitlines() if line.strip()]
-    assert head[1:4] == ["mse-before", "mse-after", "mse-unseen"]
-    assert all(line[2::2][:3] == ["m²"] * 3 for line in lines)
+    assert head[1:5] == ["mse-before", "mse-after", "mse-unlabelled", "mse-unseen"]
+    assert all(line[2::2][:4] == ["m²"] * 4 for line in lines)
     page = comparison_page(runs)
     assert "Mean squared error: unseen clients" in page
     assert "ccuracy" not in page
@@ -196,5 +201,5 @@ def test_a_sweep_collects_and_averages_the_score(tmp_path, monkeypatch):
     console = Console(file=io.StringIO(), width=160, highlight=False)
     console.print(sweep_table([(result.point.values, result.run.summary()) for result in results], width=160))
     assert "mse-before" in console.file.getvalue()
-    assert console.file.getvalue().count("m²") == 3
+    assert console.file.getvalue().count("m²") == 4
     assert [(result.status, result.reason) for result in make()] == [("skipped", "")] * 2  # nothing is lacking

@@ -9,7 +9,7 @@ from eafl_flower.baselines.no_communication import no_communication
 from eafl_flower.baselines.pooled import pool_of, pooled, steps_of
 from eafl_flower.core.rng import generator
 from eafl_flower.core.scores import ACCURACY, Score
-from eafl_flower.heads.fresh import fresh_head
+from eafl_flower.heads.newcomer import adapted
 from eafl_flower.heads.size import HeadSize
 from eafl_flower.tasks.fractal import FractalTask
 from eafl_flower.tasks.passes import steps_per_pass
@@ -67,16 +67,18 @@ def test_after_is_one_local_job_more_of_each_client(task, toy_source):
     assert scores["accuracy-after"] == pytest.approx(np.mean(hits))
 
 
-def test_an_unseen_client_fits_a_fresh_head_to_the_pooled_backbone(task, toy_source):
+def test_an_unseen_client_goes_by_the_pools_head_or_adapts_it(task, toy_source):
     scores = pooled(task, toy_source, {0: 1}, seed=SEED, unseen_steps=7)
     initial = task.init(generator(SEED, "init"))
     model, _ = task.train(initial, pool_of(toy_source), generator(SEED, "pooled"), steps=2)
-    hits = []
+    hits = {"unlabelled": [], "unseen": []}
     for client in (4, 5):
         rows = toy_source.partition(client)
-        own = fresh_head(task, model[: task.num_shared], initial, rows, seed=SEED, client=client, steps=7)
-        hits.append(task.evaluate(own, rows)[1]["accuracy"])
-    assert scores["accuracy-unseen"] == pytest.approx(np.mean(hits))
+        own = adapted(task, model, model, rows, seed=SEED, client=client, steps=7).model
+        hits["unlabelled"].append(task.evaluate(model, rows)[1]["accuracy"])
+        hits["unseen"].append(task.evaluate(own, rows)[1]["accuracy"])
+    for phase, values in hits.items():
+        assert scores[f"accuracy-{phase}"] == pytest.approx(np.mean(values))
 
 
 def test_where_clients_have_little_and_alike_the_pool_is_better_than_each_alone(toy_source):

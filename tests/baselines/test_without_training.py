@@ -9,7 +9,8 @@ def test_both_are_the_same_before_and_after_training(toy_source):
     found = without_training(toy_source)
     for name, scores in (("majority", majority_scores(toy_source)), ("lookup", lookup_scores(toy_source)[1])):
         assert found[name] == {
-            "accuracy-before": scores["seen"], "accuracy-after": scores["seen"], "accuracy-unseen": scores["unseen"]
+            "accuracy-before": scores["seen"], "accuracy-after": scores["seen"],
+            "accuracy-unlabelled": scores["unlabelled"], "accuracy-unseen": scores["unseen"],
         }  # fmt: skip
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord
@@ -7,6 +9,8 @@ from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
 from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, ProtocolError
+from eafl_flower.heads.blocks import FEWEST_ROWS
+from eafl_flower.heads.newcomer import adapted
 from eafl_flower.tasks.softmax import SoftmaxTask
 from eafl_flower.tasks.tabular import TabularTask
 from eafl_flower.wire.arrays import array_record, arrays_of
@@ -118,9 +122,8 @@ def test_a_seen_client_is_scored_with_its_own_head(app, workload, initial, share
     assert "accuracy-after" not in metrics_of(app(make_message("evaluate", shared, terms=terms()), context))
 
 
-@pytest.mark.parametrize("head", ["private", "federated"])
-def test_an_unseen_client_fits_a_fresh_head_to_a_frozen_backbone(toy_source, make_message, make_context, head):
-    task = TabularTask(num_features=5, num_classes=3, hidden=(8, 8), head=head)
+def test_an_unseen_client_fits_a_fresh_head_to_a_frozen_backbone(toy_source, make_message, make_context):
+    task = TabularTask(num_features=5, num_classes=3, hidden=(8, 8), head="private")
     workload = Workload(task=task, source=toy_source, seed=SEED, unseen_steps=20)
     app = numpy_client_app(lambda context: FederatedClient(workload, context))
     initial = task.init(generator(SEED, "init"))
@@ -131,6 +134,29 @@ def test_an_unseen_client_fits_a_fresh_head_to_a_frozen_backbone(toy_source, mak
     rng = generator(SEED, "unseen", 5)
     model, _ = task.train(moved[:4] + initial[4:], rows, rng, steps=20, first_trained=4)
     assert scores == {"num-examples": 27, "accuracy-unseen": task.evaluate(model, rows)[1]["accuracy"]}
+
+
+@pytest.mark.parametrize("rows", [9, 60])
+def test_an_unseen_client_goes_by_a_head_that_travels_and_says_whether_it_adapted_it(
+    toy_source, make_message, make_context, rows
+):
+    source = replace(toy_source, num_rows=4 * rows)
+    task = TabularTask(num_features=5, num_classes=3, hidden=(8, 8), head="federated")
+    workload = Workload(task=task, source=source, seed=SEED, unseen_steps=20)
+    app = numpy_client_app(lambda context: FederatedClient(workload, context))
+    fleets = tuple(a + np.float32(0.1) for a in task.init(generator(SEED, "init")))
+    message = make_message("evaluate", array_record([str(i) for i in range(len(fleets))], fleets), terms=terms())
+    scores, own = metrics_of(app(message, make_context(5))), source.partition(5)
+    assert len(own.y_train) == rows
+    found = adapted(task, fleets, fleets, own, seed=SEED, client=5, steps=20)
+    assert bool(found.unjudged) == (rows < FEWEST_ROWS)
+    assert scores == {
+        "num-examples": len(own.y_test),
+        "accuracy-unlabelled": task.evaluate(fleets, own)[1]["accuracy"],
+        "accuracy-unseen": task.evaluate(found.model, own)[1]["accuracy"],
+        "adapted": float(found.steps > 0),
+        "unjudged": float(rows < FEWEST_ROWS),
+    }
 
 
 def test_a_client_alone_is_the_baseline_without_communication(app, workload, initial, make_message, make_context):

@@ -63,7 +63,7 @@ def test_a_declaration_survives_json(score):
     ("changed", "message"),
     [
         ({"name": "MSE"}, "lower case"),
-        ({"name": "mse-before"}, "ends in none of before, after, unseen"),
+        ({"name": "mse-before"}, "ends in none of before, after, unlabelled, unseen"),
         ({"title": ""}, "expected a title"),
         ({"unit": "x" * 61}, "at most 60 letters"),
         ({"weighting": "rows"}, 'weighting "examples" or "clients"'),

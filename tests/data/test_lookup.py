@@ -3,6 +3,7 @@ import pytest
 
 from eafl_flower.data.lookup import NUM_BINS, Lookup, lookup_scores, majority_scores
 from eafl_flower.data.source import InMemorySource
+from eafl_flower.heads.blocks import FEWEST_ROWS
 from eafl_flower.types import Rows
 
 
@@ -43,9 +44,32 @@ def test_noise_is_not_looked_up_better_than_the_majority():
 
 
 def test_scores_are_over_test_rows_of_seen_and_of_unseen_clients():
-    assert majority_scores(source()) == {"seen": 0.25, "unseen": 0.25}
-    assert lookup_scores(source()) == ("first", {"seen": 0.75, "unseen": 0.75})
+    assert majority_scores(source()) == {"seen": 0.25, "unlabelled": 0.25, "unseen": 0.25}
+    assert lookup_scores(source()) == ("first", {"seen": 0.75, "unlabelled": 0.75, "unseen": 0.75})
 
 
 def test_without_unseen_clients_there_is_no_unseen_score():
-    assert majority_scores(source(num_seen=2)) == {"seen": 0.25, "unseen": None}
+    assert majority_scores(source(num_seen=2)) == {"seen": 0.25, "unlabelled": None, "unseen": None}
+
+
+def test_a_table_is_adapted_where_a_clients_rows_bear_it_out():
+    rng = np.random.default_rng(1)
+    values, own = rng.integers(0, 4, 400), rng.integers(0, 4, 40)
+    table = Lookup.fit(values, values % 2)
+    other = table.adapted(own, 1 - own % 2)
+    assert table.accuracy(own, 1 - own % 2) == 0
+    assert other.accuracy(own, 1 - own % 2) == 1
+    assert table.adapted(own, own % 2).predict(np.arange(4)).tolist() == table.predict(np.arange(4)).tolist()
+
+
+@pytest.mark.parametrize("count", [0, FEWEST_ROWS - 1, 40])
+def test_with_few_rows_or_one_class_the_table_stays_as_it_is(count):
+    table = Lookup.fit(np.arange(4), np.array([0, 0, 1, 1]))
+    own = np.arange(count) % 4
+    assert table.adapted(own, np.full(count, 1)) is table
+
+
+def test_a_class_of_its_own_is_learnt():
+    table = Lookup.fit(np.arange(40) % 4, np.arange(40) % 2)
+    own = np.arange(60) % 4
+    assert table.adapted(own, np.where(own == 3, 5, own % 2)).predict(np.array([3, 0])).tolist() == [5, 0]

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from eafl_flower.core.rng import generator
-from eafl_flower.heads.newcomer import FEWEST_ROWS, adapted, has_fleets_head, newcomer
+from eafl_flower.heads.blocks import BLOCKS, FEWEST_ROWS
+from eafl_flower.heads.newcomer import adapted, fitting_steps, has_fleets_head, newcomer
 from eafl_flower.heads.size import HeadSize
 from eafl_flower.tasks.fractal import FractalTask
+from eafl_flower.tasks.softmax import SoftmaxTask
+from eafl_flower.tasks.tabular import TabularTask
 from eafl_flower.types import Rows
 
 FEATURES, CLASSES, STEPS = 5, 3, 50
@@ -37,7 +40,8 @@ def labelled(count, seed, *, turned=0):
 
 
 def of(task, shared, rows, **settings):
-    return adapted(task, shared, rows, **{"seed": 1, "client": 7, "steps": STEPS, **settings})
+    own = shared + shared[task.num_backbone :]
+    return adapted(task, shared, own, rows, **{"seed": 1, "client": 7, "steps": STEPS, **settings})
 
 
 def is_the_fleets(found, shared):
@@ -128,12 +132,57 @@ def test_it_is_a_function_of_seed_client_and_rows(task, shared):
     assert all(np.array_equal(a, b) for a, b in zip(shared, before, strict=True))
 
 
-@pytest.mark.parametrize("head", ["private", "federated"])
-def test_where_no_head_travels_beside_private_ones_a_fresh_one_is_fitted(head):
-    task = FractalTask(num_features=FEATURES, num_classes=CLASSES, head=head, head_sizes=(HeadSize(0, 16),))
+def test_where_no_head_travels_a_fresh_one_is_fitted():
+    task = FractalTask(num_features=FEATURES, num_classes=CLASSES, head="private", head_sizes=(HeadSize(0, 16),))
     initial, rows = task.init(generator(1, "init")), labelled(30, 2)
-    assert not has_fleets_head(task, initial)
+    assert not has_fleets_head(task)
     model = newcomer(task, initial[: task.num_shared], initial, rows, seed=1, client=7, steps=3).model
     start = task.personalise(initial, rows, generator(1, "personalise", 7), client=7)
     fresh, _ = task.train(start, rows, generator(1, "unseen", 7), steps=3, first_trained=task.num_backbone)
     assert all(np.array_equal(a, b) for a, b in zip(model, fresh, strict=True))
+
+
+@pytest.mark.parametrize("layers", ["both", "federated", "softmax", "tabular"])
+def test_a_head_that_travels_is_where_a_newcomer_starts_in_every_task(layers):
+    """A fleet that is right is followed, one that is wrong is left: whatever the task is made of."""
+    sizes = {"num_features": FEATURES, "num_classes": CLASSES}
+    of_layers = {
+        "both": lambda: FractalTask(**sizes, head="both", optimizer="adamw", learning_rate=0.01),
+        "federated": lambda: FractalTask(**sizes, head="federated", optimizer="adamw", learning_rate=0.01),
+        "softmax": lambda: SoftmaxTask(**sizes),
+        "tabular": lambda: TabularTask(**sizes, head="federated"),
+    }
+    task = of_layers[layers]()
+    initial = task.init(generator(1, "init"))
+    model = task.personalise(initial, labelled(400, 1), generator(1, "personalise", 0), client=0)
+    fleets = task.train(model, labelled(400, 1), generator(1, "train"), steps=400)[0][: task.num_shared]
+    alike, turned = labelled(60, 2), labelled(100, 3, turned=1)
+    how = {"seed": 1, "client": 7, "steps": STEPS}
+    assert has_fleets_head(task)
+    followed = newcomer(task, fleets, initial, alike, **how)
+    assert accuracy(task, followed.model, alike) >= accuracy(task, fleets, alike) - 0.05
+    left = newcomer(task, fleets, initial, turned, **how)
+    assert left.steps > 0
+    assert accuracy(task, left.model, turned) > accuracy(task, fleets, turned) + 0.2
+
+
+def test_the_search_ends_where_longer_is_worse(task, shared):
+    """Every length is trained on from the one before, so the first that is worse is the last that is looked at."""
+    trained = []
+
+    class Counting:
+        num_backbone = task.num_backbone
+        evaluate = staticmethod(task.evaluate)
+
+        def train(self, arrays, rows, rng, *, steps, first_trained):
+            trained.append(steps)
+            return task.train(arrays, rows, rng, steps=steps, first_trained=first_trained)
+
+    own = shared + shared[task.num_backbone :]
+    rows = labelled(60, 2)
+    noise = np.random.default_rng(3).integers(0, CLASSES, 60)
+    worse = Rows(x_train=rows.x_train, y_train=noise, x_test=rows.x_test, y_test=rows.y_test)
+    how = {"seed": 1, "client": 7, "steps": 1000, "first_trained": task.num_backbone}
+    fitting_steps(Counting(), own, worse, **how)
+    assert len(trained) % (BLOCKS - 1) == 0
+    assert sum(trained) < 1000 * (BLOCKS - 1)

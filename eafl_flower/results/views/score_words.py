@@ -10,11 +10,13 @@ from eafl_flower.results.summary import BASELINES
 PHASE_TITLES = {
     "before": "seen clients\nbefore training",
     "after": "seen clients\nafter training",
+    "unlabelled": "unseen,\nunlabelled",
     "unseen": "unseen\nclients",
 }
 _PHASE_TEXTS = {
     "before": "seen clients, before local training",
     "after": "seen clients, after local training",
+    "unlabelled": "unseen clients, without a labelled row",
     "unseen": "unseen clients",
 }
 BASELINE_TITLES = {

@@ -17,6 +17,7 @@ from eafl_flower.results.summary import on_the_wall
 from eafl_flower.results.views.quantities import bytes_text, energy_text, percent_text, time_text
 from eafl_flower.results.views.score_words import (
     PHASE_TITLES,
+    Columns,
     baseline_rows,
     columns_of,
     direction,
@@ -25,7 +26,7 @@ from eafl_flower.results.views.score_words import (
 )
 
 _MEAN_COSTS = {"uplink_bytes": bytes_text, "energy_j": energy_text}
-_WIDE = 100  # columns from which every cost has a place
+_WIDE = 100  # columns from which everything has a place
 
 
 def print_results(console: Console, summary: Mapping[str, Any], path: Path) -> None:
@@ -84,7 +85,7 @@ def cost_table(summary: Mapping[str, Any]) -> Table:
 
 def comparison_table(runs: Sequence[tuple[str, Mapping[str, Any]]], *, width: int) -> Table:
     """Return a table with one row a run; ``runs`` are titles and summaries, ``width`` the columns there are."""
-    scores = columns_of(summary for _, summary in runs)
+    scores: Columns = columns_of(summary for _, summary in runs)
     costs: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "merges": lambda s: f"{s['merges']:,}",
         "uplink": lambda s: bytes_text(s["uplink_bytes"]),
@@ -95,6 +96,7 @@ def comparison_table(runs: Sequence[tuple[str, Mapping[str, Any]]], *, width: in
     }
     if width < _WIDE:
         del costs["saved"], costs["downlink"]
+        scores = _without_unlabelled(scores)
     table = _table()
     table.add_column("run", overflow="fold", min_width=16)
     for title in (*scores, *costs):
@@ -118,17 +120,18 @@ def sweep_table(rows: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], *, 
     ]
     for values, summary in rows:
         groups.setdefault(tuple(values[key] for key in keys), []).append(summary)
-    scores = columns_of(summary for _, summary in rows)
+    scores: Columns = columns_of(summary for _, summary in rows)
     table = _table()
     for key in keys:
         table.add_column(_text(key.rpartition(".")[2]), overflow="fold", min_width=8)
     costs = ("uplink", "energy") if width >= _WIDE else ()
+    scores = scores if width >= _WIDE else _without_unlabelled(scores)
     for title in ("seeds", *scores, *costs):
         table.add_column(_text(title), justify="right", no_wrap=True)
     for combination, summaries in groups.items():
         found: dict[str, list[float]] = {key: [] for key in scores}
         for value in (value for summary in summaries for value in stored_scores(summary)):
-            found[value.key].append(value.value)
+            found.get(value.key, []).append(value.value)
         table.add_row(
             *map(_text, combination),
             str(len(summaries)),
@@ -162,6 +165,10 @@ def _mean_sd(values: Sequence[float], score: Score) -> str:
     if len(values) < 2:
         return score.text(values[0] if values else None)
     return f"{score.number(fmean(values))} ± {score.number(stdev(values))} {score.unit}".rstrip()
+
+
+def _without_unlabelled(columns: Columns) -> Columns:
+    return {key: column for key, column in columns.items() if column[1] != "unlabelled"}
 
 
 def _both_ways(saved: float | None) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from eafl_flower.runs.members.mailbox import Interrupted, was_delivered
 from eafl_flower.runs.open_jobs import OpenJobs
 from eafl_flower.runs.scoring.means import Report, robust_means
 from eafl_flower.runs.snapshot import Served
-from eafl_flower.wire.records import NUM_EXAMPLES, single_metric_record
+from eafl_flower.wire.records import NUM_EXAMPLES, UNJUDGED, single_metric_record
 from eafl_flower.wire.replies import reason_of, state_was_lost
 from eafl_flower.wire.reported import bounded_scores
 from eafl_flower.wire.size import framed_bytes
@@ -108,8 +108,19 @@ def evaluate_on_clients(
         if reasons:
             share = f"{len(reasons)} of {len(replies)} clients are left out of the means for such a reason"
             jobs.notes.tell(kind, f"{reasons[0]}; {share}", len(reasons))
+    _mention_unjudged(reports, jobs)
     if aggregate is not None and contents:
         return aggregate(contents, weighted_by)
     kinds = {client: member.trains for client, member in jobs.members.items()}
     means = robust_means(reports, jobs.notes, kinds=kinds, scores=jobs.options.scores)
     return MetricRecord(dict(means))
+
+
+def _mention_unjudged(reports: list[Report], jobs: OpenJobs) -> None:
+    said = [values[UNJUDGED] for _, values in reports if UNJUDGED in values]
+    if count := sum(value == 1 for value in said):
+        text = (
+            f"{count} of {len(said)} clients that never trained go by the fleet's head as it is: with so few labelled "
+            "rows, or rows of one class, they cannot tell whether adapting it helps"
+        )
+        jobs.notes.mention(UNJUDGED, text)

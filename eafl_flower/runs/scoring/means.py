@@ -12,12 +12,13 @@ from typing import Final
 
 from eafl_flower.aggregation.example_counts import largest_believed, too_many
 from eafl_flower.core.excerpt import excerpt
-from eafl_flower.core.scores import Score, declared, weighted_mean
+from eafl_flower.core.scores import PHASES, Score, declared, weighted_mean
 from eafl_flower.wire.notes import Notes
 from eafl_flower.wire.records import NUM_EXAMPLES
 from eafl_flower.wire.reported import MOST_METRICS
 
-_SHARE: Final = re.compile(r"(?:.*[-_./])?(?:accuracy|acc)|accuracy-(?:before|after|unseen)")  # of foreign clients
+# An accuracy of foreign clients, or of ours in a phase.
+_SHARE: Final = re.compile(rf"(?:.*[-_./])?(?:accuracy|acc)|accuracy-(?:{'|'.join(PHASES)})")
 _LOSS: Final = re.compile(r"(?:.*[-_./])?loss")
 _SLACK: Final = 1e-6  # of an end of the range: an accuracy may be a mean that was taken in float32
 
