@@ -1,7 +1,7 @@
 """What a source claims beside what we measured: one CSV, and the same as a table for people."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -23,12 +23,18 @@ class Claim:
     command: str
 
 
-def write_claims(path: Path, claims: Sequence[Claim]) -> None:
-    """Write ``claims`` as CSV."""
+def write_claims(path: Path, claims: Mapping[str, Sequence[Claim]]) -> None:
+    """Write the claims of some questions as CSV; those of other questions that are there stay."""
+    columns = ["question", *(f.name for f in fields(Claim))]
+    kept = []
+    if path.exists():
+        with path.open(newline="") as file:
+            kept = [line for line in csv.DictReader(file) if line["question"] not in claims]
+    new = [{"question": question, **asdict(claim)} for question, found in claims.items() for claim in found]
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Claim)], lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(claim) for claim in claims)
+        writer.writerows(sorted([*kept, *new], key=lambda line: line["question"]))
 
 
 def claims_table(claims: Sequence[Claim]) -> str:

@@ -35,6 +35,9 @@ CHURN: Settings = {"churn.on-job-times": 20.0, "churn.off-job-times": 5.0}
 
 FLEET: Settings = {
     **EXACT,
+    "task.fractal.head": "private",
+    "task.fractal.head-sizes": "",
+    "task.fractal.numeric-bins": 0,
     "data.clients": 64,
     "data.unseen": 0,
     "clients.slowdown": SLOWDOWN,

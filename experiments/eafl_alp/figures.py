@@ -1,4 +1,4 @@
-"""The figures: what federation and the codec leave of the gap, and the race of the fleet."""
+"""The figures: what federation and the codec leave of the gap, which head serves whom, and the race of the fleet."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from experiments.cells import Store
-from experiments.eafl_alp import asynchrony, federation
-from experiments.eafl_alp.federation import SCORES, Scope
+from experiments.eafl_alp import asynchrony, federation, heads
+from experiments.eafl_alp.federation import ALL_SCORES, SCORES, Scope
 from experiments.eafl_alp.statistics import mean_of, smoothed
 
 
@@ -19,6 +19,8 @@ def draw(scope: Scope, store: Store, folder: Path, questions: Sequence[str]) -> 
     matplotlib.use("Agg")
     if "federation" in questions:
         _gaps(scope, store).savefig(folder / "federation.png", dpi=120, bbox_inches="tight")
+    if "heads" in questions:
+        _heads(scope, store).savefig(folder / "heads.png", dpi=120, bbox_inches="tight")
     if "asynchrony" in questions:
         _races(scope, store).savefig(folder / "asynchrony.png", dpi=120, bbox_inches="tight")
 
@@ -49,6 +51,39 @@ def _gaps(scope: Scope, store: Store) -> Any:
             axes.set_ylabel("accuracy [%]")
             handles, labels = axes.get_legend_handles_labels()
             figure.legend(handles, labels, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, -0.05), ncols=len(rows))
+    return figure
+
+
+def _heads(scope: Scope, store: Store) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4 * len(scope.datasets), 3.6))
+    for column, dataset in enumerate(scope.datasets):
+        axes = figure.add_subplot(1, len(scope.datasets), column + 1)
+        lookup = [store[federation.anchor(scope, dataset, seed)]["lookup"] for seed in scope.fit_seeds]
+        for offset, (kind, name) in enumerate(heads.KINDS.items()):
+            results = [heads.result_of(scope, store, dataset, name, seed) for seed in scope.fit_seeds]
+            for place, score in enumerate(ALL_SCORES):
+                if all(score in r for r in results):
+                    mean = mean_of([r[score] for r in results])
+                    axes.bar(
+                        place + 0.27 * (offset - 1), 100 * mean.mean, 0.25, yerr=100 * mean.sd, capsize=2,
+                        color=f"C{offset}", label=f"{kind} head{'s' * (kind == 'both')}",
+                    )  # fmt: skip
+        for place, score in enumerate(ALL_SCORES):
+            level = 100 * mean_of([r[score] for r in lookup]).mean
+            axes.hlines(level, place - 0.45, place + 0.45, color="black", linewidth=1, label="look-up of one feature")
+        axes.set_xticks(range(len(ALL_SCORES)), ALL_SCORES, fontsize=8)
+        axes.set_title(dataset)
+        axes.set_ylim(bottom=0)
+        if column == 0:
+            axes.set_ylabel("accuracy [%]")
+            handles, labels = axes.get_legend_handles_labels()
+            named = dict(zip(labels, handles, strict=True))
+            figure.legend(
+                named.values(), named.keys(), fontsize=8,
+                loc="lower center", bbox_to_anchor=(0.5, -0.05), ncols=len(named),
+            )  # fmt: skip
     return figure
 
 

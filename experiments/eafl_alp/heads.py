@@ -1,7 +1,8 @@
-"""What the size of private heads does: by entropy, beside none, the smallest, the largest, and two controls.
+"""Which head serves whom: private, federated or both; and what the size of private ones does.
 
-The controls have the mean number of parameters of the heads chosen by entropy: one size for all clients, and the
-chosen sizes dealt out to the clients at random.
+Private heads are sized by entropy and validation, beside none, the smallest, the largest, and two controls. These
+have the mean number of parameters of the heads chosen by entropy: one size for all clients, and the chosen sizes dealt
+out to the clients at random.
 """
 
 from collections import Counter
@@ -11,29 +12,35 @@ from eafl_flower.core.rng import generator
 from eafl_flower.heads.size import HeadSize
 from experiments.cells import Cell, Result, Store
 from experiments.claims import Claim
-from experiments.eafl_alp.federation import SCORES, Scope, anchor
-from experiments.eafl_alp.methods import EXACT, Settings, configured, sizes_text
+from experiments.eafl_alp.federation import ALL_SCORES, Scope, run_cell, scores_of
+from experiments.eafl_alp.methods import EXACT, Settings, sizes_text
 from experiments.eafl_alp.statistics import mean_of
 
-NO_HEAD, SMALLEST, LARGEST = "no private head", "smallest (0x16)", "largest (4x32)"
+NO_HEAD, BOTH, SMALLEST, LARGEST = "no private head", "both heads", "smallest (0x16)", "largest (4x32)"
 CHOSEN, FIXED, SHUFFLED = "sized by entropy", "one size, same mean", "sizes shuffled"
-ROWS = (NO_HEAD, SMALLEST, LARGEST, CHOSEN, FIXED, SHUFFLED)
-HEADER = ("head", "before", "after", "unseen", "mean parameters", "sizes with the first seed (depth x width: clients)")
+ROWS = (NO_HEAD, BOTH, CHOSEN, SMALLEST, LARGEST, FIXED, SHUFFLED)
+KINDS = {"private": CHOSEN, "both": BOTH, "federated": NO_HEAD}
+HEADER = ("head", *ALL_SCORES, "mean parameters", "sizes with the first seed (depth x width: clients)")
+SIZED: Settings = {"task.fractal.head": "private", "task.fractal.head-sizes": ""}
 
 
 def first_cells(scope: Scope) -> list[Cell]:
-    """Return the rows that do not depend on the sizes chosen; those sized by entropy are the exact runs."""
-    fixed: Mapping[str, Settings] = {
-        NO_HEAD: {"task.fractal.head": "federated", "task.fractal.head-sizes": "1x32"},
-        SMALLEST: {"task.fractal.head-sizes": "0x16"},
-        LARGEST: {"task.fractal.head-sizes": "4x32"},
-    }
+    """Return the rows that do not depend on the sizes chosen."""
     return [
         _cell(scope, dataset, name, seed, settings)
         for dataset in scope.datasets
-        for name, settings in fixed.items()
-        for seed in scope.seeds
-    ] + [anchor(scope, dataset, seed) for dataset in scope.datasets for seed in scope.seeds]
+        for name, settings in FIRST.items()
+        for seed in scope.fit_seeds
+    ]
+
+
+FIRST: Mapping[str, Settings] = {
+    NO_HEAD: {"task.fractal.head": "federated", "task.fractal.head-sizes": "1x32"},
+    BOTH: {**SIZED, "task.fractal.head": "both"},
+    CHOSEN: SIZED,
+    SMALLEST: {**SIZED, "task.fractal.head-sizes": "0x16"},
+    LARGEST: {**SIZED, "task.fractal.head-sizes": "4x32"},
+}
 
 
 def control_cells(scope: Scope, store: Store) -> list[Cell]:
@@ -42,50 +49,47 @@ def control_cells(scope: Scope, store: Store) -> list[Cell]:
         _control(scope, store, dataset, name, seed)
         for dataset in scope.datasets
         for name in (FIXED, SHUFFLED)
-        for seed in scope.seeds
+        for seed in scope.fit_seeds
     ]
 
 
 def _control(scope: Scope, store: Store, dataset: str, name: str, seed: int) -> Cell:
-    result = store[anchor(scope, dataset, seed)]
+    result = result_of(scope, store, dataset, CHOSEN, seed)
     sizes = [(depth, width) for depth, width, _ in result["heads"]]
     if name == SHUFFLED:
         order = generator(seed, "shuffled-heads").permutation(len(sizes))
-        return _cell(scope, dataset, name, seed, {"task.fractal.head-sizes": sizes_text([sizes[i] for i in order])})
+        shuffled = sizes_text([sizes[i] for i in order])
+        return _cell(scope, dataset, name, seed, {**SIZED, "task.fractal.head-sizes": shuffled})
     classes = int(result["data"]["classes"])
     mean = mean_of([parameters for *_, parameters in result["heads"]]).mean
     nearest = min(
         ((depth, width) for depth in range(5) for width in range(4, 33)),
         key=lambda size: (abs(HeadSize(*size).parameters(classes) - mean), size),
     )
-    return _cell(scope, dataset, name, seed, {"task.fractal.head-sizes": sizes_text([nearest])})
+    return _cell(scope, dataset, name, seed, {**SIZED, "task.fractal.head-sizes": sizes_text([nearest])})
 
 
 def _cell(scope: Scope, dataset: str, name: str, seed: int, settings: Settings) -> Cell:
-    config = configured(dataset, seed, {**EXACT, **settings}, quick=scope.quick)
-    return Cell("experiments.eafl_alp.measure:federated", config, f"{dataset}, heads: {name}, seed {seed}")
+    return run_cell(scope, dataset, f"heads: {name}", seed, {**EXACT, **settings})
 
 
 def result_of(scope: Scope, store: Store, dataset: str, name: str, seed: int) -> Result:
     """Return the result of a row."""
-    if name == CHOSEN:
-        return store[anchor(scope, dataset, seed)]
     if name in (FIXED, SHUFFLED):
         return store[_control(scope, store, dataset, name, seed)]
-    cells = {cell.title: cell for cell in first_cells(scope)}
-    return store[cells[f"{dataset}, heads: {name}, seed {seed}"]]
+    return store[_cell(scope, dataset, name, seed, FIRST[name])]
 
 
 def table(scope: Scope, store: Store, dataset: str) -> list[tuple[str, ...]]:
     """Return one line a row."""
     lines = []
     for name in ROWS:
-        results = [result_of(scope, store, dataset, name, seed) for seed in scope.seeds]
+        results = [result_of(scope, store, dataset, name, seed) for seed in scope.fit_seeds]
         sizes = Counter(f"{depth}x{width}" for depth, width, _ in results[0]["heads"])
         lines.append(
             (
                 name,
-                *(str(mean_of([r[score] for r in results])) for score in SCORES),
+                *scores_of(results),
                 f"{mean_of([p for r in results for *_, p in r['heads']] or [0]).mean:,.0f}",
                 ", ".join(f"{size}: {count}" for size, count in sorted(sizes.items())),
             )
@@ -100,8 +104,8 @@ def claims(scope: Scope, store: Store) -> list[Claim]:
         for name in ROWS:
             if name == CHOSEN:
                 continue
-            ours = [result_of(scope, store, dataset, CHOSEN, seed)["before"] for seed in scope.seeds]
-            theirs = [result_of(scope, store, dataset, name, seed)["before"] for seed in scope.seeds]
+            ours = [result_of(scope, store, dataset, CHOSEN, seed)["before"] for seed in scope.fit_seeds]
+            theirs = [result_of(scope, store, dataset, name, seed)["before"] for seed in scope.fit_seeds]
             gain = mean_of([a - b for a, b in zip(ours, theirs, strict=True)])
             found.append(
                 Claim(

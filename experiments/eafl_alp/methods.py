@@ -39,7 +39,9 @@ FEDASYNC: Settings = {
 }
 FEDBUFF: Settings = {**EXACT, "strategy.name": "fedbuff", "staleness.name": "polynomial"}
 FEDAVG: Settings = {**EXACT, "strategy.name": "fedavg", "strategy.mode": "sync", "strategy.concurrency": 0}
-FIXED_HEADS: Settings = {**EXACT, "task.fractal.head-sizes": "1x32"}
+FIXED_HEADS: Settings = {**EXACT, "task.fractal.head": "private", "task.fractal.head-sizes": "1x32"}
+AS_THEY_ARE: Settings = {**EXACT, "task.fractal.numeric-bins": 0}
+IN_BINS: Settings = {**EXACT, "task.fractal.numeric-bins": 4}
 
 METHODS: Mapping[str, Settings] = {
     "exact updates": EXACT,
@@ -50,7 +52,10 @@ METHODS: Mapping[str, Settings] = {
     "FedBuff": FEDBUFF,
     "synchronous FedAvg": FEDAVG,
     "fixed heads (FedPer)": FIXED_HEADS,
+    "features as they are": AS_THEY_ARE,
+    "features in 4 bins": IN_BINS,
 }
+FIVE_SEEDS = ("exact updates", "LQGCM", "features as they are", "features in 4 bins")  # the others have three
 
 
 def preset_of(dataset: str) -> RunConfig:

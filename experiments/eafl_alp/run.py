@@ -4,8 +4,8 @@
 
 Needs the recorded data (``EAFL_DATA_DIR``); data sets that are not there are left out, and said to be. Results are
 kept in ``results/cells.jsonl`` (``results/quick`` with --quick) as they come: the same command goes on where it was
-stopped. ``--fresh`` begins anew, as it must be after a change of the program. At the end it writes ``claims.csv``
-and ``tables.md`` beside them, and the figures.
+stopped. ``--fresh`` begins anew, as it must be after a change of the program. At the end it writes ``claims.csv``,
+``tables/QUESTION.md`` and the figures beside them; those of questions that were not asked stay.
 """
 
 import argparse
@@ -54,17 +54,18 @@ def main() -> int:
         command="python -m experiments.eafl_alp.run" + (" --quick" if given.quick else ""),
     )
     store = Store(folder / "cells.jsonl", fresh=given.fresh)
-    claims: list[Claim] = []
-    text: list[str] = []
+    claims: dict[str, list[Claim]] = {}
+    texts: dict[str, list[str]] = {}
     if "federation" in questions:
+        text = texts["federation"] = []
         store.run(federation.cells(scope), jobs=given.jobs)
         short = federation.larger_budgets(scope, store, jobs=given.jobs)
-        claims += federation.claims(scope, store)
+        claims["federation"] = federation.claims(scope, store)
         text.append(_titled(f"Fitness, {len(scope.fit_seeds)} seeds: mean ± sd"))
         text.append(_table(federation.FITNESS_HEADER, federation.fitness_table(scope, store)))
         for dataset in datasets:
             gain = federation.settled(scope, store, dataset)
-            text.append(_titled(f"{dataset}: {_rows(scope, store, dataset)}; {len(scope.seeds)} seeds, mean ± sd"))
+            text.append(_titled(f"{dataset}: {_rows(scope, store, dataset)}; mean ± sd over seeds"))
             text.append(_table(federation.HEADER, federation.rows_table(scope, store, dataset)))
             text.append(
                 f"The last quarter of the exact runs changed the score before training by {100 * gain:+.2f} points.\n"
@@ -75,7 +76,8 @@ def main() -> int:
     if "heads" in questions:
         store.run(heads.first_cells(scope), jobs=given.jobs)
         store.run(heads.control_cells(scope, store), jobs=given.jobs)
-        claims += heads.claims(scope, store)
+        claims["heads"], text = heads.claims(scope, store), []
+        texts["heads"] = text
         for dataset in datasets:
             text.append(_titled(f"Private heads, {dataset}"))
             text.append(_table(heads.HEADER, heads.table(scope, store, dataset)))
@@ -83,7 +85,8 @@ def main() -> int:
         store.run(asynchrony.sync_grid_cells(scope), jobs=given.jobs)
         store.run(asynchrony.grid_cells(scope, store), jobs=given.jobs)
         store.run(asynchrony.race_cells(scope, store), jobs=given.jobs)
-        claims += asynchrony.claims(scope, store)
+        claims["asynchrony"], text = asynchrony.claims(scope, store), []
+        texts["asynchrony"] = text
         for where, lines in asynchrony.tables(scope, store).items():
             text.append(_titled(f"A fleet with slowdown {asynchrony.SLOWDOWN}, {where}"))
             text.append(_table(asynchrony.HEADER, lines))
@@ -91,17 +94,19 @@ def main() -> int:
         store.run(asynchrony.sync_grid_cells(scope), jobs=given.jobs)
         store.run(staleness.tuning_cells(scope), jobs=given.jobs)
         store.run(staleness.cells(scope, store), jobs=given.jobs)
-        claims += staleness.claims(scope, store)
+        claims["staleness"], text = staleness.claims(scope, store), []
+        texts["staleness"] = text
         for in_flight, lines in staleness.tables(scope, store).items():
             text.append(_titled(f"Staleness weights, the same fleet, {in_flight} in flight"))
             text.append(_table(staleness.HEADER, lines))
     write_claims(folder / "claims.csv", claims)
-    text.append(_titled("Claims"))
-    text.append(claims_table(claims))
-    (folder / "tables.md").write_text("\n".join(text) + "\n")
+    (folder / "tables").mkdir(exist_ok=True)
+    for question, text in texts.items():
+        text += [_titled("Claims"), claims_table(claims[question])]
+        (folder / "tables" / f"{question}.md").write_text("\n".join(text) + "\n")
+        print("\n".join(text))
     draw(scope, store, folder, questions)
-    print("\n".join(text))
-    print(f"\nwritten: {folder}/claims.csv, tables.md and figures")
+    print(f"\nwritten: {folder}/claims.csv, tables/{{{','.join(texts)}}}.md and figures")
     return 0
 
 

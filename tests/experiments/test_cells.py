@@ -99,8 +99,12 @@ def test_claims_are_written_with_the_promised_columns(tmp_path):
         holds="partly",
         command="c",
     )
-    write_claims(tmp_path / "claims.csv", [claim])
+    write_claims(tmp_path / "claims.csv", {"heads": [claim]})
     header, line = (tmp_path / "claims.csv").read_text().splitlines()
-    assert header == "claim,source,source_value,our_value,our_sd,seeds,baseline,baseline_value,holds,command"
-    assert line == '"a, b",s,1,2,0,3,b,1,partly,c'
+    assert header == "question,claim,source,source_value,our_value,our_sd,seeds,baseline,baseline_value,holds,command"
+    assert line == 'heads,"a, b",s,1,2,0,3,b,1,partly,c'
+    write_claims(tmp_path / "claims.csv", {"asynchrony": [claim, claim]})
+    write_claims(tmp_path / "claims.csv", {"asynchrony": [claim]})
+    _, *lines = (tmp_path / "claims.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["asynchrony", "heads"]
     assert claims_table([claim]).count("\n") == 2

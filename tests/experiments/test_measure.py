@@ -40,8 +40,10 @@ def test_a_run_is_measured(config):
 
 def test_beside_a_run_stands_what_needs_none(config):
     found = measure.exact_and_alone(config)
-    for row in ("none", "none, longer", "frozen", "majority", "lookup"):
+    for row in ("none", "none, longer", "frozen"):
         assert set(found[row]) == PHASES
+    for row in ("majority", "lookup"):
+        assert set(found[row]) == {*PHASES, "unlabelled"}
 
 
 def test_the_pool_takes_as_many_steps_as_all_clients(config):
@@ -54,8 +56,15 @@ def test_the_pool_takes_as_many_steps_as_all_clients(config):
     assert not batches  # all have as many rows
 
 
+def test_boosting_knows_all_rows_and_adapts_to_nobody(config):
+    found = measure.boosted_rows(config)
+    assert found["before"] == found["after"] > measure.exact_and_alone(config)["majority"]["before"]
+    assert found["unlabelled"] == found["unseen"]
+
+
 @pytest.mark.parametrize("head", ["private", "both", "federated"])
 def test_every_kind_of_head_is_measured(config, head):
     found = measure.federated(config.replace({"task.fractal.head": head}))
     assert set(found) >= PHASES
+    assert ("unlabelled" in found) == (head != "private")
     assert bool(found["heads"]) == (head != "federated")
