@@ -25,6 +25,7 @@ from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, summarize
 from eafl_flower.results.views.terminal import say
 from eafl_flower.runs.state import Run
+from eafl_flower.tasks.training import ReadsBins
 from eafl_flower.wire.arrays import arrays_of
 
 LONGEST_FAREWELL_S = 60.0  # of a server that is about to end
@@ -223,4 +224,5 @@ def _description(experiment: Experiment, run: Run, run_name: str) -> ModelDescri
         client_names=source.client_names,
         ranges=task.ranges() if isinstance(task, SizedByRanges) and task.ranges is not None else None,
         columns=source.columns,
+        quantiles=task.quantiles() if isinstance(task, ReadsBins) and task.quantiles is not None else None,
     )

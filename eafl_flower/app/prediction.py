@@ -32,6 +32,7 @@ from eafl_flower.protocols import Task
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.tasks.checks import check_layout
+from eafl_flower.tasks.training import Quantiles
 from eafl_flower.types import Array, Arrays, Rows
 
 
@@ -122,7 +123,7 @@ def predictor_of(
     ------
     CheckpointError
         If the run has no model, a file is damaged or of another run, ``config.toml`` was changed, the client's head is
-        not there, or nothing says by what ranges of the features a fresh one is sized.
+        not there, or nothing says by what ranges of the features a fresh one is sized or what their bins are.
     ConfigError
         If the run has no such client.
     ProtocolError
@@ -136,7 +137,11 @@ def predictor_of(
     # The clients' device need not be here; what they computed can be used anywhere.
     config = RunConfig.from_toml(run_dir.config_path).replace({"task.device": "cpu"})
     _check_belongs_together(run_dir, description)
-    task = Experiment(config).task_of(_without_rows(description), ranges=lambda: _ranges(run_dir, description))
+    task = Experiment(config).task_of(
+        _without_rows(description),
+        ranges=lambda: _ranges(run_dir, description),
+        quantiles=lambda: _quantiles(run_dir, description),
+    )
     initial = task.init(generator(config.seed, "init"))
     shared = _shared(run_dir, initial[: task.num_shared])
     told = ""
@@ -200,6 +205,16 @@ def _ranges(run_dir: RunDirectory, description: ModelDescription) -> FeatureRang
         )
         raise CheckpointError(msg)
     return description.ranges
+
+
+def _quantiles(run_dir: RunDirectory, description: ModelDescription) -> Quantiles:
+    if description.quantiles is None:
+        msg = (
+            f"{run_dir.description_path} lacks the quantiles of the features, from which the bins are made that the "
+            "model reads: it is not as the run has left it; copy it again, or repeat the run"
+        )
+        raise CheckpointError(msg)
+    return description.quantiles
 
 
 def _shared(run_dir: RunDirectory, like: Arrays) -> Arrays:

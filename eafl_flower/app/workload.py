@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eafl_flower.aggregation.fleet import Fleet
 from eafl_flower.clients.numpy_client import Workload
@@ -13,6 +14,7 @@ from eafl_flower.config import RunConfig
 from eafl_flower.config.parts import made
 from eafl_flower.config.run_config import DataSettings
 from eafl_flower.data.holders import Holders
+from eafl_flower.data.row_summary import RowSummary
 from eafl_flower.data.sets.own_rows import ShapedSource
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.energy.model import CMOSEnergy
@@ -21,7 +23,7 @@ from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.protocols import Aggregator, Codec, DataSource, Task
 from eafl_flower.runs.limits import StopRule
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
-from eafl_flower.tasks.training import Training
+from eafl_flower.tasks.training import Quantiles, Training
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,16 +43,31 @@ class Experiment:
         """The bins of the features' entropies, over the rows of those that train; None if nobody does."""
         if self.given is not None:
             return self.given.shape.ranges
-        seen = range(self.source.num_seen)
-        return FeatureRanges.of(np.concatenate([self.source.partition(k).x_train for k in seen])) if seen else None
+        return FeatureRanges.of(self._training_rows()) if self.source.num_seen else None
+
+    @cached_property
+    def quantiles(self) -> Quantiles | None:
+        """The quantiles of the scaled features, over the rows of those that train; None if nobody does."""
+        if self.given is not None:
+            return self.given.shape.quantiles
+        return RowSummary.of(self._training_rows()).quantiles() if self.source.num_seen else None
+
+    def _training_rows(self) -> NDArray[np.float32]:
+        return np.concatenate([self.source.partition(k).x_train for k in range(self.source.num_seen)])
 
     @cached_property
     def task(self) -> Task:
         """What each client trains."""
-        return self.task_of(self.source, ranges=lambda: self.ranges)
+        return self.task_of(self.source, ranges=lambda: self.ranges, quantiles=lambda: self.quantiles)
 
-    def task_of(self, source: DataSource, *, ranges: Callable[[], FeatureRanges | None]) -> Task:
-        """Return the task for the features and classes of another source; ``ranges`` as in ``Training``."""
+    def task_of(
+        self,
+        source: DataSource,
+        *,
+        ranges: Callable[[], FeatureRanges | None],
+        quantiles: Callable[[], Quantiles | None] = lambda: None,
+    ) -> Task:
+        """Return the task for the features and classes of another source; the others are as in ``Training``."""
         task = self.config.task
         training = Training(
             num_features=len(source.feature_names),
@@ -60,6 +77,7 @@ class Experiment:
             batch_size=task.batch_size,
             device=task.device,
             ranges=ranges,
+            quantiles=quantiles,
         )
         found: Task = made(task.part, training)
         return found

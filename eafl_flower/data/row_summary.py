@@ -19,6 +19,7 @@ powers of 2. A summary holds values of the rows, without telling which belong to
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from eafl_flower.types import Array
 
 MAX_BINS = 2048
 MANTISSA_BITS = 52
+SHARES = 32  # of rows, between the quantiles of a table
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,6 +93,20 @@ class RowSummary:
             raise DataError(msg)
         return cls(columns=tuple(ColumnSummary.of(column) for column in rows.T))
 
+    def quantiles(self) -> NDArray[np.float64]:
+        """Return the least value of each column, those with 1/32, 2/32, ... of the rows before them, and the largest.
+
+        A table ``(33, d)`` that ascends, to within the summary's error; 0 where there are no rows.
+        """
+        table = [
+            [
+                column.ranked(min(share * n // SHARES, n - 1)) if (n := column.num_rows) else 0.0
+                for column in self.columns
+            ]
+            for share in range(SHARES + 1)
+        ]
+        return np.array(table, np.float64)
+
     def __add__(self, other: "RowSummary") -> "RowSummary":
         """Return the summary of the rows of both."""
         return total([self, other])
@@ -108,6 +124,28 @@ def total(summaries: Sequence[RowSummary]) -> RowSummary:
         msg = f"summaries of {', '.join(map(str, sorted(widths))) or 'no'} columns: expected one number for all clients"
         raise DataError(msg)
     return RowSummary(columns=tuple(map(_joined, zip(*(summary.columns for summary in summaries), strict=True))))
+
+
+def quantile_table(values: Any, num_features: int) -> NDArray[np.float64]:
+    """Return ``values`` as a table of quantiles ``(33, num_features)``.
+
+    Raises
+    ------
+    ValueError
+        If they are none: of another shape, not finite, or not ascending for each feature.
+    """
+    try:
+        table = np.array(values, np.float64)
+    except (OverflowError, TypeError, ValueError) as error:
+        msg = "quantiles that are no table of numbers"
+        raise ValueError(msg) from error
+    if table.shape != (expected := (SHARES + 1, num_features)):
+        msg = f"quantiles of shape {table.shape}, expected {expected}"
+        raise ValueError(msg)
+    if not np.isfinite(table).all() or (np.diff(table, axis=0) < 0).any():
+        msg = "quantiles that are not finite or do not ascend"
+        raise ValueError(msg)
+    return table
 
 
 def _joined(columns: Sequence[ColumnSummary]) -> ColumnSummary:

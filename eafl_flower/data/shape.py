@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eafl_flower.aggregation.example_counts import largest_believed
 from eafl_flower.core.excerpt import excerpt, excerpts
-from eafl_flower.data.row_summary import MANTISSA_BITS, MAX_BINS, ColumnSummary, RowSummary, total
+from eafl_flower.data.row_summary import MANTISSA_BITS, MAX_BINS, ColumnSummary, RowSummary, quantile_table, total
 from eafl_flower.data.scaling import Scaler
 from eafl_flower.data.tables.names import plain_name
 from eafl_flower.errors import DataError, ProtocolError
@@ -94,12 +95,16 @@ class RowsReport:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shape:
-    """Columns, classes and scaling of data, and how many clients have them; the first ``num_seen`` train."""
+    """Columns, classes and scaling of data, and how many clients have them; the first ``num_seen`` train.
+
+    ``ranges`` and ``quantiles`` are those of the scaled features.
+    """
 
     feature_names: tuple[str, ...]
     class_names: tuple[str, ...]
     scaler: Scaler
     ranges: FeatureRanges
+    quantiles: NDArray[np.float64]
     num_clients: int
     num_seen: int
 
@@ -145,6 +150,7 @@ class Shape:
             class_names=classes,
             scaler=scaler,
             ranges=_ranges(summary, scaler),
+            quantiles=scaler.apply(summary.quantiles()).astype(np.float64),
             num_clients=num_clients,
             num_seen=num_seen,
         )
@@ -165,6 +171,7 @@ class Shape:
                 "limit": self.scaler.limit,
                 "low": self.ranges.low.tolist(),
                 "high": self.ranges.high.tolist(),
+                "quantiles": self.quantiles.tolist(),
                 "clients": self.num_clients,
                 "clients that train": self.num_seen,
             }
@@ -190,10 +197,11 @@ class Shape:
                 class_names=classes,
                 scaler=Scaler(mean=mean, scale=scale, limit=float(told["limit"])),
                 ranges=FeatureRanges(low, high),
+                quantiles=quantile_table(told["quantiles"], len(features)),
                 num_clients=int(told["clients"]),
                 num_seen=int(told["clients that train"]),
             )
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
             msg = f"a shape of data cannot be read ({excerpt(str(error))}): server and node need the same eafl-flower"
             raise ProtocolError(msg) from error
 

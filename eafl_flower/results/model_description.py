@@ -3,7 +3,7 @@
 With it and the run's ``config.toml`` a vehicle can use the model without the data it was trained on: the features
 in order, the constants that scale them, the classes, and which state of each client belongs to the final arrays; of a
 file of one's own the columns behind the features; for a head that is yet to be fitted, the bins of the entropies that
-decide its size.
+decide its size; where the model reads features in bins, the quantiles that these are made from.
 The states themselves, with the private heads in them, stay where the clients keep them.
 """
 
@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from eafl_flower.data.row_summary import quantile_table
 from eafl_flower.data.scaling import Scaler
 from eafl_flower.data.tables.columns import TableColumn
 from eafl_flower.data.tables.files import listed
@@ -37,6 +39,7 @@ _COLUMN = checks.record({"name": checks.text, "kind": checks.text}, {"words": ch
 _LATER_FIELDS = {
     "ranges": checks.optional(checks.record(dict.fromkeys(("low", "high"), checks.numbers))),
     "columns": checks.list_of(_COLUMN),
+    "quantiles": checks.list_of(checks.numbers),
 }
 
 
@@ -64,6 +67,8 @@ class ModelDescription:
         Of the scaled features, the bins of the entropies by which heads are sized; None where they are not.
     columns
         Columns of a file of one's own behind the features; none of other data.
+    quantiles
+        Of the scaled features, a table ``(33, d)`` that their bins are made from; None where there are no bins.
     """
 
     run: str
@@ -76,6 +81,7 @@ class ModelDescription:
     client_names: tuple[str, ...] = ()
     ranges: FeatureRanges | None = None
     columns: tuple[TableColumn, ...] = ()
+    quantiles: NDArray[np.float64] | None = None
 
     def client_called(self, name: str) -> int:
         """Return the number of the client that the data call ``name``, or, if there is none, write so differently.
@@ -103,7 +109,7 @@ class ModelDescription:
     def to_json(self) -> str:
         """Return the description as JSON, numbers exactly."""
         s, r = self.scaler, self.ranges
-        values = {
+        values: dict[str, Any] = {
             "format": FORMAT,
             "run": self.run,
             "data": self.data,
@@ -121,6 +127,8 @@ class ModelDescription:
                 for c in self.columns
             ],
         }
+        if self.quantiles is not None:
+            values["quantiles"] = self.quantiles.tolist()
         lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -166,6 +174,7 @@ class ModelDescription:
                     )
                     for c in stored.get("columns", ())
                 ),
+                quantiles=_quantiles(stored),
             )
         except (AttributeError, KeyError, OverflowError, TypeError) as error:
             msg = f"it is damaged: {error!r}"
@@ -188,3 +197,13 @@ class ModelDescription:
             msg = f"it is damaged: {expected[0]} features, but its columns give {found}"
             raise ValueError(msg)
         return described
+
+
+def _quantiles(stored: dict[str, Any]) -> NDArray[np.float64] | None:
+    if "quantiles" not in stored:
+        return None
+    try:
+        return quantile_table(stored["quantiles"], len(stored["features"]))
+    except ValueError as error:
+        msg = f"it is damaged: {error}"
+        raise ValueError(msg) from error

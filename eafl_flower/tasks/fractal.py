@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, Share, check_settings
 from eafl_flower.heads.prior import FeatureRanges, entropy_bits, prior_size
 from eafl_flower.heads.pruning import (
@@ -27,14 +26,13 @@ from eafl_flower.heads.size import BACKBONE_DEPTH, BACKBONE_WIDTH, LARGEST, SMAL
 from eafl_flower.heads.validation import smallest_sufficient
 from eafl_flower.models.fractal import Fractal
 from eafl_flower.tasks.backend import Backend, backend_for
-from eafl_flower.tasks.checks import check_features, check_rows
+from eafl_flower.tasks.checks import check_rows
+from eafl_flower.tasks.classifier import Classifier
 from eafl_flower.tasks.head_fit import validation_losses, validation_rows
 from eafl_flower.tasks.optimizers import Optimizer
 from eafl_flower.tasks.passes import steps_per_pass
-from eafl_flower.tasks.probabilities import loss_and_accuracy, probabilities
 from eafl_flower.tasks.stored_head import head_of, structure_of
 from eafl_flower.tasks.tabular import OPTIMIZERS
-from eafl_flower.tasks.training import Personal
 from eafl_flower.tasks.two_phases import TwoPhases, columns
 from eafl_flower.types import Array, Arrays, Rows, digest
 
@@ -43,7 +41,7 @@ ONE_SIZE = "a federated head has one size for all clients"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FractalTask(Personal):
+class FractalTask(Classifier):
     r"""Classifier :math:`h_{\phi_k}(f_\theta(x))` under cross-entropy, :math:`\theta` shared, :math:`\phi_k` private.
 
     A local epoch with a private head is two passes over the rows: first the head on frozen features, then
@@ -62,6 +60,8 @@ class FractalTask(Personal):
     ----------
     num_features, num_classes
         Size of input and output.
+    numeric_bins, quantiles
+        See ``Classifier``; heads are sized by the features themselves.
     head
         ``"private"``: the head stays with the client; ``"federated"``: it travels too, and all clients
         have the same size; ``"both"``: a private one, and a federated one of size ``1x16`` beside it.
@@ -97,8 +97,6 @@ class FractalTask(Personal):
     Li and Zhan, "FedRS: federated learning with restricted softmax for label distribution non-IID data", KDD 2021.
     """
 
-    num_features: CountFromOne
-    num_classes: CountFromOne
     head_sizes: tuple[HeadSize, ...] = ()
     prune_threshold: Share = 0.0
     learning_rate: Positive = 0.1
@@ -108,12 +106,8 @@ class FractalTask(Personal):
     ranges: Callable[[], FeatureRanges | None] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_settings(self, head_sizes=ONE_SIZE if self.head == "federated" and len(self.head_sizes) > 1 else "")
-
-    @property
-    def scores(self) -> tuple[Score, ...]:
-        """The share of rows whose class is named rightly."""
-        return (ACCURACY,)
+        sizes = ONE_SIZE if self.head == "federated" and len(self.head_sizes) > 1 else ""
+        check_settings(self, head_sizes=sizes, numeric_bins=self._wrong_bins)
 
     @property
     def num_shared(self) -> int:
@@ -128,7 +122,7 @@ class FractalTask(Personal):
     @cached_property
     def backbone(self) -> Fractal:
         """Structure of the backbone."""
-        return Fractal(self.num_features, BACKBONE_WIDTH, BACKBONE_DEPTH)
+        return Fractal(self.num_inputs, BACKBONE_WIDTH, BACKBONE_DEPTH)
 
     def init(self, rng: np.random.Generator) -> Arrays:
         """Return initial arrays; a private head is the largest one, of which ``personalise`` cuts each client's.
@@ -213,7 +207,7 @@ class FractalTask(Personal):
         plan = steps_per_pass(len(x), self.batch_size, epochs=epochs, steps=steps)
         in_phases = self.head != "federated" and steps is None and not first_trained
         backend, (_, record) = backend_for(self.device), split_record(arrays)
-        inputs = columns(backend, x)
+        inputs = columns(backend, self.inputs(x))
         if in_phases and record is not None and self.prune_threshold:
             arrays, record = self._pruned(arrays, record, inputs, len(plan))
         model = self._model(arrays, backend, np.bincount(y, minlength=self.num_classes) > 0)
@@ -232,19 +226,6 @@ class FractalTask(Personal):
             else:
                 loss = model.train_pass(inputs, targets, order, size, together=above)
         return model.arrays() + (() if record is None else (record,)), loss
-
-    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, dict[str, float]]:
-        """Return mean loss and scores on the test rows; zeros if there are none."""
-        x, y = rows.x_test, rows.y_test
-        check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
-        if not len(y):
-            return 0.0, {ACCURACY.name: 0.0}
-        return loss_and_accuracy(self._logits(arrays, x), y)
-
-    def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``."""
-        check_features(x, num_features=self.num_features)
-        return probabilities(self._logits(arrays, x))
 
     def _logits(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self._model(arrays, backend_for(self.device)).logits(x)
@@ -278,7 +259,7 @@ class FractalTask(Personal):
     def _validated_size(self, shared: Arrays, largest: Arrays, rows: Rows, key: int) -> HeadSize:
         backend = backend_for(self.device)
         x, y = validation_rows(rows, key)
-        features = backend.get(self._model(shared + largest, backend).features(columns(backend, x)))[0]
+        features = backend.get(self._model(shared + largest, backend).features(columns(backend, self.inputs(x))))[0]
         settings: dict[str, Any] = {"weight_decay": self.weight_decay, "batch_size": self.batch_size}
 
         def losses_of(size: HeadSize) -> NDArray[np.float64]:

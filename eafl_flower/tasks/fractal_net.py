@@ -17,7 +17,7 @@ class FractalNet(Personal):
     ----------
     head_sizes
         Depth x width, as in "1x16,3x24", to the clients in turn; empty: by their data.
-    prune_threshold, head, optimizer
+    prune_threshold, head, optimizer, numeric_bins
         See ``FractalTask``.
 
     Raises
@@ -35,11 +35,12 @@ class FractalNet(Personal):
             text = ONE_SIZE if len(sizes) > 1 and self.head == "federated" else ""
         except ValueError as error:
             text = str(error)
-        check_settings(self, head_sizes=text)
+        check_settings(self, head_sizes=text, numeric_bins=self.bins_problem)
 
     def make(self, training: Training) -> FractalTask:
         """Return the task for features and classes."""
         sized_by_data = self.head != "federated" and not self.head_sizes
         settings: dict[str, Any] = vars(self) | training.steps_on_device
         settings["head_sizes"] = parse_sizes(self.head_sizes)
+        settings["quantiles"] = training.quantiles if self.numeric_bins else None
         return FractalTask(**settings, ranges=training.ranges if sized_by_data else None)

@@ -15,13 +15,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, check_settings
 from eafl_flower.tasks.backend import Backend, backend_for
-from eafl_flower.tasks.checks import check_features, check_layout, check_rows
+from eafl_flower.tasks.checks import check_layout, check_rows
+from eafl_flower.tasks.classifier import Classifier
 from eafl_flower.tasks.optimizers import SGD, AdamW, Optimizer
 from eafl_flower.tasks.passes import steps_per_pass
-from eafl_flower.tasks.probabilities import loss_and_accuracy, probabilities
 from eafl_flower.tasks.training import Personal, Training
 from eafl_flower.types import Arrays, Rows
 
@@ -43,26 +42,32 @@ class Tabular(Personal):
 
     def __post_init__(self) -> None:
         text = 'a model without hidden layers is all head and nothing would be shared; set head = "federated"'
-        check_settings(self, head="" if self.hidden or self.head == "federated" else text)
+        check_settings(
+            self, head="" if self.hidden or self.head == "federated" else text, numeric_bins=self.bins_problem
+        )
 
     def make(self, training: Training) -> "TabularTask":
         """Return the task for features and classes."""
-        return TabularTask(**vars(self), **training.steps_on_device)
+        quantiles = training.quantiles if self.numeric_bins else None
+        return TabularTask(**vars(self), **training.steps_on_device, quantiles=quantiles)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TabularTask(Personal):
-    r"""ReLU network ``num_features - hidden - num_classes`` under cross-entropy.
+class TabularTask(Classifier):
+    r"""ReLU network ``num_inputs - hidden - num_classes`` under cross-entropy.
 
-    .. math:: h_0 = x, \quad h_l = \max(0, W_l h_{l-1} + b_l), \quad p = \mathrm{softmax}(W_L h_{L-1} + b_L)
+    .. math:: h_0 = \psi(x), \quad h_l = \max(0, W_l h_{l-1} + b_l), \quad p = \mathrm{softmax}(W_L h_{L-1} + b_L)
 
-    The arrays are ``W (outputs, inputs), b (outputs,)`` of each layer, float32. The hidden layers are the
+    :math:`\psi(x)` are the features, beside their bins where there are any. The arrays are
+    ``W (outputs, inputs), b (outputs,)`` of each layer, float32. The hidden layers are the
     backbone, the last layer is the head. With a private head only the backbone is federated (FedPer).
 
     Parameters
     ----------
     num_features, num_classes
         Size of input and output.
+    numeric_bins, quantiles
+        See ``Classifier``.
     hidden
         Widths of the hidden layers.
     head
@@ -86,8 +91,6 @@ class TabularTask(Personal):
     Arivazhagan et al., "Federated learning with personalization layers", arXiv:1912.00818, 2019.
     """
 
-    num_features: CountFromOne
-    num_classes: CountFromOne
     head: Literal["private", "federated"] = "private"
     hidden: tuple[CountFromOne, ...] = (32, 32)
     learning_rate: Positive = 0.1
@@ -96,12 +99,7 @@ class TabularTask(Personal):
     device: Literal["cpu", "cuda", "auto"] = "cpu"
 
     def __post_init__(self) -> None:
-        check_settings(self)
-
-    @property
-    def scores(self) -> tuple[Score, ...]:
-        """The share of rows whose class is named rightly."""
-        return (ACCURACY,)
+        check_settings(self, numeric_bins=self._wrong_bins)
 
     @property
     def num_shared(self) -> int:
@@ -172,7 +170,7 @@ class TabularTask(Personal):
         parameters = self._views(flat)
         # layers before the first that trains are a fixed function of the rows: computed once
         frozen = first_trained // 2 * 2
-        features = _hidden(backend.put(x), parameters[:frozen])[-1]
+        features = _hidden(backend.put(self.inputs(x)), parameters[:frozen])[-1]
         targets = backend.put(np.eye(self.num_classes, dtype=np.float32)[y])
         flat_gradient = 0 * flat
         gradients = self._views(flat_gradient)[frozen:]
@@ -188,19 +186,6 @@ class TabularTask(Personal):
                 optimizer.step(trained, gradient)
         return tuple(self._views(backend.get(flat))), float(loss) / seen
 
-    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, dict[str, float]]:
-        """Return mean loss and scores on the test rows; zeros if there are none."""
-        x, y = rows.x_test, rows.y_test
-        check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
-        if not len(y):
-            return 0.0, {ACCURACY.name: 0.0}
-        return loss_and_accuracy(self._logits(arrays, x), y)
-
-    def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``."""
-        check_features(x, num_features=self.num_features)
-        return probabilities(self._logits(arrays, x))
-
     def _logits(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
         backend = backend_for(self.device)
         parameters = [backend.put(a) for a in arrays]
@@ -210,7 +195,7 @@ class TabularTask(Personal):
 
     @cached_property
     def _shapes(self) -> list[tuple[int, ...]]:
-        widths = (self.num_features, *self.hidden, self.num_classes)
+        widths = (self.num_inputs, *self.hidden, self.num_classes)
         return [shape for inputs, outputs in pairwise(widths) for shape in ((outputs, inputs), (outputs,))]
 
     @cached_property

@@ -2,9 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from eafl_flower.heads.prior import FeatureRanges
+
+NUMERIC_BINS: Final = (0, 2, 4, 8, 16, 32)
+Quantiles = NDArray[np.float64]
+"""Of each scaled feature over the rows of those that train: ``(33, d)``, ascending, in equal shares of rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +20,22 @@ class Personal:
 
     head: Literal["private", "federated", "both"] = "private"
     optimizer: Literal["sgd", "adamw"] = "sgd"  # fresh in every job
+    numeric_bins: int = 0  # of each numeric feature; 0: features as they are
+
+    @property
+    def bins_problem(self) -> str:
+        """What ``numeric_bins`` is expected to be, unless it is."""
+        *others, last = map(str, NUMERIC_BINS)
+        return "" if self.numeric_bins in NUMERIC_BINS else f"expected {', '.join(others)} or {last}"
+
+
+@runtime_checkable
+class ReadsBins(Protocol):
+    """A task that may read its features in bins; ``quantiles`` is None where it does not."""
+
+    @property
+    def quantiles(self) -> Callable[[], Quantiles | None] | None:
+        """Gives the quantiles of the features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +54,8 @@ class Training:
         Where the task computes.
     ranges
         Gives the bins of the features' entropies over the rows of those that train; None where nobody does.
+    quantiles
+        Gives the features' quantiles over the same rows; None where nobody trains.
     """
 
     num_features: int
@@ -40,6 +65,7 @@ class Training:
     batch_size: int = 16
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     ranges: Callable[[], FeatureRanges | None] = lambda: None
+    quantiles: Callable[[], Quantiles | None] = lambda: None
 
     @property
     def steps(self) -> dict[str, Any]:

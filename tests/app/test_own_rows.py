@@ -15,6 +15,7 @@ from eafl_flower.app.resolving import resolve
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Fanout
 from eafl_flower.core.rng import generator
+from eafl_flower.data.row_summary import RowSummary
 from eafl_flower.data.scaling import Scaler
 from eafl_flower.data.sets.input_rows import read_input_rows
 from eafl_flower.data.sets.own_rows import OwnRows
@@ -106,6 +107,19 @@ def test_the_model_is_used_on_the_node_with_what_the_node_holds(tmp_path):
     assert predictor.probabilities(read).shape == (40, 2)
     with pytest.raises(CheckpointError, match="no head of client 1"):
         predictor_of(run, 1, state_dir=tmp_path / "node-0")
+
+
+def test_features_are_put_in_bins_by_what_the_nodes_tell_of_them(tmp_path):
+    files = [write(tmp_path / f"{client}.csv", client) for client in range(2)]
+    _, run = Nodes(tmp_path, files, config={"task.tabular.numeric-bins": 4}).run()
+    description = run.description()
+    part = OwnRows(label_column="kind")
+    tables = [part.read(path, client=k, trains=True, seed=1) for k, path in enumerate(files)]
+    pooled = np.concatenate([table.part.x_train for table in tables])
+    expected = description.scaler.apply(RowSummary.of(pooled).quantiles())
+    np.testing.assert_array_equal(description.quantiles, expected)
+    predictor = predictor_of(run, 1, state_dir=tmp_path / "node-1")
+    assert [array.shape for array in predictor.model] == [(8, 2 * 5), (8,), (2, 8), (2,)]
 
 
 def test_classes_are_the_union_of_what_nodes_have(tmp_path):

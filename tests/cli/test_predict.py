@@ -35,6 +35,8 @@ KINDS = {
     "fractal": {"task.name": "fractal", "task.fractal.head-sizes": "2x16,1x16"},
     "both": {"task.name": "fractal", "task.fractal.head": "both", "task.fractal.head-sizes": "2x16,1x16"},
     "sized": {"task.name": "fractal", "task.fractal.prune-threshold": 0.5},
+    "bins": {"task.tabular.hidden": "8,8", "task.tabular.numeric-bins": 4},
+    "fractal, bins": {"task.name": "fractal", "task.fractal.numeric-bins": 8},
     "lqgcm": {"task.tabular.hidden": "8,8", "codec.name": "lqgcm"},
 }
 
@@ -292,6 +294,17 @@ def test_a_run_of_an_earlier_version_that_does_not_say_how_heads_are_sized_fits_
     assert "model.json was written by an earlier version, without the ranges of the features" in ended.err
     assert "repeat the run" in ended.err
     assert eafl(*given, "--client", "1").code == 0  # a head that is there is used
+
+
+@pytest.mark.parametrize("fit", [False, True])
+def test_without_the_quantiles_no_model_reads_features_in_bins(finished, eafl, rows, tmp_path, fit):
+    copied = RunDirectory.open(shutil.copytree(finished("bins").path, tmp_path / "copy"))
+    description = json.loads(copied.description_path.read_text())
+    del description["quantiles"]
+    copied.description_path.write_text(json.dumps(description))
+    ended = eafl("predict", str(copied.path), "--client", "1", rows, "--label", "truth", *["--fit", rows][: 2 * fit])
+    assert (ended.code, ended.out, ended.err.count("\n")) == (1, "", 1)
+    assert "model.json lacks the quantiles of the features" in ended.err
 
 
 def test_a_client_that_had_no_job_has_no_head(copy, rows, eafl):

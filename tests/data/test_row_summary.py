@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from eafl_flower.data.row_summary import MAX_BINS, ColumnSummary, RowSummary, total
+from eafl_flower.data.row_summary import MAX_BINS, ColumnSummary, RowSummary, quantile_table, total
 from eafl_flower.errors import DataError
 
 
@@ -99,3 +99,29 @@ def test_what_is_no_number_and_summaries_of_other_columns_are_refused():
         RowSummary.of(np.array([[1.0], [np.nan]]))
     with pytest.raises(DataError, match="summaries of 1, 2 columns: expected one number for all clients"):
         RowSummary.of(np.ones((3, 1))) + RowSummary.of(np.ones((3, 2)))
+
+
+def test_a_table_of_quantiles_has_equal_shares_of_rows_between_its_rows():
+    rows = table()
+    summary = RowSummary.of(rows)
+    found, n = summary.quantiles(), len(rows)
+    ordered = np.sort(rows, axis=0)
+    exact = ordered[[min(share * n // 32, n - 1) for share in range(33)]]
+    errors = np.array([column.relative_error for column in summary.columns])
+    assert found.shape == exact.shape
+    assert (np.abs(found - exact) <= errors * np.abs(exact)).all()
+    assert (np.diff(found, axis=0) >= 0).all()
+    np.testing.assert_array_equal(quantile_table(found.tolist(), rows.shape[1]), found)
+
+
+def test_quantiles_of_clients_summaries_are_those_of_all_rows():
+    rows = table()
+    clients = [RowSummary.of(part) for part in np.array_split(rows, [1, 40, 2500, 5000])]
+    np.testing.assert_array_equal(total(clients).quantiles(), RowSummary.of(rows).quantiles())
+
+
+def test_quantiles_of_few_rows_or_none_are_those_there_are():
+    np.testing.assert_array_equal(
+        RowSummary.of(np.array([[3.0], [1.0]])).quantiles()[:, 0], np.repeat([1, 3], [16, 17])
+    )
+    np.testing.assert_array_equal(RowSummary.of(np.empty((0, 2))).quantiles(), np.zeros((33, 2)))

@@ -43,6 +43,13 @@ def test_the_ranges_are_the_quantiles_of_all_scaled_rows():
     np.testing.assert_allclose(shape.ranges.high, high, atol=0.2)
 
 
+def test_the_quantiles_are_those_of_all_scaled_rows():
+    shape, _ = shape_of([report_of(client, count=400) for client in range(4)])
+    scaled = shape.scaler.apply(np.concatenate([rows_of(client, 400) for client in range(4)]))
+    shares = np.arange(33) / 32
+    np.testing.assert_allclose(shape.quantiles, np.quantile(scaled, shares, axis=0, method="higher"), atol=0.1)
+
+
 def test_classes_are_the_sorted_union_in_the_spelling_of_most():
     reports = [report_of(k, classes) for k, classes in enumerate([("keep", "Brake"), ("brake",), ("brake", "turn")])]
     assert shape_of(reports)[0].class_names == ("brake", "keep", "turn")
@@ -99,6 +106,7 @@ def test_reports_and_shapes_travel_exactly():
     again = Shape.from_json(shape.to_json())
     assert again.to_json() == shape.to_json()
     np.testing.assert_array_equal(again.scaler.scale, shape.scaler.scale)
+    np.testing.assert_array_equal(again.quantiles, shape.quantiles)
 
 
 GOOD = report_of(0).to_fields()
@@ -135,10 +143,35 @@ def test_a_report_that_cannot_be_is_refused(wrong):
         RowsReport.from_fields({**GOOD, **wrong}, "node 5")
 
 
-@pytest.mark.parametrize("change", [{"mean": [1.0]}, {"scale": [float("nan")] * 3}, {"classes": 3}, {"limit": "x"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mean": [1.0]},
+        {"scale": [float("nan")] * 3},
+        {"classes": 3},
+        {"limit": "x"},
+        {"quantiles": None},
+        {"quantiles": [[0.0] * 3] * 32},
+        {"quantiles": [[0.0] * 2] * 33},
+        {"quantiles": [[0.0] * 3] * 32 + [[0.0] * 2]},
+        {"quantiles": [[0.0] * 3] * 32 + [[0.0, -1.0, 0.0]]},
+        {"quantiles": [[0.0] * 3] * 32 + [[0.0, float("inf"), 0.0]]},
+        {"quantiles": [[0] * 3] * 32 + [[0, 10**400, 0]]},
+        {"quantiles": [["high"] * 3] * 33},
+        {"mean": [10**400] * 3},
+    ],
+    ids=lambda change: str(change)[:60],
+)
 def test_a_shape_that_cannot_be_is_refused(change):
     told = json.loads(shape_of([report_of(0), report_of(1)])[0].to_json())
     with pytest.raises(ProtocolError, match="a shape of data cannot be read"):
         Shape.from_json(json.dumps({**told, **change}))
     with pytest.raises(ProtocolError, match="a shape of data cannot be read"):
         Shape.from_json("nonsense")
+
+
+def test_a_shape_without_quantiles_is_of_another_version():
+    told = json.loads(shape_of([report_of(0), report_of(1)])[0].to_json())
+    del told["quantiles"]
+    with pytest.raises(ProtocolError, match=r"quantiles.*server and node need the same eafl-flower"):
+        Shape.from_json(json.dumps(told))

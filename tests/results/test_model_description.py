@@ -1,3 +1,4 @@
+import json
 import re
 from dataclasses import replace
 
@@ -43,6 +44,32 @@ def test_ranges_may_be_missing_as_in_files_of_an_earlier_version(description):
     without = replace(description, ranges=None).to_json()
     assert ModelDescription.from_json(without).ranges is None
     assert ModelDescription.from_json(without.replace(',\n "ranges": null', "")).ranges is None
+
+
+def test_quantiles_are_there_where_features_are_read_in_bins_alone(description):
+    table = np.sort(generator(1, "table").standard_normal((33, 3)), axis=0)
+    again = ModelDescription.from_json(replace(description, quantiles=table).to_json())
+    np.testing.assert_array_equal(again.quantiles, table)
+    assert "quantiles" not in description.to_json()
+    assert ModelDescription.from_json(description.to_json()).quantiles is None
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ([[0.0] * 3] * 32, r"it is damaged: quantiles of shape \(32, 3\), expected \(33, 3\)"),
+        ([[0.0] * 4] * 33, r"it is damaged: quantiles of shape \(33, 4\), expected \(33, 3\)"),
+        ([[0.0] * 3] * 32 + [[0.0]], "it is damaged: quantiles that are no table of numbers"),
+        ([[0.0] * 3] * 32 + [[0.0, -1.0, 0.0]], "it is damaged: quantiles that are not finite or do not ascend"),
+        ([["0"] * 3] * 33, "quantiles = .*: expected a list, each of it a list of finite numbers"),
+        (None, "quantiles = null: expected a list"),
+        (7, "quantiles = 7: expected a list"),
+    ],
+)
+def test_damaged_quantiles_are_refused(description, table, message):
+    told = {**json.loads(description.to_json()), "quantiles": table}
+    with pytest.raises(ValueError, match=message):
+        ModelDescription.from_json(json.dumps(told))
 
 
 def test_columns_of_a_file_of_ones_own_come_back_with_their_kind_and_words(description):
