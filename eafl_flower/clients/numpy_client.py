@@ -189,8 +189,9 @@ class FederatedClient(NumPyClient):
         with ``after-training`` in the configuration the same (``accuracy-after``) after one more local job, and the
         number of ``head-parameters`` if it has a private head. An unseen client reports its scores
         (``accuracy-unseen``) with the backbone frozen and a fresh head or, where a head travels, the fleet's head as
-        far as it is adapted; then the scores of the fleet's head as it is (``accuracy-unlabelled``), and as 0 or 1
-        whether it ``adapted`` or had too few rows, or rows of one class, to tell (``unjudged``).
+        far as it is adapted, and then the scores of the fleet's head as it is (``accuracy-unlabelled``); as 0 or 1
+        whether it ``adapted`` a head, or had too few rows, or rows of one class, to do so (``unjudged``). A client that
+        is to train, but has not yet, is scored *before* as an unseen one is where a head travels beside private ones.
 
         Raises
         ------
@@ -211,10 +212,10 @@ class FederatedClient(NumPyClient):
             if has_fleets_head(task):
                 as_it_is = task.evaluate(shared, self.rows)[1] if found.steps else values
                 told = {**in_phase("unlabelled", as_it_is), **told}
-                told |= {"adapted": float(found.steps > 0), UNJUDGED: float(bool(found.unjudged))}
+            told |= {"adapted": float(found.steps > 0), UNJUDGED: float(bool(found.unjudged))}
             return None, count, told
         model = self._model(shared, seed)
-        loss, values = task.evaluate(model, self.rows)
+        loss, values = task.evaluate(self._as_it_drives(shared, model, seed), self.rows)
         scores: dict[str, Scalar] = dict(in_phase("before", values))
         if head := model[task.num_shared :]:
             scores["head-parameters"] = sum(a.size for a in head if a.dtype.kind == "f")
@@ -223,6 +224,14 @@ class FederatedClient(NumPyClient):
             model, _ = task.train(model, self.rows, rng, epochs=self.workload.local_epochs)
             scores |= in_phase("after", task.evaluate(model, self.rows)[1])
         return loss, count, scores
+
+    def _as_it_drives(self, shared: Arrays, model: Arrays, seed: int) -> Arrays:
+        """Return what a client goes by that is to train: a head of its own says nothing before it was trained."""
+        task, workload = self.workload.task, self.workload
+        if not has_fleets_head(task) or task.num_shared == len(model) or head_of(self.context.state) is not None:
+            return model
+        how = {"seed": seed, "client": self.partition, "steps": workload.unseen_steps}
+        return newcomer(task, shared, workload.initial(seed), self.rows, **how).model
 
     def _check_nodes(self) -> None:
         source = self.workload.source

@@ -36,9 +36,14 @@ def newcomer(
 ) -> Newcomer:
     """Return the complete model of a client that never trained.
 
-    Where a head travels it is that head, ``adapted``; else a ``fresh_head``. The parameters are those of these two.
+    Where a head travels it is that head, ``adapted``; else a ``fresh_head``, or, without a labelled row, one that was
+    never fitted. The parameters are those of these two.
     """
     if not has_fleets_head(task):
+        if not len(rows.y_train):
+            backbone = shared[: task.num_backbone]
+            why = "without a labelled row no head can be fitted"
+            return Newcomer(backbone + initial[len(backbone) :], 0, f"goes by a head that says nothing: {why}", why)
         return Newcomer(fresh_head(task, shared, initial, rows, seed=seed, client=client, steps=steps), steps, "")
     own = shared if task.num_shared == len(initial) else shared + shared[task.num_backbone :]
     return adapted(task, shared, own, rows, seed=seed, client=client, steps=steps)

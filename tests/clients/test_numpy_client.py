@@ -6,11 +6,12 @@ from flwr.app import ArrayRecord
 
 from eafl_flower.baselines.no_communication import no_communication
 from eafl_flower.clients.bridge import numpy_client_app
-from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
+from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn, head_of
 from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.heads.blocks import FEWEST_ROWS
 from eafl_flower.heads.newcomer import adapted
+from eafl_flower.tasks.fractal import FractalTask
 from eafl_flower.tasks.softmax import SoftmaxTask
 from eafl_flower.tasks.tabular import TabularTask
 from eafl_flower.wire.arrays import array_record, arrays_of
@@ -133,7 +134,8 @@ def test_an_unseen_client_fits_a_fresh_head_to_a_frozen_backbone(toy_source, mak
     rows = toy_source.partition(5)
     rng = generator(SEED, "unseen", 5)
     model, _ = task.train(moved[:4] + initial[4:], rows, rng, steps=20, first_trained=4)
-    assert scores == {"num-examples": 27, "accuracy-unseen": task.evaluate(model, rows)[1]["accuracy"]}
+    score = task.evaluate(model, rows)[1]["accuracy"]
+    assert scores == {"num-examples": 27, "accuracy-unseen": score, "adapted": 1.0, "unjudged": 0.0}
 
 
 @pytest.mark.parametrize("rows", [9, 60])
@@ -157,6 +159,24 @@ def test_an_unseen_client_goes_by_a_head_that_travels_and_says_whether_it_adapte
         "adapted": float(found.steps > 0),
         "unjudged": float(rows < FEWEST_ROWS),
     }
+
+
+def test_who_joins_goes_by_the_head_that_travels_until_its_first_job(toy_source, make_message, make_context):
+    """Before it a head of its own is as good as none; the fleet here knows the data, so the difference is large."""
+    task = FractalTask(num_features=5, num_classes=3, head="both", optimizer="adamw", learning_rate=0.01)
+    app = numpy_client_app(lambda c: FederatedClient(Workload(task=task, source=toy_source, seed=SEED), c))
+    initial, rows = task.init(generator(SEED, "init")), toy_source.partition(1)
+    model = task.personalise(initial, rows, generator(SEED, "personalise", 1), client=1)
+    fleets = task.train(model, rows, generator(SEED, "fleet"), epochs=40)[0][: task.num_shared]
+    arrays, context = array_record([str(i) for i in range(len(fleets))], fleets), make_context(0)
+    own = toy_source.partition(0)
+    first = metrics_of(app(make_message("evaluate", arrays, terms=terms()), context))
+    found = adapted(task, fleets, fleets + fleets[task.num_backbone :], own, seed=SEED, client=0, steps=50)
+    assert first["accuracy-before"] == task.evaluate(found.model, own)[1]["accuracy"] > 0.8
+    app(make_message("train", arrays, terms=terms(1)), context)
+    head = head_of(context.state)
+    then = metrics_of(app(make_message("evaluate", arrays, terms=terms()), context))
+    assert then["accuracy-before"] == task.evaluate(fleets + head, own)[1]["accuracy"]
 
 
 def test_a_client_alone_is_the_baseline_without_communication(app, workload, initial, make_message, make_context):

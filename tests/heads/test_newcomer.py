@@ -186,3 +186,30 @@ def test_the_search_ends_where_longer_is_worse(task, shared):
     fitting_steps(Counting(), own, worse, **how)
     assert len(trained) % (BLOCKS - 1) == 0
     assert sum(trained) < 1000 * (BLOCKS - 1)
+
+
+@pytest.mark.parametrize("head", ["private", "both", "federated"])
+def test_without_a_labelled_row_there_is_a_model_and_a_word(head):
+    task = FractalTask(num_features=FEATURES, num_classes=CLASSES, head=head)
+    initial, rows = task.init(generator(1, "init")), labelled(0, 2)
+    found = newcomer(task, initial[: task.num_shared], initial, rows, seed=1, client=7, steps=3)
+    assert found.unjudged and found.unjudged in found.told
+    assert found.steps == 0
+    assert task.predict(found.model, labelled(5, 1).x_test).shape == (5, CLASSES)
+
+
+def test_a_class_that_the_fleet_never_had_is_learnt_where_rows_bear_it_out(task):
+    """The fleet has had two of three classes only; a newcomer has all."""
+    rows = labelled(400, 1)
+    known = rows.y_train < 2
+    two = Rows(x_train=rows.x_train[known], y_train=rows.y_train[known], x_test=rows.x_test, y_test=rows.y_test)
+    initial = task.init(generator(1, "init"))
+    model = task.personalise(initial, two, generator(1, "personalise", 0), client=0)
+    fleets = task.train(model, two, generator(1, "train"), steps=400)[0][: task.num_shared]
+    own = labelled(120, 4)
+    found = newcomer(task, fleets, initial, own, seed=1, client=7, steps=200)
+    third = own.y_test == 2
+    right = task.predict(found.model, own.x_test).argmax(1) == own.y_test
+    assert found.steps > 0
+    assert right[third].mean() > 0.5
+    assert right.mean() > accuracy(task, fleets, own)

@@ -120,7 +120,7 @@ def _mention_unjudged(reports: list[Report], jobs: OpenJobs) -> None:
     said = [values[UNJUDGED] for _, values in reports if UNJUDGED in values]
     if count := sum(value == 1 for value in said):
         text = (
-            f"{count} of {len(said)} clients that never trained go by the fleet's head as it is: with so few labelled "
-            "rows, or rows of one class, they cannot tell whether adapting it helps"
+            f"{count} of {len(said)} clients that never trained have too few labelled rows, or rows of one class, to "
+            "adapt a head to: they go by the one there is"
         )
         jobs.notes.mention(UNJUDGED, text)
