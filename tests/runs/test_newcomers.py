@@ -28,12 +28,8 @@ def said(caplog):
 @pytest.mark.parametrize("rows", [32, 120])
 def test_who_has_too_few_rows_to_adapt_is_counted_once(caplog, head, rows):
     """A quarter of 32 rows are eight: ten are needed to judge whether adapting helps, none to fit a fresh head."""
-    logging.getLogger("flwr").addHandler(caplog.handler)
-    try:
-        with caplog.at_level(logging.INFO, logger="flwr"):
-            scores = scores_of(rows, **{"task.tabular.head": head})
-    finally:
-        logging.getLogger("flwr").removeHandler(caplog.handler)
+    with caplog.at_level(logging.INFO, logger="flwr"):
+        scores = scores_of(rows, **{"task.tabular.head": head})
     assert ("accuracy-unlabelled" in scores) == (head == "federated")
     assert len(said(caplog)) == (scores["unjudged"] > 0)
     if head == "private":
