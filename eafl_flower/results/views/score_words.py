@@ -10,7 +10,7 @@ from eafl_flower.results.summary import BASELINES
 PHASE_TITLES = {
     "before": "seen clients\nbefore training",
     "after": "seen clients\nafter training",
-    "unlabelled": "unseen,\nunlabelled",
+    "unlabelled": "unseen,\nno label",
     "unseen": "unseen\nclients",
 }
 _PHASE_TEXTS = {
