@@ -31,6 +31,7 @@ SMALL = {
 KINDS = {
     "private": {"task.tabular.hidden": "8,8"},
     "federated": {"task.tabular.hidden": "8,8", "task.tabular.head": "federated"},
+    "tabular-both": {"task.tabular.hidden": "8,8", "task.tabular.head": "both"},
     "softmax": {"task.name": "softmax"},
     "fractal": {"task.name": "fractal", "task.fractal.head-sizes": "2x16,1x16"},
     "both": {"task.name": "fractal", "task.fractal.head": "both", "task.fractal.head-sizes": "2x16,1x16"},
@@ -138,8 +139,9 @@ def test_every_client_is_as_right_as_the_run_has_measured(finished, kind, eafl):
             assert right_of(eafl(*given, "--fit", "train.csv")) == score["accuracy-unseen"]
 
 
-def test_who_never_trained_goes_by_the_fleets_head_beside_private_ones(finished, eafl):
-    run = finished("both")
+@pytest.mark.parametrize("kind", ["both", "tabular-both"])
+def test_who_never_trained_goes_by_the_fleets_head_beside_private_ones(finished, kind, eafl):
+    run = finished(kind)
     part = run.source.partition(5)
     run.write_rows("test.csv", part.x_test, part.y_test)
     ended = eafl("predict", run.path, "--client", "5", "test.csv", "--label", "truth")
@@ -150,7 +152,9 @@ def test_who_never_trained_goes_by_the_fleets_head_beside_private_ones(finished,
     assert fitted.out == ended.out
 
 
-@pytest.mark.parametrize(("kind", "own"), [("private", True), ("fractal", True), ("federated", False)])
+@pytest.mark.parametrize(
+    ("kind", "own"), [("private", True), ("fractal", True), ("tabular-both", True), ("federated", False)]
+)
 def test_private_heads_are_the_clients_own_and_federated_ones_everybodys(finished, kind, own, eafl, rows):
     first, second = (eafl("predict", finished(kind).path, "--client", client, rows).out for client in "01")
     assert (first != second) is own

@@ -142,7 +142,7 @@ def test_where_no_head_travels_a_fresh_one_is_fitted():
     assert all(np.array_equal(a, b) for a, b in zip(model, fresh, strict=True))
 
 
-@pytest.mark.parametrize("layers", ["both", "federated", "softmax", "tabular"])
+@pytest.mark.parametrize("layers", ["both", "federated", "softmax", "tabular", "tabular-both"])
 def test_a_head_that_travels_is_where_a_newcomer_starts_in_every_task(layers):
     """A fleet that is right is followed, one that is wrong is left: whatever the task is made of."""
     sizes = {"num_features": FEATURES, "num_classes": CLASSES}
@@ -151,6 +151,7 @@ def test_a_head_that_travels_is_where_a_newcomer_starts_in_every_task(layers):
         "federated": lambda: FractalTask(**sizes, head="federated", optimizer="adamw", learning_rate=0.01),
         "softmax": lambda: SoftmaxTask(**sizes),
         "tabular": lambda: TabularTask(**sizes, head="federated"),
+        "tabular-both": lambda: TabularTask(**sizes, head="both"),
     }
     task = of_layers[layers]()
     initial = task.init(generator(1, "init"))

@@ -13,6 +13,7 @@ TASKS = {
     "tabular with sgd": {"task.name": "tabular", "task.tabular.hidden": "8,8"},
     "tabular with adamw": {"task.name": "tabular", "task.tabular.hidden": "8,8", "task.tabular.optimizer": "adamw"},
     "tabular, federated": {"task.name": "tabular", "task.tabular.hidden": "8,8", "task.tabular.head": "federated"},
+    "tabular, both": {"task.name": "tabular", "task.tabular.hidden": "8,8", "task.tabular.head": "both"},
     "fractal": {"task.name": "fractal"},
     "fractal with adamw": {"task.name": "fractal", "task.fractal.optimizer": "adamw"},
 }

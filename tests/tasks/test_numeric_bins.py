@@ -22,6 +22,7 @@ SMALL = (HeadSize(1, 8),)
 TASKS = {
     "tabular": lambda **s: TabularTask(num_classes=3, hidden=(8, 7), **s),
     "tabular, federated": lambda **s: TabularTask(num_classes=3, hidden=(8,), head="federated", optimizer="adamw", **s),
+    "tabular, both": lambda **s: TabularTask(num_classes=3, hidden=(8, 7), head="both", **s),
     "tabular, no layer": lambda **s: TabularTask(num_classes=3, hidden=(), head="federated", **s),
     "fractal": lambda **s: FractalTask(num_classes=3, head_sizes=SMALL, learning_rate=0.02, **s),
     "fractal, pruned": lambda **s: FractalTask(num_classes=3, head_sizes=(HeadSize(2, 16),), prune_threshold=1.0, **s),

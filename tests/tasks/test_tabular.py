@@ -9,7 +9,7 @@ from eafl_flower.protocols import Task
 from eafl_flower.tasks import tabular
 from eafl_flower.tasks.backend import torch_backend
 from eafl_flower.tasks.softmax import SoftmaxTask
-from eafl_flower.tasks.tabular import Tabular, TabularTask
+from eafl_flower.tasks.tabular import TabularTask
 
 torch = pytest.importorskip("torch")
 
@@ -119,12 +119,6 @@ def test_the_last_layer_is_the_private_head():
     assert [a.shape for a in make().init(generator(1, "init"))] == [(8, 5), (8,), (7, 8), (7,), (3, 7), (3,)]
     assert (make().num_shared, make().num_backbone) == (4, 4)
     assert (make(head="federated").num_shared, make(head="federated").num_backbone) == (6, 4)
-
-
-def test_it_has_one_head():
-    for made in (lambda: make(head="both"), lambda: Tabular(head="both")):
-        with pytest.raises(ConfigError, match=r"head = 'both': expected \"private\" or \"federated\""):
-            made()
 
 
 def test_initial_values_are_those_of_a_linear_layer():
