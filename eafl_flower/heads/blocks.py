@@ -3,10 +3,11 @@ r"""Whether to adapt to a client's own rows, and how far: judged on its rows in 
 The rows are cut into five blocks, and each but the first is predicted from those before it. With :math:`d_b(c)` the
 change of the mean loss on block b by a candidate c, a candidate is *borne out* if
 
-.. math:: \bar d(c) < -2\,\mathrm{SE}_b\bigl(d_b(c)\bigr)
+.. math:: \bar d(c) < -3\,\mathrm{SE}_b\bigl(d_b(c)\bigr)
 
 and of these the one with the lowest :math:`\bar d` is taken. Blocks that come later, not folds at random, because what
-a vehicle does in its first minutes may not last.
+a vehicle does in its first minutes may not last. Three standard errors, because several candidates are tried: beyond
+them lie 3 % of a t-distribution with three degrees of freedom.
 """
 
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 BLOCKS = 5
 FEWEST_ROWS = 2 * BLOCKS
-STANDARD_ERRORS = 2.0  # by which a candidate has to lower the loss
+STANDARD_ERRORS = 3.0  # by which a candidate has to lower the loss
 
 
 class Block(NamedTuple):
