@@ -72,8 +72,8 @@ def test_where_labels_mean_something_else_the_head_is_adapted(task, shared):
 def test_where_the_fleets_head_is_right_hardly_anybody_leaves_it(task, shared):
     """Labels drawn from its own probabilities: nothing can lower the loss in the mean.
 
-    Of the t-distribution with three degrees of freedom, 2.9 % lie below -3. The best of four lengths counts, so at most
-    12 % of the vehicles adapt: of 40 no more than 11, three standard deviations above their mean.
+    Of the t-distribution with three degrees of freedom, 1.25 % lie below -4.18. The best of four lengths counts, so at
+    most 5 % of the vehicles adapt: of 40 no more than 6, three standard deviations above their mean.
     """
     steps = []
     for client in range(40):
@@ -82,7 +82,7 @@ def test_where_the_fleets_head_is_right_hardly_anybody_leaves_it(task, shared):
         y = (task.predict(shared, x).cumsum(axis=1) < rng.random((30, 1))).sum(axis=1).clip(max=CLASSES - 1)
         rows = Rows(x_train=x, y_train=y, x_test=x[:0], y_test=y[:0])
         steps.append(of(task, shared, rows, client=client).steps)
-    assert sum(map(bool, steps)) <= 11
+    assert sum(map(bool, steps)) <= 6
 
 
 def test_what_did_not_last_is_not_learnt(task, shared):
