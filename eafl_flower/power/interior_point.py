@@ -156,9 +156,9 @@ class _Iterate:
         length = min(_reach(self.multipliers, multiplier_step), _reach(self.slacks, slack_step))
         before = self.distance(centre)
         while length > _LEAST_STEP:
-            x = self.x + length * step
+            x = np.clip(self.x + length * step, program.lower, program.upper)
             point = program.at(x)
-            slacks = np.concatenate([self.slacks[:m] + length * slack_step[:m], x - program.lower, program.upper - x])
+            slacks = self.slacks + length * slack_step
             if np.isfinite(point.constraints).all():
                 there = _Iterate.of(x, point, slacks, self.multipliers + length * multiplier_step)
                 if there.distance(centre) <= (1 - 0.01 * length) * before:

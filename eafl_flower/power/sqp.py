@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from eafl_flower.errors import InfeasibleError
+from eafl_flower.errors import InfeasibleError, RunFailedError
 from eafl_flower.power.allocation import Allocation
 from eafl_flower.power.interior_point import minimise
 from eafl_flower.power.min_max import min_max_latency
@@ -82,6 +82,8 @@ def weighted_powers(
     ------
     InfeasibleError
         If no powers are within the budgets.
+    RunFailedError
+        If whether there are any could not be found out.
     """
     weighing, budgets = weighing or Weighing(), budgets or Budgets()
     tolerance = TOLERANCES[solver] if tolerance is None else tolerance
@@ -95,15 +97,18 @@ def weighted_powers(
     program = LogProgram(problem)
     if not problem.within_budgets(start):
         start = np.exp(_within(problem, quickest))
-    inside = program.begin(np.log(start), _MARGIN)
-    if solver == "interior-point":
+    at_start = program.begin(np.log(start), 0.0)
+    if weighing.energy_weight == 0.0 and (residual := kkt_residual(program, at_start)) <= tolerance:
+        power, iterations = start, 0  # the powers of least latency were what is asked for
+    elif solver == "interior-point":
+        inside = program.begin(np.log(start), _MARGIN)
         found = minimise(program, inside, tolerance=tolerance, most_iterations=most_iterations)
         power, residual, iterations = np.exp(found.x[: program.num_users]), found.residual, found.iterations
     else:
-        x, iterations = _slsqp(program, program.begin(np.log(start), 0.0), most_iterations)
+        x, iterations = _slsqp(program, at_start, most_iterations)
         power, residual = np.exp(x[: program.num_users]), kkt_residual(program, x)
     if not (problem.within_budgets(power) and problem.objective(power) <= problem.objective(start)):
-        power, residual = start, kkt_residual(program, program.begin(np.log(start), 0.0))
+        power, residual = start, kkt_residual(program, at_start)
     return Allocation(
         method=f"weighted powers by {solver}",
         power=power,
@@ -137,12 +142,16 @@ def _slsqp(program: LogProgram, start: Array, most_iterations: int) -> tuple[Arr
 def _within(problem: WeightedProblem, quickest: Array) -> Array:
     """Return log powers within the budgets, or say what is possible."""
     budgets, log_power = problem.budgets, np.log(quickest)
+    floor = f" at coefficients of at least {problem.weighing.least_power:g}"
     if budgets.latency_s < np.inf:
-        log_power, latency_s = _least(problem, log_power, energy_weight=0.0, budgets=Budgets(), goal=budgets.latency_s)
+        latency_s = float(problem.uploads.latencies_s(quickest).max())
+        if quickest.min() < problem.weighing.least_power:  # what is allowed is slower
+            goal = budgets.latency_s
+            log_power, latency_s = _least(problem, log_power, energy_weight=0.0, budgets=Budgets(), goal=goal)
         if latency_s >= budgets.latency_s * (1 - _ON_THE_EDGE):
             msg = (
                 f"the latency budget is {budgets.latency_s:.6g} s, but the slowest user needs at least {latency_s:.6g} "
-                "s: send less, or allow more"
+                f"s{floor}: send less, or allow more"
             )
             raise InfeasibleError(msg)
     if budgets.energy_j < np.inf:
@@ -152,7 +161,7 @@ def _within(problem: WeightedProblem, quickest: Array) -> Array:
             within = f" within {budgets.latency_s:.6g} s" if budgets.latency_s < np.inf else ""
             msg = (
                 f"the energy budget is {budgets.energy_j:.6g} J, but the uploads{within} need at least {energy_j:.6g} "
-                "J: send less, or allow more"
+                f"J{floor}: send less, or allow more"
             )
             raise InfeasibleError(msg)
     return log_power
@@ -161,15 +170,19 @@ def _within(problem: WeightedProblem, quickest: Array) -> Array:
 def _least(
     problem: WeightedProblem, log_power: Array, *, energy_weight: float, budgets: Budgets, goal: float
 ) -> tuple[Array, float]:
-    """Return log powers of a latency [s] or energy [J] below ``goal``, or the least there is."""
+    """Return log powers within ``budgets`` of a latency [s] or energy [J] below ``goal``, or the least there is."""
     weighing = replace(problem.weighing, energy_weight=energy_weight, latency="max")
     alone = replace(problem, weighing=weighing, budgets=budgets)
     program = LogProgram(alone)
-    x = program.begin(log_power, _MARGIN)
     for tolerance in (1e-3, 1e-9):  # the first is farther from bounds and budgets, a better start for what follows
-        x = minimise(program, x, tolerance=tolerance).x
-        power = np.exp(x[: program.num_users])
+        found = minimise(program, program.begin(log_power, _MARGIN), tolerance=tolerance, most_iterations=300)
+        log_power = found.x[: program.num_users]
+        power = np.exp(log_power)
         value = alone.latency_s(power) if energy_weight == 0 else alone.energy_j(power)
-        if value < goal * (1 - _ON_THE_EDGE):
-            break
-    return x[: program.num_users], value
+        if value < goal * (1 - _ON_THE_EDGE) and alone.within_budgets(power):
+            return log_power, value
+    if not found.converged:
+        what = "latency" if energy_weight == 0 else "energy"
+        msg = f"whether budgets can be met is open: the least {what} was found to {found.residual:.2g} only"
+        raise RunFailedError(msg)
+    return log_power, value

@@ -8,7 +8,7 @@ from eafl_flower.errors import ConfigError
 from eafl_flower.radio.cell_free import Uplink, assign_pilots, estimation_quality, uplink_gains
 from eafl_flower.radio.gains import rate_jacobian, rates_bit_s, require_heard, sinr, sinr_jacobian
 
-# two access points with four antennas, three users of whom two share a pilot, worked out by hand
+# two access points with four antennas, three users of whom two share a pilot, by another implementation
 FADING = np.array([[1e-9, 2e-11], [5e-11, 4e-10], [3e-10, 1e-11]])
 PILOTS = np.array([0, 1, 0])
 UPLINK = Uplink()
@@ -42,7 +42,7 @@ def test_jacobians_are_the_central_differences():
 
 
 @pytest.mark.parametrize(("num_users", "mean_mbit_s"), [(20, 22.5), (40, 14.9)])
-def test_the_mean_rate_at_full_power_is_the_published_one_within_standard_errors(num_users, mean_mbit_s):
+def test_the_mean_rate_at_full_power_is_that_of_another_implementation_within_standard_errors(num_users, mean_mbit_s):
     """Both means are of 200 drops: their difference has twice the variance of one, which the spread of drops tells."""
     drops = rates_bit_s(gains_of_drops(200, num_users, seed=3), np.ones((200, num_users))).mean(axis=-1) / 1e6
     error = drops.std(ddof=1) / np.sqrt(len(drops))
