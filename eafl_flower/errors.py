@@ -3,6 +3,7 @@
 EAFLError
 ├── ConfigError        (ValueError)    a setting is wrong; the message lists every mistake found
 ├── DataError          (ValueError)    a data file or table is missing, truncated or not what was expected
+├── InfeasibleError    (ValueError)    no allocation of power meets what is asked of it
 ├── CodecError         (ValueError)    a payload cannot be decoded
 ├── UpdateRefusedError (ValueError)    an update is not finite or does not fit the model
 ├── ProtocolError      (RuntimeError)  the other side of the wire broke the protocol
@@ -23,6 +24,10 @@ class ConfigError(EAFLError, ValueError):
 
 class DataError(EAFLError, ValueError):
     """A data file or table is missing, truncated or not what was expected."""
+
+
+class InfeasibleError(EAFLError, ValueError):
+    """No allocation of power meets what is asked of it; the message says what is possible."""
 
 
 class CodecError(EAFLError, ValueError):
