@@ -97,6 +97,7 @@ class FractalTask(Classifier):
     Li and Zhan, "FedRS: federated learning with restricted softmax for label distribution non-IID data", KDD 2021.
     """
 
+    head: Literal["private", "federated", "both"] = "both"
     head_sizes: tuple[HeadSize, ...] = ()
     prune_threshold: Share = 0.0
     learning_rate: Positive = 0.1

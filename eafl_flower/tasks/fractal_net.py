@@ -1,7 +1,7 @@
 """The fractal network as a part: what of it is a setting."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from eafl_flower.core.settings import Share, check_settings
 from eafl_flower.heads.size import parse_sizes
@@ -26,6 +26,7 @@ class FractalNet(Personal):
         If a setting is out of range, or a federated head is to have several sizes.
     """
 
+    head: Literal["private", "federated", "both"] = "both"
     head_sizes: str = ""
     prune_threshold: Share = 0.0
 

@@ -16,7 +16,7 @@ from eafl_flower.heads.size import size_of
 
 SMALL = {
     **{"data.clients": 6, "data.unseen": 2, "data.idm.rows-per-client": 72},
-    **{"strategy.concurrency": 3, "task.name": "fractal", "task.learning-rate": 0.02},
+    **{"strategy.concurrency": 3, "task.name": "fractal", "task.fractal.head": "private", "task.learning-rate": 0.02},
     **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "clients.slowdown": "1,2,4", "evaluate.every": 25},
     **{"checkpoint.every": 9, "strategy.merges": 60},
 }

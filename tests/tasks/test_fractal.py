@@ -37,7 +37,16 @@ def backend(request, monkeypatch):
 
 
 def make(**settings):
-    return FractalTask(**{"num_features": 5, "num_classes": 3, "head_sizes": SMALL, "learning_rate": 0.02, **settings})
+    return FractalTask(
+        **{
+            "num_features": 5,
+            "num_classes": 3,
+            "head": "private",
+            "head_sizes": SMALL,
+            "learning_rate": 0.02,
+            **settings,
+        }
+    )
 
 
 def started(task, rows, client=0, seed=1):

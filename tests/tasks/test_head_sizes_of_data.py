@@ -11,7 +11,7 @@ from eafl_flower.core.rng import generator
 from eafl_flower.errors import DataError
 from eafl_flower.heads.prior import NUM_BINS, FeatureRanges, entropy_bits
 
-FRACTAL = {"task.name": "fractal", "task.learning-rate": 0.02}
+FRACTAL = {"task.fractal.head": "private", "task.name": "fractal", "task.learning-rate": 0.02}
 
 
 def built(**flat):
