@@ -1,7 +1,7 @@
 """What a run leaves out or bounds of what its clients report: told once for each kind, counted always."""
 
 from collections import Counter
-from logging import INFO, WARNING
+from logging import WARNING
 
 from eafl_flower.engines.flower_log import log
 
@@ -29,7 +29,7 @@ class Notes:
         """Say ``text`` the first time; nothing was left out."""
         if kind not in self._mentioned:
             self._mentioned.add(kind)
-            log(INFO, "%s", text)
+            log(WARNING, "%s", text)
 
     def tell_totals(self) -> None:
         """Say how often each kind has occurred, if any has more than once."""
