@@ -10,6 +10,7 @@ SETTINGS = {
     "data.clients": 8,
     "data.unseen": 2,
     "task.name": "fractal",
+    "task.fractal.head": "private",
     "task.fractal.head-sizes": "0x16",
     "codec.name": "float32",
     "strategy.merges": 12,
