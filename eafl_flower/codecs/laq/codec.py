@@ -1,8 +1,8 @@
 """LAQ and AQUILA: a few bits a value on top of the last vector that both sides hold.
 
 All floating arrays are pooled into one vector. Sender and receiver remember the last reconstruction :math:`q'` that
-both have; see ``laq.quantiser`` for the equations. What is coded is what a run hands to a codec, the update of a client:
-the weights themselves, which the source codes, never pass through one. Both are codecs for differences, whose way down is
+both have; see ``laq.quantiser`` for the equations. What is coded is what a run hands to a codec, a client's update: the
+weights themselves, which the source codes, never pass through one. Both are codecs for differences, whose way down is
 float32, as the source counts none.
 
 The body of a payload, little-endian: reference u32 (the payload whose reconstruction it builds on, 0: none), CRC-32 of
