@@ -3,9 +3,10 @@
     python benchmarks/emq.py [--small] [--repeats 5] [--store DIR]
 
 Updates: ``transformer_updates``; bits and errors are of all 22.4 million values of each. SZ3 (``pip install pysz``;
-left out without it) gets the quantum of EMQ as twice its absolute bound, without a predictor and with its usual one; the
-shorter is the peer. So both round to the same grid, and the bits alone decide. EMQ's digits are those of three settings:
-chosen for a tenth of relative error (the default), and base 2 with quanta of about 0.2 and 0.05 root mean squares.
+left out without it) gets the quantum of EMQ as twice its absolute bound, without a predictor and with its usual one;
+the shorter is the peer. So both round to the same grid, and the bits alone decide. EMQ's digits are those of three
+settings: chosen for a tenth of relative error (the default), and base 2 with quanta of about 0.2 and 0.05 root mean
+squares.
 
 Errors are of L2, relative: of the whole vector, and the median over blocks of 4,096. Speed: one thread, contestants in
 turn, medians of wall time, MB of raw float32 a second. NF4 is 16 levels and one float16 scale for 64 values, in numpy.

@@ -104,7 +104,7 @@ class _InnovationCodec:
         encoded = Encoded(
             payload=payload,
             bits_paper=levels.bits * pool.num_values + 32,
-            error=_relative_error(decoded, values),
+            error=_relative_error(_delivered(decoded, pool), values),
         )
         if remembers:
             state = replace(state, pending=decoded, pending_counter=state.counter)
@@ -223,6 +223,17 @@ def _decoded(levels: Levels, integers: NDArray[np.int32], previous: Vector, pool
     if levels.range:
         return levels.values(integers, previous)
     return previous if previous.size else np.zeros(pool.num_values, np.float32)
+
+
+def _delivered(decoded: Vector, pool: Pool) -> Vector:
+    """Return what a receiver gets: float16 arrays are rounded once more, which counts where zeros become sizes."""
+    halves = [pool.layout[i].dtype == "float16" for i in pool.pooled]
+    if any(halves):
+        decoded, largest = decoded.copy(), np.finfo(np.float16).max
+        for is_half, start, stop in zip(halves, pool.starts[:-1], pool.starts[1:], strict=True):
+            if is_half:
+                decoded[start:stop] = np.clip(decoded[start:stop], -largest, largest).astype(np.float16)
+    return decoded
 
 
 def _crc(history: Vector) -> int:

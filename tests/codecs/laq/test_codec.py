@@ -24,7 +24,7 @@ def test_integers_are_packed_and_come_back(width):
     assert np.array_equal(bits @ (1 << np.arange(width)), integers)
 
 
-@pytest.mark.parametrize("codec", [LAQCodec(bits=3), AQUILACodec(), AQUILACodec(rounding="authors")])
+@pytest.mark.parametrize("codec", [LAQCodec(bits=2), LAQCodec(bits=3), AQUILACodec(rounding="authors")])
 def test_what_both_sides_hold_comes_closer_to_an_update_that_stays(codec):
     sender = receiver = codec.init(layout_of(X))
     errors = []
@@ -35,6 +35,14 @@ def test_what_both_sides_hold_comes_closer_to_an_update_that_stays(codec):
         assert np.array_equal(decoded[1], X[1])
         errors.append(encoded.error)
     assert errors[-1] < 0.05 * errors[0]
+
+
+def test_one_bit_moves_by_the_range_and_never_comes_closer_than_it():
+    codec = LAQCodec(bits=1)
+    sender = replace(codec.init(layout_of(X)), counter=1)
+    encoded, sender = codec.encode(sender, X, RNG)
+    decoded, _ = codec.decode(codec.init(layout_of(X)), encoded.payload)
+    assert np.array_equal(np.unique(np.abs(decoded[0])), [np.abs(X[0]).max()])
 
 
 def test_the_paper_counts_ten_bits_a_value_and_the_range():
