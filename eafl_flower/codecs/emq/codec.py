@@ -4,6 +4,7 @@ All floating arrays are pooled into one vector. See ``emq.quantiser`` for the eq
 readings, ``emq.integers`` for how mantissas become bytes, and ``docs/emq.md`` for what is read, inferred and ours.
 """
 
+import math
 import struct
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal
@@ -26,7 +27,7 @@ from eafl_flower.codecs.emq.quantiser import (
     Vector,
     peak_of,
     quantise,
-    relative_error,
+    squares,
 )
 from eafl_flower.codecs.emq.shape import tables_of
 from eafl_flower.codecs.framing import EMQ_ID, frame, layout_hash, unframe
@@ -124,19 +125,19 @@ class EMQCodec:
         pool = pool_of(state.layout, 1)
         check_fit(arrays, state.layout)
         values = pool.gather(arrays)
-        if not np.isfinite(peak_of(values)):
+        parts = self._parts(pool)
+        peaks = [peak_of(values[part]) for part in parts]
+        if not np.isfinite(peaks).all():
             raise pool.refusal(arrays)
-        integers, decoded, heads, bits = np.zeros(values.size, np.int32), np.zeros_like(values), [], 0
-        for part in self._parts(pool):
-            if not peak_of(values[part]):
-                heads.append(_GRID.pack(_NOTHING, 0, 0, 0))
-                bits += 1
-                continue
-            integers[part], grid = self._quantise(values[part])
-            decoded[part] = grid.values(integers[part])
+        found, heads, bits, error = [], [], 0, 0.0
+        for part, peak in zip(parts, peaks, strict=True):
+            its, grid = self._quantise(values[part]) if peak else (np.zeros(part.stop - part.start, np.int32), None)
+            found.append(its)
             heads.append(_write_grid(grid))
-            bits += grid.bits(integers[part])
-        coded = encode_integers(integers, tables_of(state.layout)) if integers.any() else b""
+            bits += grid.bits(its) if grid else 1
+            error += grid.squared_error(its, values[part]) if grid else 0.0
+        integers = found[0] if len(found) == 1 else np.concatenate([np.zeros(0, np.int32), *found])
+        coded = encode_integers(integers, tables_of(state.layout)) if any(peaks) else b""
         payload = frame(
             [*heads, *pool.literals(arrays), coded],
             codec_id=EMQ_ID,
@@ -144,7 +145,9 @@ class EMQCodec:
             layout=state.layout,
             counter=state.counter,
         )
-        return Encoded(payload=payload, bits_paper=bits, error=relative_error(decoded, values)), state
+        norm = squares(values)
+        error = math.sqrt(error / norm) if norm else 0.0
+        return Encoded(payload=payload, bits_paper=bits, error=error), state
 
     def decode(self, state: EMQState, payload: bytes) -> tuple[Arrays, EMQState]:
         """Decode ``payload``, whatever the settings it was coded with but the scope; the state has its counter.
@@ -196,7 +199,9 @@ class EMQCodec:
         )
 
 
-def _write_grid(grid: Grid) -> bytes:
+def _write_grid(grid: Grid | None) -> bytes:
+    if grid is None:
+        return _GRID.pack(_NOTHING, 0, 0, 0)
     if isinstance(grid, UniformGrid):
         kind = (_DECIMAL if grid.base == 10 else _BINARY) + grid.tiny
         return _GRID.pack(kind, grid.exponent, grid.digits, 0)

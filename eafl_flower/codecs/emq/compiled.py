@@ -24,6 +24,11 @@ LANES: Final = 4
 LOWEST_STATE: Final = 1 << 15
 WEIGHT_BITS: Final = 14
 
+_EXTRA: Final = np.array([0 if t < SMALL else (t - SMALL) // 2 + 3 for t in range(TOKENS)], np.uint64)
+_WIDTHS: Final = np.array([_EXTRA[t] + np.uint64(t > 0) for t in range(TOKENS)], np.uint64)
+_LOW: Final = (np.uint64(1) << _EXTRA) - np.uint64(1)
+_BASES: Final = np.array([t if t < SMALL else (2 + t % 2) << ((t - SMALL) // 2 + 3) for t in range(TOKENS)], np.uint64)
+
 _MASK: Final = np.uint64((1 << PRECISION) - 1)
 _BITS: Final = np.uint64(PRECISION)
 _WORD: Final = np.uint64(16)
@@ -189,7 +194,10 @@ def _spread(rows: Array, by_column: Array, contexts: Array) -> None:
 
 
 def _tokenise(rests: Array, contexts: Array, small: Array, tokens: Array, counts: Array, words: Array) -> int:
-    """Fill tokens and raw bits, count tokens by context; return how many 32-bit words the raw bits take."""
+    """Fill tokens and raw bits, count tokens by context; return how many 32-bit words the raw bits take.
+
+    ``counts`` `(2, 64, 64)` are of values with even and with odd place, for adding to one count in a row takes long.
+    """
     kept, filled, place = np.uint64(0), np.uint64(0), 0
     for i in range(rests.size):
         rest = np.int64(rests[i])
@@ -203,88 +211,51 @@ def _tokenise(rests: Array, contexts: Array, small: Array, tokens: Array, counts
                 length += 1
             token = SMALL + 2 * (length - 5) + ((size >> (length - 2)) & 1)
         tokens[i] = token
-        counts[np.int64(contexts[i]), token] += 1
-        if token > 0:
-            raw, width = np.uint64(1 if rest < 0 else 0), np.uint64(1)
-            if token >= SMALL:
-                extra = ((token - SMALL) >> 1) + 3
-                raw |= np.uint64(size & ((1 << extra) - 1)) << np.uint64(1)
-                width = np.uint64(extra + 1)
-            kept |= raw << filled
-            filled += width
-            if filled >= np.uint64(32):
-                words[place] = np.uint32(kept & np.uint64(0xFFFFFFFF))
-                kept >>= np.uint64(32)
-                filled -= np.uint64(32)
-                place += 1
-    if filled > np.uint64(0):
-        words[place] = np.uint32(kept)
-        place += 1
-    return place
+        counts[i & 1, np.int64(contexts[i]), token] += 1
+        low = np.uint64(size) & _LOW[token]
+        kept |= (np.uint64(1 if rest < 0 else 0) | (low << np.uint64(1))) << filled
+        filled += _WIDTHS[token]
+        words[place] = np.uint32(kept & np.uint64(0xFFFFFFFF))
+        full = filled & np.uint64(32)  # never more than 31 + 25 bits are there
+        kept >>= full
+        filled -= full
+        place += np.int64(full >> np.uint64(5))
+    words[place] = np.uint32(kept)
+    return place + (1 if filled > np.uint64(0) else 0)
 
 
 def _raw_bits(tokens: Array) -> int:
     """Return how many raw bits follow the tokens."""
-    total = np.int64(0)
+    total = np.uint64(0)
     for i in range(tokens.size):
-        token = np.int64(tokens[i])
-        total += (1 if token > 0 else 0) + ((((token - SMALL) >> 1) + 3) if token >= SMALL else 0)
-    return total
+        total += _WIDTHS[tokens[i]]
+    return np.int64(total)
 
 
 def _assemble(
     tokens: Array, columns: int, weights: Array, coefficients: Array, words: Array, bit: int, values: Array
 ) -> int:
-    """Fill values from tokens, raw bits from ``bit`` on and the prediction; return the bit behind the last one."""
-    place, filled = bit >> 5, np.uint64(0)
-    kept = np.uint64(0)
-    if bit & 31:
-        kept = np.uint64(words[place]) >> np.uint64(bit & 31)
-        filled = np.uint64(32 - (bit & 31))
-        place += 1
+    """Fill values from tokens, raw bits from ``bit`` on and the prediction; return the bit behind the last one.
+
+    ``words`` go on for two behind those that hold a bit.
+    """
+    one, at = np.uint64(1), np.uint64(bit)
     for r in range(coefficients.size):
         first, last = r * columns, min((r + 1) * columns, values.size)
         for i in range(first, last):
-            token = np.int64(tokens[i])
-            if token == 0:
-                values[i] = 0
-                continue
-            if filled < np.uint64(32):
-                kept |= np.uint64(words[place]) << filled
-                filled += np.uint64(32)
-                place += 1
-            negative = kept & np.uint64(1)
-            size = token
-            width = np.uint64(1)
-            if token >= SMALL:
-                extra = ((token - SMALL) >> 1) + 3
-                size = ((2 + (token & 1)) << extra) | np.int64((kept >> np.uint64(1)) & np.uint64((1 << extra) - 1))
-                width = np.uint64(extra + 1)
-            kept >>= width
-            filled -= width
-            values[i] = -size if negative else size
+            token = tokens[i]
+            place = np.int64(at >> np.uint64(5))
+            pair = np.uint64(words[place]) | np.uint64(words[place + 1]) << np.uint64(32)
+            raw = pair >> (at & np.uint64(31))
+            size = np.int64(_BASES[token] + ((raw >> one) & _LOW[token]))
+            sign = np.int64(raw & one)
+            values[i] = np.int32((size ^ -sign) + sign)
+            at += _WIDTHS[token]
         k = np.int64(coefficients[r])
         if k != 0:
             for i in range(first, last):
                 values[i] += _compiled_predicted(k, np.int64(weights[i - first]))
-    return (place << 5) - np.int64(filled)
-
-
-def _round(x: Array, step: float, largest: float, integers: Array) -> float:
-    """Fill the multiples of ``step`` nearest to ``x``, unless ``integers`` is empty; return the squared error."""
-    per_step, total = 1.0 / step, 0.0
-    if integers.size == 0:
-        for i in range(x.size):
-            m = min(max(np.rint(np.float64(x[i]) * per_step), -largest), largest)
-            rest = np.float64(np.float32(m * step)) - np.float64(x[i])
-            total += rest * rest
-    else:
-        for i in range(x.size):
-            m = min(max(np.rint(np.float64(x[i]) * per_step), -largest), largest)
-            integers[i] = np.int32(m)
-            rest = np.float64(np.float32(m * step)) - np.float64(x[i])
-            total += rest * rest
-    return total
+    return np.int64(at)
 
 
 _u8, _u16, _u32, _u64 = (numba.types.Array(t, 1, "C") for t in (numba.uint8, numba.uint16, numba.uint32, numba.uint64))
@@ -292,7 +263,7 @@ _i16, _i32, _i64, _f32 = (numba.types.Array(t, 1, "C") for t in (numba.int16, nu
 _i8, _f64, _counts = (
     numba.types.Array(numba.int8, 1, "C"),
     numba.types.Array(numba.float64, 1, "C"),
-    numba.int64[:, ::1],
+    numba.int64[:, :, ::1],
 )
 _n, _OPTIONS = numba.int64, {"error_model": "numpy"}
 
@@ -305,4 +276,3 @@ spread = compile_loop(_spread, (_u8, _i8, _u8), **_OPTIONS)
 tokenise = compile_loop(_tokenise, (_i32, _u8, _u8, _u8, _counts, _u32), **_OPTIONS)
 raw_bits = compile_loop(_raw_bits, (_u8,), **_OPTIONS)
 assemble = compile_loop(_assemble, (_u8, _n, _i16, _i32, _u32, _n, _i32), **_OPTIONS)
-round_to = compile_loop(_round, (_f32, numba.float64, numba.float64, _i32), fastmath={"reassoc", "nsz"}, **_OPTIONS)

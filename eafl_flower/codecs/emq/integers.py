@@ -45,8 +45,8 @@ _MASK: Final = struct.Struct("<Q")
 _PREDICTED, _CLASSED = 1, 2
 _MIDDLE: Final = 24  # the class of a row whose mean is 1
 _COARSEST: Final = 4
-_SAMPLED_ROWS: Final = 512
-_ITERATIONS: Final = 12
+_SAMPLED_ROWS: Final = 256
+_ITERATIONS: Final = 8
 _SMALL: Final = np.array(
     [n if n < 16 else 16 + 2 * (n.bit_length() - 5) + (n >> (n.bit_length() - 2) & 1) for n in range(4096)], np.uint8
 )
@@ -75,10 +75,11 @@ def encode_integers(values: Integers, tables: Sequence[Table]) -> bytes:
         [side.coefficients for side in sides if side.weights.any()] or [np.zeros(0, np.int32)]
     )
     in_front = np.concatenate([np.zeros(classes.size, np.uint8), np.ones(coefficients.size, np.uint8)])
-    counts, raw = np.zeros((TOKENS, TOKENS), np.int64), np.empty(values.size + coefficients.size + 2, np.uint32)
+    twice, raw = np.zeros((2, TOKENS, TOKENS), np.int64), np.empty(values.size + coefficients.size + 4, np.uint32)
     tokens, own = np.empty(values.size, np.uint8), np.empty(coefficients.size, np.uint8)
-    used = loops().tokenise(coefficients, in_front[classes.size :], _SMALL, own, np.zeros_like(counts), raw)
-    used += loops().tokenise(rests, contexts, _SMALL, tokens, counts, raw[used:])
+    used = loops().tokenise(coefficients, in_front[classes.size :], _SMALL, own, np.zeros_like(twice), raw)
+    used += loops().tokenise(rests, contexts, _SMALL, tokens, twice, raw[used:])
+    counts = twice.sum(axis=0)
     steps = np.diff(classes, prepend=np.uint8(0)) & np.uint8(TOKENS - 1)
     parts = [_columns_to_bytes(side, table) for side, table in zip(sides, tables, strict=True)]
     parts += _write(np.concatenate([steps, own]), in_front, _counts(np.concatenate([steps, own]), in_front))

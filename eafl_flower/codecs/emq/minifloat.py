@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.codecs.emq.quantiser import Integers, Vector, exponent_of, peak_of, relative_error
+from eafl_flower.codecs.emq.quantiser import Integers, Vector, exponent_of, peak_of, squared_difference, squares
 from eafl_flower.errors import CodecError
 
 MOST_MANTISSA_BITS: Final = 12
@@ -81,6 +81,10 @@ class FloatGrid:
         magnitudes = self._magnitudes[numbers]
         return np.where(integers < 0, -magnitudes, magnitudes)
 
+    def squared_error(self, integers: Integers, x: Vector) -> float:
+        """Return the squared norm of what the numbers miss of ``x``."""
+        return squared_difference(self.values(integers), x)
+
     def bits(self, integers: Integers) -> int:
         """Return sign, exponent and mantissa of each, and the length of the largest exponent."""
         per_number = np.concatenate([[self.mantissa_bits * self.fixed], np.repeat(self._lengths, 2**self._lengths)])
@@ -109,6 +113,6 @@ def quantise_float(x: Vector, *, squared_error: float = 0.01) -> tuple[Integers,
     for mantissa_bits in range(MOST_MANTISSA_BITS + 1):
         grid = FloatGrid(exponent=exponent_of(peak_of(x), 2), exponent_bits=exponent_bits, mantissa_bits=mantissa_bits)
         integers = grid.integers(x)
-        if relative_error(grid.values(integers), x) ** 2 <= squared_error:
+        if grid.squared_error(integers, x) <= squared_error * squares(x):
             break
     return integers, grid

@@ -21,12 +21,13 @@ Quantization", arXiv 2412.20785. Only its abstract was read; ``docs/emq.md`` say
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.codecs.emq.rans import loops
 from eafl_flower.errors import CodecError
 
 Vector = NDArray[np.float32]
@@ -39,11 +40,22 @@ _LARGEST: Final = float(np.finfo(np.float32).max)
 _CHUNK: Final = 2**16
 
 
+@cache
+def loops() -> ModuleType:
+    """Return the compiled loops, imported once they are needed: numba takes a while."""
+    from eafl_flower.codecs.emq import compiled_grid
+
+    return compiled_grid
+
+
 class Grid(Protocol):
     """How integers stand for the numbers of one vector."""
 
     def values(self, integers: Integers) -> Vector:
         """Return the numbers; raises ``CodecError`` for an integer that stands for none."""
+
+    def squared_error(self, integers: Integers, x: Vector) -> float:
+        """Return the squared norm of what the numbers miss of ``x``."""
 
     def bits(self, integers: Integers) -> int:
         """Return how many bits the source of the quantiser would count for these integers."""
@@ -68,22 +80,27 @@ class UniformGrid:
         return power(self.base, self.exponent - self.digits)
 
     @property
+    def zero(self) -> float:
+        """What zero stands for."""
+        return TINY * self.quantum if self.tiny else 0.0
+
+    @property
     def largest(self) -> int:
         """The largest |m|: that of any vector with this exponent, and none beyond float32."""
         return min(self.base ** (self.digits + 1), math.floor(_LARGEST / self.quantum))
 
     def values(self, integers: Integers) -> Vector:
         """Return s m in float32; raises ``CodecError`` if one is larger than any vector with this exponent has."""
-        if integers.size and max(int(integers.max()), -int(integers.min())) > self.largest:
-            msg = f"a mantissa of the payload is beyond {self.largest}, the largest with {self.digits} digits"
-            raise CodecError(msg)
         values = np.empty(integers.size, np.float32)
-        for first in range(0, integers.size, _CHUNK):
-            part = slice(first, first + _CHUNK)
-            np.multiply(integers[part], self.quantum, out=values[part], dtype=np.float64, casting="same_kind")
-        if self.tiny:
-            values[integers == 0] = np.float32(TINY * self.quantum)
+        if (largest := loops().scale(integers, self.quantum, self.zero, values)) > self.largest:
+            msg = f"a mantissa of the payload is {largest}: expected at most {self.largest} with {self.digits} digits"
+            raise CodecError(msg)
         return values
+
+    def squared_error(self, integers: Integers, x: Vector) -> float:
+        """Return the squared norm of what the numbers miss of ``x``."""
+        error: float = loops().miss(integers, self.quantum, self.zero, x)
+        return error
 
     def bits(self, integers: Integers) -> int:
         """Return the count of the source: sign and length of each |m|, length of |e|, and the digits if chosen."""
@@ -142,41 +159,47 @@ def quantise(
     (array([ 42, -10, 100], dtype=int32), -2, 22)
     """
     exponent = exponent_of(peak_of(x), base)
-    nothing = np.zeros(0, np.int32)
     if digits is None:
-        allowed = squared_error * _squares(x)
+        nothing, allowed = np.zeros(0, np.int32), squared_error * squares(x)
         for tried in range(AUTO_DIGITS[base] + 1):
             grid = UniformGrid(base=base, exponent=exponent, digits=tried, tiny=tiny, chose_digits=True)
-            if loops().round_to(x, grid.quantum, float(grid.largest), nothing) <= allowed:
+            if tried == AUTO_DIGITS[base] or _round(x, grid, nothing) <= allowed:
                 break
     else:
         grid = UniformGrid(base=base, exponent=exponent, digits=digits, tiny=tiny)
     integers = np.empty(x.size, np.int32)
-    loops().round_to(x, grid.quantum, float(grid.largest), integers)
+    _round(x, grid, integers)
     return integers, grid
+
+
+def _round(x: Vector, grid: UniformGrid, integers: Integers) -> float:
+    error: float = loops().round_to(x, grid.quantum, float(grid.largest), integers)
+    return error
 
 
 def relative_error(decoded: Vector, x: Vector) -> float:
     """Return the L2 norm of the difference relative to that of ``x``, 0 if that is zero."""
-    norm = error = 0.0
+    norm = squares(x)
+    return math.sqrt(squared_difference(decoded, x) / norm) if norm else 0.0
+
+
+def squared_difference(decoded: Vector, x: Vector) -> float:
+    """Return the squared norm of the difference."""
+    total = 0.0
     for first in range(0, x.size, _CHUNK):
         part = slice(first, first + _CHUNK)
         wide = x[part].astype(np.float64)
-        norm += float(np.einsum("i,i->", wide, wide))
         wide -= decoded[part]
-        error += float(np.einsum("i,i->", wide, wide))
-    return math.sqrt(error / norm) if norm else 0.0
+        total += float(np.einsum("i,i->", wide, wide))
+    return total
 
 
-def _squares(x: Vector) -> float:
+def squares(x: Vector) -> float:
+    """Return the squared norm."""
     chunks = (x[first : first + _CHUNK].astype(np.float64) for first in range(0, x.size, _CHUNK))
     return sum(float(np.einsum("i,i->", chunk, chunk)) for chunk in chunks)
 
 
 def _sum_of_lengths(integers: Integers) -> int:
-    """Return the sum of the lengths of |m| in bits: of how many are at least 1, 2, 4, ..."""
-    total = 0
-    for first in range(0, integers.size, _CHUNK):
-        magnitudes = np.abs(integers[first : first + _CHUNK])
-        total += sum(int(np.count_nonzero(magnitudes >> bit)) for bit in range(int(magnitudes.max()).bit_length()))
-    return total
+    longest = max(int(integers.max()), -int(integers.min())).bit_length() if integers.size else 0
+    return int(loops().add_lengths(integers, longest))

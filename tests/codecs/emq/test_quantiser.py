@@ -86,7 +86,7 @@ def test_the_largest_numbers_stay_numbers():
 
 def test_a_mantissa_that_no_vector_has_is_refused():
     grid = UniformGrid(base=10, exponent=0, digits=1)
-    with pytest.raises(CodecError, match="a mantissa of the payload is beyond 100"):
+    with pytest.raises(CodecError, match="a mantissa of the payload is 101: expected at most 100 with 1 digits"):
         grid.values(np.array([101], np.int32))
 
 
