@@ -79,8 +79,8 @@ def update_rows(kind: str, arrays: Arrays, repeats: int, sz: Any) -> list[dict[s
     rows = []
     for name, codec in {
         "EMQ": EMQCodec(),
-        "EMQ binary, 0.2 rms": EMQCodec(variant="binary", digits=binary_digits(x, 0.2 * rms)),
-        "EMQ binary, 0.05 rms": EMQCodec(variant="binary", digits=binary_digits(x, 0.05 * rms)),
+        "EMQ binary, 0.2 rms": EMQCodec(variant="binary", choose_digits=False, digits=binary_digits(x, 0.2 * rms)),
+        "EMQ binary, 0.05 rms": EMQCodec(variant="binary", choose_digits=False, digits=binary_digits(x, 0.05 * rms)),
     }.items():
         encode, decode, payload, decoded = turns(codec, arrays)
         integers, grid = codec._quantise(x)

@@ -32,7 +32,7 @@ def test_codec_keeps_the_contract(name, layout):
 
 GREEDY = {
     "emq": EMQCodec(),
-    "emq, three digits": EMQCodec(digits=3),
+    "emq, three digits": EMQCodec(choose_digits=False, digits=3),
     "emq, binary": EMQCodec(variant="binary"),
     "emq, float": EMQCodec(variant="float"),
     "emq, fixed": EMQCodec(variant="fixed"),

@@ -67,8 +67,10 @@ class EMQCodec:
     variant
         "auto": base 10; "literal": base 10, no extra digits, zeros as a thousandth of a quantum, as the code of the
         source does; "binary": base 2; "float" and "fixed": see ``emq.minifloat``.
+    choose_digits
+        Whether "auto" and "binary" have as few extra digits as keep ``squared_error``.
     digits
-        Extra digits of "auto" (0 to 6) and "binary" (0 to 21); -1: as few as keep ``squared_error``.
+        How many extra digits they have else: up to 6 of "auto", up to 21 of "binary".
     squared_error
         Largest squared error relative to the squared norm, where digits or mantissas are chosen.
     zero_mode
@@ -85,15 +87,20 @@ class EMQCodec:
     """
 
     variant: Literal["auto", "literal", "binary", "float", "fixed"] = "auto"
-    digits: Annotated[int, Range(-1, MOST_DIGITS[2])] = -1
+    choose_digits: bool = True
+    digits: Annotated[int, Range(0, MOST_DIGITS[2])] = 0
     squared_error: Positive = 0.01
     zero_mode: Literal["zero", "tiny"] = "zero"
     scope: Literal["model", "layer"] = "model"
     downlink_squared_error: Positive = 1e-4
 
     def __post_init__(self) -> None:
-        most = {"auto": MOST_DIGITS[10], "binary": MOST_DIGITS[2]}.get(self.variant, -1)
-        digits = f'variant = "{self.variant}" has at most {most}' if most >= 0 else f'"{self.variant}" has none to set'
+        most = {"auto": MOST_DIGITS[10], "binary": MOST_DIGITS[2]}.get(self.variant, 0)
+        digits = (
+            f'variant = "{self.variant}" has at most {most}' if most else f'variant = "{self.variant}" has none to set'
+        )
+        if self.choose_digits and 0 < self.digits <= most:
+            digits, most = "they are chosen for the error; set choose_digits to false", 0
         tiny = f'variant = "{self.variant}" has its own zeros'
         has_own = self.zero_mode == "tiny" and self.variant in ("float", "fixed")
         check_settings(self, digits=digits if self.digits > most else "", zero_mode=tiny if has_own else "")
@@ -193,7 +200,7 @@ class EMQCodec:
         return quantise(
             values,
             base=2 if self.variant == "binary" else 10,
-            digits=0 if literal else None if self.digits < 0 else self.digits,
+            digits=0 if literal else None if self.choose_digits else self.digits,
             squared_error=self.squared_error,
             tiny=literal or self.zero_mode == "tiny",
         )

@@ -190,15 +190,15 @@ def _spread(rows: Array, by_column: Array, contexts: Array) -> None:
         else:
             base = np.int32(rows[r])
             for j in range(out.size):
-                out[j] = np.uint8(min(max(base + np.int32(by_column[j]), 1), 63))
+                out[j] = min(max(base + np.int32(by_column[j]), np.int32(1)), np.int32(63))
 
 
-def _tokenise(rests: Array, contexts: Array, small: Array, tokens: Array, counts: Array, words: Array) -> int:
+def _tokenise(rests: Array, contexts: Array, small: Array, tokens: Array, counts: Array, words: Array) -> Any:
     """Fill tokens and raw bits, count tokens by context; return how many 32-bit words the raw bits take.
 
     ``counts`` `(2, 64, 64)` are of values with even and with odd place, for adding to one count in a row takes long.
     """
-    kept, filled, place = np.uint64(0), np.uint64(0), 0
+    kept, filled, place = np.uint64(0), np.uint64(0), np.int64(0)
     for i in range(rests.size):
         rest = np.int64(rests[i])
         size = abs(rest)
@@ -224,7 +224,7 @@ def _tokenise(rests: Array, contexts: Array, small: Array, tokens: Array, counts
     return place + (1 if filled > np.uint64(0) else 0)
 
 
-def _raw_bits(tokens: Array) -> int:
+def _raw_bits(tokens: Array) -> Any:
     """Return how many raw bits follow the tokens."""
     total = np.uint64(0)
     for i in range(tokens.size):
@@ -234,7 +234,7 @@ def _raw_bits(tokens: Array) -> int:
 
 def _assemble(
     tokens: Array, columns: int, weights: Array, coefficients: Array, words: Array, bit: int, values: Array
-) -> int:
+) -> Any:
     """Fill values from tokens, raw bits from ``bit`` on and the prediction; return the bit behind the last one.
 
     ``words`` go on for two behind those that hold a bit.

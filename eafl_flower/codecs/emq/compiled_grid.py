@@ -1,5 +1,7 @@
 """The loops of the quantiser, compiled; importing this module imports numba."""
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -24,7 +26,7 @@ def _round(x: Array, step: float, largest: float, integers: Array) -> float:
     return total
 
 
-def _add_lengths(integers: Array, longest: int) -> int:
+def _add_lengths(integers: Array, longest: int) -> Any:
     """Return the sum of the lengths of magnitudes in bits, none above ``longest``."""
     total = np.int64(0)
     for first in range(0, integers.size, 4096):
@@ -37,7 +39,7 @@ def _add_lengths(integers: Array, longest: int) -> int:
     return total
 
 
-def _scale(integers: Array, step: float, zero: float, values: Array) -> int:
+def _scale(integers: Array, step: float, zero: float, values: Array) -> Any:
     """Fill the multiples of ``step``, with ``zero`` for zeros; return the largest magnitude of an integer."""
     largest = np.int32(0)
     for i in range(integers.size):

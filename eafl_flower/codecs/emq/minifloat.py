@@ -54,7 +54,8 @@ class FloatGrid:
         octaves = [
             np.ldexp(1 + np.arange(2**bits) / 2**bits, lowest + octave) for octave, bits in enumerate(self._lengths)
         ]
-        return np.minimum(np.concatenate([[0.0], *octaves]), _LARGEST).astype(np.float32)
+        magnitudes: Vector = np.minimum(np.concatenate([[0.0], *octaves]), _LARGEST).astype(np.float32)
+        return magnitudes
 
     @cached_property
     def _first(self) -> NDArray[np.int64]:

@@ -87,7 +87,8 @@ class UniformGrid:
     @property
     def largest(self) -> int:
         """The largest |m|: that of any vector with this exponent, and none beyond float32."""
-        return min(self.base ** (self.digits + 1), math.floor(_LARGEST / self.quantum))
+        most: int = self.base ** (self.digits + 1)
+        return min(most, math.floor(_LARGEST / self.quantum))
 
     def values(self, integers: Integers) -> Vector:
         """Return s m in float32; raises ``CodecError`` if one is larger than any vector with this exponent has."""

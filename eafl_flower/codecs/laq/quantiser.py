@@ -38,19 +38,24 @@ class Levels:
     rounding: Rounding = "canonical"
 
     @property
+    def count_of_bits(self) -> int:
+        """How many integers that many bits hold."""
+        return 1 << self.bits
+
+    @property
     def step(self) -> float:
         r"""Distance :math:`2 \Delta` of two levels."""
-        return 2 * self.range / (2**self.bits - 1)
+        return 2 * self.range / (self.count_of_bits - 1)
 
     @property
     def lowest(self) -> int:
         """The least integer :math:`n`: negative where zero is a level."""
-        return 0 if self.rounding == "canonical" else -(2 ** (self.bits - 1))
+        return 0 if self.rounding == "canonical" else -self.count_of_bits // 2
 
     @property
     def count(self) -> int:
         """How many integers there are."""
-        return 2**self.bits + (self.rounding == "authors")
+        return self.count_of_bits + (self.rounding == "authors")
 
     def integers(self, innovation: NDArray[np.float64]) -> NDArray[np.int32]:
         """Return :math:`n_i` `(d,)`; the range is that of the innovation and above zero."""
@@ -66,7 +71,8 @@ class Levels:
             moved -= self.range
         if previous.size:
             moved += previous
-        return np.clip(moved, -_LARGEST, _LARGEST).astype(np.float32)
+        values: NDArray[np.float32] = np.clip(moved, -_LARGEST, _LARGEST).astype(np.float32)
+        return values
 
 
 def innovation_of(x: NDArray[np.float32], previous: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -17,8 +17,8 @@ CODECS = {
     "binary": EMQCodec(variant="binary"),
     "float": EMQCodec(variant="float"),
     "fixed": EMQCodec(variant="fixed"),
-    "tiny": EMQCodec(zero_mode="tiny", digits=2),
-    "layer": EMQCodec(scope="layer", digits=6),
+    "tiny": EMQCodec(zero_mode="tiny", choose_digits=False, digits=2),
+    "layer": EMQCodec(scope="layer", choose_digits=False, digits=6),
 }
 
 
@@ -70,7 +70,7 @@ def test_integers_come_back_whatever_they_are():
 
 
 def test_rows_that_move_alike_cost_less_than_their_own_entropy():
-    codec, x = EMQCodec(digits=2), low_rank()
+    codec, x = EMQCodec(choose_digits=False, digits=2), low_rank()
     encoded, _ = coded(codec, (x,))
     integers, _ = codec._quantise(x.reshape(-1))
     shares = np.unique(integers, return_counts=True)[1] / integers.size
@@ -106,7 +106,7 @@ def test_zeros_take_a_header_and_nothing_is_charged_but_a_bit():
 
 def test_the_paper_counts_fewer_bits_than_can_be_decoded():
     x = generator(1, "emq", "paper").standard_normal(50_000).astype(np.float32)
-    encoded, _ = coded(EMQCodec(digits=1), (x,))
+    encoded, _ = coded(EMQCodec(choose_digits=False, digits=1), (x,))
     assert encoded.bits_paper < 8 * len(encoded.payload) < 32 * x.size / 4
 
 
@@ -150,8 +150,9 @@ def test_values_that_are_not_finite_are_refused_with_the_array_named(value):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"digits": 7}, 'variant = "auto" has at most 6'),
-        ({"variant": "float", "digits": 1}, '"float" has none to set'),
+        ({"choose_digits": False, "digits": 7}, 'variant = "auto" has at most 6'),
+        ({"digits": 2}, "they are chosen for the error; set choose_digits to false"),
+        ({"variant": "float", "digits": 1}, 'variant = "float" has none to set'),
         ({"variant": "fixed", "zero_mode": "tiny"}, 'variant = "fixed" has its own zeros'),
         ({"squared_error": 0.0}, "expected a number above 0"),
     ],
