@@ -24,6 +24,9 @@ Part = bytes | memoryview
 FLOAT32_ID: Final = 1
 INT8_ID: Final = 2
 WHOLE_ID: Final = 3
+EMQ_ID: Final = 4
+LAQ_ID: Final = 5
+AQUILA_ID: Final = 6
 
 HEADER_BYTES: Final = 16
 MAX_COUNTER: Final = 2**32 - 1

@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
+from eafl_flower.codecs import AQUILACodec, EMQCodec, Float32Codec, Int8Codec, LAQCodec, LQGCMCodec
 from eafl_flower.conformance import check_codec
 from eafl_flower.errors import CodecError
 from eafl_flower.types import ArraySpec, Encoded
@@ -31,6 +31,15 @@ def test_codec_keeps_the_contract(name, layout):
 
 
 GREEDY = {
+    "emq": EMQCodec(),
+    "emq, three digits": EMQCodec(choose_digits=False, digits=3),
+    "emq, binary": EMQCodec(variant="binary"),
+    "emq, float": EMQCodec(variant="float"),
+    "emq, fixed": EMQCodec(variant="fixed"),
+    "emq, by layer": EMQCodec(scope="layer"),
+    "laq": LAQCodec(),
+    "laq, authors": LAQCodec(bits=3, rounding="authors"),
+    "aquila": AQUILACodec(),
     "lqgcm": LQGCMCodec(),
     "lqgcm, one tuple": LQGCMCodec(tuples=1),
     "lqgcm, no prediction": LQGCMCodec(prediction=False),

@@ -3,7 +3,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
+from eafl_flower.codecs import AQUILACodec, EMQCodec, Float32Codec, Int8Codec, LAQCodec, LQGCMCodec
 from eafl_flower.codecs.lqgcm.published import PublishedLQGCMCodec
 from eafl_flower.conformance import check_codec, check_difference_codec
 from eafl_flower.errors import CodecError
@@ -27,6 +27,10 @@ OURS = {
     "lqgcm, one tuple": LQGCMCodec(tuples=1, downlink_tuples=1),
     "lqgcm, no prediction": LQGCMCodec(prediction=False),
     "int8": Int8Differences(),
+    "emq": EMQCodec(),
+    "emq, by layer": EMQCodec(scope="layer"),
+    "laq": LAQCodec(bits=4),
+    "aquila": AQUILACodec(),
 }
 
 

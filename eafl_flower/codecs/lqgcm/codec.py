@@ -22,11 +22,12 @@ from typing import Annotated, Final, Literal
 import numpy as np
 
 from eafl_flower.codecs.framing import layout_hash
+from eafl_flower.codecs.histories import nothing, settled
 from eafl_flower.codecs.literal import check_fit
 from eafl_flower.codecs.lqgcm.codebook import Codebook
 from eafl_flower.codecs.lqgcm.dither import Dithered
 from eafl_flower.codecs.lqgcm.frame import MAX_TUPLES, MODES, Header, pack, unpack
-from eafl_flower.codecs.lqgcm.prediction import LARGEST, LQGCMState, nothing, predicted_from, predictor_gain_of, settled
+from eafl_flower.codecs.lqgcm.prediction import LARGEST, LQGCMState, predicted_from, predictor_gain_of
 from eafl_flower.codecs.lqgcm.pursuit import SignSparse
 from eafl_flower.codecs.lqgcm.shapes import Shapes
 from eafl_flower.codecs.lqgcm.tuples import BLOCK, PICKED, Atoms, Tuples, Vector

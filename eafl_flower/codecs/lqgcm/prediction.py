@@ -1,50 +1,21 @@
 """What both sides of an LQGCM stream remember, and what they predict from it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from eafl_flower.codecs.histories import HistoryState
 from eafl_flower.codecs.lqgcm.frame import MAX_GAIN
 from eafl_flower.codecs.lqgcm.tuples import Vector
 from eafl_flower.codecs.pooling import Pool
-from eafl_flower.types import Layout
 
 LARGEST: Final = np.finfo(np.float32).max
 
 
-def nothing() -> Vector:
-    """Return the history of a side that remembers none."""
-    return np.zeros(0, np.float32)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LQGCMState:
-    """A stream of arrays with one layout, and what both sides remember of it.
-
-    ``history`` is the reconstruction of payload ``reference`` (0: none, and the history is empty), which the
-    other side has too. ``pending`` is that of payload ``pending_counter``, which the other side may have.
-    """
-
-    layout: Layout
-    history: Vector = field(default_factory=nothing)
-    reference: int = 0
-    pending: Vector = field(default_factory=nothing)
-    pending_counter: int = 0
-    counter: int = 0
-    acknowledged: int = 0
-
-
-def settled(state: LQGCMState, pool: Pool) -> LQGCMState:
-    """Return the state whose history is what the receiver holds; none if that is not here, or damaged."""
-    if state.acknowledged == state.pending_counter > 0:
-        state = replace(state, history=state.pending, reference=state.pending_counter)
-    usable = (
-        state.acknowledged == state.reference < state.counter
-        and state.history.size == (pool.num_values if state.reference else 0)
-        and bool(np.isfinite(state.history).all())
-    )
-    return state if usable else replace(state, history=nothing(), reference=0)
+class LQGCMState(HistoryState):
+    """A stream of arrays with one layout, and the reconstruction that both sides predict from."""
 
 
 def predictor_gain_of(values: Vector, history: Vector) -> float:
