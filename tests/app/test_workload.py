@@ -25,6 +25,7 @@ TASKS = (
 )
 # What a setting that is not 0 needs beside it to be allowed at all.
 COMPANIONS = {
+    "codec.emq.digits": {"codec.emq.variant": "binary", "codec.emq.choose-digits": False},
     "churn.on-job-times": {"churn.off-job-times": 1.0},
     "churn.off-job-times": {"churn.on-job-times": 1.0},
     "stop.target": {"stop.metric": "accuracy-before", "evaluate.every": 1},
