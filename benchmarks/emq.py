@@ -14,8 +14,6 @@ turn, medians of wall time, MB of raw float32 a second. NF4 is 16 levels and one
 
 import argparse
 import math
-import statistics
-import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from report import row, write_rows
 from threadpoolctl import threadpool_limits
+from timing import medians
 from transformer_updates import stored
 
 from eafl_flower.codecs import EMQCodec, Int8Codec
@@ -217,18 +216,6 @@ def by_block(decoded: Vector, x: Vector) -> float:
     wide, off = (v[:whole].astype(np.float64).reshape(-1, min(BLOCK, x.size)) for v in (x, x - decoded))
     norms = np.linalg.norm(wide, axis=1)
     return float(np.median(np.linalg.norm(off, axis=1)[norms > 0] / norms[norms > 0]))
-
-
-def medians(contestants: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    for contestant in contestants.values():
-        contestant()
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(repeats):
-        for name, contestant in contestants.items():
-            start = time.perf_counter()
-            contestant()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 if __name__ == "__main__":

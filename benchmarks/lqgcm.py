@@ -24,8 +24,6 @@ name: argpartition, positions as u32, codes as int8, one scale; it does not pred
 import argparse
 import logging
 import math
-import statistics
-import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -37,6 +35,7 @@ from numpy.typing import NDArray
 from report import row, write_rows
 from stored_updates import UPDATES, Streams, stored
 from threadpoolctl import threadpool_limits
+from timing import medians
 
 from eafl_flower.codecs import LQGCMCodec, PublishedLQGCMCodec, fit_codebook
 from eafl_flower.codecs.lqgcm.frame import HEADER_BYTES
@@ -257,18 +256,6 @@ def from_topk_int8(payload: bytes, size: int) -> NDArray[np.float32]:
     codes = np.frombuffer(payload, np.int8, k, 4 + 4 * k)
     values[np.frombuffer(payload, np.uint32, k, 4)] = codes * np.frombuffer(payload, np.float32, 1)
     return values
-
-
-def medians(contestants: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    for contestant in contestants.values():
-        contestant()
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(repeats):
-        for name, contestant in contestants.items():
-            start = time.perf_counter()
-            contestant()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ there are no integers.
 import math
 import struct
 import zlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal
 
@@ -41,7 +42,7 @@ class LAQState(HistoryState):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _InnovationCodec:
+class _InnovationCodec(ABC):
     """What LAQ and AQUILA have in common: all but the number of bits."""
 
     rounding: Literal["canonical", "authors"] = "canonical"
@@ -50,11 +51,13 @@ class _InnovationCodec:
         check_settings(self)
 
     @property
+    @abstractmethod
     def _id(self) -> int:
-        raise NotImplementedError
+        """Number of the codec in its frames."""
 
+    @abstractmethod
     def _bits(self, innovation: NDArray[np.float64]) -> int:
-        raise NotImplementedError
+        """Return how many bits a value of an innovation gets."""
 
     @property
     def downlink(self) -> Float32Codec:

@@ -121,6 +121,6 @@ def _mention_unjudged(reports: list[Report], jobs: OpenJobs) -> None:
     if count := sum(value == 1 for value in said):
         text = (
             f"{count} of {len(said)} clients that never trained have too few labelled rows, or rows of one class, to "
-            "adapt a head to: they go by the one there is"
+            "adapt a head to: they go by the one there is until ten rows of two classes are labelled"
         )
         jobs.notes.mention(UNJUDGED, text)

@@ -1,0 +1,19 @@
+"""Contestants take turns, so that what else the machine does hits all of them alike."""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+def medians(contestants: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Return the median seconds of each contestant over ``repeats`` turns, after one that does not count."""
+    for contestant in contestants.values():
+        contestant()
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(repeats):
+        for name, contestant in contestants.items():
+            start = time.perf_counter()
+            contestant()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
