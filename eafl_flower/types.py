@@ -139,10 +139,14 @@ class Upload:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """What a radio grants an upload: a rate [bit/s], 0 for nothing now, and the power it takes [W]."""
+    """What a radio grants an upload: a rate [bit/s], 0 for nothing now, and the power it takes [W].
+
+    ``certified`` is false if it was to be the best by some measure, and is not known to be.
+    """
 
     rate_bit_s: float
     power_w: float
+    certified: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -176,6 +176,7 @@ def conduct(
         timeouts=run.tally.timed_out,
         errors=run.tally.errors,
         states_lost=run.tally.states_lost,
+        uncertified=run.tally.uncertified,
         virtual_time_s=time_s,
         wall_s=time_s if run.clock == "wall" else run.wall_s(),  # one clock, one number
         uplink_bytes=run.ledger.total("uplink").payload_bytes,

@@ -20,7 +20,8 @@ from eafl_flower.data.source import InMemorySource
 from eafl_flower.energy.model import CMOSEnergy
 from eafl_flower.energy.processors import Processors
 from eafl_flower.heads.prior import FeatureRanges
-from eafl_flower.protocols import Aggregator, Codec, DataSource, Task
+from eafl_flower.protocols import Aggregator, Codec, DataSource, Radio, Task
+from eafl_flower.radio.terminals import Terminals
 from eafl_flower.runs.limits import StopRule
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
 from eafl_flower.tasks.training import Quantiles, Training
@@ -101,6 +102,13 @@ class Experiment:
         return codec
 
     @cached_property
+    def radio(self) -> Radio:
+        """Who may send at which rate and power."""
+        terminals = Terminals(num_clients=max(1, self.source.num_seen), seed=self.config.seed)
+        radio: Radio = made(self.config.radio.part, terminals)
+        return radio
+
+    @cached_property
     def stop(self) -> StopRule:
         """What ends a run early.
 
@@ -116,6 +124,7 @@ class Experiment:
             energy_j=stop.energy_j,
             payload_bytes=stop.bytes,
             time_s=stop.virtual_time_s,
+            within_budget=stop.within_budget,
         )
         return rule.on(self.task.scores)
 
@@ -140,7 +149,7 @@ class Experiment:
             "select": s.select,
             "codec": self.codec,
             "remembered_clients": config.codec.remembered_clients,
-            "radio": made(config.radio.part),
+            "radio": self.radio,
             "scheduler": made(config.scheduler.part),
             "processors": Processors(energy=CMOSEnergy(**vars(config.energy)), slowdown=config.clients.slowdown),
             "on_job_times": config.churn.on_job_times,

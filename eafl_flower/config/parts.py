@@ -13,7 +13,7 @@ group          entry points             ``make`` gets                          a
 ``strategy``   eafl_flower.aggregators  ``aggregation.fleet.Fleet``            ``protocols.Aggregator``
 ``staleness``  eafl_flower.staleness    jobs in flight                         ``aggregation.staleness.StalenessRule``
 ``codec``      eafl_flower.codecs       nothing                                ``protocols.Codec``; None: plain arrays
-``radio``      eafl_flower.radios       nothing                                ``protocols.Radio``
+``radio``      eafl_flower.radios       ``radio.terminals.Terminals``          ``protocols.Radio``
 ``scheduler``  eafl_flower.schedulers   nothing                                ``protocols.Scheduler``
 =============  =======================  =====================================  ==================================
 
@@ -111,7 +111,10 @@ GROUPS: Final = {
     "radio": Group(
         what="radio",
         entry_points="eafl_flower.radios",
-        parts={"constant-rate": "eafl_flower.radio.constant_rate:ConstantRate"},
+        parts={
+            "constant-rate": "eafl_flower.radio.constant_rate:ConstantRate",
+            "cell-free": "eafl_flower.power.cell_free_radio:CellFree",
+        },
     ),
     "scheduler": Group(
         what="scheduler",

@@ -89,6 +89,13 @@ def _stop(values: Mapping[str, Any]) -> list[Clash]:
     if metric and not values["evaluate.every"]:
         text = "never looked at before the end; set evaluate.every to a number of merges"
         found.append(Clash(("stop.metric", "evaluate.every"), text))
+    if values["stop.within-budget"]:
+        if values["strategy.mode"] != "sync":
+            text = 'only rounds are priced before they are made: strategy.mode = "sync"'
+            found.append(Clash(("stop.within-budget", "strategy.mode"), text))
+        budgets = ("stop.energy-j", "stop.bytes", "stop.virtual-time-s")
+        if not any(values[key] for key in budgets):
+            found.append(Clash(("stop.within-budget", *budgets), f"which budget? set {', '.join(budgets)} or some"))
     if metric.endswith("-after") and not values["evaluate.after-training"]:
         text = "not measured; set evaluate.after-training = true"
         found.append(Clash(("stop.metric", "evaluate.after-training"), text))
@@ -97,6 +104,10 @@ def _stop(values: Mapping[str, Any]) -> list[Clash]:
 
 def _simulation(values: Mapping[str, Any]) -> list[Clash]:
     found = []
+    for key in ("radio.cell-free.round-energy-j", "radio.cell-free.round-latency-s"):
+        if values.get(key) and values["strategy.mode"] != "sync":
+            text = 'there are rounds only with strategy.mode = "sync"'
+            found.append(Clash((key, "strategy.mode"), text))
     if not values["clients.slowdown"]:
         found.append(Clash(("clients.slowdown",), 'expected at least one number, as in "1"'))
     on, off = "churn.on-job-times", "churn.off-job-times"

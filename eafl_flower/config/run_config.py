@@ -147,6 +147,7 @@ class StopSettings:
     energy_j: NotNegative = 0.0
     bytes: Count = 0
     virtual_time_s: NotNegative = 0.0  # in a deployment real
+    within_budget: bool = False  # stop before the round that would exceed one of the three
 
 
 @dataclass(frozen=True, kw_only=True)

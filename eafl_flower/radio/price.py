@@ -80,5 +80,5 @@ def _part(phase: Phase, elapsed_s: float, done: bool) -> tuple[Phase, float]:
     if done or (elapsed_s > 0 and elapsed_s >= phase.time_s):
         return phase, 1.0
     if elapsed_s <= 0:
-        return Phase(time_s=0.0, energy_j=0.0), 0.0 if phase.time_s > 0 else 1.0
+        return Phase(time_s=0.0, energy_j=0.0), float(elapsed_s == 0 and not phase.time_s)
     return Phase(time_s=elapsed_s, energy_j=phase.energy_j * elapsed_s / phase.time_s), elapsed_s / phase.time_s

@@ -6,6 +6,7 @@ from eafl_flower.core.events import Event
 from eafl_flower.results.stored import Check, check_fields, count, mapping, number, optional, text
 
 _BYTES = ("uplink_bytes", "uplink_framed_bytes", "downlink_bytes", "downlink_framed_bytes")
+_UPLOAD = ("uplink_energy_j", "uplink_time_s")
 _MERGE = {
     **dict.fromkeys(("client", "counter", "raw_bytes"), count),
     **dict.fromkeys(("merge", "time_s", "staleness", *_BYTES), number),
@@ -20,7 +21,7 @@ _KNOWN = {
     "client": count,
     "reason": text,
     "metrics": mapping(optional(number)),
-    **dict.fromkeys(("time_s", "wall_s", "staleness", "energy_j", "raw_bytes", *_BYTES), number),
+    **dict.fromkeys(("time_s", "wall_s", "staleness", "energy_j", "raw_bytes", *_BYTES, *_UPLOAD), number),
 }
 
 

@@ -40,7 +40,11 @@ _FIELDS = {
 }
 _LATER_FIELDS = {
     **dict.fromkeys(
-        ("timeouts", "errors", "uploads", "client_states_lost", "clients_left_out", "rows_left_out"), count
+        (
+            *("timeouts", "errors", "uploads", "client_states_lost", "clients_left_out", "rows_left_out"),
+            "uncertified_powers",
+        ),
+        count,
     ),
     "both_ways_saved": optional(number),
     "data_sha256": text,
@@ -89,6 +93,7 @@ class Outcome:
     timeouts: int = 0
     errors: int = 0
     states_lost: int = 0
+    uncertified: int = 0
     virtual_time_s: float
     wall_s: float
     uplink_bytes: int
@@ -144,7 +149,8 @@ def summarize(
         ``both_ways_saved`` of both directions together, framing included, without each client's first job: it has
         to download a model that it does not know yet. ``virtual_time_s`` is the time on the run's clock, virtual
         in simulations and real in deployments; ``config_sha256`` is of the settings that change results alone,
-        ``client_states_lost`` counts client states that were missing, so that a client had to start afresh;
+        ``client_states_lost`` counts client states that were missing, so that a client had to start afresh,
+        ``uncertified_powers`` allocations of power that are not proven to be the best;
         ``order_sha256`` is ``order_digest`` of the merges. ``scores``, ``accuracy`` and ``baselines`` are as
         ``results/scores.py`` says.
     """
@@ -171,6 +177,7 @@ def summarize(
         "timeouts": outcome.timeouts,
         "errors": outcome.errors,
         "client_states_lost": outcome.states_lost,
+        "uncertified_powers": outcome.uncertified,
         "virtual_time_s": outcome.virtual_time_s,
         "wall_s": outcome.wall_s,
         "uplink_bytes": outcome.uplink_bytes,

@@ -11,9 +11,10 @@ from eafl_flower.types import Phase
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spent:
-    """What one job has cost: energy [J], and bytes that went over the air in both directions."""
+    """What one job has cost: energy [J], bytes that went over the air in both directions, and what its upload took."""
 
     energy_j: float
+    upload: Phase
     uplink_bytes: int
     uplink_framed_bytes: int
     downlink_bytes: int
@@ -27,6 +28,8 @@ class Spent:
         """Return the fields of an event."""
         return {
             "energy_j": self.energy_j,
+            "uplink_energy_j": self.upload.energy_j,
+            "uplink_time_s": self.upload.time_s,
             "uplink_bytes": self.uplink_bytes,
             "uplink_framed_bytes": self.uplink_framed_bytes,
             "downlink_bytes": self.downlink_bytes,
@@ -39,6 +42,7 @@ def book_job(ledger: Ledger, job: Job, until_s: float) -> Spent:
     charge = job.price.until(until_s)
     spent = Spent(
         energy_j=charge.energy_j,
+        upload=charge.upload,
         uplink_bytes=int(charge.uploaded * job.uplink_bytes),
         uplink_framed_bytes=int(charge.uploaded * job.uplink_framed_bytes),
         downlink_bytes=int(charge.downloaded * job.downlink_bytes),
@@ -53,7 +57,7 @@ def book_job(ledger: Ledger, job: Job, until_s: float) -> Spent:
         framed_bytes=spent.downlink_framed_bytes,
     )
     ledger.book(job.client, "compute", energy_j=charge.compute.energy_j, time_s=charge.compute.time_s)
-    _book_upload(ledger, job.client, charge.upload, spent)
+    _book_upload(ledger, job.client, spent)
     return spent
 
 
@@ -62,21 +66,22 @@ def book_late(ledger: Ledger, job: Job) -> Spent:
     upload = job.price.until(math.inf).upload
     spent = Spent(
         energy_j=upload.energy_j,
+        upload=upload,
         uplink_bytes=job.uplink_bytes,
         uplink_framed_bytes=job.uplink_framed_bytes,
         downlink_bytes=0,
         downlink_framed_bytes=0,
     )
-    _book_upload(ledger, job.client, upload, spent)
+    _book_upload(ledger, job.client, spent)
     return spent
 
 
-def _book_upload(ledger: Ledger, client: int, upload: Phase, spent: Spent) -> None:
+def _book_upload(ledger: Ledger, client: int, spent: Spent) -> None:
     ledger.book(
         client,
         "uplink",
-        energy_j=upload.energy_j,
-        time_s=upload.time_s,
+        energy_j=spent.upload.energy_j,
+        time_s=spent.upload.time_s,
         payload_bytes=spent.uplink_bytes,
         framed_bytes=spent.uplink_framed_bytes,
     )

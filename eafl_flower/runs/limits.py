@@ -25,6 +25,9 @@ class StopRule:
         Stop once payloads of this size went over the air, both directions together, evaluations apart [byte].
     time_s
         Stop once this time has passed: virtual in a simulation, real in a deployment [s].
+    within_budget
+        Where rounds have a barrier, in a simulation: stop before the first round that would exceed one of the three. It
+        is priced when all its replies are in, and costs nothing.
     """
 
     metric: str = ""
@@ -33,6 +36,7 @@ class StopRule:
     energy_j: float = 0.0
     payload_bytes: int = 0
     time_s: float = 0.0
+    within_budget: bool = False
 
     @property
     def has_budget(self) -> bool:
@@ -69,6 +73,18 @@ class StopRule:
             return f"{num_bytes} bytes sent, budget {self.payload_bytes} bytes"
         if self.time_s and time_s >= self.time_s:
             return f"{time_s:.6g} s passed, budget {self.time_s:g} s"
+        return ""
+
+    def exceeded(self, ledger: Ledger, *, energy_j: float, num_bytes: int, end_s: float) -> str:
+        """Say which budget a round would exceed that takes so much and ends at ``end_s``; an empty text if none."""
+        spent_j = ledger.total().energy_j
+        sent = ledger.total("downlink").payload_bytes + ledger.total("uplink").payload_bytes
+        if self.energy_j and spent_j + energy_j > self.energy_j:
+            return f"{spent_j:.6g} J spent, the next round would take {energy_j:.6g} J, budget {self.energy_j:g} J"
+        if self.payload_bytes and sent + num_bytes > self.payload_bytes:
+            return f"{sent} bytes sent, the next round would send {num_bytes}, budget {self.payload_bytes} bytes"
+        if self.time_s and end_s > self.time_s:
+            return f"the next round would end at {end_s:.6g} s, budget {self.time_s:g} s"
         return ""
 
     def reached(self, scores: Mapping[str, float]) -> str:

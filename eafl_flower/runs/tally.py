@@ -15,8 +15,8 @@ class Tally:
     ``updates`` are accepted updates, ``refused`` those that did not fit or were not finite, ``lost`` jobs
     whose client vanished, ``timed_out`` jobs past their deadline, ``errors`` error replies, ``late`` replies
     to jobs that had ended, ``states_lost`` client states that had to start afresh, ``rounds`` those of a barrier that
-    had updates. In a row, that is since
-    the last accepted update: ``failures_in_row`` are errors and refusals, ``fruitless_in_row`` all ended jobs.
+    had updates, ``uncertified`` allocations of power that are not proven to be the best. In a row, that is since the
+    last accepted update: ``failures_in_row`` are errors and refusals, ``fruitless_in_row`` all ended jobs.
     """
 
     updates: int = 0
@@ -27,6 +27,7 @@ class Tally:
     late: int = 0
     states_lost: int = 0
     rounds: int = 0
+    uncertified: int = 0
     failures_in_row: int = 0
     fruitless_in_row: int = 0
 

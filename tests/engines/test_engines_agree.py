@@ -33,7 +33,15 @@ INT8 = RunConfig.from_flat(
         **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "results.baselines": "none"},
     }
 )
-CONFIGS = {"int8": INT8, "lqgcm": INT8.replace({"codec.name": "lqgcm"})}
+CELL_FREE = {
+    **{"codec.name": "emq", "radio.name": "cell-free", "radio.cell-free.speed-m-s": 14.0},
+    **{"radio.cell-free.bandwidth-hz": 180e3, "radio.cell-free.noise-dbm": -114.5},
+}
+CONFIGS = {
+    "int8": INT8,
+    "lqgcm": INT8.replace({"codec.name": "lqgcm"}),
+    "cell-free": INT8.replace(CELL_FREE),
+}
 NUM_NODES = 8
 
 

@@ -15,7 +15,18 @@ CHECKOUT = Path(__file__).parents[2]
 PRESETS = sorted((CHECKOUT / "strategies").glob("*.toml"))
 RECORDED = ["ngsim", "unsw"]
 ALP = ["alp-geolife", "alp-iot-devices", "alp-ngsim", "alp-ton-weather", "alp-unsw"]
-EXPECTED = ["async-v2x", "emam", "emam-paper", "fedasync", "fedavg", "fedbuff", "sync-batch", *RECORDED, *ALP]
+EXPECTED = [
+    "async-v2x",
+    "emam",
+    "emam-cell-free",
+    "emam-paper",
+    "fedasync",
+    "fedavg",
+    "fedbuff",
+    "sync-batch",
+    *RECORDED,
+    *ALP,
+]
 
 
 def declared() -> dict[str, object]:

@@ -78,6 +78,7 @@ def cost_table(summary: Mapping[str, Any]) -> Table:
         ("merges", ", ".join(merges)),
         ("staleness", stale),
         *_states_lost(summary.get("client_states_lost", 0)),
+        *_uncertified(summary.get("uncertified_powers", 0)),
     ):
         table.add_row(f" {title}", text)
     return table
@@ -181,6 +182,12 @@ def _states_lost(count: int) -> list[tuple[str, str]]:
     if not count:
         return []
     return [("states", f"{count:,} client states were lost: their clients started afresh, private heads too")]
+
+
+def _uncertified(count: int) -> list[tuple[str, str]]:
+    if not count:
+        return []
+    return [("power", f"{count:,} allocations are feasible, but not proven to be the best")]
 
 
 def _saved(share: float | None) -> str:

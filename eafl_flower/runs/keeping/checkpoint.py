@@ -18,7 +18,7 @@ from eafl_flower.errors import CheckpointError
 from eafl_flower.types import Array
 
 T = TypeVar("T")
-FORMAT = "eafl-flower checkpoint 7"
+FORMAT = "eafl-flower checkpoint 8"
 VALUES = "values"
 Places = dict[str, tuple[str, tuple[int, ...], int]]  # of each array: dtype, shape, and where its values begin
 

@@ -1,5 +1,6 @@
 """What is due between two events: evaluation, rules to stop, and the end of a run."""
 
+import math
 from logging import INFO, WARNING
 
 from flwr.serverapp.strategy import Result
@@ -82,8 +83,10 @@ def finish(run: Run, clock: Clock) -> Result:
     if run.number not in (run.evaluated, *run.client_scores, *run.server_scores):
         evaluate(run, clock)
     _tell(run, clock)
+    # Rounds with a barrier are over when a run ends, but for the one that a budget had no room for: it is not made.
+    until_s = -math.inf if run.plan.barrier else clock.now_s()
     for job in tuple(run.jobs):
-        spent = run.jobs.close(job, clock.now_s())
+        spent = run.jobs.close(job, until_s)
         run.emit("unfinished", **run.where(job, clock.now_s()), **spent.fields())
     reason = run.stop_reason or f"{run.version} merges made"
     run.emit("stop", merge=run.version, time_s=clock.now_s(), reason=reason)

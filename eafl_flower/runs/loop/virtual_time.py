@@ -5,8 +5,7 @@ for that one reply, while all other clients train.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
@@ -15,11 +14,12 @@ from flwr.app import Message
 from eafl_flower.core.orders import End
 from eafl_flower.engines.local_grid import LocalGrid
 from eafl_flower.errors import CheckpointError, RunFailedError
-from eafl_flower.radio.transfers import alone, shared_out, waiting
+from eafl_flower.radio.transfers import alone
 from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
 from eafl_flower.runs.loop.offering import fail_without_orders, first_order, new_jobs
+from eafl_flower.runs.loop.sharing import price_upload, share_out, share_out_round, uploads
 from eafl_flower.runs.members.mailbox import Interrupted
 from eafl_flower.runs.members.roster import Roster
 from eafl_flower.runs.members.roster_answers import MOST_CLIENTS
@@ -29,7 +29,6 @@ from eafl_flower.runs.tally import MOST_FRUITLESS
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.simulation.event_queue import ARRIVAL, DEADLINE, JOIN, UPLOAD_START, VANISH, Event, EventQueue
 from eafl_flower.types import Work
-from eafl_flower.wire.replies import sizes_of
 
 
 class VirtualClock:
@@ -150,14 +149,14 @@ class VirtualClock:
             msg = f"{what} at {self.now_s():.6g} s: {self.run.made}"
             raise RunFailedError(msg)
         job = self.jobs.of(event.client)
-        reply, others = None, {}
+        reply = None
         if job is not None and event.kind in (UPLOAD_START, ARRIVAL):
             reply = self.jobs.await_reply(job)  # nothing has changed yet if the user interrupts this
-            if event.kind == UPLOAD_START and self.run.plan.barrier and job.price.upload is None:
-                others = self._replies_of_round()
+            is_first = event.kind == UPLOAD_START and job.price.upload is None and uploads(reply)
+            if is_first and self.run.plan.barrier and (reason := share_out_round(self.run, self.now_s())):
+                self.run.stop_reason = reason
+                return
         self.queue.pop()
-        if others:
-            self._share_out_round(others)
         if event.kind == JOIN:
             self._free(event.client)
         elif job is None:  # an idle client vanishes
@@ -174,47 +173,20 @@ class VirtualClock:
             self.run.tally.lost += 1
             self._end(job, "lost")
 
-    def _replies_of_round(self) -> dict[int, Message]:
-        """Wait for all replies of a round, and return those that will be sent."""
-        replies = {job.client: self.jobs.await_reply(job) for job in self.jobs if job.client in self.jobs.wires}
-        return {client: reply for client, reply in replies.items() if reply is not None and not reply.has_error()}
-
     def _upload_starts(self, job: Job, reply: Message | None) -> None:
-        if reply is None or reply.has_error():
+        if not uploads(reply):
             self._fail(job, reply)
             return
         note_reply(self.run, job, reply)
         if job.price.upload is None:  # in a round with a barrier all have theirs
-            if self.options.radio.coupled:
-                self._share_out(job)
-            else:
-                upload = alone(self.options.radio, job.client, job.uplink_bytes, job.price.upload_start_s)
-                job.price = replace(job.price, upload=upload)
+            self._moved(price_upload(self.run, job, self.now_s()))
         self._schedule_end(job)
 
-    def _share_out(self, new: Job | None = None) -> None:
-        """Ask a coupled radio about all uploads under way, a ``new`` one among them, and push their ends anew."""
-        transfers = {job.client: job.price.upload for job in self.jobs if job.price.upload is not None}
-        if new is not None:
-            transfers[new.client] = waiting(new.uplink_bytes, new.price.upload_start_s)
-            new.price = replace(new.price, upload=transfers[new.client])
-        for client, transfer in shared_out(self.options.radio, transfers, self.now_s()).items():
-            job = self.jobs[client]
-            job.price = replace(job.price, upload=transfer)
-            if job is not new:
-                self.queue.cancel(client, job.counter)
-                self._schedule_end(job)
-
-    def _share_out_round(self, replies: Mapping[int, Message]) -> None:
-        """Ask the radio about all uploads of a round with a barrier, each when it will begin; nobody is asked again."""
-        transfers = {
-            client: waiting(sizes_of(reply.content)[0], self.jobs[client].price.upload_start_s)
-            for client, reply in replies.items()
-        }
-        transfers |= shared_out(self.options.radio, transfers, self.now_s())
-        for client, transfer in transfers.items():
-            job = self.jobs[client]
-            job.price = replace(job.price, upload=transfer)
+    def _moved(self, jobs: Iterable[Job]) -> None:
+        """Push the ends of uploads anew that have moved."""
+        for job in jobs:
+            self.queue.cancel(job.client, job.counter)
+            self._schedule_end(job)
 
     def _schedule_end(self, job: Job) -> None:
         """Push the end of the upload of ``job``: its arrival, or what comes before; nothing if both never come."""
@@ -242,7 +214,7 @@ class VirtualClock:
     def _after(self, job: Job, pause_s: float = 0.0) -> None:
         """``job`` is over: its client is free, now or after a pause, and a round may be complete."""
         if job.price.upload is not None and self.options.radio.coupled and not self.run.plan.barrier:
-            self._share_out()
+            self._moved(share_out(self.run, self.now_s()))
         if pause_s > 0:
             self.queue.push(Event(time_s=self.now_s() + pause_s, client=job.client, kind=JOIN, counter=job.counter))
         else:
