@@ -8,10 +8,11 @@ Commun. 16(3), 2017.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
-from eafl_flower.core.settings import CountFromOne, Positive, check_settings
+from eafl_flower.core.settings import CountFromOne, Positive, Range, check_settings
 from eafl_flower.errors import ConfigError
 from eafl_flower.radio.decibel import from_dbm
 from eafl_flower.radio.gains import Array, Integers, UplinkGains
@@ -44,10 +45,10 @@ class Uplink:
 
     num_antennas: CountFromOne = 4
     bandwidth_hz: Positive = 20e6
-    max_power_w: Positive = 0.1
-    noise_dbm: float = -94.0
-    coherence_samples: CountFromOne = 200
-    num_pilots: CountFromOne = 10
+    max_power_w: Annotated[float, Range(1e-9, 1e6)] = 0.1
+    noise_dbm: Annotated[float, Range(-250, 100)] = -94.0
+    coherence_samples: Annotated[int, Range(2)] = 200
+    num_pilots: Annotated[int, Range(1, 10_000)] = 10
 
     def __post_init__(self) -> None:
         check_settings(self)

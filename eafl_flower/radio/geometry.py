@@ -6,11 +6,12 @@ follows is a function of them; a user that moves gives another array.
 
 from dataclasses import dataclass
 from math import isqrt
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, check_settings
+from eafl_flower.core.settings import Range, check_settings
 from eafl_flower.errors import ConfigError
 from eafl_flower.radio.decibel import from_db
 
@@ -38,10 +39,10 @@ class Area:
         If a number is out of range, or ``num_aps`` is not a square number.
     """
 
-    side_m: Positive = 1000.0
-    num_aps: CountFromOne = 16
-    jitter_m: NotNegative = 62.5
-    height_m: Positive = 10.0
+    side_m: Annotated[float, Range(1, 1e6)] = 1000.0
+    num_aps: Annotated[int, Range(1, 10_000)] = 16
+    jitter_m: Annotated[float, Range(0, 1e6)] = 62.5
+    height_m: Annotated[float, Range(0, 1e6, above=True)] = 10.0
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -67,9 +68,9 @@ class PathLoss:
         Standard deviation :math:`\sigma_F` [dB].
     """
 
-    gain_at_1m_db: float = -30.5
-    loss_per_decade_db: NotNegative = 36.7
-    shadowing_db: NotNegative = 4.0
+    gain_at_1m_db: Annotated[float, Range(-200, 100)] = -30.5
+    loss_per_decade_db: Annotated[float, Range(0, 100)] = 36.7
+    shadowing_db: Annotated[float, Range(0, 40)] = 4.0
 
     def __post_init__(self) -> None:
         check_settings(self)

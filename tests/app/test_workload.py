@@ -31,6 +31,10 @@ COMPANIONS = {
     "stop.target": {"stop.metric": "accuracy-before", "evaluate.every": 1},
     "strategy.cohort": {"strategy.mode": "sync"},
     "data.unseen": {"data.clients": 0},
+    "radio.cell-free.coherence-samples": {"radio.cell-free.num-pilots": 1},
+    "radio.cell-free.num-pilots": {"radio.cell-free.coherence-samples": 20_000},
+    "radio.cell-free.round-energy-j": {"strategy.mode": "sync"},
+    "radio.cell-free.round-latency-s": {"strategy.mode": "sync"},
     "scheduler.until-enough.least": {"scheduler.until-enough.most": 2**31 - 1},
 }
 

@@ -141,7 +141,7 @@ def test_wrong_settings_are_refused_with_what_was_expected(settings, words):
 
 def test_a_user_whom_no_access_point_hears_is_refused_when_the_network_is_made():
     with pytest.raises(ConfigError, match=r"no access point hears user 0 \(5 of 5 users\)"):
-        radio_of(gain_at_1m_db=-1e5)
+        radio_of(gain_at_1m_db=-200.0, loss_per_decade_db=100.0, height_m=1e6, max_power_w=1e-9, noise_dbm=100.0)
 
 
 def test_a_client_that_is_not_in_the_network_is_refused():

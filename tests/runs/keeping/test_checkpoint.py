@@ -143,7 +143,7 @@ def test_a_checkpoint_of_an_earlier_version_says_which_it_is(tmp_path, monkeypat
     with monkeypatch.context() as earlier:
         earlier.setattr(checkpoint, "FORMAT", "eafl-flower checkpoint 4")
         write_checkpoint(tmp_path / "c", state())
-    with pytest.raises(CheckpointError, match=r"checkpoint 7', found 'eafl-flower checkpoint 4'\): .* start the run"):
+    with pytest.raises(CheckpointError, match=r"checkpoint 8', found 'eafl-flower checkpoint 4'\): .* start the run"):
         read_checkpoint(tmp_path / "c", state())
 
 
