@@ -21,7 +21,6 @@ from eafl_flower.energy.model import CMOSEnergy
 from eafl_flower.energy.processors import Processors
 from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.protocols import Aggregator, Codec, DataSource, Radio, Task
-from eafl_flower.radio.terminals import Terminals
 from eafl_flower.runs.limits import StopRule
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
 from eafl_flower.tasks.training import Quantiles, Training
@@ -104,8 +103,7 @@ class Experiment:
     @cached_property
     def radio(self) -> Radio:
         """Who may send at which rate and power."""
-        terminals = Terminals(num_clients=max(1, self.source.num_seen), seed=self.config.seed)
-        radio: Radio = made(self.config.radio.part, terminals)
+        radio: Radio = made(self.config.radio.part, self.config.seed)
         return radio
 
     @cached_property

@@ -13,7 +13,7 @@ group          entry points             ``make`` gets                          a
 ``strategy``   eafl_flower.aggregators  ``aggregation.fleet.Fleet``            ``protocols.Aggregator``
 ``staleness``  eafl_flower.staleness    jobs in flight                         ``aggregation.staleness.StalenessRule``
 ``codec``      eafl_flower.codecs       nothing                                ``protocols.Codec``; None: plain arrays
-``radio``      eafl_flower.radios       ``radio.terminals.Terminals``          ``protocols.Radio``
+``radio``      eafl_flower.radios       the seed                               ``protocols.Radio``
 ``scheduler``  eafl_flower.schedulers   nothing                                ``protocols.Scheduler``
 =============  =======================  =====================================  ==================================
 

@@ -22,7 +22,7 @@ from eafl_flower.power.problem import Array, Budgets, Weighing
 from eafl_flower.power.sqp import weighted_powers
 from eafl_flower.power.uploads import Uploads
 from eafl_flower.radio.cell_free import Uplink, assign_pilots, uplink_gains
-from eafl_flower.radio.gains import UplinkGains, require_heard
+from eafl_flower.radio.gains import UplinkGains
 from eafl_flower.radio.geometry import (
     Area,
     PathLoss,
@@ -32,11 +32,11 @@ from eafl_flower.radio.geometry import (
     large_scale_fading,
 )
 from eafl_flower.radio.positions import StraightLines, straight_lines
-from eafl_flower.radio.terminals import Terminals
 from eafl_flower.types import Grant, Phase, Upload
 
 Method = Literal["weighted", "min-max", "dinkelbach", "max-sum-rate", "full"]
 _LEAST_BITS = 1.0  # of an upload that is as good as done
+_NOTHING = Grant(rate_bit_s=0.0, power_w=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,50 +86,43 @@ class CellFree(Area, PathLoss, Uplink, Weighing):
         """The budgets of a round."""
         return Budgets(energy_j=self.round_energy_j or np.inf, latency_s=self.round_latency_s or np.inf)
 
-    def make(self, terminals: Terminals) -> "CellFreeRadio":
+    def make(self, seed: int) -> "CellFreeRadio":
         """Return the radio of a run."""
-        return CellFreeRadio(network=self, terminals=terminals)
+        return CellFreeRadio(network=self, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellFreeRadio:
-    """One drop of access points and users.
+    """One drop of access points and users; a user is drawn when it is first asked about, from the seed and its number.
 
     Parameters
     ----------
     network
         Settings.
-    terminals
-        The users, and the seed of places, shadowing, pilots and starts of solvers.
-
-    Raises
-    ------
-    ConfigError
-        If no access point hears one of the users.
+    seed
+        Seed of places, shadowing, pilots and starts of solvers.
 
     Examples
     --------
-    >>> radio = CellFreeRadio(network=CellFree(), terminals=Terminals(num_clients=10, seed=1))
-    >>> radio.aps_m.shape, radio.users_m(0.0).shape
-    ((16, 2), (10, 2))
+    >>> radio = CellFreeRadio(seed=1)
+    >>> radio.aps_m.shape, radio.users_m([0, 1, 2], time_s=5.0).shape
+    ((16, 2), (3, 2))
     """
 
     coupled: ClassVar = True
 
-    network: CellFree
-    terminals: Terminals
-
-    def __post_init__(self) -> None:
-        require_heard(self.gains(range(self.terminals.num_clients), 0.0))
+    network: CellFree = CellFree()
+    seed: int = 0
 
     @cached_property
     def aps_m(self) -> Array:
         """Positions of the access points [m], ``(num_aps, 2)``."""
-        return access_points(self.network, generator(self.terminals.seed, "radio", "access points"))
+        return access_points(self.network, generator(self.seed, "radio", "access points"))
 
-    def users_m(self, time_s: float) -> Array:
-        """Return positions of the users [m], ``(num_clients, 2)``, within the square."""
-        position: Array = self._lines.at(time_s) % self.network.side_m
+    def users_m(self, clients: Sequence[int], time_s: float) -> Array:
+        """Return positions of users [m], ``(number of clients, 2)``, within the square."""
+        lines, _ = _users(self, tuple(clients))
+        position: Array = lines.at(time_s) % self.network.side_m
         return position
 
     def gains(self, clients: Sequence[int], time_s: float) -> UplinkGains:
@@ -138,19 +131,19 @@ class CellFreeRadio:
         Raises
         ------
         ConfigError
-            If there is no such user, or none is given.
+            If no access point hears one of them, or none is given.
         """
-        users = np.array(clients, np.int64)
-        if strangers := [client for client in clients if not 0 <= client < self.terminals.num_clients]:
+        lines, shadowing_db = _users(self, tuple(clients))
+        fading = large_scale_fading(self.network, distances_m(self.network, lines.at(time_s), self.aps_m), shadowing_db)
+        pilots = assign_pilots(fading, self.network.num_pilots, generator(self.seed, "radio", "pilots"))
+        gains = uplink_gains(fading, pilots, self.network)
+        if (deaf := gains.signal <= 0).any():
             msg = (
-                f"client {strangers[0]} is not in the network, which was made for clients 0 to "
-                f"{self.terminals.num_clients - 1}: give it as many clients as transmit"
+                f"no access point hears client {clients[int(deaf.argmax())]} ({deaf.sum()} of the {len(clients)} that "
+                "upload): its upload would never end; expected gains, powers and distances that let it be heard"
             )
             raise ConfigError(msg)
-        distance_m = distances_m(self.network, self._lines.at(time_s)[users], self.aps_m)
-        fading = large_scale_fading(self.network, distance_m, self._shadowing_db[users])
-        pilots = assign_pilots(fading, self.network.num_pilots, generator(self.terminals.seed, "radio", "pilots"))
-        return uplink_gains(fading, pilots, self.network)
+        return gains
 
     def download(self, client: int, time_s: float, num_bytes: int) -> Phase:
         """Price a download: its size through the rate, at constant power; nothing if downloads are not counted."""
@@ -159,29 +152,31 @@ class CellFreeRadio:
         return Phase(time_s=download_s, energy_j=self.network.downlink_power_w * download_s)
 
     def grants(self, time_s: float, uploads: Sequence[Upload]) -> list[Grant]:
-        """Allocate power to all ``uploads``; one that no access point hears, or that is done, gets nothing.
+        """Allocate power to all ``uploads``; one that is done gets nothing.
 
         Raises
         ------
+        ConfigError
+            If no access point hears one of the users.
         InfeasibleError
             If no powers keep the budgets of a round.
         """
-        clients = tuple(upload.client for upload in uploads)
-        gains = _gains(self, clients, time_s if self.network.speed_m_s else 0.0)
-        asking = [k for k, upload in enumerate(uploads) if upload.bits_left > 0 and gains.signal[k] > 0]
-        grants = [Grant(rate_bit_s=0.0, power_w=0.0)] * len(uploads)
+        asking = [upload for upload in uploads if upload.bits_left > 0]
         if not asking:
-            return grants
+            return [_NOTHING] * len(uploads)
+        clients = tuple(upload.client for upload in asking)
         of_these = Uploads(
-            gains=gains if len(asking) == len(uploads) else gains.of(np.array(asking)),
-            payload_bits=np.array([max(uploads[k].bits_left, _LEAST_BITS) for k in asking]),
-            computation_s=np.array([max(0.0, uploads[k].start_s - time_s) for k in asking]),
+            gains=_gains(self, clients, time_s if self.network.speed_m_s else 0.0),
+            payload_bits=np.array([max(upload.bits_left, _LEAST_BITS) for upload in asking]),
+            computation_s=np.array([max(0.0, upload.start_s - time_s) for upload in asking]),
         )
         found = self.allocate(of_these)
-        powers_w = self.network.max_power_w * found.power
-        for k, rate, power_w in zip(asking, found.rate_bit_s.tolist(), powers_w.tolist(), strict=True):
-            grants[k] = Grant(rate_bit_s=rate, power_w=power_w, certified=bool(found.converged))
-        return grants
+        power_w, certified = self.network.max_power_w * found.power, bool(found.converged)
+        granted = {
+            client: Grant(rate_bit_s=rate, power_w=power, certified=certified)
+            for client, rate, power in zip(clients, found.rate_bit_s.tolist(), power_w.tolist(), strict=True)
+        }
+        return [granted.get(upload.client, _NOTHING) for upload in uploads]
 
     def allocate(self, uploads: Uploads) -> Allocation:
         """Allocate power by the network's method; raises ``InfeasibleError`` if no powers keep its budgets."""
@@ -193,20 +188,27 @@ class CellFreeRadio:
         if network.power == "dinkelbach":
             return max_min_efficiency(uploads.gains)
         if network.power == "max-sum-rate":
-            return max_sum_rate(uploads.gains, generator(self.terminals.seed, "radio", "starts"))
+            return max_sum_rate(uploads.gains, generator(self.seed, "radio", "starts"))
         return full_power(uploads.gains)
 
-    @cached_property
-    def _lines(self) -> StraightLines:
-        rng = generator(self.terminals.seed, "radio", "users")
-        return straight_lines(self.network, self.terminals.num_clients, self.network.speed_m_s, rng)
 
-    @cached_property
-    def _shadowing_db(self) -> Array:
-        shape = (self.terminals.num_clients, self.network.num_aps)
-        return draw_shadowing_db(self.network, shape, generator(self.terminals.seed, "radio", "shadowing"))
+@lru_cache(maxsize=4096)
+def _user(radio: CellFreeRadio, client: int) -> tuple[StraightLines, Array]:
+    """Return where a user goes, and its shadowing [dB], ``(1, num_aps)``."""
+    network, rng = radio.network, generator(radio.seed, "radio", "user", client)
+    return straight_lines(network, 1, network.speed_m_s, rng), draw_shadowing_db(network, (1, network.num_aps), rng)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
+def _users(radio: CellFreeRadio, clients: tuple[int, ...]) -> tuple[StraightLines, Array]:
+    if not clients:
+        raise ConfigError("zero users: expected at least one who uploads")
+    lines, shadowing_db = zip(*(_user(radio, client) for client in clients), strict=True)
+    start_m = np.concatenate([line.start_m for line in lines])
+    velocity_m_s = np.concatenate([line.velocity_m_s for line in lines])
+    return StraightLines(start_m=start_m, velocity_m_s=velocity_m_s), np.concatenate(shadowing_db)
+
+
+@lru_cache(maxsize=256)
 def _gains(radio: CellFreeRadio, clients: tuple[int, ...], time_s: float) -> UplinkGains:
     return radio.gains(clients, time_s)

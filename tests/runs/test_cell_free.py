@@ -1,5 +1,7 @@
 """Runs over a cell-free uplink, asynchronous and in rounds: what is booked, resumed amid uploads, and kept to."""
 
+from functools import cached_property
+
 import numpy as np
 import pytest
 from toy_federation import Recorder, network, run_toy, toy_app
@@ -8,7 +10,6 @@ from eafl_flower.codecs.emq.codec import EMQCodec
 from eafl_flower.conformance.event_log import check_events
 from eafl_flower.power import Uploads, weighted_powers
 from eafl_flower.power.cell_free_radio import CellFree, CellFreeRadio
-from eafl_flower.radio.terminals import Terminals
 from eafl_flower.runs.limits import StopRule
 from eafl_flower.strategies import EMAM
 
@@ -18,7 +19,7 @@ PROCESSORS = network(slowdown=(1.0, 3.0))["processors"]
 
 
 def radio_of(**settings):
-    return CellFreeRadio(network=CellFree(**SLOW, **settings), terminals=Terminals(num_clients=CLIENTS, seed=3))
+    return CellFreeRadio(network=CellFree(**SLOW, **settings), seed=3)
 
 
 def run(merges=24, *, recorder=None, **options):
@@ -31,9 +32,9 @@ def run(merges=24, *, recorder=None, **options):
 class Asked(CellFreeRadio):
     """Keeps every question and its answer."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        object.__setattr__(self, "log", [])
+    @cached_property
+    def log(self):
+        return []
 
     def grants(self, time_s, uploads):
         grants = super().grants(time_s, uploads)
@@ -42,7 +43,7 @@ class Asked(CellFreeRadio):
 
 
 def test_the_energy_booked_is_the_integral_of_the_power_granted():
-    radio = Asked(network=CellFree(**SLOW, speed_m_s=30.0), terminals=Terminals(num_clients=CLIENTS, seed=3))
+    radio = Asked(network=CellFree(**SLOW, speed_m_s=30.0), seed=3)
     made, recorder = run(40, radio=radio)
     over = [time_s for time_s, _, _ in radio.log[1:]] + [recorder.events[-1]["time_s"]]
     energy_j = bits = 0.0
@@ -144,7 +145,7 @@ def test_a_round_that_no_powers_can_send_within_its_budget_ends_the_run_with_wha
 
 
 def test_clients_that_fail_do_not_make_the_others_be_asked_about_twice():
-    radio = Asked(network=CellFree(**SLOW), terminals=Terminals(num_clients=CLIENTS, seed=3))
+    radio = Asked(network=CellFree(**SLOW), seed=3)
 
     def train(client, counter, arrays):
         if client in (0, 2):
@@ -160,6 +161,6 @@ def test_allocations_that_are_not_certified_are_counted():
             grants = super().grants(time_s, uploads)
             return [type(g)(rate_bit_s=g.rate_bit_s, power_w=g.power_w, certified=False) for g in grants]
 
-    radio = Unsure(network=CellFree(**SLOW), terminals=Terminals(num_clients=CLIENTS, seed=3))
+    radio = Unsure(network=CellFree(**SLOW), seed=3)
     made, _ = run(3, radio=radio, strategy=EMAM)
     assert made.tally.uncertified == 3
