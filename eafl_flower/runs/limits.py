@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eafl_flower.core.scores import Score, declared
+from eafl_flower.core.settings import Count, NotNegative, check_settings
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.errors import ConfigError
 
@@ -28,15 +29,23 @@ class StopRule:
     within_budget
         Where rounds have a barrier, in a simulation: stop before the first round that would exceed one of the three. It
         is priced when all its replies are in, and costs nothing.
+
+    Raises
+    ------
+    ConfigError
+        If a budget is negative or not finite.
     """
 
     metric: str = ""
     target: float = 0.0
     higher_is_better: bool = True
-    energy_j: float = 0.0
-    payload_bytes: int = 0
-    time_s: float = 0.0
+    energy_j: NotNegative = 0.0
+    payload_bytes: Count = 0
+    time_s: NotNegative = 0.0
     within_budget: bool = False
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
     @property
     def has_budget(self) -> bool:

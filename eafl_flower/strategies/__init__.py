@@ -5,5 +5,6 @@ from eafl_flower.runs.options import RunOptions
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
 from eafl_flower.strategies.compressed import Compressed
 from eafl_flower.strategies.emam import EMAM, AsyncEMAM
+from eafl_flower.strategies.emq import EMQ
 
-__all__ = ["EMAM", "AsyncEMAM", "AsynchronousStrategy", "Compressed", "RunOptions", "StopRule"]
+__all__ = ["EMAM", "EMQ", "AsyncEMAM", "AsynchronousStrategy", "Compressed", "RunOptions", "StopRule"]
