@@ -1,5 +1,7 @@
 """The client's half of the wire: coded arrays are decoded, and what was made of them is coded as their difference.
 
+A codec of weights is given what was trained instead, and the server takes the difference.
+
 What a codec remembers between two jobs lies in the client's state, a RecordDict as in Flower's ``context.state``:
 ``codec`` holds error feedback and predictors, ``codec.held`` the arrays that the last job was decoded to, if the codec
 sends differences to them.
@@ -15,7 +17,8 @@ from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from eafl_flower.codecs.differences import OtherArraysError, decode_onto, whole_codec
 from eafl_flower.codecs.framing import layout_to_text
 from eafl_flower.codecs.keys import keyed_for
-from eafl_flower.core.arrays import difference, fits
+from eafl_flower.codecs.weights import codes_weights
+from eafl_flower.core.arrays import difference, fits, trained
 from eafl_flower.core.rng import generator
 from eafl_flower.core.state import changed_fields, flatten, restore
 from eafl_flower.engines.flower_internals import trusted_record
@@ -52,6 +55,7 @@ class ClientSide:
     def __init__(self, codec: Codec[Any]) -> None:
         self._codec, self._whole = codec, whole_codec(codec)
         self._differences = codec if isinstance(codec, DifferenceCodec) else None
+        self._handed_over = trained if codes_weights(codec) else difference
 
     def receive(self, state: RecordDict, coded: ConfigRecord, terms: JobTerms | None) -> tuple[list[str], Arrays]:
         """Return names and values of the arrays that the server sent.
@@ -73,9 +77,10 @@ class ClientSide:
     ) -> ConfigRecord:
         """Return the coded difference of ``new`` to ``base``, the arrays that this client decoded; a message whole.
 
-        So the loss of the downlink does not leak into the update. What the codec remembers becomes final only when the
-        server says that it used the payload. An update that cannot be coded (because it is not finite, or not like
-        what the client was given) is not sent: the record says why in its place.
+        So the loss of the downlink does not leak into the update. Of a codec of weights the floating arrays of ``new``
+        are coded themselves. What the codec remembers becomes final only when the server says that it used the payload.
+        An update that cannot be coded (because it is not finite, or not like what the client was given) is not sent:
+        the record says why in its place.
 
         Raises
         ------
@@ -88,8 +93,9 @@ class ClientSide:
             if terms.kind == MESSAGE:
                 coded = self._encode_message(terms, new)
             else:
-                delta = _difference(arrays_by_name(new, keys, "the client's reply"), base)
-                coded = self._encode(state, terms, delta)
+                arrays = arrays_by_name(new, keys, "the client's reply")
+                _check_fit(arrays, base)
+                coded = self._encode(state, terms, self._handed_over(arrays, base))
             if self._differences is not None:
                 _hold(state, array_record(keys, base), terms)  # other bytes than those that the client was given
         except (CodecError, ProtocolError, UpdateRefusedError) as error:
@@ -121,15 +127,15 @@ class ClientSide:
         rng = generator(terms.seed, "codec", terms.client, terms.counter)
         return coded_record(self._whole.encode(fresh, arrays, rng)[0].payload, layout, list(new))
 
-    def _encode(self, state: RecordDict, terms: JobTerms, delta: Arrays) -> ConfigRecord:
-        layout = layout_of(delta)
+    def _encode(self, state: RecordDict, terms: JobTerms, update: Arrays) -> ConfigRecord:
+        layout = layout_of(update)
         codec = keyed_for(self._codec, seed=terms.seed, client=terms.client, key=terms.key)
         text, fresh = layout_to_text(layout), codec.init(layout)
         # a client that starts afresh has nothing to make up for
         model = terms.order.model
         stream = _load(state, fresh, text, model) if terms.load else fresh
         stream = replace(stream, counter=terms.counter, acknowledged=terms.acknowledged)
-        encoded, stream = codec.encode(stream, delta, generator(terms.seed, "codec", terms.client, terms.counter))
+        encoded, stream = codec.encode(stream, update, generator(terms.seed, "codec", terms.client, terms.counter))
         _store(state, fresh, stream, text, model)
         return trusted_record(ConfigRecord, {"payload": as_payload(encoded.payload)})
 
@@ -140,11 +146,10 @@ def _hold(state: RecordDict, arrays: ArrayRecord, terms: JobTerms) -> None:
     state[STATE] = trusted_record(ConfigRecord, {**(config_record(state, STATE) or {}), COUNTER: terms.counter})
 
 
-def _difference(new: Arrays, base: Arrays) -> Arrays:
+def _check_fit(new: Arrays, base: Arrays) -> None:
     if len(new) != len(base) or not all(map(fits, new, base)):
         msg = f"the client returned arrays {layout_of(new)}, expected those it was given: {layout_of(base)}"
         raise UpdateRefusedError(msg)
-    return difference(new, base)
 
 
 def _load(state: RecordDict, fresh: Any, text: str, model: str) -> Any:
