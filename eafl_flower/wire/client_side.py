@@ -24,12 +24,13 @@ from eafl_flower.core.state import changed_fields, flatten, restore
 from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
-from eafl_flower.types import Arrays, layout_of
+from eafl_flower.types import Arrays, Encoded, layout_of
 from eafl_flower.wire.arrays import array_record, arrays_by_name, arrays_of
 from eafl_flower.wire.records import (
     MESSAGE,
     ONTO,
     REFUSED,
+    TOLD,
     JobTerms,
     as_payload,
     coded_parts,
@@ -125,7 +126,9 @@ class ClientSide:
         layout = layout_of(arrays)
         fresh = replace(self._whole.init(layout), counter=terms.counter)
         rng = generator(terms.seed, "codec", terms.client, terms.counter)
-        return coded_record(self._whole.encode(fresh, arrays, rng)[0].payload, layout, list(new))
+        encoded = self._whole.encode(fresh, arrays, rng)[0]
+        coded = coded_record(encoded.payload, layout, list(new))
+        return trusted_record(ConfigRecord, {**dict(coded.items()), TOLD: _told(encoded)})
 
     def _encode(self, state: RecordDict, terms: JobTerms, update: Arrays) -> ConfigRecord:
         layout = layout_of(update)
@@ -137,7 +140,12 @@ class ClientSide:
         stream = replace(stream, counter=terms.counter, acknowledged=terms.acknowledged)
         encoded, stream = codec.encode(stream, update, generator(terms.seed, "codec", terms.client, terms.counter))
         _store(state, fresh, stream, text, model)
-        return trusted_record(ConfigRecord, {"payload": as_payload(encoded.payload)})
+        return trusted_record(ConfigRecord, {"payload": as_payload(encoded.payload), TOLD: _told(encoded)})
+
+
+def _told(encoded: Encoded) -> list[float]:
+    """Return what a run tells of an upload; the last digits of an error depend on the machine, and are left out."""
+    return [float(encoded.bits_paper), float(f"{encoded.error:.6g}")]
 
 
 def _hold(state: RecordDict, arrays: ArrayRecord, terms: JobTerms) -> None:
