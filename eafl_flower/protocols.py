@@ -94,12 +94,12 @@ class Codec(Protocol[S]):
 
 @runtime_checkable
 class DifferenceCodec(Codec[S], Protocol[S]):
-    """A codec for small differences, never for whole arrays.
+    """A codec for small differences, never for whole arrays on the way down.
 
-    Up it codes updates, as any codec. What one ``decode`` leaves in the receiver's state may matter to the next
-    one, so the receiver keeps that state for each client, and ``acknowledged`` names the payload it stems from:
-    0 once the receiver has forgotten it. A payload that builds on anything else raises ``CodecError``. Down,
-    a client that holds arrays already is sent what has changed since, another one is sent them whole.
+    Up it codes updates, as any codec, or weights (``WeightCodec``). What one ``decode`` leaves in the receiver's state
+    may matter to the next one, so the receiver keeps that state for each client, and ``acknowledged`` names the payload
+    it stems from: 0 once the receiver has forgotten it. A payload that builds on anything else raises ``CodecError``.
+    Down, a client that holds arrays already is sent what has changed since, another one is sent them whole.
     """
 
     @property
@@ -121,6 +121,20 @@ class KeyedCodec(Codec[S], Protocol[S]):
 
     def keyed(self, key: bytes, client: int) -> Codec[S]:
         """Return the codec of one client's uploads, with ``key`` (32 bytes) if it needs one."""
+
+
+@runtime_checkable
+class WeightCodec(Codec[S], Protocol[S]):
+    """A codec whose uploads may hold what a client trained, not how that differs from what the client was sent.
+
+    Then floating arrays are handed over as they are, all others (counters, masks) as differences
+    (``core.arrays.trained``). The server subtracts what it sent from what it decodes, so whoever merges gets
+    differences as ever.
+    """
+
+    @property
+    def codes_weights(self) -> bool:
+        """Whether uploads are handed over so; both sides have the same answer."""
 
 
 @runtime_checkable

@@ -1,5 +1,6 @@
 """What must be true of every event log, whatever the strategy."""
 
+import math
 from collections.abc import Iterable
 
 from eafl_flower.core.events import Event
@@ -12,6 +13,8 @@ MERGE_FIELDS = frozenset(
         *("raw_bytes", "energy_j", "metrics"),
     }
 )
+
+CODING_FIELDS = ("num_values", "bits_paper", "codec_error")  # where a codec is in use, as far as they are told
 
 
 def check_events(events: Iterable[Event]) -> None:
@@ -38,6 +41,8 @@ def check_events(events: Iterable[Event]) -> None:
         merge, gap = event["merge"], 0
         if event["staleness"] < 0 or event["base_version"] >= merge:
             _fail(number, event, "an update is newer than the model it is merged into")
+        if wrong := [name for name in CODING_FIELDS if name in event and not 0 <= event[name] < math.inf]:
+            _fail(number, event, f"{wrong[0]} is {event[wrong[0]]}")
         job = (event["client"], event["counter"])
         if job in seen:
             _fail(number, event, f"upload {job[1]} of client {job[0]} is merged twice")

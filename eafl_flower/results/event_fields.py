@@ -21,7 +21,9 @@ _KNOWN = {
     "client": count,
     "reason": text,
     "metrics": mapping(optional(number)),
+    "num_values": count,
     **dict.fromkeys(("time_s", "wall_s", "staleness", "energy_j", "raw_bytes", *_BYTES, *_UPLOAD), number),
+    **dict.fromkeys(("bits_paper", "codec_error"), number),
 }
 
 

@@ -46,7 +46,7 @@ _LATER_FIELDS = {
         ),
         count,
     ),
-    "both_ways_saved": optional(number),
+    **dict.fromkeys(("both_ways_saved", "bits_per_value", "bits_per_value_paper", "codec_error"), optional(number)),
     "data_sha256": text,
     "data": mapping(count),
     "scores": list_of(record(SCORE_FIELDS)),
@@ -147,12 +147,14 @@ def summarize(
         ``uplink_saved`` and ``downlink_saved`` are the shares of the merged uploads' (their dispatches')
         bytes that the codec saved, ``uplink_framed_saved`` the same with Flower's framing of what was sent, and
         ``both_ways_saved`` of both directions together, framing included, without each client's first job: it has
-        to download a model that it does not know yet. ``virtual_time_s`` is the time on the run's clock, virtual
-        in simulations and real in deployments; ``config_sha256`` is of the settings that change results alone,
-        ``client_states_lost`` counts client states that were missing, so that a client had to start afresh,
-        ``uncertified_powers`` allocations of power that are not proven to be the best;
-        ``order_sha256`` is ``order_digest`` of the merges. ``scores``, ``accuracy`` and ``baselines`` are as
-        ``results/scores.py`` says.
+        to download a model that it does not know yet. ``bits_per_value`` are the bits that merged uploads took for
+        each floating value, ``bits_per_value_paper`` those that the codec's paper would count, and ``codec_error`` the
+        mean relative error of an upload, both as clients told; null where nothing was coded, or told.
+        ``virtual_time_s`` is the time on the run's clock, virtual in simulations and real in deployments;
+        ``config_sha256`` is of the settings that change results alone, ``client_states_lost`` counts client states
+        that were missing, so that a client had to start afresh, ``uncertified_powers`` allocations of power that are
+        not proven to be the best; ``order_sha256`` is ``order_digest`` of the merges. ``scores``, ``accuracy`` and
+        ``baselines`` are as ``results/scores.py`` says.
     """
     merged = _Merges()
     for event in events:
@@ -191,6 +193,7 @@ def summarize(
         "both_ways_saved": _saved(
             2 * later["raw_bytes"], later["uplink_framed_bytes"] + later["downlink_framed_bytes"]
         ),
+        **merged.coding.means(),
         "energy_j": outcome.energy_j,
         "accuracy": keyed(outcome.metrics, [score for score in scores if score.name == ACCURACY.name]),
         "scores": scores_to_store(outcome.metrics, scores),
@@ -253,6 +256,7 @@ class _Merges:
         self.later: Counter[str] = Counter()  # the same without each client's first job
         self.staleness: Counter[float] = Counter()
         self.order = hashlib.sha256()
+        self.coding = _Coding()
 
     def add(self, event: Event) -> None:
         """Take in one merge."""
@@ -263,6 +267,38 @@ class _Merges:
             self.later.update(sizes)
         self.staleness[event["staleness"]] += 1
         self.order.update(_order_line(event))
+        if event.get("num_values"):
+            self.coding.add(event)
+
+
+@dataclass
+class _Coding:
+    """What coded uploads took, and what their clients told of it."""
+
+    values: int = 0
+    bits: int = 0
+    told_values: int = 0
+    told_bits: int = 0
+    errors: float = 0.0
+    told: int = 0
+
+    def add(self, event: Event) -> None:
+        """Take in the merge of a coded upload."""
+        self.values += event["num_values"]
+        self.bits += 8 * event["uplink_bytes"]
+        if "bits_paper" in event and "codec_error" in event:
+            self.told_values += event["num_values"]
+            self.told_bits += event["bits_paper"]
+            self.errors += event["codec_error"]
+            self.told += 1
+
+    def means(self) -> dict[str, float | None]:
+        """Return the means of a summary."""
+        return {
+            "bits_per_value": self.bits / self.values if self.values else None,
+            "bits_per_value_paper": self.told_bits / self.told_values if self.told else None,
+            "codec_error": self.errors / self.told if self.told else None,
+        }
 
 
 def _order_line(event: Event) -> bytes:

@@ -1,5 +1,7 @@
 """The client's half of the wire: coded arrays are decoded, and what was made of them is coded as their difference.
 
+A codec of weights is given what was trained instead, and the server takes the difference.
+
 What a codec remembers between two jobs lies in the client's state, a RecordDict as in Flower's ``context.state``:
 ``codec`` holds error feedback and predictors, ``codec.held`` the arrays that the last job was decoded to, if the codec
 sends differences to them.
@@ -15,18 +17,20 @@ from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from eafl_flower.codecs.differences import OtherArraysError, decode_onto, whole_codec
 from eafl_flower.codecs.framing import layout_to_text
 from eafl_flower.codecs.keys import keyed_for
-from eafl_flower.core.arrays import difference, fits
+from eafl_flower.codecs.weights import codes_weights
+from eafl_flower.core.arrays import difference, fits, trained
 from eafl_flower.core.rng import generator
 from eafl_flower.core.state import changed_fields, flatten, restore
 from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import CheckpointError, CodecError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
-from eafl_flower.types import Arrays, layout_of
+from eafl_flower.types import Arrays, Encoded, layout_of
 from eafl_flower.wire.arrays import array_record, arrays_by_name, arrays_of
 from eafl_flower.wire.records import (
     MESSAGE,
     ONTO,
     REFUSED,
+    TOLD,
     JobTerms,
     as_payload,
     coded_parts,
@@ -52,6 +56,7 @@ class ClientSide:
     def __init__(self, codec: Codec[Any]) -> None:
         self._codec, self._whole = codec, whole_codec(codec)
         self._differences = codec if isinstance(codec, DifferenceCodec) else None
+        self._handed_over = trained if codes_weights(codec) else difference
 
     def receive(self, state: RecordDict, coded: ConfigRecord, terms: JobTerms | None) -> tuple[list[str], Arrays]:
         """Return names and values of the arrays that the server sent.
@@ -73,9 +78,10 @@ class ClientSide:
     ) -> ConfigRecord:
         """Return the coded difference of ``new`` to ``base``, the arrays that this client decoded; a message whole.
 
-        So the loss of the downlink does not leak into the update. What the codec remembers becomes final only when the
-        server says that it used the payload. An update that cannot be coded (because it is not finite, or not like
-        what the client was given) is not sent: the record says why in its place.
+        So the loss of the downlink does not leak into the update. Of a codec of weights the floating arrays of ``new``
+        are coded themselves. What the codec remembers becomes final only when the server says that it used the payload.
+        An update that cannot be coded (because it is not finite, or not like what the client was given) is not sent:
+        the record says why in its place.
 
         Raises
         ------
@@ -88,8 +94,9 @@ class ClientSide:
             if terms.kind == MESSAGE:
                 coded = self._encode_message(terms, new)
             else:
-                delta = _difference(arrays_by_name(new, keys, "the client's reply"), base)
-                coded = self._encode(state, terms, delta)
+                arrays = arrays_by_name(new, keys, "the client's reply")
+                _check_fit(arrays, base)
+                coded = self._encode(state, terms, self._handed_over(arrays, base))
             if self._differences is not None:
                 _hold(state, array_record(keys, base), terms)  # other bytes than those that the client was given
         except (CodecError, ProtocolError, UpdateRefusedError) as error:
@@ -119,19 +126,26 @@ class ClientSide:
         layout = layout_of(arrays)
         fresh = replace(self._whole.init(layout), counter=terms.counter)
         rng = generator(terms.seed, "codec", terms.client, terms.counter)
-        return coded_record(self._whole.encode(fresh, arrays, rng)[0].payload, layout, list(new))
+        encoded = self._whole.encode(fresh, arrays, rng)[0]
+        coded = coded_record(encoded.payload, layout, list(new))
+        return trusted_record(ConfigRecord, {**dict(coded.items()), TOLD: _told(encoded)})
 
-    def _encode(self, state: RecordDict, terms: JobTerms, delta: Arrays) -> ConfigRecord:
-        layout = layout_of(delta)
+    def _encode(self, state: RecordDict, terms: JobTerms, update: Arrays) -> ConfigRecord:
+        layout = layout_of(update)
         codec = keyed_for(self._codec, seed=terms.seed, client=terms.client, key=terms.key)
         text, fresh = layout_to_text(layout), codec.init(layout)
         # a client that starts afresh has nothing to make up for
         model = terms.order.model
         stream = _load(state, fresh, text, model) if terms.load else fresh
         stream = replace(stream, counter=terms.counter, acknowledged=terms.acknowledged)
-        encoded, stream = codec.encode(stream, delta, generator(terms.seed, "codec", terms.client, terms.counter))
+        encoded, stream = codec.encode(stream, update, generator(terms.seed, "codec", terms.client, terms.counter))
         _store(state, fresh, stream, text, model)
-        return trusted_record(ConfigRecord, {"payload": as_payload(encoded.payload)})
+        return trusted_record(ConfigRecord, {"payload": as_payload(encoded.payload), TOLD: _told(encoded)})
+
+
+def _told(encoded: Encoded) -> list[float]:
+    """Return what a run tells of an upload; the last digits of an error depend on the machine, and are left out."""
+    return [float(encoded.bits_paper), float(f"{encoded.error:.6g}")]
 
 
 def _hold(state: RecordDict, arrays: ArrayRecord, terms: JobTerms) -> None:
@@ -140,11 +154,10 @@ def _hold(state: RecordDict, arrays: ArrayRecord, terms: JobTerms) -> None:
     state[STATE] = trusted_record(ConfigRecord, {**(config_record(state, STATE) or {}), COUNTER: terms.counter})
 
 
-def _difference(new: Arrays, base: Arrays) -> Arrays:
+def _check_fit(new: Arrays, base: Arrays) -> None:
     if len(new) != len(base) or not all(map(fits, new, base)):
         msg = f"the client returned arrays {layout_of(new)}, expected those it was given: {layout_of(base)}"
         raise UpdateRefusedError(msg)
-    return difference(new, base)
 
 
 def _load(state: RecordDict, fresh: Any, text: str, model: str) -> Any:

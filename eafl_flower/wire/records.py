@@ -7,8 +7,9 @@ record          kind          holds
 ``eafl.arrays`` ConfigRecord  the same arrays coded: ``payload``, and on the way down either ``layout`` and
                               ``keys`` or, of a difference, ``onto``: the number of the client state that holds
                               what it is the difference to, and ``record``, the name of the record it stands for,
-                              if that is not ``arrays``; in the reply only ``payload``, of a message ``layout`` and
-                              ``keys`` too; or ``refused``, why the client has nothing to send
+                              if that is not ``arrays``; in the reply only ``payload`` and ``told``, the bits that the
+                              codec's paper would count and the relative error, of a message ``layout`` and ``keys``
+                              too; or ``refused``, why the client has nothing to send
 ``config``      ConfigRecord  the user's configuration and ``server-round``, from 1
 ``eafl``        ConfigRecord  the terms of the job (``JobTerms``), among them its order, as far as that is not the usual
                               one (``wire.orders``); in a reply ``state-lost``, if it was
@@ -51,6 +52,7 @@ GREETING = "eafl.greeting"
 ONTO = "onto"
 RECORD = "record"
 LAYOUT = "layout"
+TOLD = "told"
 DIFFERENCE, MESSAGE = "difference", "message"  # kinds of replies
 
 MAX_KEY_LENGTH = 4096

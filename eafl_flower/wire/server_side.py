@@ -11,7 +11,8 @@ import numpy as np
 from flwr.app import ArrayRecord, RecordDict
 
 from eafl_flower.codecs.keys import client_key, keyed_for
-from eafl_flower.core.arrays import difference, fits
+from eafl_flower.codecs.weights import codes_weights
+from eafl_flower.core.arrays import difference, fits, since
 from eafl_flower.core.excerpt import excerpt
 from eafl_flower.errors import CodecError, ProtocolError
 from eafl_flower.protocols import Codec, DifferenceCodec
@@ -82,6 +83,7 @@ class ServerSide:
     ) -> None:
         self.keys, self.layout = list(keys), layout
         self._codec, self._seed = codec, seed
+        self._gets_weights = codes_weights(codec)
         self._fresh = None if codec is None else codec.init(layout)
         self.downlink = Downlink(codec, self.keys, layout, seed, record)
         self.streams: ClientStreams | None = None
@@ -151,14 +153,14 @@ class ServerSide:
         fresh = self._fresh if layout == self.layout else self._codec.init(layout)
         decoder = fresh if self.streams is None else self.streams.of(client).decoder
         try:
-            delta, state = codec.decode(decoder, payload)
+            update, state = codec.decode(decoder, payload)
         except CodecError as error:
             msg = f"{whose} cannot be decoded: {error}"
             raise CodecError(msg) from error
         if state.counter != counter:
             msg = f"{whose} to job {counter} holds the payload of job {state.counter}"
             raise ProtocolError(msg)
-        return Received(delta=delta, decoder=state)
+        return Received(delta=since(base.arrays, update) if self._gets_weights else update, decoder=state)
 
     def receive_message(
         self, counter: int, content: RecordDict, sent: Sent, names: Sequence[str], layout: Layout, *, whose: str

@@ -30,6 +30,7 @@ OURS = {
     "emq": EMQCodec(),
     "emq, by layer": EMQCodec(scope="layer"),
     "laq": LAQCodec(bits=4),
+    "laq, updates": LAQCodec(bits=4, target="update"),
     "aquila": AQUILACodec(),
 }
 

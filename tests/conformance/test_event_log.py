@@ -28,6 +28,8 @@ def test_the_merge_that_a_crash_took_may_be_missing():
         (merge(3, 1), "merge 3 follows merge 1"),
         (merge(2, 1, base_version=2), "newer than the model"),
         (merge(2, 1, staleness=-1), "newer than the model"),
+        (merge(2, 1, codec_error=-0.5), "codec_error is -0.5"),
+        (merge(2, 1, bits_paper=float("nan")), "bits_paper is nan"),
         (merge(2, 0), "upload 0 of client 0 is merged twice"),
         ({"event": "merge", "merge": 2}, "lacks base_version"),
     ],

@@ -6,7 +6,7 @@ import pytest
 from eafl_flower.aggregation import merge
 from eafl_flower.aggregation.emam import EMAMAggregator
 from eafl_flower.aggregation.reference import FedAvg, FedBuff
-from eafl_flower.core.arrays import difference, moved
+from eafl_flower.core.arrays import difference, moved, since, trained
 from eafl_flower.core.orders import Order
 from eafl_flower.types import Update
 
@@ -27,6 +27,23 @@ def test_elements_that_become_nan_or_infinite_or_cease_to_be_have_none_that_is_f
     base = np.array([1.0, 1.0, -np.inf, -np.inf, np.nan, np.nan], np.float32)
     new = np.array([np.nan, np.inf, 1.0, np.inf, 1.0, np.inf], np.float32)
     assert not np.isfinite(difference((new,), (base,))[0]).any()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_what_was_trained_is_handed_over_itself_and_the_other_side_finds_the_difference(dtype):
+    base = (SPECIAL.astype(dtype), np.array([1.0, 2.0], dtype), np.array([250, 3], np.uint8), FLAGS)
+    new = (base[0] + np.array([0, 0, 0, 0.5], dtype), np.array([1.5, 4.0]), np.array([4, 2], np.uint8), ~FLAGS)
+    handed_over = trained(new, base)
+    assert [a.dtype for a in handed_over] == [b.dtype for b in base]
+    assert [a.tolist() for a in handed_over] == [[0, 0, 0, 1.5], [1.5, 4.0], [10, 255], [True, True]]
+    for found, expected in zip(since(base, handed_over), difference(new, base), strict=True):
+        np.testing.assert_array_equal(found, expected, strict=True)
+
+
+def test_what_was_trained_is_refused_where_it_becomes_or_ceases_to_be_infinite():
+    base = np.array([1.0, 1.0, -np.inf, -np.inf, np.nan, np.nan], np.float32)
+    new = np.array([np.nan, np.inf, 1.0, np.inf, 1.0, np.inf], np.float32)
+    assert not np.isfinite(trained((new,), (base,))[0]).any()
 
 
 def test_scalars_have_differences_too():

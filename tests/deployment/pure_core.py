@@ -70,15 +70,17 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
         )
         heads[client] = model[task.num_shared :]
         stream = replace(streams.get(client, codec.init(layout)), counter=counter, acknowledged=newest.get(client, 0))
-        delta = tuple(n - b for n, b in zip(model, base, strict=False))
-        encoded, streams[client] = codec.encode(stream, delta, generator(seed, "codec", client, counter))
+        weights = getattr(codec, "codes_weights", False)
+        handed_over = tuple(n if weights else n - b for n, b in zip(model, base, strict=False))
+        encoded, streams[client] = codec.encode(stream, handed_over, generator(seed, "codec", client, counter))
         newest[client] = counter
         decoded, decoder = codec.decode(decoders.get(client, codec.init(layout)), encoded.payload)
         if isinstance(codec, DifferenceCodec):
             held[client], decoders[client] = base, decoder
+        delta = tuple(d - b for d, b in zip(decoded, base, strict=True)) if weights else decoded
         update = Update(
             client=client,
-            delta=decoded,
+            delta=delta,
             base_version=event["base_version"],
             num_examples=len(workload.source.partition(client).y_train),
             base=base,

@@ -46,6 +46,8 @@ class Merges:
             "codec.lqgcm.downlink-tuples": 2,
         },
         {"codec.name": "lqgcm-published"},
+        {"codec.name": "laq"},
+        {"codec.name": "aquila", "codec.aquila.target": "update"},
     ],
     ids=str,
 )

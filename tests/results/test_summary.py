@@ -50,6 +50,21 @@ def test_what_both_ways_save_is_told_with_framing_and_without_each_clients_first
     assert summary()["both_ways_saved"] is None  # nobody has had a second job
 
 
+def test_bits_a_value_are_those_of_coded_uploads_and_those_that_were_told():
+    coded = [
+        merge(1, 1) | {"num_values": 200, "bits_paper": 300, "codec_error": 0.1},
+        merge(0, 1) | {"num_values": 50, "bits_paper": 100, "codec_error": 0.3},
+        merge(0, 2) | {"num_values": 50},  # coded, but its client told nothing
+        merge(2, 1),  # of a plain client
+        merge(2, 2) | {"num_values": 0, "bits_paper": 0, "codec_error": 0.0},  # counters alone
+    ]
+    found = summarize(OUTCOME, coded, name="emam", seed=1, provenance=MADE_FROM, engine="inline")
+    assert found["bits_per_value"] == pytest.approx(3 * 800 / 300)
+    assert found["bits_per_value_paper"] == pytest.approx(400 / 250)
+    assert found["codec_error"] == pytest.approx(0.2)
+    assert [summary()[key] for key in ("bits_per_value", "bits_per_value_paper", "codec_error")] == [None] * 3
+
+
 def test_baselines_that_were_skipped_are_null():
     found = summary(baselines={"majority": {"accuracy-before": 0.6}, "exact": None})["baselines"]
     assert found == dict.fromkeys(("no_communication", "exact", "pooled", "lookup")) | {"majority": {"before": 0.6}}

@@ -1,14 +1,14 @@
 """LAQ and AQUILA: a few bits a value on top of the last vector that both sides hold.
 
-All floating arrays are pooled into one vector. Sender and receiver remember the last reconstruction :math:`q'` that
-both have; see ``laq.quantiser`` for the equations. What is coded is what a run hands to a codec, a client's update: the
-weights themselves, which the source codes, never pass through one. Both are codecs for differences, whose way down is
-float32, as the source counts none.
+All floating arrays are pooled into one vector. Sender and receiver remember the last reconstruction :math:`q'` of one
+client that both have; see ``laq.quantiser`` for the equations. The vector holds the weights that the client trained, as
+in the code of EMQ's authors, or its update. Both are codecs for differences, whose way down is float32, as the
+source counts none.
 
 The body of a payload, little-endian: reference u32 (the payload whose reconstruction it builds on, 0: none), CRC-32 of
-that reconstruction u32, R f32, bits u8, the integers in as few bits as hold their number (``bits`` with the canonical
-rounding, one more with the authors'), lowest bit first, and the other arrays as they are. Without an innovation (R = 0)
-there are no integers.
+that reconstruction u32, R f32, bits u8 (128 more if these are weights), the integers in as few bits as hold their
+number (``bits`` with the canonical rounding, one more with the authors'), lowest bit first, and the other arrays as
+they are. Without an innovation (R = 0) there are no integers.
 """
 
 import math
@@ -34,6 +34,7 @@ from eafl_flower.types import Arrays, Encoded, Layout
 
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct("<IIfB")
+_WEIGHTS: Final = 128
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +46,7 @@ class LAQState(HistoryState):
 class _InnovationCodec(ABC):
     """What LAQ and AQUILA have in common: all but the number of bits."""
 
+    target: Literal["weights", "update"] = "weights"
     rounding: Literal["canonical", "authors"] = "canonical"
 
     def __post_init__(self) -> None:
@@ -58,6 +60,11 @@ class _InnovationCodec(ABC):
     @abstractmethod
     def _bits(self, innovation: NDArray[np.float64]) -> int:
         """Return how many bits a value of an innovation gets."""
+
+    @property
+    def codes_weights(self) -> bool:
+        """Whether uploads hold the weights that a client has trained."""
+        return self.target == "weights"
 
     @property
     def downlink(self) -> Float32Codec:
@@ -96,7 +103,7 @@ class _InnovationCodec(ABC):
         integers = levels.integers(innovation) if levels.range else np.zeros(0, np.int32)
         decoded = _decoded(levels, integers, previous, pool)
         packed = pack((integers - levels.lowest).astype(np.uint32), _width(levels))
-        head = _HEAD.pack(state.reference if remembers else 0, _crc(previous), levels.range, levels.bits)
+        head = _HEAD.pack(state.reference if remembers else 0, _crc(previous), levels.range, levels.bits | self._flag)
         payload = frame(
             [head, packed.data, *pool.literals(arrays)],
             codec_id=self._id,
@@ -126,7 +133,12 @@ class _InnovationCodec(ABC):
         if len(body) < _HEAD.size:
             msg = f"the body of the payload is {len(body)} bytes, its head takes {_HEAD.size}"
             raise CodecError(msg)
-        reference, crc, largest, bits = _HEAD.unpack_from(body)
+        reference, crc, largest, flagged = _HEAD.unpack_from(body)
+        bits = flagged & ~_WEIGHTS
+        if flagged & _WEIGHTS != self._flag:
+            other = "weights" if flagged & _WEIGHTS else "an update"
+            msg = f"the payload holds {other}, this side has target = {self.target!r}: both need the same"
+            raise CodecError(msg)
         if not (0 <= largest < math.inf and 1 <= bits <= MAX_BITS):
             msg = f"the payload has {bits} bits a value in the range {largest}: expected 1 to {MAX_BITS}, and a number"
             raise CodecError(msg)
@@ -146,6 +158,10 @@ class _InnovationCodec(ABC):
         if counter:
             state = replace(state, history=decoded, reference=counter)
         return arrays, replace(state, counter=counter)
+
+    @property
+    def _flag(self) -> int:
+        return _WEIGHTS if self.codes_weights else 0
 
     def _previous(self, state: LAQState, reference: int, crc: int, pool: Pool) -> Vector:
         if reference and (reference != state.reference or state.history.size != pool.num_values):
@@ -167,7 +183,7 @@ class _InnovationCodec(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class LAQCodec(_InnovationCodec):
-    """Code updates by LAQ's quantiser with a fixed number of bits (a difference codec).
+    """Code weights or updates by LAQ's quantiser with a fixed number of bits (a difference codec).
 
     ``Encoded.bits_paper`` is b d + 32. As in the authors' runs everybody sends; ``laq.skipping`` has the rule by which
     a client need not.
@@ -176,6 +192,8 @@ class LAQCodec(_InnovationCodec):
     ----------
     bits
         b, 1 to 16.
+    target
+        What is coded: "weights" (as the authors of EMQ run it), or "update".
     rounding
         "canonical", or "authors" for theirs; see ``laq.quantiser``.
 
@@ -197,17 +215,19 @@ class LAQCodec(_InnovationCodec):
 
 @dataclass(frozen=True, kw_only=True)
 class AQUILACodec(_InnovationCodec):
-    """Code updates by LAQ's quantiser with as many bits as AQUILA's rule says (a difference codec).
+    """Code weights or updates by LAQ's quantiser with as many bits as AQUILA's rule says (a difference codec).
 
     Parameters
     ----------
+    target
+        What is coded: "weights" (as the authors of EMQ run it), or "update".
     rounding
         "canonical", or "authors" for theirs; see ``laq.quantiser``.
 
     Raises
     ------
     ConfigError
-        If the rounding is none of these.
+        If a setting is none of these.
     """
 
     @property

@@ -95,6 +95,7 @@ def _costs(summary: Mapping[str, Any]) -> str:
         ("uplink, framed [bytes]", f"{summary['uplink_framed_bytes']:,}", ""),
         ("downlink [bytes]", f"{summary['downlink_bytes']:,}", f"{percent_text(summary['downlink_saved'])} saved"),
         *_both_ways(summary),
+        *_bits(summary),
         ("energy", energy_text(summary["energy_j"]), ""),
         *([] if on_the_wall(summary) else [("virtual time", time_text(summary["virtual_time_s"]), "")]),
         ("real time", time_text(summary["wall_s"]), ""),
@@ -112,6 +113,14 @@ def _both_ways(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     framed = summary["uplink_framed_bytes"] + summary["downlink_framed_bytes"]
     text = f"{percent_text(saved)} saved after each client's first job"
     return [("both ways, framed [bytes]", f"{framed:,}", text)]
+
+
+def _bits(summary: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    if (sent := summary.get("bits_per_value")) is None:
+        return []
+    counted, error = summary.get("bits_per_value_paper"), summary.get("codec_error")
+    told = "" if counted is None or error is None else f"{counted:.3g} by the codec's paper, relative error {error:.3g}"
+    return [("uplink [bits a value]", f"{sent:.3g}", told)]
 
 
 def _identity(summary: Mapping[str, Any]) -> list[tuple[str, Any]]:

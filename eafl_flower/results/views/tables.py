@@ -73,6 +73,7 @@ def cost_table(summary: Mapping[str, Any]) -> Table:
         ("uplink", f"{summary['uplink_bytes']:,} bytes{_saved(summary['uplink_saved'])}"),
         ("downlink", f"{summary['downlink_bytes']:,} bytes{_saved(summary['downlink_saved'])}"),
         *_both_ways(summary.get("both_ways_saved")),
+        *_bits(summary),
         ("energy", energy_text(summary["energy_j"])),
         ("time", f"{virtual}{time_text(summary['wall_s'])} real"),
         ("merges", ", ".join(merges)),
@@ -176,6 +177,14 @@ def _both_ways(saved: float | None) -> list[tuple[str, str]]:
     if saved is None or saved <= 0:
         return []
     return [("both ways", f"{percent_text(saved)} saved after each client's first job, framing included")]
+
+
+def _bits(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if (sent := summary.get("bits_per_value")) is None:
+        return []
+    counted, error = summary.get("bits_per_value_paper"), summary.get("codec_error")
+    told = "" if counted is None or error is None else f", {counted:.3g} by the codec's paper, error {error:.3g}"
+    return [("upload", f"{sent:.3g} bits a value{told}")]
 
 
 def _states_lost(count: int) -> list[tuple[str, str]]:

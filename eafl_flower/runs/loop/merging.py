@@ -11,9 +11,10 @@ from eafl_flower.errors import CodecError, EAFLError, ProtocolError, UpdateRefus
 from eafl_flower.runs.changed_updates import tell_changes
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.state import Run
-from eafl_flower.types import Diagnostics, Merged
+from eafl_flower.types import Diagnostics, Merged, layout_of
 from eafl_flower.wire.records import NUM_EXAMPLES
 from eafl_flower.wire.replies import MOST_WORDS, is_out_of_step, reason_of, state_was_lost
+from eafl_flower.wire.reported import coding_of
 from eafl_flower.wire.unregistered import advice
 
 NOT_YET: Diagnostics = ()  # before a barrier is reached
@@ -47,6 +48,7 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
         run.pending.append(update)
     if not jobs.members[job.client].counted and run.options.weighted_by_key == NUM_EXAMPLES:
         jobs.claims.learn(jobs.table, job.client, update.num_examples)
+    coding = coding_of(reply.content, layout_of(update.delta), f"the reply of client {job.client}", jobs.notes)
     jobs.merged(job, decoder)
     jobs.table.failures[job.client] = 0
     run.tally.merged()
@@ -69,6 +71,7 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
         num_examples=update.num_examples,
         raw_bytes=model.raw_bytes,
         **spent.fields(),
+        **(coding.fields() if coding is not None else {}),
         metrics=dict(metrics),
         **({"model": model.name} if model.name else {}),
     )

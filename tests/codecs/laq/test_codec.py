@@ -51,6 +51,14 @@ def test_the_paper_counts_ten_bits_a_value_and_the_range():
     assert len(encoded.payload) == HEADER_BYTES + 13 + 875 + 16
 
 
+def test_a_payload_of_weights_is_no_update_and_the_other_way_round():
+    for mine, other in (("weights", "update"), ("update", "weights")):
+        sender, receiver = LAQCodec(target=mine), LAQCodec(target=other)
+        payload = sender.encode(sender.init(layout_of(X)), X, RNG)[0].payload
+        with pytest.raises(CodecError, match=f"this side has target = '{other}'"):
+            receiver.decode(receiver.init(layout_of(X)), payload)
+
+
 def test_altered_bodies_in_sound_frames_decode_to_something_or_are_refused():
     codec = LAQCodec(bits=3, rounding="authors")
     state = codec.init(layout_of(X))

@@ -14,7 +14,7 @@ from eafl_flower.aggregation.staleness import HalfLife, Polynomial
 from eafl_flower.app.client import client_app
 from eafl_flower.app.resolving import resolve
 from eafl_flower.app.training import train
-from eafl_flower.codecs import Int8Codec, LQGCMCodec
+from eafl_flower.codecs import Int8Codec, LAQCodec, LQGCMCodec
 from eafl_flower.config import RunConfig
 from eafl_flower.core.provenance import Content, Provenance
 from eafl_flower.core.rng import generator
@@ -65,11 +65,12 @@ METHODS = {
     "plain arrays": {"codec": None},
     "differences": {"codec": DIFFERENCES},
     "differences, few remembered": {"codec": DIFFERENCES, "remembered_clients": 1},
+    "weights": {"codec": LAQCodec(bits=4)},
     "differences with a barrier": {"codec": DIFFERENCES, "strategy": EMAM, "concurrency": 3},
 }
 
 
-FAST = ("differences", "barrier")
+FAST = ("differences", "weights", "barrier")
 
 
 @pytest.mark.parametrize(
