@@ -19,7 +19,9 @@ def made(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_drawing(monkeypatch):
-    monkeypatch.setattr("eafl_flower.results.views.figures._svg", lambda figure, name, description: "<svg></svg>")
+    for module in ("figures", "radio_figures"):
+        path = f"eafl_flower.results.views.{module}.svg_of"
+        monkeypatch.setattr(path, lambda figure, name, description: "<svg></svg>")
 
 
 def read_by_all(made, name):

@@ -1,35 +1,16 @@
-"""Figures of runs as inline SVG that follows the page's colours, light or dark.
+"""Figures of runs: scores, staleness, uploads, clients."""
 
-Needs Matplotlib (extra ``report``). The colours drawn are placeholders; in the SVG they become CSS
-variables, so that one figure serves both themes, and text stays text.
-"""
-
-import hashlib
-import html
-import io
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eafl_flower.core.events import Event
 from eafl_flower.core.scores import Score, measured
-from eafl_flower.core.words import shown
+from eafl_flower.results.views.drawing import FAINT, SERIES, figure_of, id_of, label_of, svg_of
 from eafl_flower.results.views.score_words import heading
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Placeholder colour -> CSS variable. The series are Okabe and Ito's colours (2008), made for colour-blind
-# readers; the page darkens or lightens them for contrast with its ground.
-_INK, _FAINT = "#010203", "#040506"
-SERIES = tuple(f"#0a0b{index:02x}" for index in range(6))
-_VARIABLES = {_INK: "--ink", _FAINT: "--faint"} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES)}
 _LINES: tuple[Any, ...] = ((0, (8, 2, 1, 2, 1, 2)), "--", "-", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_MOST_LEGEND = 80  # letters of a name in a legend
 _MANY_DOTS = 20_000  # beyond, dots are drawn as one image: an SVG element each would stall the browser
 
 
@@ -97,7 +78,7 @@ def score_figure(
         Horizontal lines with a name: the baselines. One that is None is left out, and the others keep
         their style.
     """
-    with _figure(7.2, 4.0) as (figure, axes):
+    with figure_of(7.2, 4.0) as (figure, axes):
         scale, label = _axis(curves, against)
         for index, curve in enumerate(curves):
             xs = [x / scale for x in (curve.time_s if against == "time" else curve.uplink_bytes)]
@@ -105,18 +86,18 @@ def score_figure(
             colour, marker = SERIES[index % len(SERIES)], _MARKERS[index % len(_MARKERS)]
             style = "-" if index < len(SERIES) else ":"  # colours come round again
             axes.plot(
-                xs, ys, style, color=colour, marker=marker, markersize=4, linewidth=1.8, label=_label(curve.title)
+                xs, ys, style, color=colour, marker=marker, markersize=4, linewidth=1.8, label=label_of(curve.title)
             )
         for index, (title, level) in enumerate((levels or {}).items()):
             if level is not None:
                 style = _LINES[index % len(_LINES)]
-                axes.axhline(score.factor * level, color=_FAINT, linestyle=style, linewidth=1.4, label=_label(title))
+                axes.axhline(score.factor * level, color=FAINT, linestyle=style, linewidth=1.4, label=label_of(title))
         axes.set_xlabel(label)
-        axes.set_ylabel(_label(f"{score.title} [{score.unit}]" if score.unit else score.title))
+        axes.set_ylabel(label_of(f"{score.title} [{score.unit}]" if score.unit else score.title))
         axes.set_xlim(left=0)
-        long = max((len(_label(curve.title)) for curve in curves), default=0) > 24
+        long = max((len(label_of(curve.title)) for curve in curves), default=0) > 24
         figure.legend(loc="outside lower left" if long else "outside right center", frameon=False)
-        return _svg(figure, f"{_id(name)}-{against}", f"{_label(heading(score, ''))} against {label}")
+        return svg_of(figure, f"{id_of(name)}-{against}", f"{label_of(heading(score, ''))} against {label}")
 
 
 def staleness_figure(events: Sequence[Event]) -> str:
@@ -124,7 +105,7 @@ def staleness_figure(events: Sequence[Event]) -> str:
     from matplotlib.ticker import MaxNLocator
 
     staleness = [event["staleness"] for event in events if event["event"] == "merge"]
-    with _figure(7.2, 3.0) as (figure, axes):
+    with figure_of(7.2, 3.0) as (figure, axes):
         top = max(staleness, default=0)
         width = max(1, -(-(top + 1) // 60))
         bins = [edge - 0.5 for edge in range(0, int(top) + width + 1, width)]
@@ -133,7 +114,7 @@ def staleness_figure(events: Sequence[Event]) -> str:
         axes.set_ylabel("uploads")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        return _svg(figure, "staleness", "Histogram of staleness")
+        return svg_of(figure, "staleness", "Histogram of staleness")
 
 
 def clients_figure(events: Sequence[Event], field: str, label: str) -> str:
@@ -144,7 +125,7 @@ def clients_figure(events: Sequence[Event], field: str, label: str) -> str:
     for event in events:
         if "client" in event and field in event:
             sums[event["client"]] = sums.get(event["client"], 0) + event[field]
-    with _figure(7.2, 2.8) as (figure, axes):
+    with figure_of(7.2, 2.8) as (figure, axes):
         axes.bar(list(sums), list(sums.values()), color=SERIES[1], width=0.8)
         axes.set_xlabel("client")
         axes.set_ylabel(label)
@@ -152,7 +133,7 @@ def clients_figure(events: Sequence[Event], field: str, label: str) -> str:
             StrMethodFormatter("{x:,.0f}") if max(sums.values(), default=0) >= 100 else ScalarFormatter()
         )
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        return _svg(figure, f"clients-{field}", f"{label} by client")
+        return svg_of(figure, f"clients-{field}", f"{label} by client")
 
 
 def merges_figure(events: Sequence[Event]) -> str:
@@ -166,7 +147,7 @@ def merges_figure(events: Sequence[Event]) -> str:
             mark.time_s.append(event["time_s"])
             mark.client.append(event["client"])
     highest = max((max(mark.client) for mark in marks.values()), default=1)
-    with _figure(7.2, min(8.0, 2.0 + 0.08 * highest)) as (figure, axes):
+    with figure_of(7.2, min(8.0, 2.0 + 0.08 * highest)) as (figure, axes):
         for title, mark in marks.items():
             colour, marker, size, width = _DOTS[title]
             raster = len(mark.client) > _MANY_DOTS
@@ -186,7 +167,7 @@ def merges_figure(events: Sequence[Event]) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         if len(marks) > 1:
             axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, frameon=False)
-        return _svg(figure, "merges", "Uploads of each client over time")
+        return svg_of(figure, "merges", "Uploads of each client over time")
 
 
 def _axis(curves: Sequence[Curve], against: str) -> tuple[float, str]:
@@ -198,70 +179,3 @@ def _axis(curves: Sequence[Curve], against: str) -> tuple[float, str]:
         if top >= scale:
             return scale, f"uplink, all clients together [{unit}]"
     return 1, "uplink, all clients together [B]"
-
-
-@contextmanager
-def _figure(width_in: float, height_in: float) -> "Iterator[tuple[Figure, Axes]]":
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        msg = "figures need Matplotlib: pip install 'eafl-flower[report]'"
-        raise ImportError(msg) from error
-    style: dict[str, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "eafl-flower",  # the same run gives the same page
-        "font.family": ["DejaVu Sans"],
-        "font.size": 10,
-        "text.parse_math": False,  # a name with two dollar signs is no formula
-        "text.color": _INK,
-        "axes.edgecolor": _FAINT,
-        "axes.labelcolor": _INK,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.facecolor": "none",
-        "figure.facecolor": "none",
-        "xtick.color": _FAINT,
-        "ytick.color": _FAINT,
-        "xtick.labelcolor": _INK,
-        "ytick.labelcolor": _INK,
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": _FAINT,
-        "grid.alpha": 0.25,
-        "grid.linewidth": 0.6,
-    }
-    with matplotlib.rc_context(style):  # type: ignore[arg-type]  # a plain dict of known keys
-        figure = Figure(figsize=(width_in, height_in), layout="constrained")
-        yield figure, figure.subplots()
-
-
-def _label(title: str) -> str:
-    """Return a name for the legend; Matplotlib leaves out one that begins with an underscore."""
-    text = shown(title, _MOST_LEGEND)
-    return f" {text}" if text.startswith("_") else text
-
-
-def _id(name: str) -> str:
-    """Return a word for the ids of a figure: the name if it is one, else its digest."""
-    if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,40}", name):
-        return name
-    return f"score-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
-
-
-def _svg(figure: "Figure", name: str, description: str) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var({variable})")
-    # Several figures share a page, ids must not clash.
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
-    # Let the page give the font and the width.
-    text = re.sub(r"font-family: [^;\"]*; ?", "", text)
-    text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</defs>", "", text, flags=re.DOTALL)
-    label = f'role="img" aria-label="{html.escape(description)}"'
-    size = r'<svg ([^>]*?)width="[^"]*" height="[^"]*"'
-    return re.sub(size, lambda found: f"<svg {found[1]}{label}", text, count=1)  # no backslash of a name is an escape

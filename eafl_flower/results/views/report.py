@@ -1,9 +1,11 @@
 """One run as an HTML page."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from eafl_flower.core.events import Event
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.scores import declared_scores, scores_of_events
 from eafl_flower.results.summary import on_the_wall
@@ -17,6 +19,7 @@ from eafl_flower.results.views.figures import (
     staleness_figure,
 )
 from eafl_flower.results.views.quantities import energy_text, percent_text, time_text
+from eafl_flower.results.views.radio_figures import bits_figure, budget_figure, map_figure, radio_of
 from eafl_flower.results.views.score_words import (
     BASELINE_TITLES,
     baseline_rows,
@@ -69,11 +72,32 @@ def run_page(run: RunDirectory) -> str:
                 page.figure(clients_figure(events, "energy_j", "energy [J]")),
             ),
         ]
+        parts += _radio(events, settings)
     table = page.details("all settings", page.table((), list(settings.items()), text_columns=2))
     parts.append(page.section("Configuration", table, note="; ".join(changed_configs([run] if summary else []))))
     if summary:
         parts.append(page.section("Versions and digests", page.table((), _identity(summary), text_columns=2)))
     return page.page(f"Run {summary['name'] if summary else run.path.name}", parts)
+
+
+def _radio(events: Sequence[Event], settings: Mapping[str, Any]) -> list[str]:
+    """Return sections on bits and, over a cell-free network or with budgets, on places, powers and what was spent."""
+    sections = []
+    if any(event["event"] == "merge" and event.get("num_values") for event in events):
+        sections.append(page.section("Bits a value", page.figure(bits_figure(events))))
+    radio = radio_of(settings)
+    budgets = {"energy": _number(settings.get("stop.energy-j")), "time": _number(settings.get("stop.virtual-time-s"))}
+    if radio is not None:
+        where = "Where users were at the end of the run." if radio.network.speed_m_s else "Users do not move."
+        sections.append(page.section("Radio", page.figure(map_figure(radio, events)), note=where))
+    if radio is not None or any(budgets.values()):
+        figures = [page.figure(budget_figure(events, quantity, budget)) for quantity, budget in budgets.items()]
+        sections.append(page.section("Energy and latency", *figures))
+    return sections
+
+
+def _number(setting: Any) -> float:
+    return float(setting) if isinstance(setting, int | float) and math.isfinite(setting) else 0.0
 
 
 def _scores(summary: Mapping[str, Any]) -> list[str]:
