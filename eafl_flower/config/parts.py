@@ -72,6 +72,8 @@ GROUPS: Final = {
             "tabular": "eafl_flower.tasks.tabular:Tabular",
             "softmax": "eafl_flower.tasks.softmax:Softmax",
             "fractal": "eafl_flower.tasks.fractal_net:FractalNet",
+            "cnn": "eafl_flower.tasks.images.cnn:CNN",
+            "vision-transformer": "eafl_flower.tasks.images.vision_transformer:VisionTransformer",
         },
     ),
     "strategy": Group(
