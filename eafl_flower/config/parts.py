@@ -59,6 +59,8 @@ GROUPS: Final = {
             "unsw-nb15": "eafl_flower.data.sets.unsw_nb15:UNSWNB15",
             "iot-devices": "eafl_flower.data.sets.iot_devices:IoTDevices",
             "digits": "eafl_flower.data.sets.digits:Digits",
+            "cifar10": "eafl_flower.data.sets.images:CIFAR10",
+            "gtsrb": "eafl_flower.data.sets.images:GTSRB",
             "csv": "eafl_flower.data.sets.own_csv:OwnCSV",
             "own-rows": "eafl_flower.data.sets.own_rows:OwnRows",
         },
@@ -70,6 +72,8 @@ GROUPS: Final = {
             "tabular": "eafl_flower.tasks.tabular:Tabular",
             "softmax": "eafl_flower.tasks.softmax:Softmax",
             "fractal": "eafl_flower.tasks.fractal_net:FractalNet",
+            "cnn": "eafl_flower.tasks.images.cnn:CNN",
+            "vision-transformer": "eafl_flower.tasks.images.vision_transformer:VisionTransformer",
         },
     ),
     "strategy": Group(

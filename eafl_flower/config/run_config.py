@@ -33,7 +33,8 @@ class DataSettings(Choice):
     dir: str = ""  # empty: the environment variable EAFL_DATA_DIR
     clients: Count = 60  # the unseen ones included; 0: as many as the data set has, or 20
     unseen: Annotated[int, Range(-1)] = 12  # -1: a fifth of the clients
-    partition: Literal["dirichlet", "contiguous"] = "dirichlet"  # of data sets without clients of their own
+    # of data sets without clients of their own
+    partition: Literal["dirichlet", "dirichlet-equal", "iid", "contiguous"] = "dirichlet"
     dirichlet_alpha: Positive = 0.3
 
 

@@ -19,3 +19,9 @@ def one_thread() -> None:
     if "torch" not in _done and (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(1)
         _done.add("torch")
+
+
+def keep_to_one_thread() -> None:
+    """Hold what was imported since to ``one_thread``, if the process is held to it."""
+    if _done:
+        one_thread()

@@ -1,4 +1,4 @@
-"""Data sets as clients with rows: generated or recorded traffic, trips, networks, sensors, or a file of one's own."""
+"""Data sets as clients with rows: traffic, trips, networks, sensors, images, or a file of one's own."""
 
 from eafl_flower.data.leaks.check import check_csv, check_file
 from eafl_flower.data.leaks.report import ColumnScore, DataReport
@@ -8,6 +8,7 @@ from eafl_flower.data.sets.digits import load_digits
 from eafl_flower.data.sets.geolife import load_geolife
 from eafl_flower.data.sets.geolife_prepare import prepare_geolife
 from eafl_flower.data.sets.idm import Traffic, simulate_idm_traffic
+from eafl_flower.data.sets.images import load_cifar10, load_gtsrb
 from eafl_flower.data.sets.iot_devices import load_iot_devices
 from eafl_flower.data.sets.ngsim import load_ngsim_us101
 from eafl_flower.data.sets.own_csv import load_csv
@@ -28,9 +29,11 @@ __all__ = [
     "Traffic",
     "check_csv",
     "check_file",
+    "load_cifar10",
     "load_csv",
     "load_digits",
     "load_geolife",
+    "load_gtsrb",
     "load_iot_devices",
     "load_ngsim_us101",
     "load_ton_weather",

@@ -1,7 +1,8 @@
 """Who owns which rows of a data set that has no clients of its own.
 
-Two ways: *Dirichlet*, where clients differ in their mixture of classes, and *contiguous*, where each owns a stretch of
-the file (a time, or in a sorted file a few classes).
+Four ways: *IID*, where clients own equally many rows at random; *Dirichlet*, where they differ in their mixture of
+classes and in size; *equal Dirichlet*, where they differ in their mixture alone; and *contiguous*, where each owns a
+stretch of the file (a time, or in a sorted file a few classes).
 """
 
 from typing import Literal
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from eafl_flower.data.splits import UNSEEN_TRAIN_SHARE
 from eafl_flower.errors import ConfigError
 
-Partition = Literal["dirichlet", "contiguous"]
+Partition = Literal["dirichlet", "dirichlet-equal", "iid", "contiguous"]
 Owned = tuple[NDArray[np.int64], ...]
 _ATTEMPTS = 200
+_AS_GOOD_AS_EQUAL = 1e12  # concentration beyond which proportions differ by rounding alone
 
 
 def partition_rows(
@@ -30,7 +32,10 @@ def partition_rows(
     """Share rows among clients in the way ``partition`` names; see the functions of those names."""
     if partition == "contiguous":
         return contiguous_partition(len(labels), clients=clients, groups=groups, min_rows=min_rows)
-    return dirichlet_partition(labels, clients=clients, alpha=alpha, rng=rng, groups=groups, min_rows=min_rows)
+    if partition == "iid":
+        return iid_partition(len(labels), clients=clients, rng=rng, groups=groups, min_rows=min_rows)
+    by_class = equal_dirichlet_partition if partition == "dirichlet-equal" else dirichlet_partition
+    return by_class(labels, clients=clients, alpha=alpha, rng=rng, groups=groups, min_rows=min_rows)
 
 
 def contiguous_partition(
@@ -47,14 +52,32 @@ def contiguous_partition(
     if groups is not None:
         _, first, group = np.unique(groups, return_index=True, return_inverse=True)
         owner = owner[first][group]
-    owned = _rows_of(owner, clients)
-    if (fewest := min(len(rows) for rows in owned)) < min_rows:
-        msg = (
-            f"data.clients = {clients} with data.partition = 'contiguous': a client would have {fewest} of "
-            f"{num_rows} rows, fewer than {min_rows}; use fewer clients"
-        )
-        raise ConfigError(msg)
-    return owned
+    return _with_rows(_rows_of(owner, clients), "contiguous", num_rows, min_rows)
+
+
+def iid_partition(
+    num_rows: int,
+    *,
+    clients: int,
+    rng: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
+    min_rows: int = 1,
+) -> Owned:
+    """Share rows at random, as many to each client as to any other; rows of one group go to one client.
+
+    Without groups, or with groups of one size, the clients' numbers of rows (of groups) differ by at most one.
+
+    Raises
+    ------
+    ConfigError
+        If a client gets fewer than ``min_rows`` rows.
+    """
+    group = np.arange(num_rows) if groups is None else np.unique(groups, return_inverse=True)[1]
+    size = np.bincount(group)
+    order = rng.permutation(len(size))
+    owner = np.empty(len(size), dtype=np.int64)
+    owner[order] = _dealt(size[order], np.full(clients, 1 / clients))
+    return _with_rows(_rows_of(owner[group], clients), "iid", num_rows, min_rows)
 
 
 def dirichlet_partition(
@@ -114,6 +137,66 @@ def dirichlet_partition(
     raise _no_draw(alpha, clients, f"{min_rows} of {len(labels)} rows")
 
 
+def equal_dirichlet_partition(
+    labels: NDArray[np.int64],
+    *,
+    clients: int,
+    alpha: float,
+    rng: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
+    min_rows: int = 1,
+) -> Owned:
+    r"""Give each client as many rows as any other, in a mixture of classes drawn for it alone.
+
+    A client's proportions are :math:`p \sim \mathrm{Dir}(\alpha, ..., \alpha)` over the classes. It takes
+    :math:`\lfloor p_c m \rfloor` rows of each class c, m being what it still lacks (if that is none, one of the
+    class of largest :math:`p_c`), until it has its number. A class that is used up has :math:`p_c = 0` from then on,
+    and the others share what it had; where no class is left that the client has a proportion of, it draws again.
+    Clients take in random order: the later ones have less to choose from. Where rows form groups, a client takes groups
+    and owns equally many of them.
+
+    Parameters
+    ----------
+    labels, clients, alpha, groups, min_rows
+        As in ``dirichlet_partition``.
+
+    Returns
+    -------
+    tuple
+        Ascending row numbers of each client; together every row once, and sizes (in groups) differ by at most one.
+
+    Raises
+    ------
+    ConfigError
+        If ``alpha`` is not positive or a client gets fewer than ``min_rows`` rows.
+    """
+    _check_alpha(alpha)
+    if groups is None:
+        groups = np.arange(len(labels), dtype=np.int64)
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    classes, label = np.unique(labels[first], return_inverse=True)
+    members = [rng.permutation(np.flatnonzero(label == c)) for c in range(len(classes))]
+    taken, left = np.zeros(len(classes), dtype=np.int64), np.bincount(label, minlength=len(classes))
+    concentration = np.full(len(classes), min(alpha, _AS_GOOD_AS_EQUAL))
+    lacking = np.diff(np.arange(clients + 1) * len(first) // clients)
+    owner = np.empty(len(first), dtype=np.int64)
+    for client in rng.permutation(clients):
+        proportions = rng.dirichlet(concentration)
+        while lacking[client]:
+            p = np.where(left > 0, proportions, 0.0)
+            if not p.any():
+                proportions = rng.dirichlet(concentration)
+                continue
+            share = np.minimum((p / p.sum() * lacking[client]).astype(np.int64), left)
+            if not share.any():
+                share[p.argmax()] = 1
+            for c in np.flatnonzero(share):
+                owner[members[c][taken[c] : taken[c] + share[c]]] = client
+            taken, left = taken + share, left - share
+            lacking[client] -= share.sum()
+    return _with_rows(_rows_of(owner[group], clients), "dirichlet-equal", len(labels), min_rows)
+
+
 def paired_partition(
     train_labels: NDArray[np.int64],
     test_labels: NDArray[np.int64],
@@ -128,9 +211,9 @@ def paired_partition(
 ) -> tuple[tuple[NDArray[np.int64], NDArray[np.int64]], ...]:
     """Share training rows and held out rows, so that a client owns the same part of each class on both sides.
 
-    With a Dirichlet partition a client's rows of a class are drawn at random on each side; with a contiguous one they
-    are the same stretch of the class on both. The last ``unseen`` clients train on as many rows as are a quarter of
-    their own.
+    A client's held out rows of a class are drawn at random, in the proportions of the training rows; with a contiguous
+    partition they are the same stretch of the class on both sides. The last ``unseen`` clients train on as many rows as
+    are a quarter of their own.
 
     Parameters
     ----------
@@ -155,13 +238,14 @@ def paired_partition(
     """
     _check_alpha(alpha)
     classes = int(max(train_labels.max(initial=0), test_labels.max(initial=0))) + 1
-    for _ in range(1 if partition == "contiguous" else _ATTEMPTS):
-        if partition == "contiguous":
-            train = contiguous_partition(len(train_labels), clients=clients)
-            shares = np.stack([np.bincount(train_labels[rows], minlength=classes) for rows in train], axis=1)
-        else:
+    by_chance = partition in ("dirichlet", "dirichlet-equal")
+    for _ in range(_ATTEMPTS if by_chance else 1):
+        if partition == "dirichlet":
             shares = np.stack([rng.dirichlet(np.full(clients, alpha)) for _ in range(classes)])  # (classes, clients)
             train = _dealt_by_class(train_labels, shares, rng)
+        else:
+            train = partition_rows(train_labels, partition=partition, clients=clients, alpha=alpha, rng=rng)
+            shares = np.stack([np.bincount(train_labels[rows], minlength=classes) for rows in train], axis=1)
         test = _dealt_by_class(test_labels, shares, None if partition == "contiguous" else rng)
         if min(map(len, train)) >= min_train and min(map(len, test)) >= min_test:
             fewer = [
@@ -170,13 +254,9 @@ def paired_partition(
             ]
             return tuple(zip(fewer, test, strict=True))
     wanted = f"{min_train} of {len(train_labels)} training rows or {min_test} of {len(test_labels)} held out rows"
-    if partition == "contiguous":
-        msg = (
-            f"data.clients = {clients} with data.partition = 'contiguous': a client would have fewer than {wanted}; "
-            "use fewer clients"
-        )
-        raise ConfigError(msg)
-    raise _no_draw(alpha, clients, wanted)
+    if by_chance:
+        raise _no_draw(alpha, clients, wanted)
+    raise _too_few(partition, clients, f"fewer than {wanted}")
 
 
 def _dealt_by_class(labels: NDArray[np.int64], shares: NDArray[np.number], rng: np.random.Generator | None) -> Owned:
@@ -205,6 +285,19 @@ def _dealt(size: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.i
 
 def _rows_of(owner: NDArray[np.int64], clients: int) -> Owned:
     return tuple(np.flatnonzero(owner == client) for client in range(clients))
+
+
+def _with_rows(owned: Owned, partition: Partition, num_rows: int, min_rows: int) -> Owned:
+    """Return ``owned`` if everybody has rows enough."""
+    if (fewest := min(len(rows) for rows in owned)) < min_rows:
+        raise _too_few(partition, len(owned), f"{fewest} of {num_rows} rows, fewer than {min_rows}")
+    return owned
+
+
+def _too_few(partition: Partition, clients: int, has: str) -> ConfigError:
+    return ConfigError(
+        f"data.clients = {clients} with data.partition = '{partition}': a client would have {has}; use fewer clients"
+    )
 
 
 def _check_alpha(alpha: float) -> None:

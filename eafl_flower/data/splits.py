@@ -97,6 +97,52 @@ def unseen_part(x: Array, y: NDArray[np.int64], *, gap: int = 0) -> Part:
     return Part(x_train=x[:train], y_train=y[:train], x_test=x[train + gap :], y_test=y[train + gap :])
 
 
+def with_dealt_tests(
+    owned: Sequence[NDArray[np.int64]],
+    tests: NDArray[np.int64],
+    *,
+    num_seen: int,
+    rng: np.random.Generator,
+    groups: NDArray[np.int64] | None = None,
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Return training and test rows of clients, where test rows belong to nobody: those that train get them in turn.
+
+    Parameters
+    ----------
+    owned
+        Rows of each client.
+    tests
+        The test rows, in the order in which they are dealt out.
+    num_seen
+        Number of clients that train; of the others' own rows the first quarter fits a head, the rest scores it.
+    rng
+        Shuffles each client's rows.
+    groups
+        Group of each row; those of one group stay on one side.
+
+    Raises
+    ------
+    ConfigError
+        If all rows of a client that never trains are of one group.
+    """
+    splits = []
+    for client, members in enumerate(owned):
+        rows = rng.permutation(members) if groups is None else members[shuffled_groups(groups[members], rng)]
+        if client < num_seen:
+            splits.append((rows, tests[client::num_seen]))
+            continue
+        cut = max(int(len(rows) * UNSEEN_TRAIN_SHARE), 1)
+        cut = cut if groups is None else group_boundary(groups[rows], cut)
+        if cut == len(rows):
+            msg = (
+                f"data.clients = {len(owned)}: rows of client {client}, which never trains, all belong together, so "
+                "that none can be held out; use fewer clients"
+            )
+            raise ConfigError(msg)
+        splits.append((rows[:cut], rows[cut:]))
+    return splits
+
+
 def content_groups(columns: Sequence[Array]) -> NDArray[np.int64]:
     """Return a number for each row of a table: equal rows get equal numbers, counted by first appearance.
 

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from eafl_flower.core.rng import generator
-from eafl_flower.data.partition import contiguous_partition, dirichlet_partition, paired_partition
+from eafl_flower.data.partition import (
+    contiguous_partition,
+    dirichlet_partition,
+    equal_dirichlet_partition,
+    iid_partition,
+    paired_partition,
+    partition_rows,
+)
 from eafl_flower.errors import ConfigError
 
 
@@ -50,7 +57,70 @@ def test_contiguous_stretches_are_equally_long_and_groups_stay_together():
         contiguous_partition(10, clients=3, groups=np.array([0, 1, 2, 3, 4, 5, 6, 0, 1, 7]), min_rows=2)
 
 
-@pytest.mark.parametrize("partition", ["dirichlet", "contiguous"])
+EQUAL = {
+    "iid": lambda labels, **options: iid_partition(len(labels), **options),
+    "dirichlet-equal": lambda labels, **options: equal_dirichlet_partition(labels, alpha=0.3, **options),
+}
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_equal_partitions_deal_every_row_once_and_sizes_differ_by_at_most_one(name):
+    labels = np.random.default_rng(0).integers(0, 7, 1003)
+    parts = EQUAL[name](labels, clients=12, rng=generator(1), min_rows=83)
+    assert sorted(np.concatenate(parts)) == list(range(1003))
+    assert {len(p) for p in parts} == {83, 84}
+    with pytest.raises(
+        ConfigError, match=rf"data\.partition = '{name}': a client would have 83 of 1003 rows, fewer than"
+    ):
+        EQUAL[name](labels, clients=12, rng=generator(1), min_rows=84)
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_equal_partitions_keep_groups_together_and_deal_equally_many_of_one_size(name):
+    labels = np.repeat(np.arange(5), 120)
+    groups = np.random.default_rng(0).permutation(100)[np.arange(600) // 6]
+    parts = EQUAL[name](labels, clients=8, rng=generator(1), groups=groups)
+    assert sorted(np.concatenate(parts)) == list(range(600))
+    assert sum(len(np.unique(groups[p])) for p in parts) == 100
+    assert {len(p) for p in parts} == {12 * 6, 13 * 6}
+
+
+def test_an_iid_partition_gives_everybody_the_mixture_of_all_and_depends_on_the_generator_alone():
+    labels = np.repeat(np.arange(4), 2500)
+    parts = iid_partition(10_000, clients=10, rng=generator(1))
+    counts = np.array([np.bincount(labels[p], minlength=4) for p in parts])
+    # Without replacement 1,000 of 10,000 rows, a quarter of them of the class: variance 1,000/16 * 3 * 9/10.
+    np.testing.assert_allclose(counts, 250, atol=5 * np.sqrt(1000 * 3 / 16 * 0.9))
+    again, other = (iid_partition(10_000, clients=10, rng=generator(seed)) for seed in (1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(parts, again, strict=True))
+    assert not np.array_equal(parts[0], other[0])
+
+
+def test_groups_of_different_sizes_are_dealt_as_evenly_as_the_largest_allows():
+    groups = np.repeat(np.arange(60), np.random.default_rng(0).integers(1, 8, 60))
+    sizes = [len(p) for p in iid_partition(len(groups), clients=6, rng=generator(1), groups=groups)]
+    # Each client's stretch begins and ends at most half a group of seven rows away from its share.
+    np.testing.assert_allclose(sizes, len(groups) / 6, atol=7)
+
+
+def test_with_a_tiny_alpha_a_client_owns_one_class_until_it_is_used_up():
+    labels = np.repeat(np.arange(10), 70)
+    parts = equal_dirichlet_partition(labels, clients=30, alpha=1e-6, rng=generator(1))
+    # Proportions are 0 and 1: whenever a client takes of a class, either the client is served or the class is used up.
+    assert sum(len(np.unique(labels[p])) for p in parts) <= 30 + 10
+    assert {len(p) for p in parts} == {23, 24}
+
+
+def test_a_large_alpha_makes_equal_dirichlet_mixtures_equal():
+    labels = np.repeat(np.arange(4), 2500)
+    parts = equal_dirichlet_partition(labels, clients=10, alpha=1e6, rng=generator(1))
+    counts = np.array([np.bincount(labels[p], minlength=4) for p in parts])
+    # Proportions of 1/4 have deviation sqrt(3/16 / 4e6) of 1,000 rows: 0.22; what is rounded off is given out one by
+    # one, at most four rows a client, and the last client takes what the nine before have left.
+    np.testing.assert_allclose(counts, 250, atol=9 * 4)
+
+
+@pytest.mark.parametrize("partition", ["dirichlet", "dirichlet-equal", "iid", "contiguous"])
 def test_held_out_rows_go_to_the_clients_in_the_proportions_of_the_training_rows(partition):
     train, test = np.repeat(np.arange(4), 3000), np.repeat(np.arange(4), 1000)
     owned = paired_partition(
@@ -61,6 +131,19 @@ def test_held_out_rows_go_to_the_clients_in_the_proportions_of_the_training_rows
     for mine, theirs in owned:
         counts = np.bincount(train[mine], minlength=4), np.bincount(test[theirs], minlength=4)
         np.testing.assert_allclose(counts[0], 3 * counts[1], atol=3)
+
+
+@pytest.mark.parametrize("partition", ["dirichlet", "dirichlet-equal", "iid", "contiguous"])
+def test_every_way_to_share_has_its_name(partition):
+    labels = np.repeat(np.arange(4), 50)
+    parts = partition_rows(labels, partition=partition, clients=5, alpha=5.0, rng=generator(1))
+    by_name = {
+        "dirichlet": dirichlet_partition(labels, clients=5, alpha=5.0, rng=generator(1)),
+        "dirichlet-equal": equal_dirichlet_partition(labels, clients=5, alpha=5.0, rng=generator(1)),
+        "iid": iid_partition(200, clients=5, rng=generator(1)),
+        "contiguous": contiguous_partition(200, clients=5),
+    }
+    assert all(np.array_equal(a, b) for a, b in zip(parts, by_name[partition], strict=True))
 
 
 def test_unseen_clients_train_on_a_quarter_of_their_rows():

@@ -6,15 +6,16 @@ accuracy on the pooled test set.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from eafl_flower.core import rng as randomness
 from eafl_flower.data.holders import Holders
-from eafl_flower.data.partition import dirichlet_partition
+from eafl_flower.data.partition import Partition, partition_rows
 from eafl_flower.data.scaling import Scaler
 from eafl_flower.data.source import InMemorySource
-from eafl_flower.data.splits import client_counts, unseen_part
+from eafl_flower.data.splits import client_counts, with_dealt_tests
 from eafl_flower.errors import ConfigError
 from eafl_flower.types import Rows
 
@@ -29,18 +30,26 @@ class Digits:
 
     def make(self, holders: Holders) -> InMemorySource:
         """Load it."""
-        return load_digits(dirichlet_alpha=holders.dirichlet_alpha, **holders.counts)
+        shared: dict[str, Any] = {"partition": holders.partition, "dirichlet_alpha": holders.dirichlet_alpha}
+        return load_digits(**shared, **holders.counts)
 
 
-def load_digits(*, clients: int = 100, unseen: int = 0, dirichlet_alpha: float = 0.3, seed: int = 1) -> InMemorySource:
-    """Load the digits with training images shared by Dirichlet label skew.
+def load_digits(
+    *,
+    clients: int = 100,
+    unseen: int = 0,
+    partition: Partition = "dirichlet",
+    dirichlet_alpha: float = 0.3,
+    seed: int = 1,
+) -> InMemorySource:
+    """Load the digits with training images shared among clients.
 
     Parameters
     ----------
     clients, unseen
         Number of clients, and how many of them never train.
-    dirichlet_alpha
-        Concentration of the clients' class shares.
+    partition, dirichlet_alpha
+        How training images are shared among clients; concentration of a Dirichlet partition.
     seed
         Decides which images are test images and who owns the others.
 
@@ -63,22 +72,16 @@ def load_digits(*, clients: int = 100, unseen: int = 0, dirichlet_alpha: float =
     rng = randomness.generator(seed, "data", "digits")
     order = rng.permutation(len(y))
     test, training = order[:NUM_TEST], np.sort(order[NUM_TEST:])
-    owned = dirichlet_partition(y[training], clients=clients, alpha=dirichlet_alpha, rng=rng, min_rows=MIN_ROWS)
+    owned = partition_rows(
+        y[training], partition=partition, clients=clients, alpha=dirichlet_alpha, rng=rng, min_rows=MIN_ROWS
+    )
     num_seen = clients - unseen
-    parts = []
-    for client, members in enumerate(owned):
-        rows = training[rng.permutation(members)]
-        if client < num_seen:
-            dealt = test[client::num_seen]
-            parts.append(Rows(x_train=x[rows], y_train=y[rows], x_test=x[dealt], y_test=y[dealt]))
-        else:
-            part = unseen_part(x[rows], y[rows])
-            parts.append(Rows(x_train=part.x_train, y_train=part.y_train, x_test=part.x_test, y_test=part.y_test))
+    splits = with_dealt_tests([training[members] for members in owned], test, num_seen=num_seen, rng=rng)
     return InMemorySource(
         name="digits",
         class_names=tuple(str(digit) for digit in range(10)),
         feature_names=tuple(f"pixel_{row}_{column}" for row in range(8) for column in range(8)),
         num_seen=num_seen,
-        parts=tuple(parts),
+        parts=tuple(Rows(x_train=x[a], y_train=y[a], x_test=x[b], y_test=y[b]) for a, b in splits),
         scaler=scaler,
     )

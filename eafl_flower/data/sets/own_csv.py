@@ -9,9 +9,9 @@ Rows held out (a quarter of each client's):
 * with a time column the last ones, without any shuffling; rows of one time stay together;
 * without one, a random quarter, where rows that are equal for the model (rare words are one word to it) stay together.
 
-Without a client column rows are shared among clients. A Dirichlet partition of rows with times holds out the last
-quarter of each class from everybody and gives a client the same share of it before and after, so that nobody trains on
-rows between those that another is scored on.
+Without a client column rows are shared among clients. Unless they own stretches of time (a contiguous partition), the
+last quarter of each class of rows with times is held out from everybody, and a client has the same share of it before
+and after, so that nobody trains on rows between those that another is scored on.
 """
 
 import os
@@ -178,8 +178,10 @@ def load_csv(
                 f"rows that are equal have one owner, and a client needs {MIN_ROWS}"
             )
             raise DataError(msg)
-        if table.time is not None and partition == "dirichlet":
-            splits = _shared_by_time(table, clients=clients, unseen=unseen, alpha=dirichlet_alpha, rng=rng)
+        if table.time is not None and partition != "contiguous":
+            splits = _shared_by_time(
+                table, partition=partition, clients=clients, unseen=unseen, alpha=dirichlet_alpha, rng=rng
+            )
         else:
             splits = [
                 split(rows, trains=place < clients - unseen)
@@ -241,7 +243,7 @@ def _shared(
 
 
 def _shared_by_time(
-    table: UserTable, *, clients: int, unseen: int, alpha: float, rng: np.random.Generator
+    table: UserTable, *, partition: Partition, clients: int, unseen: int, alpha: float, rng: np.random.Generator
 ) -> list[Split]:
     assert table.time is not None
     order = np.argsort(table.time, kind="stable")
@@ -254,7 +256,7 @@ def _shared_by_time(
     owned = paired_partition(
         table.y[before],
         table.y[after],
-        partition="dirichlet",
+        partition=partition,
         clients=clients,
         unseen=unseen,
         alpha=alpha,

@@ -119,8 +119,11 @@ def _opened(path: Path) -> TextIO:
         raise DataError(msg)
     # The content tells what is compressed, not the name.
     with path.open("rb") as stream:
-        start = stream.read(4)
-    if start == ZIP:
+        start = stream.read(256)
+    if start.startswith(ZIP) and b".npy" in start:
+        msg = f"{path} holds arrays of numpy, such as images, and no table; a run checks them when it reads them"
+        raise DataError(msg)
+    if start.startswith(ZIP):
         msg = f"{path} is a zip file; unpack it, and name the CSV file in it"
         raise DataError(msg)
     if start.startswith(GZIP):

@@ -29,6 +29,13 @@ def test_no_test_image_is_trained_on():
     assert not set(train) & set(test)
 
 
+def test_digits_are_shared_as_the_partition_says():
+    sizes = {len(part.y_train) for part in load_digits(clients=10, partition="iid").parts}
+    assert sizes == {143, 144}
+    with pytest.raises(ConfigError, match=r"data\.partition = 'iid': a client would have 1 of 1437 rows"):
+        load_digits(clients=1000, partition="iid")
+
+
 def test_unseen_clients_keep_three_quarters_of_their_images_for_the_score():
     source = load_digits(clients=10, unseen=2)
     assert sum(len(source.partition(i).y_test) for i in range(8)) == 360

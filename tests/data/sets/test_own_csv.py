@@ -87,8 +87,10 @@ def test_without_a_client_column_clients_share_the_rows(mine):
     assert load_csv(mine, label="kind", dirichlet_alpha=2.0).num_clients == 4
 
 
-def test_shared_rows_with_times_are_held_out_after_those_of_their_class_that_anybody_trains_on(mine):
-    source = load_csv(mine, label="kind", time="when", clients=4, unseen=1, dirichlet_alpha=2.0)
+@pytest.mark.parametrize("partition", ["dirichlet", "dirichlet-equal", "iid"])
+def test_shared_rows_with_times_are_held_out_after_those_of_their_class_that_anybody_trains_on(mine, partition):
+    options = {"clients": 4, "unseen": 1, "partition": partition, "dirichlet_alpha": 2.0}
+    source = load_csv(mine, label="kind", time="when", **options)
     for kind in range(2):
         train, test = (
             [numbers(source, c, f"x_{side}")[getattr(source.partition(c), f"y_{side}") == kind] % 40 for c in range(4)]

@@ -2,6 +2,7 @@ import gzip
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from eafl_flower.data.tables.files import DataFile, find, read_columns, read_header, read_text
@@ -111,6 +112,8 @@ def test_zip_files_pictures_and_damaged_compression_are_data_errors(tmp_path):
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("t.csv", "a,w\n1,x\n")
     refused(archive, "is a zip file; unpack it, and name the CSV file in it")
+    np.savez(tmp_path / "t.npz", images=np.zeros(3))
+    refused(tmp_path / "t.npz", "holds arrays of numpy, such as images, and no table; a run checks them")
     picture = tmp_path / "p.csv"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n")
     refused(picture, r"not a text file in UTF-8 \(byte 0\), plain or compressed by gzip")
