@@ -33,6 +33,11 @@ PERSONAL = {
     },
     "codec.name": "lqgcm",
 }
+# uploads that overlap, and take about as long as the computation
+CELL_FREE = {
+    **{"codec.name": "emq", "radio.name": "cell-free", "radio.cell-free.speed-m-s": 14.0},
+    **{"radio.cell-free.bandwidth-hz": 180e3, "radio.cell-free.noise-dbm": -114.5},
+}
 
 
 def merges_in(folder):
@@ -68,8 +73,13 @@ def processes():
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(
     ("special", "kills"),
-    [({**SMALL, "codec.name": "int8"}, 8), ({**SMALL, "codec.name": "lqgcm"}, 20), (PERSONAL, 8)],
-    ids=["int8", "lqgcm", "personal"],
+    [
+        ({**SMALL, "codec.name": "int8"}, 8),
+        ({**SMALL, "codec.name": "lqgcm"}, 20),
+        (PERSONAL, 8),
+        ({**SMALL, **CELL_FREE}, 8),
+    ],
+    ids=["int8", "lqgcm", "personal", "cell-free"],
 )
 def test_runs_killed_at_random_merges_end_as_if_nothing_had_happened(tmp_path, processes, special, kills):
     """With private heads, and with codecs that remember: error feedback, or predictions and what clients hold."""

@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).parents[2]
 PRESETS = sorted((CHECKOUT / "strategies").glob("*.toml"))
 RECORDED = ["ngsim", "unsw"]
 ALP = ["alp-geolife", "alp-iot-devices", "alp-ngsim", "alp-ton-weather", "alp-unsw"]
-OTHERS = ["emam-cell-free", *RECORDED, *ALP]
+OTHERS = ["emam-cell-free", "emq", *RECORDED, *ALP]
 EXPECTED = [
     "async-v2x",
     "emam",
