@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.core.orders import Forecast, Order, Outcome
+from eafl_flower.core.forecasts import Forecast, Outcome
+from eafl_flower.core.orders import Order
 from eafl_flower.core.scores import Score
 from eafl_flower.types import Array, Arrays, Diagnostics, Encoded, Grant, Layout, Phase, Rows, Update, Upload, Work
 

@@ -32,6 +32,9 @@ COMPANIONS = {
     "strategy.cohort": {"strategy.mode": "sync"},
     "data.unseen": {"data.clients": 0},
     "scheduler.until-enough.least": {"scheduler.until-enough.most": 2**31 - 1},
+    "scheduler.schedule.first": {"scheduler.schedule.most": 2**31 - 1},
+    "scheduler.schedule.least": {"scheduler.schedule.first": 2**31 - 1, "scheduler.schedule.most": 2**31 - 1},
+    "scheduler.schedule.most": {"scheduler.schedule.first": 1},
 }
 
 
