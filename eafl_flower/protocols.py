@@ -12,11 +12,14 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.core.orders import Forecast, Order, Outcome
+from eafl_flower.core.forecasts import Forecast, Outcome
+from eafl_flower.core.orders import Order
 from eafl_flower.core.scores import Score
-from eafl_flower.types import Arrays, Diagnostics, Encoded, Grant, Layout, Phase, Rows, Update, Upload, Work
+from eafl_flower.types import Array, Arrays, Diagnostics, Encoded, Grant, Layout, Phase, Rows, Update, Upload, Work
 
 S = TypeVar("S")
+Memory = Mapping[str, Array]
+"""What an optimiser remembers: arrays by name."""
 
 
 @runtime_checkable
@@ -260,4 +263,23 @@ class Task(Protocol):
 
         ``arrays`` are the complete model, a private head of any shape included. The class of the largest probability
         is the one that ``evaluate`` counts.
+        """
+
+
+@runtime_checkable
+class KeepsMemory(Protocol):
+    """A task whose training can go on with what its optimiser remembers; whether a client keeps that is a setting."""
+
+    @property
+    def keeps_memory(self) -> bool:
+        """Whether the memory stays on the client between its jobs."""
+
+    def train_on(
+        self, arrays: Arrays, rows: Rows, rng: np.random.Generator, memory: Memory, *, epochs: int
+    ) -> tuple[Arrays, float, Memory]:
+        """Train as ``Task.train`` with an optimiser that has this ``memory``; return its next memory, too.
+
+        An empty memory is that of an optimiser which has made no step. So many epochs in one call or in several, each
+        with the arrays and the memory of the last one and the same generator, give the same. Raises ``ProtocolError``
+        if the memory is that of another task or optimiser.
         """

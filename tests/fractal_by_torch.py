@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from optim_by_torch import optimizer_by_torch
 
 from eafl_flower.core.rng import generator
 from eafl_flower.heads.size import HeadSize
@@ -63,8 +64,7 @@ class ByTorch:
                 parameter.copy_(torch.tensor(array))
 
     def optimizer(self, parameters):
-        kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[self.task.optimizer]
-        return kind(parameters, lr=self.task.learning_rate, weight_decay=self.task.weight_decay)
+        return optimizer_by_torch(self.task, parameters, self.task.learning_rate, self.task.weight_decay)
 
     def run_pass(self, rows, rng, optimizer):
         x, y = torch.tensor(rows.x_train), torch.tensor(rows.y_train)
@@ -85,6 +85,9 @@ class ByTorch:
 OPTIMIZERS = [
     {"optimizer": "sgd", "learning_rate": 0.05, "weight_decay": 0.1},
     {"optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.3},
+    {"optimizer": "adadelta", "learning_rate": 1.0},
+    {"optimizer": "adam", "learning_rate": 0.002},
+    {"optimizer": "rmsprop", "learning_rate": 0.002},
 ]
 
 

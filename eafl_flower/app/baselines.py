@@ -58,15 +58,16 @@ def baselines_left_out(experiment: Experiment) -> dict[str, str]:
     return dict.fromkeys(without_training.NAMES, reason) if reason else {}
 
 
-class _CountMerges:
-    """Counts how often each client's update was merged."""
+class _CountEpochs:
+    """Counts the local epochs behind each client's merged updates, ``usual`` ones where no order says how many."""
 
-    def __init__(self) -> None:
+    def __init__(self, usual: int) -> None:
+        self.usual = usual
         self.by_client: Counter[int] = Counter()
 
     def write(self, event: Event) -> None:
         if event["event"] == "merge":
-            self.by_client[event["client"]] += 1
+            self.by_client[event["client"]] += event.get("epochs", self.usual)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -75,10 +76,10 @@ class _CountMerges:
 def _trained(experiment: Experiment) -> dict[str, dict[str, float]]:
     """Train as ``exact_config`` says, then every client alone and one model on all rows for as many epochs."""
     workload, seed = experiment.workload, experiment.config.seed
-    counted = _CountMerges()
+    counted = _CountEpochs(workload.local_epochs)
     grid = InlineGrid(client_app(experiment), workload.source.num_clients)
     exact = train(experiment, grid, observer=counted)
-    epochs = {client: merges * workload.local_epochs for client, merges in counted.by_client.items()}
+    epochs = counted.by_client
     jobs = {"local_epochs": workload.local_epochs, "unseen_steps": workload.unseen_steps}
     return {
         "exact": exact.client_scores[exact.version],

@@ -6,6 +6,7 @@ from eafl_flower.baselines.measuring import Phases
 from eafl_flower.core.rng import generator
 from eafl_flower.core.threads import one_thread
 from eafl_flower.heads.blocks import why_not
+from eafl_flower.heads.memory import NO_MEMORY, train_job
 from eafl_flower.heads.newcomer import fitting_steps
 from eafl_flower.protocols import DataSource, Task
 
@@ -23,8 +24,8 @@ def no_communication(
 
     Every seen client trains its own complete model, backbone and personal head, from the initial arrays of
     the run, for as many local epochs as it made in the federated run and in jobs of the same length (the
-    optimiser starts afresh in each, as there); ``accuracy-before`` is its accuracy then, ``accuracy-after``
-    that after one job more. An unseen client trains all layers from the initial arrays for at most
+    optimiser starts afresh in each, or keeps its memory, as there); ``accuracy-before`` is its accuracy then,
+    ``accuracy-after`` that after one job more. An unseen client trains all layers from the initial arrays for at most
     ``unseen_steps``, as far as its rows bear it out (``heads.newcomer.fitting_steps``), or for all of them where they
     cannot tell: ``accuracy-unseen``. Each score is averaged over clients as its task says.
 
@@ -48,13 +49,15 @@ def no_communication(
         rows = source.partition(client)
         start = task.personalise(initial, rows, generator(seed, "personalise", client), client=client)
         if client < source.num_seen:
-            model, remaining, counter = start, epochs.get(client, 0), 0
+            model, remaining, counter, memory = start, epochs.get(client, 0), 0, NO_MEMORY
             while remaining > 0:
                 counter += 1
                 rng = generator(seed, "train", client, counter)
-                model, _ = task.train(model, rows, rng, epochs=min(local_epochs, remaining))
+                job = min(local_epochs, remaining)
+                model, _, memory = train_job(task, model, rows, rng, memory, epochs=job)
                 remaining -= local_epochs
-            after, _ = task.train(model, rows, generator(seed, "after", client), epochs=local_epochs)
+            rng = generator(seed, "after", client)
+            after, _, _ = train_job(task, model, rows, rng, memory, epochs=local_epochs)
             models = {"before": model, "after": after}
         else:
             how = {"seed": seed, "client": client, "steps": unseen_steps, "first_trained": 0}

@@ -33,8 +33,8 @@ def pooled(
     :math:`n_k` rows in batches of :math:`B`. A local epoch of two phases, head then backbone, counts once, because each
     array takes as many steps in it as in one pass that trains both together, which is what the pool does. What differs
     from the run: all steps follow on each other; batches are full, where those of a small client are not; an optimiser
-    with memory keeps it, where every job starts afresh. The last state is scored: at a rate at which it swings, a
-    run that serves an average may come out above it.
+    with memory keeps it, where every job starts afresh unless clients keep theirs. The last state is scored: at a rate
+    at which it swings, a run that serves an average may come out above it.
 
     Where heads are private, the pool has one head for everybody: the median in size of those that the clients start
     with. Then a client's own head may know it better than the pool does, and *before* is no ceiling.

@@ -16,15 +16,17 @@ from eafl_flower.core.orders import Enough, Order
 from eafl_flower.core.rng import generator
 from eafl_flower.core.scores import in_phase
 from eafl_flower.errors import ConfigError, ProtocolError
+from eafl_flower.heads.memory import NO_MEMORY, is_kept, train_job
 from eafl_flower.heads.newcomer import has_fleets_head, newcomer
-from eafl_flower.protocols import DataSource, Task
+from eafl_flower.protocols import DataSource, KeepsMemory, Memory, Task
 from eafl_flower.tasks.checks import check_layout
 from eafl_flower.types import Arrays, Rows
-from eafl_flower.wire.arrays import array_record, own_arrays_of
+from eafl_flower.wire.arrays import array_record, arrays_of, own_arrays_of
 from eafl_flower.wire.orders import order_of
 from eafl_flower.wire.records import TERMS, UNJUDGED
 
 HEAD = "head"
+MEMORY = "optimizer"
 K = TypeVar("K", bound=Hashable)
 
 
@@ -102,8 +104,9 @@ class FederatedClient(NumPyClient):
     """Trains and scores a task on the rows of one client.
 
     The shared arrays come and go with the messages; the private head lives in ``context.state["head"]``
-    and starts from what the task gives this client: its shapes may be the client's own. Randomness is a function of
-    (seed, client, dispatch counter). A client whose partition is not below ``source.num_seen`` never
+    and starts from what the task gives this client: its shapes may be the client's own. What the optimiser remembers
+    lives beside it in ``context.state["optimizer"]`` where the task keeps that between jobs. Randomness is a function
+    of (seed, client, dispatch counter). A client whose partition is not below ``source.num_seen`` never
     trains: it is scored with what ``heads.newcomer`` makes of its first quarter of rows.
     """
 
@@ -137,15 +140,15 @@ class FederatedClient(NumPyClient):
         return list(self.workload.initial(self._seed(config))[: self.workload.task.num_shared])
 
     def fit(self, parameters: NDArrays, config: dict[str, Scalar]) -> tuple[NDArrays, int, dict[str, Scalar]]:
-        """Run one local job and keep the head; return the new shared arrays.
+        """Run one local job and keep head and memory; return the new shared arrays.
 
         An order of the server's says how many epochs, or when it is enough: then ``epochs`` are reported, too.
 
         Raises
         ------
         ProtocolError
-            If the arrays do not fit the task, this client is one that never trains, or the order is for a model that it
-            does not have.
+            If the arrays, the stored head or the stored memory do not fit the task, this client is one that never
+            trains, or the order is for a model that it does not have.
         ConfigError
             If the data is made for another number of nodes.
         """
@@ -159,26 +162,36 @@ class FederatedClient(NumPyClient):
         model = self._model(self._shared(parameters, seed), seed)
         rng = generator(seed, "train", self.partition, counter)
         scores: dict[str, Scalar] = {}
+        memory = self._memory()
         if order.stop is None:
-            model, loss = task.train(model, self.rows, rng, epochs=order.epochs or self.workload.local_epochs)
+            epochs = order.epochs or self.workload.local_epochs
+            model, loss, memory = train_job(task, model, self.rows, rng, memory, epochs=epochs)
         else:
-            model, losses = self._train_until(order.stop, model, rng)
+            model, losses, memory = self._train_until(order.stop, model, rng, memory)
             loss, scores["epochs"] = losses[-1], len(losses)
+        if memory:
+            self.context.state[MEMORY] = array_record(list(memory), list(memory.values()))
         head = model[task.num_shared :]
         if head:
             self.context.state[HEAD] = array_record([str(i) for i in range(len(head))], head)
         return list(model[: task.num_shared]), self.num_examples, {"loss": loss, **scores}
 
-    def _train_until(self, stop: Enough, model: Arrays, rng: np.random.Generator) -> tuple[Arrays, list[float]]:
-        """Train epoch by epoch; return the model and the mean loss of each epoch.
+    def _train_until(
+        self, stop: Enough, model: Arrays, rng: np.random.Generator, memory: Memory
+    ) -> tuple[Arrays, list[float], Memory]:
+        """Train epoch by epoch; return the model, the mean loss of each epoch, and what is to be kept.
 
-        An optimizer that remembers its steps begins afresh in each.
+        Within the job an optimiser remembers its steps, whether or not that is kept.
         """
         losses: list[float] = []
+        task = self.workload.task
         while not losses or not stop.after(losses):
-            model, loss = self.workload.task.train(model, self.rows, rng, epochs=1)
+            if isinstance(task, KeepsMemory):
+                model, loss, memory = task.train_on(model, self.rows, rng, memory, epochs=1)
+            else:
+                model, loss = task.train(model, self.rows, rng, epochs=1)
             losses.append(loss)
-        return model, losses
+        return model, losses, memory if is_kept(task) else NO_MEMORY
 
     def evaluate(  # type: ignore[override]  # None instead of a loss that would mean another thing
         self, parameters: NDArrays, config: dict[str, Scalar]
@@ -221,7 +234,8 @@ class FederatedClient(NumPyClient):
             scores["head-parameters"] = sum(a.size for a in head if a.dtype.kind == "f")
         if config.get("after-training"):
             rng = generator(seed, "after", self.partition)
-            model, _ = task.train(model, self.rows, rng, epochs=self.workload.local_epochs)
+            epochs = self.workload.local_epochs
+            model, _, _ = train_job(task, model, self.rows, rng, self._memory(), epochs=epochs)
             scores |= in_phase("after", task.evaluate(model, self.rows)[1])
         return loss, count, scores
 
@@ -254,6 +268,13 @@ class FederatedClient(NumPyClient):
 
     def _shared(self, parameters: NDArrays, seed: int) -> Arrays:
         return check_layout(parameters, self.workload.initial(seed)[: self.workload.task.num_shared], "the server sent")
+
+    def _memory(self) -> Memory:
+        """Return what the optimiser remembers of the job before, if the task keeps that."""
+        record = self.context.state.get(MEMORY)
+        if not (isinstance(record, ArrayRecord) and is_kept(self.workload.task)):
+            return NO_MEMORY
+        return dict(zip(record, arrays_of(record), strict=True))
 
     def _model(self, shared: Arrays, seed: int) -> Arrays:
         """Return the shared arrays and the head this client holds, a fresh one if it holds none."""

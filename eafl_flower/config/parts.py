@@ -124,8 +124,10 @@ GROUPS: Final = {
         what="scheduler",
         entry_points="eafl_flower.schedulers",
         parts={
-            "same": "eafl_flower.core.orders:SameOrder",
-            "until-enough": "eafl_flower.core.schedulers:UntilEnough",
+            "same": "eafl_flower.schedulers.same:SameOrder",
+            "fixed": "eafl_flower.schedulers.same:Fixed",
+            "schedule": "eafl_flower.schedulers.stalling:WhenStalled",
+            "until-enough": "eafl_flower.schedulers.until_enough:UntilEnough",
         },
     ),
 }

@@ -1,12 +1,12 @@
-"""What a client is to do next, what is known when that is decided, and what came of it."""
+"""What a client is to do next."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from eafl_flower.errors import ConfigError
 
-End = Literal["merged", "refused", "error", "lost", "timeout"]
+End = Literal["merged", "refused", "error", "lost", "timeout"]  # of a job
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +46,16 @@ class Enough:
         if not (self.share >= 0 and 1 <= self.least <= self.most):
             msg = f"{self}: expected share of at least 0, and 1 <= least <= most"
             raise ConfigError(msg)
+
+    @property
+    def fewest(self) -> int:
+        """Epochs that the client makes at least: there is a second one to compare with, if it may be made."""
+        return max(self.least, min(2, self.most))
+
+    def made(self, reported: float | None) -> int:
+        """Return how many epochs a client made that reports so many: ``most``, unless the rule allows what it says."""
+        believable = reported is not None and self.fewest <= reported <= self.most and reported == int(reported)
+        return int(reported) if reported is not None and believable else self.most
 
     def after(self, losses: Sequence[float]) -> bool:
         """Return whether epochs with these mean losses, one at least, are enough."""
@@ -97,63 +107,14 @@ class Order:
         """
         return f"{version} of rank {self.rank}" if self.rank else version
 
-    def most_epochs(self, usual: int) -> int:
-        """Return how many epochs the client makes at most, given what is usual."""
-        return self.epochs or (usual if self.stop is None else self.stop.most)
+    def fewest_epochs(self, usual: int) -> int:
+        """Return how many epochs the client makes at least, given what is usual."""
+        return self.epochs or (usual if self.stop is None else self.stop.fewest)
+
+    def epochs_made(self, reported: float | None) -> int:
+        """Return how many epochs a client made that reports ``reported``, 0 if the order says nothing of epochs."""
+        return self.epochs if self.stop is None else self.stop.made(reported)
 
 
 NO_ORDER = Order()
 ANY_ORDER = Order(stop=Enough())  # what a stored order looks like: it tells the classes to restore
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Forecast:
-    """What is known of a client that may get a job now.
-
-    ``ends_s`` is when it will be gone, or its job given up, infinite if nobody knows; ``num_examples`` is what its jobs
-    are priced with, ``jobs`` how many it has had, ``server_round`` the number, from 1, of the round's worth that this
-    one belongs to. Times are those of the run [s].
-    """
-
-    time_s: float
-    ends_s: float
-    num_examples: int
-    jobs: int
-    server_round: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What came of a job: it has begun or, with all that follows, ended.
-
-    ``began_s`` and ``time_s`` are when it was sent and when this happened [s], ``energy_j`` what its client has spent,
-    bytes are those of payloads. ``staleness`` and ``metrics`` (what the client reports) are those of a merged update.
-    """
-
-    client: int
-    order: Order
-    kind: Literal["begun"] | End
-    began_s: float
-    time_s: float
-    energy_j: float = 0.0
-    uplink_bytes: int = 0
-    downlink_bytes: int = 0
-    staleness: int = 0
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SameOrder:
-    """The scheduler that gives every client the same ``order``, whatever comes of it."""
-
-    order: Order = NO_ORDER
-
-    def init(self, clients: int) -> None:
-        """Return nothing: there is nothing to remember."""
-
-    def offer(self, state: None, client: int, forecast: Forecast) -> Order:
-        """Return the order."""
-        return self.order
-
-    def learn(self, state: None, outcome: Outcome) -> None:
-        """Learn nothing."""

@@ -1,17 +1,21 @@
-"""What a job has cost by the time it ended: joules, seconds and bytes, in both directions."""
+"""What a job costs, and has cost by the time it ended: joules, seconds and bytes, in both directions."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from flwr.app import RecordDict
+
 from eafl_flower.energy.ledger import Ledger
-from eafl_flower.runs.jobs import Job
-from eafl_flower.types import Phase
+from eafl_flower.runs.jobs import ClientTable, Job
+from eafl_flower.runs.options import RunOptions
+from eafl_flower.types import Phase, Work
+from eafl_flower.wire.replies import reported
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spent:
-    """What one job has cost: energy [J], bytes that went over the air in both directions, and what its upload took."""
+    """What one job has cost: energy [J], ``upload`` its part, and bytes that went over the air in both directions."""
 
     energy_j: float
     upload: Phase
@@ -22,7 +26,8 @@ class Spent:
 
     def known(self) -> dict[str, Any]:
         """Return what a scheduler learns of it."""
-        return {"energy_j": self.energy_j, "uplink_bytes": self.uplink_bytes, "downlink_bytes": self.downlink_bytes}
+        names = ("energy_j", "upload", "uplink_bytes", "downlink_bytes")
+        return {name: getattr(self, name) for name in names}
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of an event."""
@@ -35,6 +40,19 @@ class Spent:
             "downlink_bytes": self.downlink_bytes,
             "downlink_framed_bytes": self.downlink_framed_bytes,
         }
+
+
+def computation(options: RunOptions, table: ClientTable, client: int, epochs: int) -> Phase:
+    """Return what so many epochs take ``client`` to compute."""
+    work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=epochs)
+    return options.processors.compute(client, work)
+
+
+def price_as_made(options: RunOptions, table: ClientTable, job: Job, content: RecordDict) -> None:
+    """Price the epochs that the client of ``job`` says in its reply to have made, where its order left that to it."""
+    if job.order.stop is not None:
+        epochs = job.order.epochs_made(reported(content, "epochs"))
+        job.price = replace(job.price, compute=computation(options, table, job.client, epochs))
 
 
 def book_job(ledger: Ledger, job: Job, until_s: float) -> Spent:

@@ -10,13 +10,13 @@ from eafl_flower.core.orders import NO_ORDER, Order
 from eafl_flower.core.rng import generator
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.radio.price import JobPrice
-from eafl_flower.runs.charges import Spent, book_job
+from eafl_flower.runs.charges import Spent, book_job, computation
 from eafl_flower.runs.claims import Claims
 from eafl_flower.runs.jobs import ANY_JOB, ClientTable, IdleClients, InFlight, Job, StoredJobs, WaitingClients
 from eafl_flower.runs.members.mailbox import Mailbox
 from eafl_flower.runs.members.roster_answers import Member
 from eafl_flower.runs.plan import Plan
-from eafl_flower.types import Arrays, Kind, Layout, Update, Work
+from eafl_flower.types import Arrays, Kind, Layout, Update
 from eafl_flower.wire.downlink import Base
 from eafl_flower.wire.models import Models
 from eafl_flower.wire.notes import Notes
@@ -194,8 +194,6 @@ class OpenJobs:
             table.model[client], table.acknowledged[client] = model.place, 0
         base = sent.base
         content = self._train_content(self._terms_of(client, counter, load, order), base, server_round)
-        epochs = order.most_epochs(self.options.local_epochs)
-        work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=epochs)
         job = Job(
             client=client,
             counter=counter,
@@ -207,7 +205,7 @@ class OpenJobs:
             price=JobPrice(
                 dispatched_s=now_s,
                 download=self.options.radio.download(client, now_s, base.payload_bytes),
-                compute=self.options.processors.compute(client, work),
+                compute=computation(self.options, table, client, order.fewest_epochs(self.options.local_epochs)),
             ),
             ends_s=ends_s,
             downlink_bytes=base.payload_bytes,

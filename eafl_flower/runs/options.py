@@ -8,7 +8,6 @@ from typing import Any, Literal
 from flwr.app import MetricRecord, RecordDict
 
 from eafl_flower.core.events import Fanout, Observer
-from eafl_flower.core.orders import SameOrder
 from eafl_flower.core.provenance import Provenance
 from eafl_flower.core.scores import Score
 from eafl_flower.energy.processors import Processors
@@ -17,6 +16,7 @@ from eafl_flower.protocols import Codec, Radio, Scheduler
 from eafl_flower.radio.constant_rate import ConstantRate
 from eafl_flower.runs.hooks import OnDispatch, OnEvaluate, OnMerge
 from eafl_flower.runs.limits import StopRule
+from eafl_flower.schedulers.same import SameOrder
 from eafl_flower.simulation.churn import AlwaysOn, Churn
 from eafl_flower.wire.records import ARRAYS, CONFIG, NUM_EXAMPLES, RUN_NAME
 

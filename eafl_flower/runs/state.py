@@ -11,11 +11,13 @@ from flwr.app import ArrayRecord, MetricRecord
 from flwr.serverapp.strategy import Result
 
 from eafl_flower.aggregation.fleet import models_kept
-from eafl_flower.core.orders import NO_ORDER, End, Forecast, Order, Outcome
+from eafl_flower.core.forecasts import Forecast, Outcome
+from eafl_flower.core.orders import NO_ORDER, End, Order
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.protocols import MessageAggregator
+from eafl_flower.runs.charges import computation
 from eafl_flower.runs.explosion import Explosion
 from eafl_flower.runs.jobs import ClientTable, Job
 from eafl_flower.runs.members.mailbox import Mailbox
@@ -102,12 +104,12 @@ class Run:
 
     def offer(self, client: int, now_s: float, ends_s: float) -> Job | None:
         """Make the next job of ``client``, which is not sent yet; None if the scheduler has nothing for it now."""
-        table = self.jobs.table
-        server_round = self.pace.server_round(merges=self.version, updates=self.tally.updates)
+        table, server_round = self.jobs.table, self.server_round
         forecast = Forecast(
             time_s=now_s,
             ends_s=ends_s,
             num_examples=int(table.num_examples[client]),
+            epoch=computation(self.options, table, client, 1),
             jobs=int(table.counter[client]),
             server_round=server_round,
         )
@@ -134,8 +136,8 @@ class Run:
 
     def learn(self, job: Job, kind: Literal["begun"] | End, now_s: float, **known: Any) -> None:
         """Let the scheduler know that ``job`` has begun or ended, and what is ``known`` of it."""
-        began_s = job.price.dispatched_s
-        outcome = Outcome(client=job.client, order=job.order, kind=kind, began_s=began_s, time_s=now_s, **known)
+        known = {"server_round": self.server_round, "began_s": job.price.dispatched_s, **known}
+        outcome = Outcome(client=job.client, order=job.order, kind=kind, time_s=now_s, **known)
         self.plans = self.options.scheduler.learn(self.plans, outcome)
 
     def pause_s(self, client: int) -> float:
@@ -168,6 +170,11 @@ class Run:
             (state,) = states.values()
             return int(state.version)
         return tally.rounds if self.plan.barrier else sum(int(state.version) for state in states.values())
+
+    @property
+    def server_round(self) -> int:
+        """Number, from 1, of the round (or round's worth) that is under way."""
+        return self.pace.server_round(merges=self.version, updates=self.tally.updates)
 
     @property
     def count(self) -> int:

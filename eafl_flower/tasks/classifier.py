@@ -13,6 +13,7 @@ from eafl_flower.core.settings import CountFromOne
 from eafl_flower.data.row_summary import quantile_table
 from eafl_flower.errors import ConfigError
 from eafl_flower.models.piecewise import PiecewiseLinear
+from eafl_flower.protocols import Memory
 from eafl_flower.tasks.checks import check_features, check_rows
 from eafl_flower.tasks.probabilities import loss_and_accuracy, probabilities
 from eafl_flower.tasks.training import Personal, Quantiles
@@ -50,6 +51,62 @@ class Classifier(Personal):
     def inputs(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return what the first layer reads ``(n, num_inputs)`` of rows ``(n, features)``."""
         return self._encoding.apply(x) if self.numeric_bins else x
+
+    def train(
+        self,
+        arrays: Arrays,
+        rows: Rows,
+        rng: np.random.Generator,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        first_trained: int = 0,
+    ) -> tuple[Arrays, float]:
+        """Return arrays after training on the training rows and the mean loss of the last pass over them.
+
+        Parameters
+        ----------
+        arrays
+            The complete model.
+        rows
+            The client's rows; only the training rows are looked at.
+        rng
+            Shuffles the rows before each pass.
+        epochs, steps
+            Length of the job in epochs or in batches: one of them.
+        first_trained
+            Arrays before this index are frozen, and a generic head where the whole backbone is.
+
+        Raises
+        ------
+        DataError
+            If there are no training rows, or rows and model do not fit.
+        ConfigError
+            If there is no such device.
+        torch.OutOfMemoryError
+            If the GPU is full.
+        """
+        return self._train(arrays, rows, rng, None, epochs=epochs, steps=steps, first_trained=first_trained)[:2]
+
+    def train_on(
+        self, arrays: Arrays, rows: Rows, rng: np.random.Generator, memory: Memory, *, epochs: int
+    ) -> tuple[Arrays, float, Memory]:
+        """Return the same, with an optimiser that has this ``memory``, and its next memory (``KeepsMemory``)."""
+        return self._train(arrays, rows, rng, memory, epochs=epochs)
+
+    @abstractmethod
+    def _train(
+        self,
+        arrays: Arrays,
+        rows: Rows,
+        rng: np.random.Generator,
+        memory: Memory | None,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        first_trained: int = 0,
+    ) -> tuple[Arrays, float, Memory]:
+        """Train, and return what is to be remembered unless ``memory`` is None."""
 
     def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, dict[str, float]]:
         """Return mean loss and scores on the test rows; zeros if there are none."""

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, Share, check_settings
+from eafl_flower.heads.memory import NO_MEMORY
 from eafl_flower.heads.prior import FeatureRanges, entropy_bits, prior_size
 from eafl_flower.heads.pruning import (
     WARM_UP_EPOCHS,
@@ -25,14 +26,14 @@ from eafl_flower.heads.pruning import (
 from eafl_flower.heads.size import BACKBONE_DEPTH, BACKBONE_WIDTH, LARGEST, SMALLEST, HeadSize
 from eafl_flower.heads.validation import smallest_sufficient
 from eafl_flower.models.fractal import Fractal
+from eafl_flower.protocols import Memory
 from eafl_flower.tasks.backend import Backend, backend_for
 from eafl_flower.tasks.checks import check_rows
 from eafl_flower.tasks.classifier import Classifier
 from eafl_flower.tasks.head_fit import validation_losses, validation_rows
-from eafl_flower.tasks.optimizers import Optimizer
+from eafl_flower.tasks.memory import memory_of, recall
 from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.stored_head import head_of, structure_of
-from eafl_flower.tasks.tabular import OPTIMIZERS
 from eafl_flower.tasks.two_phases import TwoPhases, columns
 from eafl_flower.types import Array, Arrays, Rows, digest
 
@@ -74,8 +75,9 @@ class FractalTask(Classifier):
     ranges
         Gives the bins of the entropies when they are first needed; without it they are those of each client's own
         rows.
-    optimizer
-        ``"sgd"`` or ``"adamw"``; fresh in every job, one for the backbone and one for the head.
+    optimizer, adadelta_constants, optimizer_state
+        See ``WithOptimizer``; of epochs in two passes there are two, one for the head and one for the backbone. Where
+        a subtree of a head is replaced, the head's begins afresh.
     learning_rate, weight_decay
         Of the optimiser; the decay applies to all trained arrays.
     batch_size
@@ -108,7 +110,8 @@ class FractalTask(Classifier):
 
     def __post_init__(self) -> None:
         sizes = ONE_SIZE if self.head == "federated" and len(self.head_sizes) > 1 else ""
-        check_settings(self, head_sizes=sizes, numeric_bins=self._wrong_bins)
+        further = {"numeric_bins": self._wrong_bins, "adadelta_constants": self.constants_problem}
+        check_settings(self, head_sizes=sizes, **further)
 
     @property
     def num_shared(self) -> int:
@@ -163,41 +166,17 @@ class FractalTask(Classifier):
         """Raise ``ProtocolError`` unless ``head`` is a private head of this task, of any size and however pruned."""
         structure_of(head, self.num_classes)
 
-    def train(
+    def _train(
         self,
         arrays: Arrays,
         rows: Rows,
         rng: np.random.Generator,
+        memory: Memory | None,
         *,
         epochs: int | None = None,
         steps: int | None = None,
         first_trained: int = 0,
-    ) -> tuple[Arrays, float]:
-        """Return arrays after training on the training rows and the mean loss of the last pass over them.
-
-        Parameters
-        ----------
-        arrays
-            The complete model.
-        rows
-            The client's rows; only the training rows are looked at.
-        rng
-            Shuffles the rows before each pass.
-        epochs, steps
-            Length of the job: in epochs (with a private head each a pass for the head and one for the
-            backbone) or in batches that train both together.
-        first_trained
-            0, or ``num_backbone`` for a frozen backbone.
-
-        Raises
-        ------
-        DataError
-            If there are no training rows, or rows and model do not fit.
-        ConfigError
-            If there is no such device.
-        torch.OutOfMemoryError
-            If the GPU is full.
-        """
+    ) -> tuple[Arrays, float, Memory]:
         x, y = rows.x_train, rows.y_train
         check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
         if first_trained not in (0, self.num_backbone):
@@ -209,13 +188,19 @@ class FractalTask(Classifier):
         in_phases = self.head != "federated" and steps is None and not first_trained
         backend, (_, record) = backend_for(self.device), split_record(arrays)
         inputs = columns(backend, self.inputs(x))
+        remembered = memory or NO_MEMORY
         if in_phases and record is not None and self.prune_threshold:
+            before = len(arrays)
             arrays, record = self._pruned(arrays, record, inputs, len(plan))
+            if len(arrays) < before:
+                remembered = {name: array for name, array in remembered.items() if not name.startswith("head.")}
         model = self._model(arrays, backend, np.bincount(y, minlength=self.num_classes) > 0)
         targets = columns(backend, np.eye(self.num_classes, dtype=np.float32)[y])
         if first_trained:
             inputs = model.features(inputs)  # a frozen backbone is a fixed function of the rows
-        below, above = self._optimizer(), self._optimizer()
+        below, above = (self.new_optimizer(self.learning_rate, self.weight_decay) for _ in range(2))
+        optimizers = {"backbone": below, "head": above} if in_phases else {"model": above}
+        recall(remembered, optimizers, model.sizes, backend)
         size, loss = self.batch_size, 0.0
         for batches in plan:
             order = rng.permutation(len(y))[: batches * size]
@@ -226,7 +211,8 @@ class FractalTask(Classifier):
                 loss = model.train_pass(inputs, targets, order, size, head=above)
             else:
                 loss = model.train_pass(inputs, targets, order, size, together=above)
-        return model.arrays() + (() if record is None else (record,)), loss
+        remembered = NO_MEMORY if memory is None else memory_of(optimizers, backend)
+        return model.arrays() + (() if record is None else (record,)), loss, remembered
 
     def _logits(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self._model(arrays, backend_for(self.device)).logits(x)
@@ -275,9 +261,6 @@ class FractalTask(Classifier):
         generic = self._generic if own else None  # a client without a head of its own goes by the fleet's
         structure, arrays = structure_of(own or fleets, self.num_classes), split_record(arrays)[0]
         return TwoPhases(self.backbone, structure, arrays, backend, generic=generic, has_class=has_class)
-
-    def _optimizer(self) -> Optimizer:
-        return OPTIMIZERS[self.optimizer](self.learning_rate, self.weight_decay)
 
     def _pruned(self, arrays: Arrays, record: Record, inputs: Any, epochs: int) -> tuple[Arrays, Record]:
         """Return the model and its record after a look at the subtrees of its head, before ``epochs`` of training."""

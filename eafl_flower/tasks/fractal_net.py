@@ -17,8 +17,10 @@ class FractalNet(Personal):
     ----------
     head_sizes
         Depth x width, as in "1x16,3x24", to the clients in turn; empty: by their data.
-    prune_threshold, head, optimizer, numeric_bins
+    prune_threshold, head, numeric_bins
         See ``FractalTask``.
+    optimizer, adadelta_constants, optimizer_state
+        See ``WithOptimizer``.
 
     Raises
     ------
@@ -36,7 +38,8 @@ class FractalNet(Personal):
             text = ONE_SIZE if len(sizes) > 1 and self.head == "federated" else ""
         except ValueError as error:
             text = str(error)
-        check_settings(self, head_sizes=text, numeric_bins=self.bins_problem)
+        further = {"numeric_bins": self.bins_problem, "adadelta_constants": self.constants_problem}
+        check_settings(self, head_sizes=text, **further)
 
     def make(self, training: Training) -> FractalTask:
         """Return the task for features and classes."""

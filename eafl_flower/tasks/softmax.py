@@ -7,7 +7,12 @@ from numpy.typing import NDArray
 
 from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, check_settings
+from eafl_flower.heads.memory import NO_MEMORY
+from eafl_flower.protocols import Memory
+from eafl_flower.tasks.backend import backend_for
 from eafl_flower.tasks.checks import check_features, check_layout, check_rows
+from eafl_flower.tasks.memory import memory_of, recall
+from eafl_flower.tasks.optimizers import WithOptimizer
 from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.probabilities import probabilities
 from eafl_flower.tasks.training import Training
@@ -15,20 +20,29 @@ from eafl_flower.types import Arrays, Rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Softmax:
-    """``SoftmaxTask`` by its settings: it has none of its own."""
+class Softmax(WithOptimizer):
+    """``SoftmaxTask`` by its settings: those of the optimiser.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range.
+    """
+
+    def __post_init__(self) -> None:
+        check_settings(self, adadelta_constants=self.constants_problem)
 
     def make(self, training: Training) -> "SoftmaxTask":
         """Return the task for features and classes."""
-        return SoftmaxTask(**training.steps)
+        return SoftmaxTask(**vars(self), **training.steps)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoftmaxTask:
-    r"""Multinomial logistic regression, trained by mini-batch SGD.
+class SoftmaxTask(WithOptimizer):
+    r"""Multinomial logistic regression, trained in mini-batches.
 
     .. math:: p = \mathrm{softmax}(x W^\top + b), \qquad
-              \nabla_W = \tfrac1n (p - e_y)^\top x + \lambda W
+              \nabla_W = \tfrac1n (p - e_y)^\top x
 
     The arrays are ``W`` (num_classes, num_features) and ``b`` (num_classes,), both federated. The model
     is one layer, so it has no backbone: a client that never trained fits all of it.
@@ -37,17 +51,17 @@ class SoftmaxTask:
     ----------
     num_features, num_classes
         Size of the model.
-    learning_rate
-        Step size.
-    weight_decay
-        Coefficient λ of the squared norm.
+    optimizer, adadelta_constants, optimizer_state
+        See ``WithOptimizer``.
+    learning_rate, weight_decay
+        Of the optimiser; the decay applies to both arrays.
     batch_size
         Rows a step.
 
     Raises
     ------
     ConfigError
-        If a size or rate is not positive, or ``weight_decay`` is negative.
+        If a setting is out of range.
     """
 
     num_features: CountFromOne
@@ -57,7 +71,7 @@ class SoftmaxTask:
     batch_size: CountFromOne = 16
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        check_settings(self, adadelta_constants=self.constants_problem)
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -96,11 +110,35 @@ class SoftmaxTask:
         steps: int | None = None,
         first_trained: int = 0,
     ) -> tuple[Arrays, float]:
-        """Return arrays after SGD on the training rows and the mean loss of the last pass."""
+        """Return arrays after training on the training rows and the mean loss of the last pass."""
+        return self._train(arrays, rows, rng, None, epochs=epochs, steps=steps, first_trained=first_trained)[:2]
+
+    def train_on(
+        self, arrays: Arrays, rows: Rows, rng: np.random.Generator, memory: Memory, *, epochs: int
+    ) -> tuple[Arrays, float, Memory]:
+        """Return the same, with an optimiser that has this ``memory``, and its next memory (``KeepsMemory``)."""
+        return self._train(arrays, rows, rng, memory, epochs=epochs)
+
+    def _train(
+        self,
+        arrays: Arrays,
+        rows: Rows,
+        rng: np.random.Generator,
+        memory: Memory | None,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        first_trained: int = 0,
+    ) -> tuple[Arrays, float, Memory]:
         x, y = rows.x_train, rows.y_train
         check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
-        weight, bias = (np.array(a, np.float32) for a in arrays)
-        rate, decay = np.float32(self.learning_rate), np.float32(1 - self.learning_rate * self.weight_decay)
+        flat = np.concatenate([np.asarray(a, np.float32).ravel() for a in arrays])
+        flat_gradient = np.zeros_like(flat)
+        (weight, bias), (weight_gradient, bias_gradient) = self._views(flat), self._views(flat_gradient)
+        first = (0, weight.size, flat.size)[first_trained]
+        trained, gradient = flat[first:], flat_gradient[first:]
+        optimizer, backend = self.new_optimizer(self.learning_rate, self.weight_decay), backend_for("cpu")
+        recall(memory or NO_MEMORY, {"model": optimizer}, {"model": len(trained)}, backend)
         plan = steps_per_pass(len(x), self.batch_size, epochs=epochs, steps=steps)
         loss, seen = 0.0, 1
         for batches in plan:
@@ -115,14 +153,16 @@ class SoftmaxTask:
                 seen += len(batch)
                 error = np.exp(log_p)
                 error[picked] -= 1
-                error *= rate / len(batch)
-                if first_trained < 1:
-                    weight *= decay
-                    weight -= error.T @ xb
-                if first_trained < 2:
-                    bias *= decay
-                    bias -= error.sum(axis=0)
-        return (weight, bias), loss / seen
+                error /= len(batch)
+                np.matmul(error.T, xb, out=weight_gradient)
+                error.sum(axis=0, out=bias_gradient)
+                optimizer.step(trained, gradient)
+        remembered = NO_MEMORY if memory is None else memory_of({"model": optimizer}, backend)
+        return (weight, bias), loss / seen, remembered
+
+    def _views(self, flat: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        size = self.num_classes * self.num_features
+        return flat[:size].reshape(self.num_classes, self.num_features), flat[size:]
 
     def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, dict[str, float]]:
         """Return mean loss and scores on the test rows; zeros if there are none."""

@@ -6,7 +6,7 @@ gradients are one flat vector each, with the layers as views. Tests hold both ag
 and ``torch.optim``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -16,16 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, check_settings
+from eafl_flower.heads.memory import NO_MEMORY
 from eafl_flower.models.cross_entropy import LACKING
+from eafl_flower.protocols import Memory
 from eafl_flower.tasks.backend import Backend, backend_for
 from eafl_flower.tasks.checks import check_layout, check_rows
 from eafl_flower.tasks.classifier import Classifier
-from eafl_flower.tasks.optimizers import SGD, AdamW, Optimizer
+from eafl_flower.tasks.memory import memory_of, recall
 from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.training import Personal, Training
 from eafl_flower.types import Arrays, Rows
 
-OPTIMIZERS: dict[str, Callable[[float, float], Optimizer]] = {"sgd": SGD, "adamw": AdamW}
 WITHOUT_BACKBONE = {
     "private": 'a model without hidden layers is all head and nothing would be shared; set head = "federated"',
     "both": "a model without hidden layers is all head and a private one would share nothing with the federated one; "
@@ -47,7 +48,8 @@ class Tabular(Personal):
 
     def __post_init__(self) -> None:
         text = "" if self.hidden else WITHOUT_BACKBONE.get(self.head, "")
-        check_settings(self, head=text, numeric_bins=self.bins_problem)
+        further = {"numeric_bins": self.bins_problem, "adadelta_constants": self.constants_problem}
+        check_settings(self, head=text, **further)
 
     def make(self, training: Training) -> "TabularTask":
         """Return the task for features and classes."""
@@ -84,8 +86,8 @@ class TabularTask(Classifier):
     head
         ``"private"``: the last layer stays with the client; ``"federated"``: it travels too; ``"both"``: a private
         one, and a federated one beside it.
-    optimizer
-        ``"sgd"`` or ``"adamw"``; fresh in every job.
+    optimizer, adadelta_constants, optimizer_state
+        See ``WithOptimizer``.
     learning_rate, weight_decay
         Of the optimiser; the decay applies to all trained arrays.
     batch_size
@@ -112,7 +114,8 @@ class TabularTask(Classifier):
 
     def __post_init__(self) -> None:
         text = "" if self.hidden or self.head != "both" else WITHOUT_BACKBONE["both"]
-        check_settings(self, head=text, numeric_bins=self._wrong_bins)
+        further = {"numeric_bins": self._wrong_bins, "adadelta_constants": self.constants_problem}
+        check_settings(self, head=text, **further)
 
     @property
     def num_shared(self) -> int:
@@ -145,40 +148,17 @@ class TabularTask(Classifier):
         like = [np.empty(shape, np.float32) for shape in self._shapes[self.num_shared :]]
         check_layout(head, like, "the stored head has")
 
-    def train(
+    def _train(
         self,
         arrays: Arrays,
         rows: Rows,
         rng: np.random.Generator,
+        memory: Memory | None,
         *,
         epochs: int | None = None,
         steps: int | None = None,
         first_trained: int = 0,
-    ) -> tuple[Arrays, float]:
-        """Return arrays after training on the training rows and the mean loss of the last pass over them.
-
-        Parameters
-        ----------
-        arrays
-            The complete model.
-        rows
-            The client's rows; only the training rows are looked at.
-        rng
-            Shuffles the rows before each pass.
-        epochs, steps
-            Length of the job in passes or in batches: one of them.
-        first_trained
-            Arrays before this index are frozen, and a generic head where the whole backbone is.
-
-        Raises
-        ------
-        DataError
-            If there are no training rows, or rows and model do not fit.
-        ConfigError
-            If there is no such device.
-        torch.OutOfMemoryError
-            If the GPU is full.
-        """
+    ) -> tuple[Arrays, float, Memory]:
         x, y = rows.x_train, rows.y_train
         check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
         plan = steps_per_pass(len(x), self.batch_size, epochs=epochs, steps=steps)
@@ -201,7 +181,8 @@ class TabularTask(Classifier):
             first_trained = max(first_trained, self.num_shared)
         parameters, gradients = (a[frozen : self.num_backbone] + a[-2:] for a in (parameters, gradients))
         trained, gradient = flat[self._offsets[first_trained] :], flat_gradient[self._offsets[first_trained] :]
-        optimizer = OPTIMIZERS[self.optimizer](self.learning_rate, self.weight_decay)
+        optimizer = self.new_optimizer(self.learning_rate, self.weight_decay)
+        recall(memory or NO_MEMORY, {"model": optimizer}, {"model": len(trained)}, backend)
         size, seen, loss = self.batch_size, 1, 0 * flat[0]
         for batches in plan:
             order = backend.put(rng.permutation(len(y))[: batches * size])
@@ -210,7 +191,8 @@ class TabularTask(Classifier):
             for i in range(0, batches * size, size):
                 loss = loss + _backward(backend, xs[i : i + size], ys[i : i + size], parameters, gradients, generic)
                 optimizer.step(trained, gradient)
-        return tuple(self._views(backend.get(flat))), float(loss) / seen
+        remembered = NO_MEMORY if memory is None else memory_of({"model": optimizer}, backend)
+        return tuple(self._views(backend.get(flat))), float(loss) / seen, remembered
 
     def _logits(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
         backend = backend_for(self.device)

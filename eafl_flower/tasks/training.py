@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.heads.prior import FeatureRanges
+from eafl_flower.tasks.optimizers import WithOptimizer
 
 NUMERIC_BINS: Final = (0, 2, 4, 8, 16, 32)
 Quantiles = NDArray[np.float64]
@@ -15,11 +16,10 @@ Quantiles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Personal:
+class Personal(WithOptimizer):
     """Settings of a task whose head may stay with the client or travel, too; "both": one of each."""
 
     head: Literal["private", "federated", "both"] = "private"
-    optimizer: Literal["sgd", "adamw"] = "sgd"  # fresh in every job
     numeric_bins: int = 0  # of each numeric feature; 0: features as they are
 
     @property

@@ -68,6 +68,12 @@ class TwoPhases:
     def _views(self, flat: Any) -> list[Views]:
         return [block.views(part) for block, part in zip(self._blocks, self._parts(flat), strict=True)]
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of parameters of backbone (with a generic head), head, and the whole model."""
+        shared, head = self._stops[-2], self.head.num_parameters
+        return {"backbone": shared, "head": head, "model": shared + head}
+
     def features(self, inputs: Any) -> Any:
         """Return the backbone's outputs ``(1, width, n)`` for ``inputs`` ``(1, d, n)``."""
         return self.backbone.forward(self.backend.functions, self._parameters[0], inputs).outputs

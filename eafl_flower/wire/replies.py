@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 from flwr.app import Array as FlowerArray
-from flwr.app import ArrayRecord, Message, RecordDict
+from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 
 from eafl_flower.core.excerpt import excerpt, excerpts
 from eafl_flower.engines.flower_internals import CODE_MOD_PRECONDITION
@@ -105,6 +105,12 @@ def metrics_of(content: RecordDict, whose: str, notes: Notes, weighted_by: str) 
     metrics = bounded_scores(single_metric_record(content, whose, weighted_by), whose, notes, weighted_by)
     weight = metrics.pop(weighted_by)
     return metrics, int(weight) if weighted_by == NUM_EXAMPLES else weight
+
+
+def reported(content: RecordDict, name: str) -> float | None:
+    """Return one number that the client reports, None if there is none of this name."""
+    found = (record.get(name) for record in content.values() if isinstance(record, MetricRecord))
+    return next((number for number in found if isinstance(number, int | float)), None)
 
 
 def reason_of(reply: Message | None) -> str:

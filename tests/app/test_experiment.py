@@ -1,7 +1,9 @@
 import json
 import logging
+from collections import Counter
 
 import pytest
+from toy_federation import Recorder
 
 from eafl_flower.app import baselines, experiment
 from eafl_flower.app.baselines import exact_config
@@ -80,6 +82,24 @@ def test_exact_updates_are_merged_as_often_as_ours_also_if_a_budget_ended_the_ru
     summary, _ = run_in(tmp_path / "run", **{"results.baselines": "all", "stop.bytes": 5_000, "checkpoint.every": 5})
     ours, exact = compared
     assert 0 < ours == exact == summary["merges"] < 40
+
+
+@pytest.mark.parametrize("scheduler", ["fixed", "until-enough"])
+def test_baselines_make_as_many_epochs_as_clients_did(tmp_path, monkeypatch, scheduler):
+    """As many as an order said, or as a client reported that decided itself; the usual number is another one."""
+    told, given = Recorder(), {}
+
+    def remember(*arguments, observer, **options):
+        return train(*arguments, observer=Fanout([observer, told]), **options)
+
+    for name in ("no_communication", "pooled"):
+        monkeypatch.setattr(baselines, name, lambda task, source, epochs, **_: given.update(epochs) or {})
+    monkeypatch.setattr(baselines, "train", remember)
+    run_in(tmp_path, **{"results.baselines": "all", "scheduler.name": scheduler, "task.local-epochs": 2})
+    made = Counter()
+    for event in told.of("merge"):
+        made[event["client"]] += event["metrics"].get("epochs", 5)
+    assert given == made
 
 
 def test_the_run_with_exact_updates_depends_on_the_merges_made_and_not_on_why_they_ended():

@@ -36,6 +36,9 @@ COMPANIONS = {
     "radio.cell-free.round-energy-j": {"strategy.mode": "sync"},
     "radio.cell-free.round-latency-s": {"strategy.mode": "sync"},
     "scheduler.until-enough.least": {"scheduler.until-enough.most": 2**31 - 1},
+    "scheduler.schedule.first": {"scheduler.schedule.most": 2**31 - 1},
+    "scheduler.schedule.least": {"scheduler.schedule.first": 2**31 - 1, "scheduler.schedule.most": 2**31 - 1},
+    "scheduler.schedule.most": {"scheduler.schedule.first": 1},
 }
 
 

@@ -35,6 +35,23 @@ def test_alpha_scales_the_step_of_a_round():
     np.testing.assert_allclose(arrays_of_run(run)[1], np.full(3, 0.5 * mean), rtol=1e-6)
 
 
+def test_a_client_that_fails_amid_the_uploads_of_others_changes_none_of_them():
+
+    def failing(client, counter, arrays):
+        if client == 3:
+            raise ValueError("no more")
+
+    slow = network(slowdown=(1.0, 1.0, 1.0, 8.0))  # its 20 examples take 0.16 s, an upload 0.29 s
+    clean, told = run_toy(3, 1, strategy=EMAM, **slow)
+    run, recorder = run_toy(4, 1, strategy=EMAM, app=toy_app(train=failing), **slow)
+    late, early = ([{**e, "wall_s": 0} for e in r.of("merge")] for r in (recorder, told))
+    assert late == early
+    assert run.ledger.total("uplink") == clean.ledger.total("uplink")
+    upload_s = clean.ledger.total("uplink").time_s / 3
+    begun_s = [e["time_s"] - upload_s for e in early]
+    assert max(begun_s) < recorder.of("error")[0]["time_s"] < min(e["time_s"] for e in early)
+
+
 @pytest.mark.parametrize("slowdown", [(1.0,), (9.0, 1.0, 4.0, 2.0)])
 def test_rounds_do_not_depend_on_who_is_first(slowdown):
     """Sums in the order of clients, so bit for bit."""

@@ -23,6 +23,11 @@ SMALL = {
 CASES = {
     "given sizes, pruned": {"task.fractal.head-sizes": "2x16,0x16,1x24", "task.fractal.prune-threshold": 0.9},
     "sizes by data, 88 bits": {"codec.name": "lqgcm"},
+    "an optimiser that remembers, pruned": {
+        **{"task.fractal.head-sizes": "2x16,1x24", "task.fractal.prune-threshold": 0.9, "task.learning-rate": 1.0},
+        **{"task.fractal.optimizer": "adadelta", "task.fractal.optimizer-state": "kept"},
+        **{"scheduler.name": "until-enough", "scheduler.until-enough.most": 3},
+    },
 }
 
 

@@ -4,8 +4,9 @@ import pytest
 from schedulers import Growing, OneAtATime
 from toy_federation import Recorder, run_toy, toy_app
 
-from eafl_flower.core.orders import NO_ORDER, Order, SameOrder
+from eafl_flower.core.orders import NO_ORDER, Order
 from eafl_flower.errors import CheckpointError, ConfigError, RunFailedError
+from eafl_flower.schedulers.same import SameOrder
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.strategies import EMAM
 

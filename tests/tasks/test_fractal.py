@@ -303,7 +303,7 @@ def test_unsuitable_rows_are_refused(rows):
 
 
 def test_all_wrong_settings_are_reported_together():
-    with pytest.raises(ConfigError, match=r"head = 'none'.*optimizer = 'lbfgs'.*prune_threshold = 2.*batch_size = 0"):
+    with pytest.raises(ConfigError, match=r"optimizer = 'lbfgs'.*head = 'none'.*prune_threshold = 2.*batch_size = 0"):
         make(head="none", optimizer="lbfgs", batch_size=0, prune_threshold=2.0)
     with pytest.raises(ConfigError, match="one size for all"):
         make(head="federated", head_sizes=SMALL * 2)

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from optim_by_torch import optimizer_by_torch
 
 from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, DataError
@@ -34,9 +35,7 @@ def autograd(task, arrays, rows, rng, *, epochs, first_trained=0):
     """The same training by autograd and torch.optim."""
     parameters = [torch.tensor(a, requires_grad=i >= first_trained) for i, a in enumerate(arrays)]
     trained = parameters[first_trained:]
-    optimizer = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[task.optimizer](
-        trained, lr=task.learning_rate, weight_decay=task.weight_decay
-    )
+    optimizer = optimizer_by_torch(task, trained, task.learning_rate, task.weight_decay)
     x, y = torch.tensor(rows.x_train), torch.tensor(rows.y_train)
     for _ in range(epochs):
         order = torch.tensor(rng.permutation(len(y)))
@@ -62,6 +61,10 @@ def autograd(task, arrays, rows, rng, *, epochs, first_trained=0):
         {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 0.1},
         {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.0},
         {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.3},
+        {"optimizer": "adadelta", "learning_rate": 1.0, "weight_decay": 0.1},
+        {"optimizer": "adadelta", "adadelta_constants": "pytorch", "learning_rate": 1.0},
+        {"optimizer": "adam", "learning_rate": 0.01, "weight_decay": 0.1},
+        {"optimizer": "rmsprop", "learning_rate": 0.01, "weight_decay": 0.1},
     ],
 )
 def test_training_is_what_autograd_and_torch_optim_do(settings, first_trained, rows, backend):
@@ -175,5 +178,5 @@ def test_unsuitable_rows_are_refused(rows):
 
 
 def test_all_wrong_settings_are_reported_together():
-    with pytest.raises(ConfigError, match=r"head = 'none'.*optimizer = 'lbfgs'.*batch_size = 0"):
+    with pytest.raises(ConfigError, match=r"optimizer = 'lbfgs'.*head = 'none'.*batch_size = 0"):
         make(head="none", optimizer="lbfgs", batch_size=0)

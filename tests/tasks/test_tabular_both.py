@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from optim_by_torch import optimizer_by_torch
 
 from eafl_flower.app.experiment import run_experiment
 from eafl_flower.app.resolving import resolve
@@ -61,9 +62,7 @@ def autograd(task, arrays, rows, rng, *, epochs, trained):
     torch = pytest.importorskip("torch")
     linear, cross_entropy = torch.nn.functional.linear, torch.nn.functional.cross_entropy
     parameters = [torch.tensor(a, requires_grad=i in trained) for i, a in enumerate(arrays)]
-    optimizer = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[task.optimizer](
-        [parameters[i] for i in trained], lr=task.learning_rate, weight_decay=task.weight_decay
-    )
+    optimizer = optimizer_by_torch(task, [parameters[i] for i in trained], task.learning_rate, task.weight_decay)
     x, y = torch.tensor(rows.x_train), torch.tensor(rows.y_train)
     there, places = torch.unique(y, return_inverse=True)
     for _ in range(epochs):
@@ -99,6 +98,10 @@ def autograd(task, arrays, rows, rng, *, epochs, trained):
         {"optimizer": "sgd", "learning_rate": 0.1},
         {"optimizer": "sgd", "learning_rate": 0.1, "weight_decay": 0.1},
         {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.3},
+        {"optimizer": "adadelta", "learning_rate": 1.0, "weight_decay": 0.1},
+        {"optimizer": "adadelta", "adadelta_constants": "pytorch", "learning_rate": 1.0},
+        {"optimizer": "adam", "learning_rate": 0.01, "weight_decay": 0.1},
+        {"optimizer": "rmsprop", "learning_rate": 0.01, "weight_decay": 0.1},
     ],
 )
 def test_training_is_what_autograd_does_with_both_losses(settings, first_trained, trained, two_classes, backend):

@@ -29,7 +29,7 @@ def note_reply(run: Run, job: Job, reply: Message) -> None:
 
 def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -> bool:
     """Take in the reply of ``job``, which arrives at ``now_s`` and is charged until ``until_s``; False if refused."""
-    jobs, number, told = run.jobs, run.version + 1, NOT_YET
+    jobs, number, server_round, told = run.jobs, run.version + 1, run.server_round, NOT_YET
     model, state = run.models[job.order.model], run.states[job.order.model]
     before = int(state.version)
     try:
@@ -56,7 +56,8 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
     if merged is not None:
         tell_changes(jobs.notes, job.client, merged, ends_first_round=run.version == run.pace.round_size)
     spent = jobs.close(job, until_s)
-    run.learn(job, "merged", now_s, staleness=before - job.base_version, metrics=metrics, **spent.known())
+    known = {"server_round": server_round, "num_examples": update.num_examples, "metrics": metrics, **spent.known()}
+    run.learn(job, "merged", now_s, staleness=before - job.base_version, **known)
     run.train_metrics.note(metrics, update.num_examples)
     run.progress.merged(before - job.base_version)
     run.explosion.note(number, merged.norm if merged else None, metrics)
@@ -73,6 +74,7 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
         **spent.fields(),
         **(coding.fields() if coding is not None else {}),
         metrics=dict(metrics),
+        **({"epochs": epochs} if (epochs := job.order.epochs_made(metrics.get("epochs"))) else {}),
         **({"model": model.name} if model.name else {}),
     )
     _close_unit(run)

@@ -9,6 +9,7 @@ from flwr.app import Message
 from eafl_flower.errors import InfeasibleError
 from eafl_flower.radio.price import JobPrice
 from eafl_flower.radio.transfers import Transfer, alone, shared_out, waiting
+from eafl_flower.runs.charges import price_as_made
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.state import Run
 from eafl_flower.wire.replies import sizes_of
@@ -47,12 +48,14 @@ def share_out_round(run: Run, now_s: float) -> str:
         Why the round is not to be made: what it would cost is more than is left of a budget. Then nothing is priced. An
         empty text if it is.
     """
-    replies = {job.client: run.jobs.await_reply(job) for job in run.jobs if job.client in run.jobs.wires}
-    transfers = {
-        client: waiting(sizes_of(reply.content)[0], run.jobs[client].price.upload_start_s)
-        for client, reply in replies.items()
-        if uploads(reply)
-    }
+    transfers = {}
+    for job in [job for job in run.jobs if job.client in run.jobs.wires and job.price.upload is None]:
+        reply = run.jobs.await_reply(job)
+        if not uploads(reply):
+            continue
+        price_as_made(run.options, run.jobs.table, job, reply.content)
+        if job.price.upload_start_s <= job.ends_s:
+            transfers[job.client] = waiting(sizes_of(reply.content)[0], job.price.upload_start_s)
     began_s = min((job.price.dispatched_s for job in run.jobs), default=now_s)
     try:
         transfers |= _shared_out(run, transfers, began_s)

@@ -1,7 +1,8 @@
 """Virtual time: the next event of the clock decides, so a run depends on its seed and nothing else.
 
 Virtual time never passes the upload start of a job whose reply is not in: at such an event the loop waits
-for that one reply, while all other clients train.
+for that one reply, while all other clients train. Where the client itself decides how many epochs it makes, that is
+the earliest its upload may start; when it really does, its reply tells.
 """
 
 import math
@@ -15,6 +16,7 @@ from eafl_flower.core.orders import End
 from eafl_flower.engines.local_grid import LocalGrid
 from eafl_flower.errors import CheckpointError, RunFailedError
 from eafl_flower.radio.transfers import alone
+from eafl_flower.runs.charges import price_as_made
 from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
@@ -119,10 +121,7 @@ class VirtualClock:
             self.queue.cancel(job.client, job.counter - 1)  # it no longer just waits to vanish
             if job.price.upload_start_s <= job.ends_s:
                 self.jobs.send(job)
-                self._schedule(job, UPLOAD_START, job.price.upload_start_s)
-            else:  # its client will not be there when it has computed: nobody would ever see the result
-                until_s = self._leaves_s(job.client)
-                self._schedule(job, VANISH if until_s <= job.ends_s else DEADLINE, job.ends_s)
+            self._schedule_start(job)
         has_no_orders = len(self.jobs.idle) and not len(self.jobs) and not self.run.mail.interrupted
         self._without_orders = self._without_orders + 1 if has_no_orders else 0
         if self._without_orders > MOST_FRUITLESS:  # clients come and go
@@ -138,6 +137,17 @@ class VirtualClock:
 
     def _schedule(self, job: Job, kind: str, time_s: float) -> None:
         self.queue.push(Event(time_s=time_s, client=job.client, kind=kind, counter=job.counter))
+
+    def _schedule_start(self, job: Job) -> None:
+        """Push the start of the upload of ``job``, or its end: who is gone by then is seen no more."""
+        if job.price.upload_start_s <= job.ends_s:
+            self._schedule(job, UPLOAD_START, job.price.upload_start_s)
+        else:
+            self._schedule_loss(job)
+
+    def _schedule_loss(self, job: Job) -> None:
+        until_s = self._leaves_s(job.client)
+        self._schedule(job, VANISH if until_s <= job.ends_s else DEADLINE, job.ends_s)
 
     def _next_event(self) -> None:
         event = self.queue.peek()
@@ -177,6 +187,10 @@ class VirtualClock:
         if not uploads(reply):
             self._fail(job, reply)
             return
+        price_as_made(self.options, self.jobs.table, job, reply.content)
+        if job.price.upload_start_s > self.now_s():  # it computes for longer than it might have
+            self._schedule_start(job)
+            return
         note_reply(self.run, job, reply)
         if job.price.upload is None:  # in a round with a barrier all have theirs
             self._moved(price_upload(self.run, job, self.now_s()))
@@ -193,8 +207,7 @@ class VirtualClock:
         if math.isfinite(job.price.arrival_s) and job.price.arrival_s <= job.ends_s:
             self._schedule(job, ARRIVAL, max(job.price.arrival_s, self.now_s()))
         elif math.isfinite(job.ends_s):
-            until_s = self._leaves_s(job.client)
-            self._schedule(job, VANISH if until_s <= job.ends_s else DEADLINE, job.ends_s)
+            self._schedule_loss(job)
 
     def _arrives(self, job: Job, reply: Message | None) -> None:
         if reply is None or reply.has_error():  # only after a resume: the client answered before, now it does not

@@ -12,7 +12,7 @@ from flwr.app import Message, MessageType
 from eafl_flower.codecs.keys import KEY_BYTES, needs_key
 from eafl_flower.errors import RunFailedError
 from eafl_flower.radio.transfers import alone
-from eafl_flower.runs.charges import book_late
+from eafl_flower.runs.charges import book_late, price_as_made
 from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.keeping.checkpoint import open_checkpoint
@@ -157,7 +157,7 @@ class WallClock:
             self._rest(job.client)
         else:
             note_reply(self.run, job, reply)
-            self._price(job)
+            self._price(job, reply)
             # All of it is known to have been sent: the price model's times are not those of the wall.
             if merge(self.run, job, reply, now_s=self.now_s(), until_s=math.inf):
                 self._free(job.client)
@@ -169,7 +169,7 @@ class WallClock:
         """Take the reply of a job that was given up: what it cost is booked, and its client is free."""
         self.run.tally.late += 1
         job.uplink_bytes, job.uplink_framed_bytes = sizes_of(reply.content)
-        self._price(job)
+        self._price(job, reply)
         self.run.emit(
             "late",
             **self.run.where(job, self.now_s()),
@@ -178,8 +178,9 @@ class WallClock:
         self._resting.pop(job.client, None)
         self._free(job.client)
 
-    def _price(self, job: Job) -> None:
+    def _price(self, job: Job, reply: Message) -> None:
         """Price the upload of ``job`` as if it had the radio to itself: when it was sent, nobody knows."""
+        price_as_made(self.options, self.jobs.table, job, reply.content)
         upload = alone(self.options.radio, job.client, job.uplink_bytes, job.price.upload_start_s)
         job.price = replace(job.price, upload=upload)
 
