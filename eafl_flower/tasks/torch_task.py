@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive
 from eafl_flower.core.threads import keep_to_one_thread
-from eafl_flower.tasks.backend import backend_for
+from eafl_flower.heads.memory import NO_MEMORY
+from eafl_flower.protocols import Memory
+from eafl_flower.tasks.backend import backend_for, torch_backend
 from eafl_flower.tasks.checks import check_features, check_layout, check_rows
+from eafl_flower.tasks.memory import memory_of, recall
+from eafl_flower.tasks.optimizers import WithOptimizer
 from eafl_flower.tasks.passes import steps_per_pass
 from eafl_flower.tasks.probabilities import loss_and_accuracy, probabilities
-from eafl_flower.tasks.torch_optimizers import TorchOptimizers
 from eafl_flower.types import Arrays, Rows
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ def require_torch(what: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchTask(TorchOptimizers):
+class TorchTask(WithOptimizer):
     r"""A backbone of torch and a linear layer, the head, under cross-entropy; all of it is federated.
 
     .. math:: p = \mathrm{softmax}(W f(x) + b)
@@ -62,8 +65,8 @@ class TorchTask(TorchOptimizers):
     ----------
     num_features, num_classes
         Size of input and output.
-    optimizer, adadelta_constants
-        See ``TorchOptimizers``.
+    optimizer, adadelta_constants, optimizer_state
+        See ``WithOptimizer``.
     learning_rate, weight_decay
         Of the optimiser; the decay applies to all trained arrays.
     batch_size
@@ -152,6 +155,27 @@ class TorchTask(TorchOptimizers):
         torch.OutOfMemoryError
             If the GPU is full.
         """
+        lengths = {"epochs": epochs, "steps": steps}
+        trained, loss, _ = self._train(arrays, rows, rng, None, **lengths, first_trained=first_trained)
+        return trained, loss
+
+    def train_on(
+        self, arrays: Arrays, rows: Rows, rng: np.random.Generator, memory: Memory, *, epochs: int
+    ) -> tuple[Arrays, float, Memory]:
+        """Return the same, with an optimiser that has this ``memory``, and its next memory (``KeepsMemory``)."""
+        return self._train(arrays, rows, rng, memory, epochs=epochs)
+
+    def _train(
+        self,
+        arrays: Arrays,
+        rows: Rows,
+        rng: np.random.Generator,
+        memory: Memory | None,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        first_trained: int = 0,
+    ) -> tuple[Arrays, float, Memory]:
         import torch
         from torch.nn.functional import cross_entropy
 
@@ -166,8 +190,11 @@ class TorchTask(TorchOptimizers):
             with torch.no_grad():
                 inputs, model = torch.cat([network.backbone(part) for part in _parts(inputs)]), network.head
         trained, gradient = network.trained_from(first_trained)
-        rates = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
-        optimizer = self.new_optimizer(trained, **rates)
+        optimizer, backend = (
+            self.new_optimizer(self.learning_rate, self.weight_decay),
+            torch_backend(network.device.type),
+        )
+        recall(memory or NO_MEMORY, {"model": optimizer}, {"model": len(trained)}, backend)
         size, seen, loss = self.batch_size, 1, torch.zeros((), device=network.device)
         for batches in plan:
             order = torch.tensor(rng.permutation(len(y))[: batches * size], device=network.device)
@@ -180,8 +207,9 @@ class TorchTask(TorchOptimizers):
                 if len(trained):
                     gradient.zero_()
                     batch_loss.backward()  # type: ignore[no-untyped-call]
-                    optimizer.step()
-        return network.arrays(), float(loss) / seen
+                    optimizer.step(trained, gradient)
+        remembered = NO_MEMORY if memory is None else memory_of({"model": optimizer}, backend)
+        return network.arrays(), float(loss) / seen, remembered
 
     def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, dict[str, float]]:
         """Return mean loss and scores on the test rows; zeros if there are none."""
@@ -250,11 +278,10 @@ class _Network:
         return tuple(self._views(self.flat.to("cpu", copy=True).numpy()))
 
     def trained_from(self, first: int) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Return the vector of the trained parameters, and its ``grad``, to which their gradients are added."""
+        """Return the vectors of the trained parameters, and of their gradients."""
         for number, parameter in enumerate(self.parameters):
             parameter.requires_grad_(number >= first)
         trained, gradient = (vector[self.offsets[first] :] for vector in (self.flat, self.gradient))
-        trained.grad = gradient
         return trained, gradient
 
     def _views(self, flat: Any) -> list[Any]:

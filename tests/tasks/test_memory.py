@@ -1,5 +1,8 @@
 """What an optimiser remembers: pieces of a job make the whole, and what does not fit is refused."""
 
+from dataclasses import dataclass
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -15,6 +18,7 @@ from eafl_flower.tasks.fractal import FractalTask
 from eafl_flower.tasks.optimizers import OPTIMIZERS
 from eafl_flower.tasks.softmax import SoftmaxTask
 from eafl_flower.tasks.tabular import TabularTask
+from eafl_flower.tasks.torch_task import TorchTask
 
 SIZES = {"num_features": 5, "num_classes": 3}
 RATES = {"sgd": 0.05, "adamw": 0.01, "adadelta": 1.0, "adam": 0.01, "rmsprop": 0.01}
@@ -26,6 +30,16 @@ TASKS = {
     "fractal, both": lambda **s: FractalTask(**SIZES, head="both", head_sizes=(HeadSize(1, 8),), **s),
     "fractal, federated": lambda **s: FractalTask(**SIZES, head="federated", **s),
 }
+if find_spec("torch"):
+
+    @dataclass(frozen=True, kw_only=True)
+    class InTorch(TorchTask):
+        def _backbone(self):
+            from torch import nn
+
+            return nn.Sequential(nn.Linear(self.num_features, 8), nn.Tanh()), 8
+
+    TASKS["torch"] = lambda **s: InTorch(**SIZES, **s)
 
 
 @pytest.fixture

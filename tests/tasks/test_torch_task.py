@@ -13,7 +13,7 @@ from eafl_flower.tasks import torch_task
 from eafl_flower.tasks.images.cnn import CNN, CNNTask
 from eafl_flower.tasks.images.size import ImageSize
 from eafl_flower.tasks.images.vision_transformer import VisionTransformer, VisionTransformerTask
-from eafl_flower.tasks.torch_optimizers import ADADELTA_CONSTANTS
+from eafl_flower.tasks.optimizers import ADADELTA_CONSTANTS
 from eafl_flower.tasks.training import Training
 from eafl_flower.types import Rows
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eafl_flower.core.settings import CountFromOne, check_settings
 from eafl_flower.tasks.images.size import ImageSize, image_size, size_problem
-from eafl_flower.tasks.torch_optimizers import TorchOptimizers
+from eafl_flower.tasks.optimizers import WithOptimizer
 from eafl_flower.tasks.torch_task import TorchTask, require_torch
 from eafl_flower.tasks.training import Training
 
@@ -19,7 +19,7 @@ LEAST_SIDE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class CNN(TorchOptimizers):
+class CNN(WithOptimizer):
     """``CNNTask`` by its settings.
 
     Parameters
@@ -29,8 +29,8 @@ class CNN(TorchOptimizers):
         features.
     channels, hidden
         Filters of the convolution, and width of the dense layer.
-    optimizer, adadelta_constants
-        See ``TorchOptimizers``.
+    optimizer, adadelta_constants, optimizer_state
+        See ``WithOptimizer``.
 
     Raises
     ------

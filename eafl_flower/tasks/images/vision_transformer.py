@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from eafl_flower.core.settings import CountFromOne, check_settings
 from eafl_flower.tasks.images.size import ImageSize, image_size, size_problem
-from eafl_flower.tasks.torch_optimizers import TorchOptimizers
+from eafl_flower.tasks.optimizers import WithOptimizer
 from eafl_flower.tasks.torch_task import TorchTask, require_torch
 from eafl_flower.tasks.training import Training
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VisionTransformer(TorchOptimizers):
+class VisionTransformer(WithOptimizer):
     """``VisionTransformerTask`` by its settings.
 
     Parameters
@@ -26,8 +26,8 @@ class VisionTransformer(TorchOptimizers):
         Side of a patch in pixels.
     width, depth, heads
         Length of a patch's vector, blocks, and heads of attention in each.
-    optimizer, adadelta_constants
-        See ``TorchOptimizers``.
+    optimizer, adadelta_constants, optimizer_state
+        See ``WithOptimizer``.
 
     Raises
     ------
