@@ -6,6 +6,7 @@ from eafl_flower.aggregation.emam import EMAMAggregator, EMAMState
 from eafl_flower.aggregation.newest import NewestMean, NewestState
 from eafl_flower.aggregation.objective import energy, energy_gradient
 from eafl_flower.aggregation.reference import FedAsync, FedAvg, FedBuff, FedBuffState, ReferenceState
+from eafl_flower.aggregation.server_optimizers import AdamState, FedAdam, FedAvgM, MomentumState
 from eafl_flower.aggregation.staleness import (
     Constant,
     Estimated,
@@ -20,19 +21,23 @@ from eafl_flower.types import Merged
 
 __all__ = [
     "Accepted",
+    "AdamState",
     "Constant",
     "EMAMAggregator",
     "EMAMState",
     "Estimated",
     "EstimatedState",
     "Exponential",
+    "FedAdam",
     "FedAsync",
     "FedAvg",
+    "FedAvgM",
     "FedBuff",
     "FedBuffState",
     "HalfLife",
     "Hinge",
     "Merged",
+    "MomentumState",
     "NewestMean",
     "NewestState",
     "Polynomial",

@@ -84,6 +84,8 @@ GROUPS: Final = {
             "fedasync": "eafl_flower.aggregation.reference:FedAsync",
             "fedbuff": "eafl_flower.aggregation.reference:Buffered",
             "fedavg": "eafl_flower.aggregation.reference:FedAvg",
+            "fedavgm": "eafl_flower.aggregation.server_optimizers:FedAvgM",
+            "fedadam": "eafl_flower.aggregation.server_optimizers:FedAdam",
         },
     ),
     "staleness": Group(

@@ -7,6 +7,7 @@ from typing import Any
 
 from eafl_flower.core.scores import PHASES
 
+ONLY_MODE = {"fedavg": "sync", "fedavgm": "sync", "fedadam": "sync", "fedasync": "async", "fedbuff": "async"}
 # What a mean of the clients' newest models has no use for, and what it is then.
 OF_A_CHOSEN_STEP = {
     "strategy.emam.beta": 0.0,
@@ -55,7 +56,7 @@ def _clients(values: Mapping[str, Any]) -> list[Clash]:
 def _strategy(values: Mapping[str, Any]) -> list[Clash]:
     found = []
     name, mode = values["strategy.name"], values["strategy.mode"]
-    if (only := {"fedavg": "sync", "fedasync": "async", "fedbuff": "async"}.get(name, mode)) != mode:
+    if (only := ONLY_MODE.get(name, mode)) != mode:
         found.append(Clash(("strategy.mode", "strategy.name"), f'expected "{only}" with strategy.name = "{name}"'))
     if values["strategy.cohort"] and mode == "async":
         text = 'a cohort belongs to strategy.mode = "sync"; limit asynchronous jobs by strategy.concurrency'

@@ -16,6 +16,8 @@ METHODS = {
     "fedasync": {"strategy.name": "fedasync"},
     "fedbuff": {"strategy.name": "fedbuff"},
     "fedavg": {"strategy.name": "fedavg", "strategy.mode": "sync"},
+    "fedavgm": {"strategy.name": "fedavgm", "strategy.mode": "sync"},
+    "fedadam": {"strategy.name": "fedadam", "strategy.mode": "sync"},
 }
 TASKS = (
     {},
