@@ -170,7 +170,7 @@ class Radio(Protocol):
     def grants(self, time_s: float, uploads: Sequence[Upload]) -> Sequence[Grant]:
         """Return the grant of each of ``uploads`` from ``time_s`` [s] on, in order.
 
-        In a round with a barrier ``time_s`` is when the first upload begins, and ``start_s`` of each when it will.
+        In a round with a barrier ``time_s`` is when the round began, and ``start_s`` of each when it will.
         """
 
 

@@ -1,6 +1,7 @@
 import itertools
 import math
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,6 +26,8 @@ TASKS = (
     {"task.name": "softmax"},
     {"task.name": "fractal"},
 )
+NEED_IMAGES = {"cnn", "vision-transformer"}
+IMAGES = {"feature_names": tuple(f"pixel_{k}" for k in range(64)), "class_names": ("a", "b", "c"), "num_seen": 4}
 # What a setting that is not 0 needs beside it to be allowed at all.
 COMPANIONS = {
     "codec.emq.digits": {"codec.emq.variant": "binary", "codec.emq.choose-digits": False},
@@ -37,6 +40,8 @@ COMPANIONS = {
     "radio.cell-free.num-pilots": {"radio.cell-free.coherence-samples": 20_000},
     "radio.cell-free.round-energy-j": {"strategy.mode": "sync"},
     "radio.cell-free.round-latency-s": {"strategy.mode": "sync"},
+    "task.vision-transformer.heads": {"task.vision-transformer.width": 2**31 - 1},
+    "task.vision-transformer.width": {"task.vision-transformer.heads": 1},
     "scheduler.until-enough.least": {"scheduler.until-enough.most": 2**31 - 1},
     "scheduler.schedule.first": {"scheduler.schedule.most": 2**31 - 1},
     "scheduler.schedule.least": {"scheduler.schedule.first": 2**31 - 1, "scheduler.schedule.most": 2**31 - 1},
@@ -58,6 +63,8 @@ def boundaries():
     for key, setting in known_settings().items():
         if setting.range:
             for value in ends(setting):
+                if key == "task.vision-transformer.patch" and value > 1:
+                    continue  # it is bounded by the images
                 yield pytest.param({key: str(value) if setting.is_list else value}, id=f"{key}={value}")
 
 
@@ -79,12 +86,23 @@ def test_what_the_configuration_allows_can_be_built(flat, toy_source, tmp_path):
     built = 0
     for config in configurations(flat):
         experiment = Experiment(config)
-        vars(experiment)["source"] = toy_source  # a setting may ask for more rows than there is memory
+        # a setting may ask for more rows than there is memory
+        vars(experiment)["source"] = SimpleNamespace(**IMAGES) if config.task.name in NEED_IMAGES else toy_source
         experiment.strategy(checkpoint=tmp_path / "server.safetensors")
         for in_flight in (1, 50):
             experiment.aggregator(in_flight, in_flight)
         built += 1
     assert built or set(flat) & {"strategy.concurrency", "strategy.cohort"}  # more than there are clients
+
+
+@pytest.mark.parametrize("patch", [3, 64])
+def test_patches_that_do_not_fill_the_images_are_refused(patch):
+    experiment = Experiment(
+        RunConfig.from_flat({"task.name": "vision-transformer", "task.vision-transformer.patch": patch})
+    )
+    vars(experiment)["source"] = SimpleNamespace(**IMAGES)
+    with pytest.raises(ConfigError, match=f"patch = {patch}"):
+        _ = experiment.task
 
 
 @pytest.mark.parametrize("flat", [{"data.clients": 0}, {"data.unseen": 0}, {"data.idm.rows-per-client": 16}])

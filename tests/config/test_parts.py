@@ -196,4 +196,4 @@ def test_whoever_constructs_a_part_in_python_is_held_to_the_same_ranges():
             if setting is None or setting.range is None or setting.is_list:
                 continue
             with pytest.raises(ConfigError, match=f"{field.name} = .*expected"):
-                found(**{field.name: setting.kind(-1)})
+                found(**{field.name: setting.kind(setting.range.low - 1)})

@@ -179,14 +179,20 @@ def test_each_uploads_when_it_has_computed_what_it_made(strategy):
         assert event["time_s"] == pytest.approx(download_s + computes_s + upload_s)
 
 
-def test_a_shared_link_is_asked_about_a_round_from_its_first_real_upload_on():
-    epochs, radio = {0: 5, 1: 2, 2: 3}, SharedLink()
+def test_a_shared_link_is_asked_about_a_round_with_the_times_at_which_its_uploads_really_begin():
+    class Told(SharedLink):
+        def grants(self, time_s, uploads):
+            starts_s.update({upload.client: upload.start_s for upload in uploads})
+            return super().grants(time_s, uploads)
+
+    epochs, radio, starts_s = {0: 5, 1: 2, 2: 3}, Told(), {}
     app = reporting(lambda client, counter: {"epochs": epochs[client]})
     run_toy(3, 1, strategy=EMAM, app=app, radio=radio, scheduler=RULE, processors=network(cycles=1e8)["processors"])
     computes_s = {c: 100 * EPOCH_S * examples_of(c) * n for c, n in epochs.items()}
     ((asked_s, clients),) = radio.asked
-    assert clients == [0, 1, 2]
-    assert asked_s == pytest.approx(8e-4 * 36 + min(computes_s.values()))  # a model of nine numbers goes down
+    assert (asked_s, clients) == (0.0, [0, 1, 2])
+    # a model of nine numbers goes down
+    assert starts_s == pytest.approx({client: 8e-4 * 36 + time_s for client, time_s in computes_s.items()})
 
 
 @pytest.mark.parametrize("strategy", [AsyncEMAM, EMAM], ids=["asynchronous", "barrier"])
