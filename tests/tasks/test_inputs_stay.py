@@ -16,14 +16,19 @@ TASKS = {
     "tabular, both": {"task.name": "tabular", "task.tabular.hidden": "8,8", "task.tabular.head": "both"},
     "fractal": {"task.name": "fractal"},
     "fractal with adamw": {"task.name": "fractal", "task.fractal.optimizer": "adamw"},
+    "cnn": {"data.name": "digits", "task.name": "cnn", "task.cnn.optimizer": "adadelta"},
+    "transformer": {"data.name": "digits", "task.name": "vision-transformer", "task.vision-transformer.patch": 4},
 }
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_training_scoring_and_personalising_leave_the_arrays_they_were_given_as_they_were(name):
-    if "fractal" in name:
+    if name in ("cnn", "transformer"):
+        pytest.importorskip("sklearn", reason="digits come with scikit-learn")
+    if name in ("cnn", "transformer") or "fractal" in name:
         pytest.importorskip("torch")
-    data = {"data.clients": 2, "data.unseen": 0, "data.idm.rows-per-client": 32}
+    data = {"data.clients": 2, "data.unseen": 0}
+    data |= {} if "data.name" in TASKS[name] else {"data.idm.rows-per-client": 32}
     workload = resolve(RunConfig.from_flat({**data, **TASKS[name]})).workload
     task, rows = workload.task, workload.source.partition(0)
     initial = tuple(np.array(a) for a in workload.initial(0))  # writable, as what comes over the network is

@@ -83,7 +83,7 @@ def autograd(task, arrays, rows, rng, *, epochs, first_trained=0):
     return [p.detach().numpy() for p in parameters], sum(losses) / len(y)
 
 
-@pytest.mark.parametrize("first_trained", [0, 1, 2, 4, 5])
+@pytest.mark.parametrize("first_trained", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize(
     "settings",
     [
