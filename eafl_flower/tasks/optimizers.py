@@ -1,6 +1,5 @@
 """Optimisers over one flat parameter vector (numpy or torch): few operations a step, however many layers."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal, Protocol
 
@@ -221,6 +220,6 @@ class RMSProp(_ByGradient):
         parameters -= gradient
 
 
-OPTIMIZERS: Final[dict[str, Callable[[float, float], Optimizer]]] = {
+OPTIMIZERS: Final[dict[str, type[SGD | AdamW | AdaDelta | Adam | RMSProp]]] = {
     kind.name: kind for kind in (SGD, AdamW, AdaDelta, Adam, RMSProp)
 }
