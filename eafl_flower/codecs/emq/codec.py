@@ -6,18 +6,20 @@ readings, ``emq.integers`` for how mantissas become bytes, and ``docs/emq.md`` f
 
 import math
 import struct
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Final, Literal
 
 import numpy as np
 
-from eafl_flower.codecs.emq.integers import decode_integers, encode_integers
+from eafl_flower.codecs.emq.integers import decoded_integers, encode_integers
 from eafl_flower.codecs.emq.minifloat import (
     MOST_EXPONENT_BITS,
     MOST_MANTISSA_BITS,
     FloatGrid,
-    quantise_fixed,
-    quantise_float,
+    fixed_grid,
+    float_grid,
 )
 from eafl_flower.codecs.emq.quantiser import (
     MOST_DIGITS,
@@ -25,9 +27,9 @@ from eafl_flower.codecs.emq.quantiser import (
     Integers,
     UniformGrid,
     Vector,
-    peak_of,
-    quantise,
-    squares,
+    ZeroGrid,
+    norms_of,
+    uniform_grid,
 )
 from eafl_flower.codecs.emq.shape import tables_of
 from eafl_flower.codecs.framing import EMQ_ID, frame, layout_hash, unframe
@@ -37,7 +39,7 @@ from eafl_flower.core.settings import Positive, Range, check_settings
 from eafl_flower.errors import CodecError
 from eafl_flower.types import Arrays, Encoded, Layout
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _GRID: Final = struct.Struct("<BhBB")
 _NOTHING, _DECIMAL, _DECIMAL_TINY, _BINARY, _BINARY_TINY, _FLOAT, _FIXED = range(7)
 _BASES: Final = {_DECIMAL: 10, _DECIMAL_TINY: 10, _BINARY: 2, _BINARY_TINY: 2}
@@ -133,28 +135,25 @@ class EMQCodec:
         check_fit(arrays, state.layout)
         values = pool.gather(arrays)
         parts = self._parts(pool)
-        peaks = [peak_of(values[part]) for part in parts]
-        if not np.isfinite(peaks).all():
+        norms = [norms_of(values[part]) for part in parts]
+        if not all(math.isfinite(squared) for _, squared in norms):
             raise pool.refusal(arrays)
-        found, heads, bits, error = [], [], 0, 0.0
-        for part, peak in zip(parts, peaks, strict=True):
-            its, grid = self._quantise(values[part]) if peak else (np.zeros(part.stop - part.start, np.int32), None)
-            found.append(its)
-            heads.append(_write_grid(grid))
-            bits += grid.bits(its) if grid else 1
-            error += grid.squared_error(its, values[part]) if grid else 0.0
-        integers = found[0] if len(found) == 1 else np.concatenate([np.zeros(0, np.int32), *found])
-        coded = encode_integers(integers, tables_of(state.layout)) if any(peaks) else b""
+        grids = [self._grid(values[p]) if largest else ZeroGrid() for p, (largest, _) in zip(parts, norms, strict=True)]
+        coded, error, bits = b"", 0.0, 0
+        if any(largest for largest, _ in norms):
+            coded, error, bits = encode_integers(
+                values, tables_of(state.layout), lambda place, x, integers: _round(x, place, integers, parts, grids)
+            )
         payload = frame(
-            [*heads, *pool.literals(arrays), coded],
+            [*map(_write_grid, grids), *pool.literals(arrays), coded],
             codec_id=EMQ_ID,
             codec_version=_VERSION,
             layout=state.layout,
             counter=state.counter,
         )
-        norm = squares(values)
-        error = math.sqrt(error / norm) if norm else 0.0
-        return Encoded(payload=payload, bits_paper=bits, error=error), state
+        norm = math.fsum(squared for _, squared in norms)
+        bits += sum(grid.head_bits for grid in grids)
+        return Encoded(payload=payload, bits_paper=bits, error=math.sqrt(error / norm) if norm else 0.0), state
 
     def decode(self, state: EMQState, payload: bytes) -> tuple[Arrays, EMQState]:
         """Decode ``payload``, whatever the settings it was coded with but the scope; the state has its counter.
@@ -172,17 +171,12 @@ class EMQCodec:
             msg = f"the body of the payload is {len(body)} bytes, what precedes its values takes {in_front}"
             raise CodecError(msg)
         grids = [_read_grid(*_GRID.unpack_from(body, _GRID.size * i)) for i in range(len(parts))]
+        values = np.empty(pool.num_values, np.float32)
         if len(body) > in_front:
-            integers = decode_integers(body[in_front:], tables_of(state.layout), pool.num_values)
+            for place, block in decoded_integers(body[in_front:], tables_of(state.layout), pool.num_values):
+                _fill(values, place, block, parts, grids)
         else:
-            integers = np.zeros(pool.num_values, np.int32)
-        values = np.zeros(pool.num_values, np.float32)
-        for part, grid in zip(parts, grids, strict=True):
-            if grid is not None:
-                values[part] = grid.values(integers[part])
-            elif integers[part].any():
-                msg = "a part of the payload that is all zero has values"
-                raise CodecError(msg)
+            _fill(values, 0, np.zeros(pool.num_values, np.int32), parts, grids)
         return pool.scatter(values, body, _GRID.size * len(parts)), replace(state, counter=counter)
 
     def _parts(self, pool: Pool) -> list[slice]:
@@ -191,13 +185,13 @@ class EMQCodec:
             return [slice(0, pool.num_values)]
         return [slice(a, b) for a, b in zip(pool.starts[:-1], pool.starts[1:], strict=True)]
 
-    def _quantise(self, values: Vector) -> tuple[Integers, Grid]:
+    def _grid(self, values: Vector) -> Grid:
         if self.variant == "float":
-            return quantise_float(values, squared_error=self.squared_error)
+            return float_grid(values, squared_error=self.squared_error)
         if self.variant == "fixed":
-            return quantise_fixed(values)
+            return fixed_grid(values)
         literal = self.variant == "literal"
-        return quantise(
+        return uniform_grid(
             values,
             base=2 if self.variant == "binary" else 10,
             digits=0 if literal else None if self.choose_digits else self.digits,
@@ -206,8 +200,33 @@ class EMQCodec:
         )
 
 
-def _write_grid(grid: Grid | None) -> bytes:
-    if grid is None:
+def _round(x: Vector, place: int, integers: Integers, parts: list[slice], grids: list[Grid]) -> tuple[float, int]:
+    """Fill the integers of a vector's values from ``place`` on, each by the grid of its part; see ``Grid.round``."""
+    error, bits = 0.0, 0
+    for grid, its in _pieces(place, x.size, parts, grids):
+        missed, counted = grid.round(x[its], integers[its])
+        error, bits = error + missed, bits + counted
+    return error, bits
+
+
+def _fill(values: Vector, place: int, integers: Integers, parts: list[slice], grids: list[Grid]) -> None:
+    """Fill what integers from ``place`` on stand for, each by the grid of its part."""
+    out = values[place : place + integers.size]
+    for grid, its in _pieces(place, integers.size, parts, grids):
+        grid.fill(integers[its], out[its])
+
+
+def _pieces(place: int, size: int, parts: list[slice], grids: list[Grid]) -> Iterator[tuple[Grid, slice]]:
+    """Yield the grids of ``size`` values from ``place`` on, each with which of these are its own."""
+    for i in range(bisect_right(parts, place, key=lambda part: int(part.stop)), len(parts)):
+        first, last = max(parts[i].start - place, 0), min(parts[i].stop - place, size)
+        if first >= size:
+            return
+        yield grids[i], slice(first, last)
+
+
+def _write_grid(grid: Grid) -> bytes:
+    if isinstance(grid, ZeroGrid):
         return _GRID.pack(_NOTHING, 0, 0, 0)
     if isinstance(grid, UniformGrid):
         kind = (_DECIMAL if grid.base == 10 else _BINARY) + grid.tiny
@@ -217,11 +236,11 @@ def _write_grid(grid: Grid | None) -> bytes:
     raise TypeError(grid)
 
 
-def _read_grid(kind: int, exponent: int, digits: int, exponent_bits: int) -> Grid | None:
+def _read_grid(kind: int, exponent: int, digits: int, exponent_bits: int) -> Grid:
     base = _BASES.get(kind, 2)
     low, high = _EXPONENTS[base]
     if kind == _NOTHING and not exponent | digits | exponent_bits:
-        return None
+        return ZeroGrid()
     if kind in _BASES and low <= exponent <= high and digits <= MOST_DIGITS[base] and not exponent_bits:
         return UniformGrid(base=base, exponent=exponent, digits=digits, tiny=kind in (_DECIMAL_TINY, _BINARY_TINY))
     fits = digits <= MOST_MANTISSA_BITS and 1 <= exponent_bits <= MOST_EXPONENT_BITS

@@ -1,8 +1,11 @@
-"""The loops over values, compiled; importing this module imports numba.
+"""The loops of the entropy coder, compiled; importing this module imports numba.
 
-Entropy coding is interleaved rANS: four states of 31 bits take turns, symbol by symbol, and share one stream of 16-bit
-words. A table per context gives each symbol a whole number of 4096ths. Encoding runs from the last symbol to the first,
-so that decoding runs forwards.
+Entropy coding is interleaved rANS: eight states of 31 bits, one for every eighth column, share one stream of 16-bit
+words. A table per context has 2048 slots for symbols from -55 to 55, as many for each sign. Encoding runs from the last
+symbol to the first, so that decoding runs forwards. Rows of class 0 hold nothing but zeros and are not coded.
+
+States stay in numbers of their own, not in an array, so that they live in registers; places are unsigned, so that no
+index is tested for being negative.
 
 References
 ----------
@@ -17,262 +20,208 @@ import numpy as np
 from eafl_flower.core.compiled import compile_loop
 from eafl_flower.types import Array
 
-PRECISION: Final = 12
-TOKENS: Final = 64
-SMALL: Final = 16
-LANES: Final = 4
+PRECISION: Final = 11
+LANES: Final = 8
+SYMBOLS: Final = 256  # as bytes, of two's complement
 LOWEST_STATE: Final = 1 << 15
-WEIGHT_BITS: Final = 14
-
-_EXTRA: Final = np.array([0 if t < SMALL else (t - SMALL) // 2 + 3 for t in range(TOKENS)], np.uint64)
-_WIDTHS: Final = np.array([_EXTRA[t] + np.uint64(t > 0) for t in range(TOKENS)], np.uint64)
-_LOW: Final = (np.uint64(1) << _EXTRA) - np.uint64(1)
-_BASES: Final = np.array([t if t < SMALL else (2 + t % 2) << ((t - SMALL) // 2 + 3) for t in range(TOKENS)], np.uint64)
 
 _MASK: Final = np.uint64((1 << PRECISION) - 1)
 _BITS: Final = np.uint64(PRECISION)
-_WORD: Final = np.uint64(16)
-_WORD_MASK: Final = np.uint64(0xFFFF)
 _LOWEST: Final = np.uint64(LOWEST_STATE)
 _ROOM: Final = np.uint64(31 - PRECISION)
+_SLOTS: Final = np.uint64(1 << PRECISION)
+_WORD, _HALF, _FIELD = np.uint64(16), np.uint64(32), np.uint64(0xFFF)
+_0, _1, _2, _3, _4, _5, _6, _7, _8 = (np.uint64(n) for n in range(9))
+_WORD_MASK, _BYTE, _SHIFT = np.uint64(0xFFFF), np.uint64(0xFF), np.uint64(15)
 
 
-def _put(x: Any, entry: Any, reciprocal: Any, words: Any, place: int) -> tuple[Any, int]:
-    """Push a symbol: ``entry`` is its frequency, above it where its slots begin, above that a shift."""
-    frequency, start, shift = entry & np.uint64(0xFFFF), (entry >> _WORD) & _WORD_MASK, entry >> np.uint64(32)
-    full = x >= (frequency << _ROOM)
-    words[place] = np.uint16(x & _WORD_MASK)
-    place -= 1 if full else 0
-    x = x >> _WORD if full else x
-    quotient = ((x * reciprocal) >> np.uint64(32)) >> shift
-    return x + start + quotient * (np.uint64(1 << PRECISION) - frequency), place
-
-
-_compiled_put: Any = numba.njit(inline="always")(_put)
-
-
-def _encode(tokens: Array, contexts: Array, entries: Array, reciprocals: Array, words: Array, states: Array) -> int:
-    """Fill ``words`` from the end and ``states``; return where the words begin."""
-    n = tokens.size
-    place = words.size - 1
-    lanes = np.empty(LANES, np.uint64)
-    lanes[:] = _LOWEST
-    whole = n - n % LANES
-    for i in range(n - 1, whole - 1, -1):
-        at = np.int64(contexts[i]) * TOKENS + np.int64(tokens[i])
-        lanes[i - whole], place = _compiled_put(lanes[i - whole], entries[at], reciprocals[at], words, place)
-    a, b, c, d = lanes[0], lanes[1], lanes[2], lanes[3]
-    for i in range(whole - LANES, -1, -LANES):
-        at = np.int64(contexts[i + 3]) * TOKENS + np.int64(tokens[i + 3])
-        d, place = _compiled_put(d, entries[at], reciprocals[at], words, place)
-        at = np.int64(contexts[i + 2]) * TOKENS + np.int64(tokens[i + 2])
-        c, place = _compiled_put(c, entries[at], reciprocals[at], words, place)
-        at = np.int64(contexts[i + 1]) * TOKENS + np.int64(tokens[i + 1])
-        b, place = _compiled_put(b, entries[at], reciprocals[at], words, place)
-        at = np.int64(contexts[i]) * TOKENS + np.int64(tokens[i])
-        a, place = _compiled_put(a, entries[at], reciprocals[at], words, place)
-    states[0], states[1], states[2], states[3] = a, b, c, d
-    return place + 1
-
-
-def _get(x: Any, slot: Any, words: Any, place: int) -> tuple[Any, Any, int]:
-    """Pop a symbol; ``slot`` is its token, above it its frequency less one, above that the offset of the slot."""
-    x = (((slot >> np.uint64(8)) & np.uint64(0xFFF)) + np.uint64(1)) * (x >> _BITS) + (slot >> np.uint64(20))
-    low = x < _LOWEST
-    word = np.uint64(words[place])
-    x = (x << _WORD) | word if low else x
-    return np.uint8(slot & np.uint64(0xFF)), x, place + (1 if low else 0)
-
-
-_compiled_get: Any = numba.njit(inline="always")(_get)
-
-
-def _decode(words: Array, num_words: int, states: Array, contexts: Array, slots: Array, tokens: Array) -> bool:
-    """Fill ``tokens``; return whether words and states end where they must.
-
-    ``words`` go on for 4,100 zeros behind the ``num_words`` that count.
-    """
-    n = contexts.size
-    a, b, c, d = states[0], states[1], states[2], states[3]
-    place = 0
-    whole = n - n % LANES
-    for first in range(0, whole, 4096):
-        if place > num_words:
-            return False
-        for i in range(first, min(first + 4096, whole), LANES):
-            slot = np.uint64(slots[(np.int64(contexts[i]) << PRECISION) + np.int64(a & _MASK)])
-            tokens[i], a, place = _compiled_get(a, slot, words, place)
-            slot = np.uint64(slots[(np.int64(contexts[i + 1]) << PRECISION) + np.int64(b & _MASK)])
-            tokens[i + 1], b, place = _compiled_get(b, slot, words, place)
-            slot = np.uint64(slots[(np.int64(contexts[i + 2]) << PRECISION) + np.int64(c & _MASK)])
-            tokens[i + 2], c, place = _compiled_get(c, slot, words, place)
-            slot = np.uint64(slots[(np.int64(contexts[i + 3]) << PRECISION) + np.int64(d & _MASK)])
-            tokens[i + 3], d, place = _compiled_get(d, slot, words, place)
-    if place > num_words:
-        return False
-    lanes = np.empty(LANES, np.uint64)
-    lanes[0], lanes[1], lanes[2], lanes[3] = a, b, c, d
-    for i in range(whole, n):
-        x = lanes[i - whole]
-        slot = np.uint64(slots[(np.int64(contexts[i]) << PRECISION) + np.int64(x & _MASK)])
-        tokens[i], lanes[i - whole], place = _compiled_get(x, slot, words, place)
-    ends = place == num_words
-    for k in range(LANES):
-        ends = ends and lanes[k] == _LOWEST
-    return ends
-
-
-def _predicted(coefficient: int, weight: int) -> int:
-    return (coefficient * weight + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS
-
-
-_compiled_predicted: Any = numba.njit(inline="always")(_predicted)
-
-
-def _fit_rows(values: Array, columns: int, weights: Array, norm: float, coefficients: Array) -> float:
-    """Fill the least-squares coefficient of each row, 0 where none helps; return about how many bits that saves."""
-    saved = 0.0
-    for r in range(coefficients.size):
-        row = values[r * columns : min((r + 1) * columns, values.size)]
-        dot = 0.0
-        for j in range(row.size):
-            dot += np.float64(row[j]) * np.float64(weights[j])
-        k = np.int64(np.rint(min(max(dot / norm, -8e6), 8e6)))
-        coefficients[r] = 0
-        if k != 0:
-            before = after = np.int64(0)
-            for j in range(row.size):
-                before += abs(np.int64(row[j]))
-                after += abs(np.int64(row[j]) - _compiled_predicted(k, np.int64(weights[j])))
-            gain = row.size * np.log2((1.0 + before / row.size) / (1.0 + after / row.size)) - 8.0
-            if gain > 0:
-                coefficients[r] = k
-                saved += gain
-    return saved
-
-
-def _leave(values: Array, columns: int, weights: Array, coefficients: Array, rests: Array, sums: Array) -> None:
-    """Fill what the prediction leaves of each value, and the sum of its magnitudes of each row."""
-    for r in range(sums.size):
-        first = r * columns
-        row, out = values[first : min(first + columns, values.size)], rests[first : first + columns]
-        k = np.int64(coefficients[r])
-        total = np.int64(0)
-        if k == 0:
-            for j in range(row.size):
-                out[j] = row[j]
-                total += abs(np.int64(row[j]))
-        else:
-            for j in range(row.size):
-                rest = np.int64(row[j]) - _compiled_predicted(k, np.int64(weights[j]))
-                out[j] = rest
-                total += abs(rest)
-        sums[r] = total
-
-
-def _column_sums(rests: Array, columns: int, scales: Array, sums: Array) -> None:
-    """Add up magnitudes of each column, each row by its scale."""
-    for r in range(scales.size):
-        scale = scales[r]
-        if scale > 0:
-            row = rests[r * columns : min((r + 1) * columns, rests.size)]
-            for j in range(row.size):
-                sums[j] += scale * np.float32(abs(row[j]))
-
-
-def _spread(rows: Array, by_column: Array, contexts: Array) -> None:
-    """Fill the context of each value from the classes of its row and its column; class 0 is that of rows of zeros."""
-    columns = by_column.size
-    for r in range(rows.size):
-        out = contexts[r * columns : min((r + 1) * columns, contexts.size)]
-        if rows[r] == 0:
-            out[:] = 0
-        else:
-            base = np.int32(rows[r])
-            for j in range(out.size):
-                out[j] = min(max(base + np.int32(by_column[j]), np.int32(1)), np.int32(63))
-
-
-def _tokenise(rests: Array, contexts: Array, small: Array, tokens: Array, counts: Array, words: Array) -> Any:
-    """Fill tokens and raw bits, count tokens by context; return how many 32-bit words the raw bits take.
-
-    ``counts`` `(2, 64, 64)` are of values with even and with odd place, for adding to one count in a row takes long.
-    """
-    kept, filled, place = np.uint64(0), np.uint64(0), np.int64(0)
-    for i in range(rests.size):
-        rest = np.int64(rests[i])
-        size = abs(rest)
-        if size < small.size:
-            token = np.int64(small[size])
-        else:
-            length, top = 0, size
-            while top > 0:
-                top >>= 1
-                length += 1
-            token = SMALL + 2 * (length - 5) + ((size >> (length - 2)) & 1)
-        tokens[i] = token
-        counts[i & 1, np.int64(contexts[i]), token] += 1
-        low = np.uint64(size) & _LOW[token]
-        kept |= (np.uint64(1 if rest < 0 else 0) | (low << np.uint64(1))) << filled
-        filled += _WIDTHS[token]
-        words[place] = np.uint32(kept & np.uint64(0xFFFFFFFF))
-        full = filled & np.uint64(32)  # never more than 31 + 25 bits are there
-        kept >>= full
-        filled -= full
-        place += np.int64(full >> np.uint64(5))
-    words[place] = np.uint32(kept)
-    return place + (1 if filled > np.uint64(0) else 0)
-
-
-def _raw_bits(tokens: Array) -> Any:
-    """Return how many raw bits follow the tokens."""
-    total = np.uint64(0)
-    for i in range(tokens.size):
-        total += _WIDTHS[tokens[i]]
-    return np.int64(total)
-
-
-def _assemble(
-    tokens: Array, columns: int, weights: Array, coefficients: Array, words: Array, bit: int, values: Array
-) -> Any:
-    """Fill values from tokens, raw bits from ``bit`` on and the prediction; return the bit behind the last one.
-
-    ``words`` go on for two behind those that hold a bit.
-    """
-    one, at = np.uint64(1), np.uint64(bit)
-    for r in range(coefficients.size):
-        first, last = r * columns, min((r + 1) * columns, values.size)
-        for i in range(first, last):
-            token = tokens[i]
-            place = np.int64(at >> np.uint64(5))
-            pair = np.uint64(words[place]) | np.uint64(words[place + 1]) << np.uint64(32)
-            raw = pair >> (at & np.uint64(31))
-            size = np.int64(_BASES[token] + ((raw >> one) & _LOW[token]))
-            sign = np.int64(raw & one)
-            values[i] = np.int32((size ^ -sign) + sign)
-            at += _WIDTHS[token]
-        k = np.int64(coefficients[r])
-        if k != 0:
-            for i in range(first, last):
-                values[i] += _compiled_predicted(k, np.int64(weights[i - first]))
-    return np.int64(at)
+def _place(row: int, by_column: Array, coarseness: int, bits: int, places: Array) -> None:
+    """Fill where the table of each column begins, in a row of this class, among tables of ``2 ** bits`` entries."""
+    for j in range(by_column.size):
+        fine: Any = min(max(np.int32(row) + np.int32(by_column[j]), 1), 63)
+        places[j] = np.uint32((1 + ((fine - 1) >> coarseness)) << bits)
 
 
 _u8, _u16, _u32, _u64 = (numba.types.Array(t, 1, "C") for t in (numba.uint8, numba.uint16, numba.uint32, numba.uint64))
-_i16, _i32, _i64, _f32 = (numba.types.Array(t, 1, "C") for t in (numba.int16, numba.int32, numba.int64, numba.float32))
-_i8, _f64, _counts = (
-    numba.types.Array(numba.int8, 1, "C"),
-    numba.types.Array(numba.float64, 1, "C"),
-    numba.int64[:, :, ::1],
-)
-_n, _OPTIONS = numba.int64, {"error_model": "numpy"}
+_i8, _frequencies, _n = numba.types.Array(numba.int8, 1, "C"), numba.int64[:, ::1], numba.int64
+_OPTIONS: Final = {"error_model": "numpy"}
 
-encode = compile_loop(_encode, (_u8, _u8, _u64, _u64, _u16, _u64), **_OPTIONS)
-decode = compile_loop(_decode, (_u16, _n, _u64, _u8, _u32, _u8), **_OPTIONS)
-fit_rows = compile_loop(_fit_rows, (_i32, _n, _i16, numba.float64, _i32), fastmath={"reassoc"}, **_OPTIONS)
-leave = compile_loop(_leave, (_i32, _n, _i16, _i32, _i32, _i64), **_OPTIONS)
-column_sums = compile_loop(_column_sums, (_i32, _n, _f32, _f32), **_OPTIONS)
-spread = compile_loop(_spread, (_u8, _i8, _u8), **_OPTIONS)
-tokenise = compile_loop(_tokenise, (_i32, _u8, _u8, _u8, _counts, _u32), **_OPTIONS)
-raw_bits = compile_loop(_raw_bits, (_u8,), **_OPTIONS)
-assemble = compile_loop(_assemble, (_u8, _n, _i16, _i32, _u32, _n, _i32), **_OPTIONS)
+place = compile_loop(_place, (_n, _i8, _n, _n, _u32), **_OPTIONS)
+
+
+def _put(x: Any, entry: Any, words: Any, at: Any) -> tuple[Any, Any]:
+    """Push a symbol: ``entry`` has its frequency, where its slots begin, a shift and a reciprocal."""
+    frequency = entry & _FIELD
+    full = x >= (frequency << _ROOM)
+    words[at] = np.uint16(x & _WORD_MASK)
+    at -= _1 if full else _0
+    x = x >> _WORD if full else x
+    quotient = ((x * (entry >> _HALF)) >> _HALF) >> ((entry >> np.uint64(24)) & _SHIFT)
+    return x + ((entry >> np.uint64(12)) & _FIELD) + quotient * (_SLOTS - frequency), at
+
+
+def _get(x: Any, slot: Any, words: Any, at: Any) -> tuple[Any, Any, Any]:
+    """Pop a symbol: ``slot`` has it, above it the offset of the slot, above that the frequency."""
+    wide = np.uint64(slot)
+    x = (wide >> np.uint64(20)) * (x >> _BITS) + ((wide >> _8) & _FIELD)
+    word = np.uint64(words[at])
+    low = x < _LOWEST
+    return np.int8(wide & _BYTE), (x << _WORD) | word if low else x, at + (_1 if low else _0)
+
+
+_compiled_put: Any = numba.njit(inline="always")(_put)
+_compiled_get: Any = numba.njit(inline="always")(_get)
+
+
+def _encode(
+    words: Array,
+    end: Array,
+    states: Array,
+    lanes: int,
+    entries: Array,
+    rows: Array,
+    by_column: Array,
+    coarseness: int,
+    symbols: Array,
+) -> None:
+    """Code the rows of a table from the last to the first, before ``words[end[0] + 1]``; moves ``end`` and ``states``.
+
+    ``lanes`` is 8, or 1 for streams so short that the states of the others would count.
+    """
+    columns = by_column.size
+    places, known = np.empty(columns, np.uint32), np.uint8(0)
+    a, b, c, d = states[0], states[1], states[2], states[3]
+    e, f, g, h = states[4], states[5], states[6], states[7]
+    at, mask = end[0], np.uint64(lanes - 1)
+    for r in range(rows.size - 1, -1, -1):
+        if rows[r] == 0:
+            continue
+        if rows[r] != known:
+            known = rows[r]
+            place(known, by_column, coarseness, 8, places)
+        row = symbols[r * columns : min((r + 1) * columns, symbols.size)]
+        count = np.uint64(row.size)
+        whole = count & ~_7 if lanes == LANES else _0
+        if whole < count:
+            states[0], states[1], states[2], states[3] = a, b, c, d
+            states[4], states[5], states[6], states[7] = e, f, g, h
+            for i in range(_0, count - whole):
+                j = count - _1 - i
+                lane, entry = j & mask, entries[np.uint64(places[j]) + np.uint64(np.uint8(row[j]))]
+                states[lane], at = _compiled_put(states[lane], entry, words, at)
+            a, b, c, d = states[0], states[1], states[2], states[3]
+            e, f, g, h = states[4], states[5], states[6], states[7]
+        for i in range(_0, whole, _8):
+            j = whole - _8 - i
+            h, at = _compiled_put(h, entries[np.uint64(places[j + _7]) + np.uint64(np.uint8(row[j + _7]))], words, at)
+            g, at = _compiled_put(g, entries[np.uint64(places[j + _6]) + np.uint64(np.uint8(row[j + _6]))], words, at)
+            f, at = _compiled_put(f, entries[np.uint64(places[j + _5]) + np.uint64(np.uint8(row[j + _5]))], words, at)
+            e, at = _compiled_put(e, entries[np.uint64(places[j + _4]) + np.uint64(np.uint8(row[j + _4]))], words, at)
+            d, at = _compiled_put(d, entries[np.uint64(places[j + _3]) + np.uint64(np.uint8(row[j + _3]))], words, at)
+            c, at = _compiled_put(c, entries[np.uint64(places[j + _2]) + np.uint64(np.uint8(row[j + _2]))], words, at)
+            b, at = _compiled_put(b, entries[np.uint64(places[j + _1]) + np.uint64(np.uint8(row[j + _1]))], words, at)
+            a, at = _compiled_put(a, entries[np.uint64(places[j]) + np.uint64(np.uint8(row[j]))], words, at)
+    end[0] = at
+    states[0], states[1], states[2], states[3] = a, b, c, d
+    states[4], states[5], states[6], states[7] = e, f, g, h
+
+
+def _decode(
+    words: Array,
+    num_words: int,
+    begin: Array,
+    states: Array,
+    lanes: int,
+    slots: Array,
+    rows: Array,
+    by_column: Array,
+    coarseness: int,
+    symbols: Array,
+) -> bool:
+    """Fill ``symbols`` with rows of a table, from ``words[begin[0]]`` on; moves ``begin`` and ``states``.
+
+    Return whether there were as many words; ``words`` go on for 4,100 behind the ``num_words`` that count, as a row
+    takes no more.
+    """
+    columns = by_column.size
+    places, known = np.empty(columns, np.uint32), np.uint8(0)
+    a, b, c, d = states[0], states[1], states[2], states[3]
+    e, f, g, h = states[4], states[5], states[6], states[7]
+    at, mask = begin[0], np.uint64(lanes - 1)
+    for r in range(rows.size):
+        row = symbols[r * columns : min((r + 1) * columns, symbols.size)]
+        if rows[r] == 0:
+            row[:] = 0
+            continue
+        if rows[r] != known:
+            known = rows[r]
+            place(known, by_column, coarseness, PRECISION, places)
+        count = np.uint64(row.size)
+        whole = count & ~_7 if lanes == LANES else _0
+        for j in range(_0, whole, _8):
+            row[j], a, at = _compiled_get(a, slots[np.uint64(places[j]) + (a & _MASK)], words, at)
+            row[j + _1], b, at = _compiled_get(b, slots[np.uint64(places[j + _1]) + (b & _MASK)], words, at)
+            row[j + _2], c, at = _compiled_get(c, slots[np.uint64(places[j + _2]) + (c & _MASK)], words, at)
+            row[j + _3], d, at = _compiled_get(d, slots[np.uint64(places[j + _3]) + (d & _MASK)], words, at)
+            row[j + _4], e, at = _compiled_get(e, slots[np.uint64(places[j + _4]) + (e & _MASK)], words, at)
+            row[j + _5], f, at = _compiled_get(f, slots[np.uint64(places[j + _5]) + (f & _MASK)], words, at)
+            row[j + _6], g, at = _compiled_get(g, slots[np.uint64(places[j + _6]) + (g & _MASK)], words, at)
+            row[j + _7], h, at = _compiled_get(h, slots[np.uint64(places[j + _7]) + (h & _MASK)], words, at)
+        if whole < count:
+            states[0], states[1], states[2], states[3] = a, b, c, d
+            states[4], states[5], states[6], states[7] = e, f, g, h
+            for j in range(whole, count):
+                lane = j & mask
+                slot = slots[np.uint64(places[j]) + (states[lane] & _MASK)]
+                row[j], states[lane], at = _compiled_get(states[lane], slot, words, at)
+            a, b, c, d = states[0], states[1], states[2], states[3]
+            e, f, g, h = states[4], states[5], states[6], states[7]
+        if at > np.uint64(num_words):
+            return False
+    begin[0] = at
+    states[0], states[1], states[2], states[3] = a, b, c, d
+    states[4], states[5], states[6], states[7] = e, f, g, h
+    return True
+
+
+def _fill_slots(frequencies: Array, slots: Array) -> None:
+    """Fill the slots of each context: of every symbol as many as its frequency, zero's twice, in the order 0, 1, -1."""
+    at = 0
+    for context in range(frequencies.shape[0]):
+        for token in range(frequencies.shape[1]):
+            count = frequencies[context, token] * (2 if token == 0 else 1)
+            for offset in range(count):
+                slots[at + offset] = np.uint32(count << 20 | offset << 8 | token)
+            at += count
+            if token > 0:
+                for offset in range(count):
+                    slots[at + offset] = np.uint32(count << 20 | offset << 8 | (SYMBOLS - token))
+                at += count
+
+
+def _fill_entries(frequencies: Array, entries: Array) -> None:
+    """Fill what the encoder needs of each context and symbol; see ``_put``.
+
+    floor(x / f) = (x * reciprocal >> 32) >> shift for states x below 2**31 (Alverson, 1991).
+    """
+    for context in range(frequencies.shape[0]):
+        start = 0
+        for token in range(frequencies.shape[1]):
+            count = frequencies[context, token] * (2 if token == 0 else 1)
+            for sign in range(0 if count == 0 else 1 if token == 0 else 2):
+                shift, reciprocal, first = 0, np.uint64(2**32 - 1), start
+                if count == 1:
+                    first += (1 << PRECISION) - 1
+                else:
+                    while 1 << (shift + 1) < count:
+                        shift += 1
+                    reciprocal = ((_1 << np.uint64(shift + 32)) + np.uint64(count - 1)) // np.uint64(count)
+                entry = np.uint64(count) | np.uint64(first) << np.uint64(12) | np.uint64(shift) << np.uint64(24)
+                entries[context * SYMBOLS + (SYMBOLS - token if sign else token)] = entry | reciprocal << _HALF
+                start += count
+
+
+encode = compile_loop(_encode, (_u16, _u64, _u64, _n, _u64, _u8, _i8, _n, _i8), **_OPTIONS)
+decode = compile_loop(_decode, (_u16, _n, _u64, _u64, _n, _u32, _u8, _i8, _n, _i8), **_OPTIONS)
+fill_slots = compile_loop(_fill_slots, (_frequencies, _u32), **_OPTIONS)
+fill_entries = compile_loop(_fill_entries, (_frequencies, _u64), **_OPTIONS)

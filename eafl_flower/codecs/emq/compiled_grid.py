@@ -9,34 +9,41 @@ from eafl_flower.core.compiled import compile_loop
 from eafl_flower.types import Array
 
 
-def _round(x: Array, step: float, largest: float, integers: Array) -> float:
-    """Fill the multiples of ``step`` nearest to ``x``, unless ``integers`` is empty; return the squared error."""
-    per_step, total = 1.0 / step, 0.0
-    if integers.size == 0:
-        for i in range(x.size):
-            m = min(max(np.rint(np.float64(x[i]) * per_step), -largest), largest)
-            rest = np.float64(np.float32(m * step)) - np.float64(x[i])
-            total += rest * rest
-    else:
-        for i in range(x.size):
-            m = min(max(np.rint(np.float64(x[i]) * per_step), -largest), largest)
-            integers[i] = np.int32(m)
-            rest = np.float64(np.float32(m * step)) - np.float64(x[i])
-            total += rest * rest
-    return total
+def _norms(x: Array) -> tuple[Any, float]:
+    """Return the bits of the largest magnitude, and the squared norm; that is not finite if a value is not."""
+    bits, largest, total = x.view(np.int32), np.int32(0), 0.0  # magnitudes are in the order of their bits
+    for i in range(x.size):
+        largest = max(largest, bits[i] & np.int32(0x7FFFFFFF))
+        total += np.float64(x[i]) * np.float64(x[i])
+    return largest, total
 
 
-def _add_lengths(integers: Array, longest: int) -> Any:
-    """Return the sum of the lengths of magnitudes in bits, none above ``longest``."""
-    total = np.int64(0)
-    for first in range(0, integers.size, 4096):
-        part = integers[first : min(first + 4096, integers.size)]
-        for bit in range(longest):
-            least, count = np.int32(1 << bit), np.int32(0)
-            for i in range(part.size):
-                count += np.int32(1) if abs(part[i]) >= least else np.int32(0)
-            total += count
-    return total
+def _round(x: Array, step: float, zero: float, largest: float, allowed: float, integers: Array) -> tuple[float, Any]:
+    """Fill the multiples of ``step`` nearest to ``x``; return the squared error and the sum of their lengths in bits.
+
+    ``zero`` is what zeros stand for. It ends as soon as the squared error is above what is ``allowed``. ``integers``
+    may be empty.
+    """
+    per_step, total, lengths, room = 1.0 / step, 0.0, np.int64(0), np.empty(4096, np.int32)
+    sizes = np.empty(4096, np.float32)
+    bits = sizes.view(np.int32)  # of a whole number below 2**24, its length is in the exponent
+    for first in range(0, x.size, 4096):
+        part = x[first : min(first + 4096, x.size)]
+        out = room if integers.size == 0 else integers[first : first + part.size]
+        error, sum_of_lengths = 0.0, np.int32(0)
+        for i in range(part.size):
+            m = min(max(np.rint(np.float64(part[i]) * per_step), -largest), largest)
+            out[i] = np.int32(m)
+            sizes[i] = np.float32(abs(m))
+            rest = np.float64(np.float32(zero if m == 0 else m * step)) - np.float64(part[i])
+            error += rest * rest
+        for i in range(part.size):
+            sum_of_lengths += max((bits[i] >> 23) - 126, 0)
+        total += error
+        lengths += sum_of_lengths
+        if total > allowed:
+            break
+    return total, lengths
 
 
 def _scale(integers: Array, step: float, zero: float, values: Array) -> Any:
@@ -49,20 +56,9 @@ def _scale(integers: Array, step: float, zero: float, values: Array) -> Any:
     return np.int64(largest)
 
 
-def _miss(integers: Array, step: float, zero: float, x: Array) -> float:
-    """Return the squared norm of what the multiples of ``step`` miss of ``x``."""
-    total = 0.0
-    for i in range(integers.size):
-        m = integers[i]
-        rest = np.float64(np.float32(zero if m == 0 else m * step)) - np.float64(x[i])
-        total += rest * rest
-    return total
-
-
 _f32, _i32 = (numba.types.Array(t, 1, "C") for t in (numba.float32, numba.int32))
-_f, _n, _SUMS = numba.float64, numba.int64, {"error_model": "numpy", "fastmath": {"reassoc", "nsz"}}
+_f, _SUMS = numba.float64, {"error_model": "numpy", "fastmath": {"reassoc", "nsz"}}
 
-round_to = compile_loop(_round, (_f32, _f, _f, _i32), **_SUMS)
-add_lengths = compile_loop(_add_lengths, (_i32, _n), **_SUMS)
+norms = compile_loop(_norms, (_f32,), **_SUMS)
+round_to = compile_loop(_round, (_f32, _f, _f, _f, _f, _i32), **_SUMS)
 scale = compile_loop(_scale, (_i32, _f, _f, _f32), **_SUMS)
-miss = compile_loop(_miss, (_i32, _f, _f, _f32), **_SUMS)

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.codecs.emq.quantiser import Integers, Vector, exponent_of, peak_of, squared_difference, squares
+from eafl_flower.codecs.emq.quantiser import Integers, Vector, exponent_of, norms_of, squared_difference
 from eafl_flower.errors import CodecError
 
 MOST_MANTISSA_BITS: Final = 12
@@ -62,8 +62,13 @@ class FloatGrid:
         """The first number of each octave, and the one behind the last."""
         return np.concatenate([[1], 1 + np.cumsum(2**self._lengths)])
 
-    def integers(self, x: Vector) -> Integers:
-        """Return the number of the magnitude nearest to each within its octave, with its sign; ties to even."""
+    @property
+    def head_bits(self) -> int:
+        """Length of the largest exponent."""
+        return abs(self.exponent).bit_length()
+
+    def round(self, x: Vector, integers: Integers) -> tuple[float, int]:
+        """Fill the number of the magnitude nearest to each within its octave, with its sign; ties to even."""
         fraction, exponents = np.frexp(np.abs(x.astype(np.float64)))
         octaves = exponents - 1 - (self.exponent - len(self._lengths) + 1)
         inside = np.clip(octaves, 0, len(self._lengths) - 1)
@@ -71,49 +76,47 @@ class FloatGrid:
         numbers = np.minimum(self._first[inside] + steps, self._first[-1] - 1)
         numbers = np.where(octaves < 0, np.where((octaves == -1) & (fraction > 0.5), 1, 0), numbers)
         numbers = np.where(x == 0, 0, numbers)
-        return np.where(x < 0, -numbers, numbers).astype(np.int32)
+        integers[:] = np.where(x < 0, -numbers, numbers)
+        decoded = np.empty(x.size, np.float32)
+        self.fill(integers, decoded)
+        return squared_difference(decoded, x), self._bits(integers)
 
-    def values(self, integers: Integers) -> Vector:
-        """Return the numbers; raises ``CodecError`` for an integer that stands for none."""
+    def fill(self, integers: Integers, values: Vector) -> None:
+        """Fill the numbers; raises ``CodecError`` for an integer that stands for none."""
         numbers = np.abs(integers)
         if numbers.size and int(numbers.max()) >= len(self._magnitudes):
             msg = f"a number of the payload is {numbers.max()}: expected less than {len(self._magnitudes)}"
             raise CodecError(msg)
-        magnitudes = self._magnitudes[numbers]
-        return np.where(integers < 0, -magnitudes, magnitudes)
+        values[:] = self._magnitudes[numbers]
+        np.negative(values, out=values, where=integers < 0)
 
-    def squared_error(self, integers: Integers, x: Vector) -> float:
-        """Return the squared norm of what the numbers miss of ``x``."""
-        return squared_difference(self.values(integers), x)
-
-    def bits(self, integers: Integers) -> int:
-        """Return sign, exponent and mantissa of each, and the length of the largest exponent."""
+    def _bits(self, integers: Integers) -> int:
+        """Return sign, exponent and mantissa of each."""
         per_number = np.concatenate([[self.mantissa_bits * self.fixed], np.repeat(self._lengths, 2**self._lengths)])
-        mantissas = int(per_number[np.abs(integers)].sum())
-        return integers.size * (1 + self.exponent_bits) + mantissas + abs(self.exponent).bit_length()
+        return integers.size * (1 + self.exponent_bits) + int(per_number[np.abs(integers)].sum())
 
 
-def quantise_fixed(x: Vector) -> tuple[Integers, FloatGrid]:
-    """Return a vector that is not all zero as numbers of one sign, four exponent and three mantissa bits."""
-    grid = FloatGrid(
-        exponent=exponent_of(peak_of(x), 2),
+def fixed_grid(x: Vector) -> FloatGrid:
+    """Return the grid of one sign, four exponent and three mantissa bits for a vector that is not all zero."""
+    return FloatGrid(
+        exponent=exponent_of(norms_of(x)[0], 2),
         exponent_bits=FIXED_EXPONENT_BITS,
         mantissa_bits=FIXED_MANTISSA_BITS,
         fixed=True,
     )
-    return grid.integers(x), grid
 
 
-def quantise_float(x: Vector, *, squared_error: float = 0.01) -> tuple[Integers, FloatGrid]:
-    """Return a vector that is not all zero with as short mantissas as keep the relative squared error.
+def float_grid(x: Vector, *, squared_error: float = 0.01) -> FloatGrid:
+    """Return the grid with as short mantissas as keep the relative squared error of a vector that is not all zero.
 
     The window has room for as many exponents as occur, at most 63.
     """
     distinct = len(np.unique(np.frexp(x[x != 0])[1]))
     exponent_bits = min(max(1, math.ceil(math.log2(distinct + 1))), MOST_EXPONENT_BITS)
+    largest, squared = norms_of(x)
+    integers = np.empty(x.size, np.int32)
     for mantissa_bits in range(MOST_MANTISSA_BITS + 1):
-        grid = FloatGrid(exponent=exponent_of(peak_of(x), 2), exponent_bits=exponent_bits, mantissa_bits=mantissa_bits)
-        integers = grid.integers(x)
-        if grid.squared_error(integers, x) <= squared_error * squares(x):
+        grid = FloatGrid(exponent=exponent_of(largest, 2), exponent_bits=exponent_bits, mantissa_bits=mantissa_bits)
+        if grid.round(x, integers)[0] <= squared_error * squared:
             break
-    return integers, grid
+    return grid

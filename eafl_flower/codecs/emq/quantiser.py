@@ -49,16 +49,36 @@ def loops() -> ModuleType:
 
 
 class Grid(Protocol):
-    """How integers stand for the numbers of one vector."""
+    """How integers stand for the numbers of one vector, which may come in pieces."""
 
-    def values(self, integers: Integers) -> Vector:
-        """Return the numbers; raises ``CodecError`` for an integer that stands for none."""
+    @property
+    def head_bits(self) -> int:
+        """What the source of the quantiser counts for the vector, beside its values."""
 
-    def squared_error(self, integers: Integers, x: Vector) -> float:
-        """Return the squared norm of what the numbers miss of ``x``."""
+    def round(self, x: Vector, integers: Integers) -> tuple[float, int]:
+        """Fill the integers of ``x``; return the squared norm of what they miss, and the bits of the source."""
 
-    def bits(self, integers: Integers) -> int:
-        """Return how many bits the source of the quantiser would count for these integers."""
+    def fill(self, integers: Integers, values: Vector) -> None:
+        """Fill the numbers; raises ``CodecError`` for an integer that stands for none."""
+
+
+@dataclass(frozen=True)
+class ZeroGrid:
+    """The grid of a vector that is all zero, for which we count a bit."""
+
+    head_bits: int = 1
+
+    def round(self, x: Vector, integers: Integers) -> tuple[float, int]:
+        """Fill zeros."""
+        integers[:] = 0
+        return 0.0, 0
+
+    def fill(self, integers: Integers, values: Vector) -> None:
+        """Fill zeros; raises ``CodecError`` if an integer is none."""
+        if integers.any():
+            msg = "a part of the payload that is all zero has values"
+            raise CodecError(msg)
+        values[:] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +93,11 @@ class UniformGrid:
     digits: int
     tiny: bool = False
     chose_digits: bool = False
+
+    @property
+    def head_bits(self) -> int:
+        """Length of |e|, and the digits if they were chosen."""
+        return abs(self.exponent).bit_length() + self.chose_digits * AUTO_DIGITS[self.base].bit_length()
 
     @property
     def quantum(self) -> float:
@@ -90,23 +115,24 @@ class UniformGrid:
         most: int = self.base ** (self.digits + 1)
         return min(most, math.floor(_LARGEST / self.quantum))
 
-    def values(self, integers: Integers) -> Vector:
-        """Return s m in float32; raises ``CodecError`` if one is larger than any vector with this exponent has."""
-        values = np.empty(integers.size, np.float32)
+    def round(self, x: Vector, integers: Integers) -> tuple[float, int]:
+        """Fill m; return the squared norm of what s m misses, and the sum of sign and length of each |m|."""
+        error, lengths = self.errors(x, integers, math.inf)
+        return error, x.size + lengths
+
+    def errors(self, x: Vector, integers: Integers, allowed: float) -> tuple[float, int]:
+        """Fill m until the squared error is above what is ``allowed``; return that, and the sum of the lengths of |m|.
+
+        ``integers`` may be empty: then nothing is filled.
+        """
+        error, lengths = loops().round_to(x, self.quantum, self.zero, float(self.largest), allowed, integers)
+        return error, lengths
+
+    def fill(self, integers: Integers, values: Vector) -> None:
+        """Fill s m in float32; raises ``CodecError`` if one is larger than any vector with this exponent has."""
         if (largest := loops().scale(integers, self.quantum, self.zero, values)) > self.largest:
             msg = f"a mantissa of the payload is {largest}: expected at most {self.largest} with {self.digits} digits"
             raise CodecError(msg)
-        return values
-
-    def squared_error(self, integers: Integers, x: Vector) -> float:
-        """Return the squared norm of what the numbers miss of ``x``."""
-        error: float = loops().miss(integers, self.quantum, self.zero, x)
-        return error
-
-    def bits(self, integers: Integers) -> int:
-        """Return the count of the source: sign and length of each |m|, length of |e|, and the digits if chosen."""
-        of_digits = self.chose_digits * AUTO_DIGITS[self.base].bit_length()
-        return integers.size + _sum_of_lengths(integers) + abs(self.exponent).bit_length() + of_digits
 
 
 def power(base: int, exponent: int) -> float:
@@ -130,15 +156,16 @@ def exponent_of(largest: float, base: int) -> int:
     return exponent
 
 
-def peak_of(x: Vector) -> float:
-    """Return the largest magnitude: 0 of an empty vector, NaN if one is NaN."""
-    return float(np.maximum(x.max(), -x.min())) if x.size else 0.0
+def norms_of(x: Vector) -> tuple[float, float]:
+    """Return the largest magnitude, 0 of an empty vector, and the squared norm: not finite if a value is not."""
+    bits, squared = loops().norms(x)
+    return float(np.array(bits, np.int32).view(np.float32)), squared
 
 
-def quantise(
+def uniform_grid(
     x: Vector, *, base: int = 10, digits: int | None = None, squared_error: float = 0.01, tiny: bool = False
-) -> tuple[Integers, UniformGrid]:
-    """Return the mantissas of a vector `(d,)` and what they are multiples of.
+) -> UniformGrid:
+    """Return the grid of a vector `(d,)`.
 
     Parameters
     ----------
@@ -155,33 +182,18 @@ def quantise(
 
     Examples
     --------
-    >>> m, grid = quantise(np.array([0.0421, -0.0098, 0.0999], np.float32), digits=1)
-    >>> m, grid.exponent, grid.bits(m)
-    (array([ 42, -10, 100], dtype=int32), -2, 22)
+    >>> x, m = np.array([0.0421, -0.0098, 0.0999], np.float32), np.empty(3, np.int32)
+    >>> grid = uniform_grid(x, digits=1)
+    >>> grid.exponent, grid.head_bits + grid.round(x, m)[1], m
+    (-2, 22, array([ 42, -10, 100], dtype=int32))
     """
-    exponent = exponent_of(peak_of(x), base)
-    if digits is None:
-        nothing, allowed = np.zeros(0, np.int32), squared_error * squares(x)
-        for tried in range(AUTO_DIGITS[base] + 1):
-            grid = UniformGrid(base=base, exponent=exponent, digits=tried, tiny=tiny, chose_digits=True)
-            if tried == AUTO_DIGITS[base] or _round(x, grid, nothing) <= allowed:
-                break
-    else:
-        grid = UniformGrid(base=base, exponent=exponent, digits=digits, tiny=tiny)
-    integers = np.empty(x.size, np.int32)
-    _round(x, grid, integers)
-    return integers, grid
-
-
-def _round(x: Vector, grid: UniformGrid, integers: Integers) -> float:
-    error: float = loops().round_to(x, grid.quantum, float(grid.largest), integers)
-    return error
-
-
-def relative_error(decoded: Vector, x: Vector) -> float:
-    """Return the L2 norm of the difference relative to that of ``x``, 0 if that is zero."""
-    norm = squares(x)
-    return math.sqrt(squared_difference(decoded, x) / norm) if norm else 0.0
+    largest, squared = norms_of(x)
+    exponent = exponent_of(largest, base)
+    if digits is not None:
+        return UniformGrid(base=base, exponent=exponent, digits=digits, tiny=tiny)
+    nothing, allowed, most = np.zeros(0, np.int32), squared_error * squared, AUTO_DIGITS[base]
+    grids = (UniformGrid(base=base, exponent=exponent, digits=r, tiny=tiny, chose_digits=True) for r in range(most + 1))
+    return next(grid for grid in grids if grid.digits == most or grid.errors(x, nothing, allowed)[0] <= allowed)
 
 
 def squared_difference(decoded: Vector, x: Vector) -> float:
@@ -193,14 +205,3 @@ def squared_difference(decoded: Vector, x: Vector) -> float:
         wide -= decoded[part]
         total += float(np.einsum("i,i->", wide, wide))
     return total
-
-
-def squares(x: Vector) -> float:
-    """Return the squared norm."""
-    chunks = (x[first : first + _CHUNK].astype(np.float64) for first in range(0, x.size, _CHUNK))
-    return sum(float(np.einsum("i,i->", chunk, chunk)) for chunk in chunks)
-
-
-def _sum_of_lengths(integers: Integers) -> int:
-    longest = max(int(integers.max()), -int(integers.min())).bit_length() if integers.size else 0
-    return int(loops().add_lengths(integers, longest))

@@ -1,11 +1,10 @@
-r"""Tokens in contexts as 16-bit words: static tables, one a context, and interleaved rANS.
+r"""Tables of frequencies: how often a token occurs in each context, and what that costs.
 
-A context's table gives each of 64 tokens a frequency of 4096ths, so that a token costs
-:math:`-\log_2 (f / 4096)` bits. The tables travel in front of the words; see ``write_tables``.
+A context's table gives each magnitude a frequency of 1024ths. One that is not zero has that many of 2048 slots for
+either sign, zero has twice as many, so that a token costs :math:`-\log_2 (f / 1024)` bits and its sign one more.
 """
 
 import math
-from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 from typing import Final
@@ -16,12 +15,10 @@ from numpy.typing import NDArray
 from eafl_flower.errors import CodecError
 
 TOKENS: Final = 64
-_SLOTS: Final = 4096
-_LOWEST_STATE: Final = 1 << 15
-_LANES: Final = 4
-_PADDING: Final = 4100
+CONTEXTS: Final = 64
+_MOST_TOKENS: Final = 56
+_SHARES: Final = 1024
 
-Bytes = NDArray[np.uint8]
 Counts = NDArray[np.int64]
 
 
@@ -33,16 +30,8 @@ def loops() -> ModuleType:
     return compiled
 
 
-@dataclass(frozen=True)
-class Coded:
-    """What the tokens became: the words, and the states in which a decoder begins."""
-
-    states: NDArray[np.uint64]
-    words: NDArray[np.uint16]
-
-
 def frequencies_of(counts: Counts) -> Counts:
-    """Return frequencies that add up to 4096 a context, in proportion to ``counts``, at least 1 where there is a count.
+    """Return frequencies that add up to 1024 a context, in proportion to ``counts``, at least 1 where there is a count.
 
     Parameters
     ----------
@@ -56,10 +45,10 @@ def frequencies_of(counts: Counts) -> Counts:
     """
     counts = counts.copy()
     counts[counts.sum(axis=1) == 0, 0] = 1
-    shares = counts * (_SLOTS / counts.sum(axis=1, keepdims=True))
+    shares = counts * (_SHARES / counts.sum(axis=1, keepdims=True))
     frequencies = np.where(counts > 0, np.maximum(1, np.rint(shares)), 0).astype(np.int64)
     rows = np.arange(len(counts))
-    while (excess := frequencies.sum(axis=1) - _SLOTS).any():  # the largest bears it: at most a few rounds
+    while (excess := frequencies.sum(axis=1) - _SHARES).any():  # the largest bears it: at most a few rounds
         largest = frequencies.argmax(axis=1)
         frequencies[rows, largest] -= np.minimum(excess, frequencies[rows, largest] // 2)
     return frequencies
@@ -68,7 +57,7 @@ def frequencies_of(counts: Counts) -> Counts:
 def cost_bits(counts: Counts) -> NDArray[np.float64]:
     """Return what the tokens of each context cost by its own frequencies [bit], without the table, `(contexts,)`."""
     frequencies = np.maximum(frequencies_of(counts), 1)
-    cost: NDArray[np.float64] = (counts * (math.log2(_SLOTS) - np.log2(frequencies))).sum(axis=1)
+    cost: NDArray[np.float64] = (counts * (math.log2(_SHARES) - np.log2(frequencies))).sum(axis=1)
     return cost
 
 
@@ -92,8 +81,8 @@ def read_tables(body: memoryview, offset: int, contexts: int) -> tuple[Counts, i
     try:
         for context in range(contexts):
             used, offset = body[offset], offset + 1
-            if not 0 < used <= TOKENS:
-                msg = f"a table of the payload has {used} tokens: expected 1 to {TOKENS}"
+            if not 0 < used <= _MOST_TOKENS:
+                msg = f"a table of the payload has {used} tokens: expected 1 to {_MOST_TOKENS}"
                 raise CodecError(msg)
             for token in range(used):
                 frequency, offset = body[offset], offset + 1
@@ -103,52 +92,21 @@ def read_tables(body: memoryview, offset: int, contexts: int) -> tuple[Counts, i
     except IndexError:
         msg = "the payload ends within its tables: truncated in transit?"
         raise CodecError(msg) from None
-    if (frequencies.sum(axis=1) != _SLOTS).any():
-        msg = f"a table of the payload does not add up to {_SLOTS}"
+    if (frequencies.sum(axis=1) != _SHARES).any():
+        msg = f"a table of the payload does not add up to {_SHARES}"
         raise CodecError(msg)
     return frequencies, offset
 
 
-def encode(tokens: Bytes, contexts: Bytes, frequencies: Counts) -> Coded:
-    """Code ``tokens`` `(n,)`, each by the table of its context; every one has a frequency there."""
-    starts = np.cumsum(frequencies, axis=1) - frequencies
-    used = np.maximum(frequencies, 1).astype(np.uint64)
-    shifts = np.ceil(np.log2(used)).astype(np.uint64)  # exact: powers of two up to 4096
-    # floor(x / f) = (x * reciprocal >> 32) >> shift for states below 2**31 (Alverson, 1991)
-    reciprocals = ((np.uint64(1) << (shifts + np.uint64(31))) + used - np.uint64(1)) // used
-    one = used == 1
-    reciprocals[one] = np.uint64(2**32 - 1)
-    starts = np.where(one, starts + _SLOTS - 1, starts)
-    shifts = np.where(one, np.uint64(0), shifts - (~one).astype(np.uint64))
-    entries = used | starts.astype(np.uint64) << np.uint64(16) | shifts << np.uint64(32)
-    words, states = np.empty(tokens.size + 8, np.uint16), np.empty(_LANES, np.uint64)
-    first = loops().encode(tokens, contexts, entries.reshape(-1), reciprocals.reshape(-1), words, states)
-    return Coded(states, words[first:])
+def entries_of(frequencies: Counts) -> NDArray[np.uint64]:
+    """Return what the encoder needs of each context and symbol, one behind the other."""
+    entries = np.zeros(len(frequencies) * loops().SYMBOLS, np.uint64)
+    loops().fill_entries(frequencies, entries)
+    return entries
 
 
-def decode(coded: Coded, contexts: Bytes, frequencies: Counts) -> Bytes:
-    """Return the tokens `(n,)`.
-
-    Raises
-    ------
-    CodecError
-        If states or words do not come to their end with the last token.
-    """
-    tokens = np.empty(contexts.size, np.uint8)
-    size = coded.words.size
-    words = np.zeros(size + _PADDING, np.uint16)
-    words[:size] = coded.words
-    legal = (coded.states >= _LOWEST_STATE) & (coded.states < _LOWEST_STATE << 16)
-    if not legal.all() or not loops().decode(words, size, coded.states, contexts, _slots(frequencies), tokens):
-        msg = "the coded values of the payload do not end where they must: altered in transit?"
-        raise CodecError(msg)
-    return tokens
-
-
-def _slots(frequencies: Counts) -> NDArray[np.uint32]:
-    flat = frequencies.reshape(-1)
-    tokens = np.tile(np.arange(TOKENS), len(frequencies))
-    starts = (np.cumsum(frequencies, axis=1) - frequencies).reshape(-1)
-    offsets = np.tile(np.arange(_SLOTS), len(frequencies)) - np.repeat(starts, flat)
-    slots: NDArray[np.uint32] = np.repeat(tokens | (flat - 1) << 8, flat).astype(np.uint32)
-    return slots | offsets.astype(np.uint32) << np.uint32(20)
+def slots_of(frequencies: Counts) -> NDArray[np.uint32]:
+    """Return the 2048 slots of each context, one context behind the other."""
+    slots = np.empty(len(frequencies) << loops().PRECISION, np.uint32)
+    loops().fill_slots(frequencies, slots)
+    return slots
