@@ -152,7 +152,7 @@ class CellFreeRadio:
         return Phase(time_s=download_s, energy_j=self.network.downlink_power_w * download_s)
 
     def grants(self, time_s: float, uploads: Sequence[Upload]) -> list[Grant]:
-        """Allocate power to all ``uploads``; one that is done gets nothing.
+        """Allocate power to all ``uploads``, in whatever order; one that is done gets nothing.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class CellFreeRadio:
         InfeasibleError
             If no powers keep the budgets of a round.
         """
-        asking = [upload for upload in uploads if upload.bits_left > 0]
+        asking = sorted((upload for upload in uploads if upload.bits_left > 0), key=lambda upload: upload.client)
         if not asking:
             return [_NOTHING] * len(uploads)
         clients = tuple(upload.client for upload in asking)

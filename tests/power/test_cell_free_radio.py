@@ -82,6 +82,12 @@ def test_the_same_question_has_the_same_answer_in_every_process_that_makes_the_r
     assert radio_of(seed=2, speed_m_s=20.0).grants(1.0, uploads_of(range(5))) != answers[0][1]
 
 
+@pytest.mark.parametrize("method", [*ALLOCATIONS, "max-sum-rate"])
+def test_the_order_of_uploads_does_not_matter(method):
+    radio, uploads = radio_of(power=method), uploads_of(range(25), np.zeros(25), np.linspace(1e5, 2e6, 25))
+    assert radio.grants(0.0, uploads[::-1]) == radio.grants(0.0, uploads)[::-1]
+
+
 def test_users_go_straight_on_at_their_speed_and_come_back_after_a_whole_side():
     radio = radio_of(speed_m_s=25.0)
     step = (radio.users_m(range(8), 0.2) - radio.users_m(range(8), 0.0) + 500) % 1000 - 500
