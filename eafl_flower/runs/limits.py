@@ -3,11 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from eafl_flower.core.scores import Score, declared
 from eafl_flower.core.settings import Count, NotNegative, check_settings
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.errors import ConfigError
+
+_ROUNDING: Final = 1e-12  # of sums: a round that takes just what is left is made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +91,11 @@ class StopRule:
         """Say which budget a round would exceed that takes so much and ends at ``end_s``; an empty text if none."""
         spent_j = ledger.total().energy_j
         sent = ledger.total("downlink").payload_bytes + ledger.total("uplink").payload_bytes
-        if self.energy_j and spent_j + energy_j > self.energy_j:
+        if self.energy_j and spent_j + energy_j > self.energy_j * (1 + _ROUNDING):
             return f"{spent_j:.6g} J spent, the next round would take {energy_j:.6g} J, budget {self.energy_j:g} J"
         if self.payload_bytes and sent + num_bytes > self.payload_bytes:
             return f"{sent} bytes sent, the next round would send {num_bytes}, budget {self.payload_bytes} bytes"
-        if self.time_s and end_s > self.time_s:
+        if self.time_s and end_s > self.time_s * (1 + _ROUNDING):
             return f"the next round would end at {end_s:.6g} s, budget {self.time_s:g} s"
         return ""
 
