@@ -1,5 +1,7 @@
 """Sums of products in SVD form, against the dense matrices that they stand for."""
 
+import doctest
+
 import numpy as np
 import pytest
 
@@ -16,6 +18,9 @@ from eafl_flower.aggregation.lora import (
     sum_of_products,
     zero_matrix,
 )
+from eafl_flower.aggregation.lora import aggregator as its_aggregator
+from eafl_flower.aggregation.lora import factors as its_factors
+from eafl_flower.aggregation.lora import product as its_products
 from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, UpdateRefusedError
 
@@ -198,3 +203,8 @@ def test_sums_without_summands_or_weights_are_refused():
         mean_of_matrices([zero_matrix(3, 4), zero_matrix(4, 3)], [1, 1])
     with pytest.raises(ConfigError, match="expected 0 or more"):
         sum_of_products([pair_term(pairs[0])], most=-1)
+
+
+@pytest.mark.parametrize("module", [its_factors, its_products, its_aggregator])
+def test_the_examples_hold(module):
+    assert doctest.testmod(module).failed == 0
