@@ -49,7 +49,7 @@ def as_round(updates: Sequence[Update], most: float = 0.0) -> Round:
     if len(updates) == 1:
         return Round(update=updates[0])
     kept, norms, scales = bounded(updates, most)
-    return Round(update=combine(kept), norms=tuple(norms), scales=tuple(scales), shares=tuple(_shares(kept)))
+    return Round(update=combine(kept), norms=tuple(norms), scales=tuple(scales), shares=tuple(shares_of(kept)))
 
 
 def the_only(updates: Sequence[Update], whose: str) -> Update:
@@ -126,7 +126,7 @@ def combine(updates: Sequence[Update]) -> Update:
         raise ValueError(msg)
     (version,) = versions
     mean = tuple(np.zeros(d.shape, dtype=d.dtype) for d in updates[0].delta)
-    for update, share in zip(updates, _shares(updates), strict=True):
+    for update, share in zip(updates, shares_of(updates), strict=True):
         step(mean, accept(mean, update, version=version, into_model=False).deltas, share)
     return Update(client=COMBINED_CLIENT, delta=mean, base_version=version, num_examples=int(sum(_counts(updates))))
 
@@ -136,7 +136,8 @@ def _counts(updates: Sequence[Update]) -> list[float]:
     return [min(u.num_examples, most) for u in updates]
 
 
-def _shares(updates: Sequence[Update]) -> list[float]:
+def shares_of(updates: Sequence[Update]) -> list[float]:
+    """Return the share of each update in ``combine``'s mean; they sum up to 1."""
     counts = _counts(updates)
     total = sum(counts)
     return [count / total if total else 1.0 / len(counts) for count in counts]

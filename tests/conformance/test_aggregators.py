@@ -18,6 +18,7 @@ from eafl_flower.aggregation import (
     NewestMean,
     Polynomial,
 )
+from eafl_flower.aggregation.lora import LoRAAggregator
 from eafl_flower.conformance import check_aggregator
 from eafl_flower.core.orders import Order
 from eafl_flower.errors import ConsumedStateError
@@ -57,6 +58,15 @@ MIXED = (
 def test_aggregator_keeps_the_contract(name, arrays):
     neutral = OURS[name].proxy is None if isinstance(OURS[name], EMAMAggregator) else True
     check_aggregator(OURS[name], arrays, zero_update_is_neutral=neutral)
+
+
+@pytest.mark.parametrize(("form", "dtype"), [("delta", np.float32), ("replace", np.float64), ("partition", np.float32)])
+def test_adapters_keep_the_contract(form, dtype):
+    """But for an update of zeros: columns that have learnt nothing are drawn anew for each version."""
+    sizes = ((8, 2), (2, 6), (5, 2), (2, 9))
+    factors = tuple(np.linspace(-1, 1, a * b, dtype=dtype).reshape(a, b) ** 3 for a, b in sizes)
+    aggregator = LoRAAggregator(form=form, alpha=0.5, head=len(MIXED))
+    check_aggregator(aggregator, (*factors, *MIXED), zero_update_is_neutral=False)
 
 
 @pytest.mark.parametrize("name", OURS)
