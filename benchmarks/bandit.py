@@ -2,10 +2,10 @@
 
     python benchmarks/bandit.py [--vehicles 1000000] [--arms 8] [--repeats 9] [--small]
 
-The peer is ``(U / n).argmax(1)`` of numpy: mean rewards and the best of them, without a bonus, a price, a mask or arms
-that were never played. Both work on the same arrays in one process, in turn, one thread each; times are medians. A ratio
-above 1 is faster than the peer; the aim is 1/4, at most four times its time. The formula in numpy tells what the
-compiled loop saves.
+The peer is ``(U / n).argmax(1)`` of numpy: mean rewards and the best of them, without a bonus, a price, a mask or
+arms that were never played. Both work on the same arrays in one process, in turn, one thread each; times are medians.
+A ratio above 1 is faster than the peer; the aim is 1/4, at most four times its time. The formula in numpy tells what
+the compiled loop saves.
 """
 
 import argparse

@@ -75,12 +75,11 @@ def test_a_fixed_rank_is_the_same_for_all():
 
 def test_a_random_rank_depends_on_seed_client_and_job_alone():
     scheduler = RandomRank(arms=RANKS, seed=3)
-    ranks = [[scheduler.offer(None, c, forecast(jobs=j)).rank for j in range(20)] for c in range(20)]
-    again = [
-        [RandomRank(arms=RANKS, seed=3).offer(None, c, forecast(jobs=j)).rank for j in range(20)] for c in range(20)
-    ]
-    assert ranks == again
-    assert {rank for row in ranks for rank in row} == set(RANKS)
+    places = [(client, jobs) for client in range(20) for jobs in range(20)]
+    ranks = [scheduler.offer(None, client, forecast(jobs=jobs)).rank for client, jobs in places]
+    again = [scheduler.offer(None, client, forecast(jobs=jobs)).rank for client, jobs in reversed(places)]
+    assert ranks == again[::-1]
+    assert set(ranks) == set(RANKS)
     other = [scheduler.offer(None, c, forecast(jobs=0)).rank for c in range(20)]
     assert other != [RandomRank(arms=RANKS, seed=4).offer(None, c, forecast(jobs=0)).rank for c in range(20)]
 

@@ -125,12 +125,12 @@ def test_the_usual_budget_lies_between_the_smallest_and_the_largest_ranks():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(ConfigError, match="a budget of 2 J a round is below the 2.1 J that all tasks need"):
+    with pytest.raises(ConfigError, match=r"a budget of 2 J a round is below the 2\.1 J that all tasks need"):
         first_shares(2.0, [1.0, 1.0], Sharing())
     with pytest.raises(ConfigError, match="there are no tasks"):
         first_shares(2.0, [], Sharing())
     with pytest.raises(ConfigError, match="largest_share = 0"):
         Sharing(largest_share=0.0)
     shares = first_shares(3.0, [1.0, 1.0], EVERY)
-    with pytest.raises(ConfigError, match="the smallest ranks need 4.2 J a round, above the budget of 3 J"):
+    with pytest.raises(ConfigError, match=r"the smallest ranks need 4\.2 J a round, above the budget of 3 J"):
         shared_anew(shares, [1.0, 1.0], [0.5, 0.5], least_j=[2.0, 2.0], sharing=EVERY)

@@ -29,11 +29,8 @@ def forty_rounds(start):
 
 def test_arms_are_those_below_the_cap_and_the_cap():
     state = released_state(100, EXAMPLES)
-    assert [row[row > 0].tolist() for row in state.ranks] == [
-        [8, 16, 17],
-        [8, 16, 24, 32, 33],
-        [8, 16, 24, 32, 40, 48, 50],
-    ]
+    arms = [[8, 16, 17], [8, 16, 24, 32, 33], [8, 16, 24, 32, 40, 48, 50]]
+    assert [row[row > 0].tolist() for row in state.ranks] == arms
     assert state.current_ranks.tolist() == [17, 33, 50]
     (row,) = released_state(16, [1]).ranks
     assert row[row > 0].tolist() == [8, 16]
