@@ -130,6 +130,11 @@ GROUPS: Final = {
             "fixed": "eafl_flower.schedulers.same:Fixed",
             "schedule": "eafl_flower.schedulers.stalling:WhenStalled",
             "until-enough": "eafl_flower.schedulers.until_enough:UntilEnough",
+            "ucb-dual": "eafl_flower.ranks.scheduler:UCBDualScheduler",
+            "fixed-rank": "eafl_flower.ranks.plain:FixedRank",
+            "random-rank": "eafl_flower.ranks.plain:RandomRank",
+            "by-data-rank": "eafl_flower.ranks.plain:ByDataRank",
+            "greedy-rank": "eafl_flower.ranks.plain:GreedyRank",
         },
     ),
 }
