@@ -11,7 +11,7 @@ import numpy as np
 from experiments.cells import Cell, Store
 from experiments.eafl_alp.statistics import mean_of
 from experiments.emq.equal_rounds import settled
-from experiments.emq.grid import Scope, budget_of, recording_cell
+from experiments.emq.grid import Scope, budget_of, named, recording_cell
 from experiments.emq.local_work import workload_of
 from experiments.emq.replay import Replay, Replays
 from experiments.emq.settings import BINARY, EMQ, FEW_BITS, Settings
@@ -20,7 +20,7 @@ SHORT = 0.03  # of accuracy: the target is so much below what the method settles
 BUDGETS = ((3.0, 3.0), (30.0, 30.0))
 HEADER = (
     "what", "the last five", "bits a value, sent", "rounds to the target", "energy to it [J]", "latency to it [s]",
-    *(f"within ({energy:g}, {latency:g}): accuracy, rounds" for energy, latency in BUDGETS),
+    *(f"within {named(multiples)}: accuracy, rounds" for multiples in BUDGETS),
     "starved users", "uncertified powers",
 )  # fmt: skip
 

@@ -143,7 +143,7 @@ def _by_budgets(scope: Scope, replays: Replays, workload: str) -> Any:
     kinds = (("latency_s", "cumulated latency [s]", 1), ("energy_j", "cumulated energy [J]", 0))
     for row, (what, label, place) in enumerate(kinds):
         unit = unit_of(workload)[place]
-        budgets = np.geomspace(unit / 20, unit * 1000, 160)
+        budgets = np.geomspace(unit / 50, unit * 1000, 160)
         for column, allocator in enumerate(ALLOCATORS):
             axes = panels[row, column]
             for quantiser in QUANTISERS:

@@ -189,9 +189,14 @@ def _median(replays: Sequence[Replay], what: str) -> str:
     return f"{1e3 * np.median(np.concatenate([getattr(r, what)[r.certified] for r in replays])):.3g}"
 
 
+def named(multiples: Budget, common: str = "") -> str:
+    """Return a budget in words, as in (10, 3)."""
+    both = ", ".join(f"{value:g}".replace("e+0", "e") for value in multiples)
+    return f"({both}; {common})" if common else f"({both})"
+
+
 def _placed(place: tuple[Budget, str], gaps: Mapping[tuple[Budget, str], Mean]) -> str:
-    (energy, latency), common = place
-    return f"{_points(gaps[place])} ({energy:g}, {latency:g}; {common})"
+    return f"{_points(gaps[place])} {named(*place)}"
 
 
 def _points(gap: Mean) -> str:
@@ -201,12 +206,12 @@ def _points(gap: Mean) -> str:
 def judged(best: Mean, median: float, aim: float) -> Literal["yes", "no", "partly"]:
     """Return whether gaps bear out a claim of up to ``aim``.
 
-    *Yes* if the best gap reaches it and the median one is not negative; *partly* if not, but the best gap is above two
-    standard errors over seeds; else *no*.
+    *Yes* if the best gap reaches it and the median one is not negative. *Partly* if only one of the two is so: the best
+    reaches it, or the median is above 0 and the best one above two standard errors over seeds. Else *no*.
     """
-    if best.mean >= aim and median >= 0:
-        return "yes"
-    return "partly" if best.mean > 2 * best.sd / np.sqrt(best.n) and best.mean > 0 else "no"
+    if best.mean >= aim:
+        return "yes" if median >= 0 else "partly"
+    return "partly" if median > 0 and best.mean > 2 * best.sd / np.sqrt(best.n) else "no"
 
 
 def gap_claims(grid: Grid) -> list[Claim]:

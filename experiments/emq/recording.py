@@ -16,7 +16,6 @@ from eafl_flower.app.client import client_app
 from eafl_flower.app.resolving import resolve
 from eafl_flower.app.training import train
 from eafl_flower.app.workload import Experiment
-from eafl_flower.codecs.emq.quantiser import squares
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Event
 from eafl_flower.core.threads import one_thread
@@ -243,6 +242,11 @@ def _error(update: Update, coded: Arrays, *, weights: bool) -> float:
     bases = update.base if weights and update.base is not None else coded
     for delta, array, base in zip(update.delta, coded, bases, strict=True):
         exact = array - base if weights else array
-        missed += squares((delta - exact).ravel())
-        norm += squares(exact.ravel())
+        missed += _squares(delta - exact)
+        norm += _squares(exact)
     return float(np.sqrt(missed / norm)) if norm else 0.0
+
+
+def _squares(array: NDArray[Any]) -> float:
+    flat = array.ravel().astype(np.float64)
+    return float(flat @ flat)

@@ -20,7 +20,7 @@ from experiments.emq import equal_rounds, failures, grid, local_work, tails, tra
 from experiments.emq.figures import draw
 from experiments.emq.grid import Scope
 from experiments.emq.replay import Replays
-from experiments.emq.settings import BUDGETS, DROPS, QUANTISERS, QUICK, SEEDS, WORKLOADS, configured, runnable
+from experiments.emq.settings import BUDGETS, DROPS, FULL, QUANTISERS, QUICK, SEEDS, WORKLOADS, configured, runnable
 
 QUESTIONS = ("grid", "local-work", "failures", "tails")
 HERE = Path(__file__).parent
@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Measure what is missing, then write tables, claims and figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the digits and two seeds")
+    parser.add_argument("--quick", action="store_true", help="the digits, two seeds, half of the rounds")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help=f"seeds, 2 to {len(SEEDS)}")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--only", default=",".join(QUESTIONS), help="questions, comma separated")
@@ -43,7 +43,7 @@ def main() -> int:
     began_s = time.monotonic()
     folder = HERE / "results" / "quick" if given.quick else HERE / "results"
     scope = Scope(
-        workloads=list(runnable(QUICK if given.quick else WORKLOADS, lambda name: configured(name, SEEDS[0]))),
+        workloads=list(runnable(QUICK if given.quick else FULL, lambda name: configured(name, SEEDS[0]))),
         seeds=SEEDS[: 2 if given.quick else given.seeds],
         quick=given.quick,
         command="python -m experiments.emq.run" + (" --quick" if given.quick else ""),
@@ -77,12 +77,20 @@ def main() -> int:
     figures = draw(scope, replays, folder, questions, swept)
     took_min = (time.monotonic() - began_s) / 60
     print(f"\nwritten: {folder}/claims.csv, tables/{{{','.join(texts)}}}.md, {{{','.join(figures)}}}.png")
-    print(f"took {took_min:.1f} min; all cells together {_minutes(store):.1f} min of one process")
+    print(f"took {took_min:.1f} min; {_effort(store)}")
     return 0
 
 
-def _minutes(store: Store) -> float:
-    return float(sum(result.get("seconds", 0.0) for result in store.results.values())) / 60
+def _effort(store: Store) -> str:
+    """Return how long recordings and replays took one process, by the results that are kept."""
+    replayed = [result for result in store.results.values() if "solves" in result]
+    recorded = [result for result in store.results.values() if "solves" not in result]
+    minutes = [sum(float(result.get("seconds", 0.0)) for result in results) / 60 for results in (recorded, replayed)]
+    solves = sum(int(result["solves"]) for result in replayed)
+    return (
+        f"{len(recorded)} recordings of {minutes[0]:.1f} min of one process, and {solves:,} weighted allocations of "
+        f"{minutes[1]:.1f} min"
+    )
 
 
 def _grid(scope: Scope, replays: Replays) -> tuple[list[Claim], list[str]]:
@@ -98,20 +106,20 @@ def _grid(scope: Scope, replays: Replays) -> tuple[list[Claim], list[str]]:
             energy_j, latency_s = grid.unit_of(workload)
             left = [int(found.certified(workload, seed).sum()) for seed in scope.seeds]
             text += [
-                _titled(f"{WORKLOADS[workload].title}, bits: {words}: accuracy (rounds made) within budgets"),
+                _titled(f"{WORKLOADS[workload].title}, {words}: accuracy (rounds made) within budgets"),
                 f"Budgets of (energy, latency) in units of {energy_j:.3g} J and {latency_s:.3g} s, of "
                 f"{WORKLOADS[workload].rounds} rounds; mean over {', '.join(map(str, left))} of {len(DROPS)} drops, "
                 f"± sd over {len(scope.seeds)} seeds.\n",
                 _table(
-                    ("quantiser", "powers", *(f"({energy:g}, {latency:g})" for energy, latency in BUDGETS)),
+                    ("quantiser", "powers", *map(grid.named, BUDGETS)),
                     found.table(workload),
                 ),
-                _titled(f"{WORKLOADS[workload].title}, bits: {words}: gaps over all budgets [points]"),
+                _titled(f"{WORKLOADS[workload].title}, {words}: gaps over all budgets [points]"),
                 _table(
                     ("gap", "median", "best (budget; common)", "worst", "budgets x combinations"),
                     found.gap_table(workload),
                 ),
-                _titled(f"{WORKLOADS[workload].title}, bits: {words}: a round under each allocation of power"),
+                _titled(f"{WORKLOADS[workload].title}, {words}: a round under each allocation of power"),
                 _table(
                     ("powers", *(f"{name} [mJ, ms]" for name in QUANTISERS), "starved users", "solves", "uncertified"),
                     found.allocation_table(workload),

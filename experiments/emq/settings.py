@@ -6,7 +6,7 @@ A data set, a model or an optimiser more is one line here. What this program or 
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -77,7 +77,7 @@ _ADADELTA: Mapping[str, Settings] = {
 _IID: Settings = {"data.partition": "iid"}
 _SKEWED: Settings = {"data.partition": "dirichlet-equal", "data.dirichlet-alpha": 0.4}
 
-WORKLOADS: Mapping[str, Workload] = {
+_WHOLE: Mapping[str, Workload] = {
     "digits-iid": Workload(
         "digits, nearly IID", "tabular", 30, {**_DIGITS, "data.dirichlet-alpha": 1000.0}, _DIGITS_STEP
     ),
@@ -96,7 +96,9 @@ WORKLOADS: Mapping[str, Workload] = {
         _ADADELTA["vision-transformer"],
     ),
 }
-QUICK = ("digits-iid", "digits-skewed")
+_QUICK = {f"quick-{split}": replace(_WHOLE[f"digits-{split}"], rounds=15) for split in ("iid", "skewed")}
+WORKLOADS: Mapping[str, Workload] = {**_WHOLE, **_QUICK}
+FULL, QUICK = tuple(_WHOLE), tuple(_QUICK)
 
 # The way down is free here, as in the source, so it is as good as exact.
 EMQ: Settings = {"codec.name": "emq", "codec.emq.downlink-squared-error": 1e-6}
@@ -173,9 +175,15 @@ def runnable(names: Iterable[str], config_of: Callable[[str], RunConfig]) -> Ite
         try:
             _ = resolve(config_of(name)).task
         except (DataError, ConfigError, ModuleNotFoundError) as error:
-            print(f"left out: {name}: {error}", file=sys.stderr)
+            _tell(f"left out: {name}: {' '.join(str(error).split())}")
         else:
             yield name
+
+
+@cache
+def _tell(text: str) -> None:
+    """Say it, once."""
+    print(text, file=sys.stderr)
 
 
 @cache

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.codecs.emq.codec import EMQCodec
-from eafl_flower.codecs.emq.quantiser import quantise
 from eafl_flower.core.rng import generator
 from eafl_flower.types import layout_of
 
@@ -20,6 +19,7 @@ DEFAULT = 0.01
 SIZE = 2**17
 SEEDS = (1, 2, 3)
 BASES: Mapping[str, int] = {"auto": 10, "binary": 2}
+_PLACE_OF_DIGITS = 16 + 3  # behind the frame, the kind of grid and its exponent: docs/emq.md, Bytes
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 HEADER = ("tail", "base", "target", "squared error reached", "r", "bits a value, sent", "counted", "of float32")
 
@@ -73,8 +73,12 @@ def coded(x: NDArray[np.float32], variant: str, target: float) -> tuple[float, f
     """Return the relative squared error reached, r, and bits a value as sent and as counted."""
     codec = EMQCodec(variant=variant, squared_error=target)  # type: ignore[arg-type]
     encoded, _ = codec.encode(codec.init(layout_of((x,))), (x,), np.random.default_rng(0))
-    _, grid = quantise(x, base=BASES[variant], squared_error=target)
-    return encoded.error**2, grid.digits, 8 * len(encoded.payload) / x.size, encoded.bits_paper / x.size
+    return (
+        encoded.error**2,
+        encoded.payload[_PLACE_OF_DIGITS],
+        8 * len(encoded.payload) / x.size,
+        encoded.bits_paper / x.size,
+    )
 
 
 def table(points: Iterable[Point]) -> list[tuple[str, ...]]:

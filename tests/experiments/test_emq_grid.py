@@ -83,6 +83,7 @@ def test_a_claim_holds_if_its_gap_is_reached_and_the_median_does_not_speak_again
     assert grid.judged(Mean(0.08, 0.01, 3), 0.0, 0.07) == "yes"
     assert grid.judged(Mean(0.08, 0.01, 3), -0.01, 0.07) == "partly"
     assert grid.judged(Mean(0.05, 0.01, 3), 0.02, 0.07) == "partly"
+    assert grid.judged(Mean(0.05, 0.01, 3), 0.0, 0.07) == "no"  # somewhere better, mostly not
     assert grid.judged(Mean(0.05, 0.05, 3), 0.02, 0.07) == "no"  # within two standard errors
     assert grid.judged(Mean(0.0, 0.0, 3), 0.0, 0.07) == "no"
 
