@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Cell:
     title: str
     given: Mapping[str, Any] | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What tells the cell from others."""
         settings = self.config.hash(leave_out=["name", "results", "engine", "checkpoint", "data.dir"])

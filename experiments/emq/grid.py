@@ -62,6 +62,7 @@ def recording_cell(workload: str, what: str, settings: Settings, seed: int, *, r
     return Cell("experiments.emq.recording:recorded", configured(workload, seed, settings, rounds=rounds), title)
 
 
+@cache
 def recorded(workload: str, quantiser: str, seed: int) -> Cell:
     """Return the cell that records a run with a quantiser of the grid."""
     return recording_cell(workload, quantiser, QUANTISERS[quantiser], seed)
@@ -108,19 +109,23 @@ class Grid:
     def __init__(self, scope: Scope, replays: Replays, count: str) -> None:
         self.scope, self.replays, self.count = scope, replays, count
         self._left: dict[tuple[str, int], Drops] = {}
+        self._within: dict[tuple[str, str, str, Budget], tuple[list[float], list[float]]] = {}
 
     def within(
         self, workload: str, quantiser: str, allocator: str, multiples: Budget
     ) -> tuple[list[float], list[float]]:
         """Return accuracy and number of rounds, each the mean over drops, seed by seed."""
-        accuracies, rounds = [], []
-        for seed in self.scope.seeds:
-            cell = recorded(workload, quantiser, seed)
-            made = self.replays.of(cell, allocator, self.count).rounds_within(budget_of(workload, multiples))
-            made = made[self.certified(workload, seed)]
-            accuracies.append(float(self.replays.recording(cell).accuracy[made].mean()))
-            rounds.append(float(made.mean()))
-        return accuracies, rounds
+        place = workload, quantiser, allocator, multiples
+        if place not in self._within:
+            accuracies, rounds = [], []
+            for seed in self.scope.seeds:
+                cell = recorded(workload, quantiser, seed)
+                made = self.replays.of(cell, allocator, self.count).rounds_within(budget_of(workload, multiples))
+                made = made[self.certified(workload, seed)]
+                accuracies.append(float(self.replays.recording(cell).accuracy[made].mean()))
+                rounds.append(float(made.mean()))
+            self._within[place] = accuracies, rounds
+        return self._within[place]
 
     def certified(self, workload: str, seed: int) -> Drops:
         """Return the drops all of whose allocations, of all combinations, are known to be optimal."""

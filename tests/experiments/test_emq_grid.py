@@ -141,9 +141,11 @@ def small(monkeypatch):
     monkeypatch.setattr(equal_rounds, "AT", (1, 2, 3))
     monkeypatch.setattr(local_work, "AT", (1, 2, 3))
     monkeypatch.setattr(figures, "DPI", 30)
-    grid.unit_of.cache_clear()
+    for cached in (grid.unit_of, grid.recorded):
+        cached.cache_clear()
     yield
-    grid.unit_of.cache_clear()
+    for cached in (grid.unit_of, grid.recorded):
+        cached.cache_clear()
 
 
 def test_all_questions_are_asked_and_answered(small, tmp_path):
