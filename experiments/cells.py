@@ -1,9 +1,10 @@
 """Many measurements in several processes, each kept as soon as it is made, so that a broken run goes on.
 
-A cell is one call of a function with a configuration. Its result is JSON, appended as one line to a file; a cell
-whose line is there is not calculated again. The key of a cell is a hash of the function's name and the settings,
-so that a changed setting is another cell. Each line also says what data it was made from; when they have changed, it is
-calculated again. A changed program is not seen: start with ``--fresh`` after one.
+A cell is one call of a function with a configuration, and with what it is given of earlier results. Its result is JSON,
+appended as one line to a file; a cell whose line is there is not calculated again. The key of a cell is a hash of the
+function's name, the settings and what it is given, so that a changed setting is another cell. Each line also says what
+data it was made from; when they have changed, it is calculated again. A changed program is not seen: start with
+``--fresh`` after one.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,17 +32,19 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement: ``function`` is "module:name", called with the configuration."""
+    """One measurement: ``function`` is "module:name", called with the configuration and ``given``, JSON, if any."""
 
     function: str
     config: RunConfig
     title: str
+    given: Mapping[str, Any] | None = None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What tells the cell from others."""
         settings = self.config.hash(leave_out=["name", "results", "engine", "checkpoint", "data.dir"])
-        return hashlib.sha256(f"{self.function} {settings}".encode()).hexdigest()[:16]
+        given = "" if self.given is None else " " + json.dumps(self.given, sort_keys=True)
+        return hashlib.sha256(f"{self.function} {settings}{given}".encode()).hexdigest()[:16]
 
 
 class Store:
@@ -139,10 +143,11 @@ def _outcome(cell: Cell) -> tuple[Result | Exception, str]:
     """Return the result of a cell, or why there is none, and the digest of its data."""
     try:
         module, _, name = cell.function.partition(":")
-        function: Callable[[RunConfig], Result] = getattr(import_module(module), name)
+        function: Callable[..., Result] = getattr(import_module(module), name)
         began_s = time.monotonic()
         data = _data_of(cell.config)
-        return {**function(cell.config), "seconds": round(time.monotonic() - began_s, 1)}, data
+        found = function(cell.config) if cell.given is None else function(cell.config, cell.given)
+        return {**found, "seconds": round(time.monotonic() - began_s, 1)}, data
     except Exception as error:  # one cell that fails does not end the others
         return error, ""
 

@@ -86,6 +86,18 @@ def test_settings_make_the_key_and_where_results_go_does_not():
     assert cell(1).key != cell(1, **{"strategy.emam.alpha": 0.5}).key
 
 
+def doubled(config, given):
+    return {"twice": 2 * given["number"]}
+
+
+def test_what_a_cell_is_given_is_part_of_it(tmp_path):
+    cells = [Cell(f"{__name__}:doubled", RunConfig(), "twice", {"number": number}) for number in (3, 4)]
+    store = Store(tmp_path / "cells.jsonl")
+    store.run(cells, jobs=1)
+    assert [store[cell]["twice"] for cell in cells] == [6, 8]
+    assert cells[0].key != Cell(f"{__name__}:doubled", RunConfig(), "twice").key
+
+
 def test_claims_are_written_with_the_promised_columns(tmp_path):
     claim = Claim(
         claim="a, b",
