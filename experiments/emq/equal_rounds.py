@@ -1,6 +1,7 @@
 """Quantisers at equal rounds, whatever the radio: accuracy, error of the updates, and bits by both counts."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from experiments.eafl_alp.statistics import Mean, mean_of
 from experiments.emq.grid import SETTLED, Scope, recorded, recording_cell
 from experiments.emq.recording import Recording
 from experiments.emq.replay import Replays
-from experiments.emq.settings import OF_UPDATES, QUANTISERS, WORKLOADS
+from experiments.emq.settings import BASE_2, OF_UPDATES, QUANTISERS, WORKLOADS
 
 HEADER = (
     "quantiser", "round 1", "5", "10", "the last five", "error of updates", "bits a value, sent", "counted",
@@ -28,15 +29,16 @@ BARS: Mapping[str, tuple[str, float, str]] = {
 
 
 def quantisers(scope: Scope, workload: str) -> list[str]:
-    """Return the quantisers that are compared: of the two smallest workloads also those that are not in the grid."""
-    return [*QUANTISERS, *(OF_UPDATES if workload in scope.workloads[:2] else ())]
+    """Return the quantisers that are compared: those of the grid, base 2, and on the smallest workloads updates."""
+    return [*QUANTISERS, *BASE_2, *(OF_UPDATES if workload in scope.workloads[:2] else ())]
 
 
 def cells(scope: Scope, workload: str, quantiser: str) -> list[Cell]:
     """Return the recordings of a quantiser, one for each seed."""
     if quantiser in QUANTISERS:
         return [recorded(workload, quantiser, seed) for seed in scope.seeds]
-    return [recording_cell(workload, quantiser, OF_UPDATES[quantiser], seed) for seed in scope.seeds]
+    settings = {**BASE_2, **OF_UPDATES}[quantiser]
+    return [recording_cell(workload, quantiser, settings, seed) for seed in scope.seeds]
 
 
 def recordings(scope: Scope) -> list[Cell]:
@@ -95,15 +97,15 @@ def difference(scope: Scope, replays: Replays, workload: str, quantiser: str) ->
 def claims(scope: Scope, replays: Replays) -> list[Claim]:
     """Return what is claimed of EMQ's bits, beside what was sent."""
     found = []
-    for workload in scope.workloads:
-        exact, ours = (found_of(scope, replays, workload, name) for name in ("float32", "EMQ"))
-        gap = difference(scope, replays, workload, "EMQ")
+    for workload, name in product(scope.workloads, ("EMQ", *BASE_2)):
+        exact, ours = (found_of(scope, replays, workload, quantiser) for quantiser in ("float32", name))
+        gap = difference(scope, replays, workload, name)
         for claim, (count, least, who) in BARS.items():
             saved = 1 - bits_of(ours, count) / bits_of(exact, count)
             is_close = gap.mean >= -MOST_LOST
             found.append(
                 Claim(
-                    claim=f"EMQ: fewer bits than full precision at its accuracy: {WORKLOADS[workload].title}, {claim}",
+                    claim=f"{name}: fewer bits than float32 at its accuracy: {WORKLOADS[workload].title}, {claim}",
                     source=who,
                     source_value=f"at least {100 * least:.0f} % fewer"
                     + (f", at most {100 * MOST_LOST:g} point lost" if who == "ours" else ""),

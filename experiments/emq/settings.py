@@ -97,16 +97,17 @@ QUANTISERS: Mapping[str, Settings] = {
     "LAQ": {"codec.name": "laq"},
     "float32": {"codec.name": "float32"},
 }
-# Not part of the grid: what is left of the two where they quantise updates, as EMQ does, instead of weights.
-OF_UPDATES: Mapping[str, Settings] = {
-    "AQUILA, of updates": {"codec.name": "aquila", "codec.aquila.target": "update"},
-    "LAQ, of updates": {"codec.name": "laq", "codec.laq.target": "update"},
-}
 FEW_BITS: Mapping[str, Settings] = {
     "r = 0": {**EMQ, "codec.emq.choose-digits": False, "codec.emq.digits": 0},
     "literal": {**EMQ, "codec.emq.variant": "literal"},
 }
 BINARY: Settings = {**EMQ, "codec.emq.variant": "binary"}
+# Not part of the grid. The other two may quantise updates, as EMQ does, instead of weights.
+BASE_2: Mapping[str, Settings] = {"EMQ, base 2 (ours)": BINARY}
+OF_UPDATES: Mapping[str, Settings] = {
+    "AQUILA, of updates": {"codec.name": "aquila", "codec.aquila.target": "update"},
+    "LAQ, of updates": {"codec.name": "laq", "codec.laq.target": "update"},
+}
 
 ALLOCATORS: Mapping[str, Settings] = {
     name: {"radio.name": "cell-free", "radio.cell-free.power": power}

@@ -151,6 +151,7 @@ def small(monkeypatch):
 def test_all_questions_are_asked_and_answered(small, tmp_path):
     scope = replace(SCOPE, seeds=(1,))
     store = Store(tmp_path / "cells.jsonl")
+    store.run(equal_rounds.recordings(scope), jobs=1)
     for question in (grid, local_work, failures):
         store.run(question.recordings(scope), jobs=1)
         store.run(question.replays_of(scope, store), jobs=1)
@@ -164,7 +165,9 @@ def test_all_questions_are_asked_and_answered(small, tmp_path):
         assert [line[-1] for line in found.allocation_table("digits-iid")] == ["0"] * len(settings.ALLOCATORS)
         assert len(found.gap_table("digits-iid")) == len(grid.COMPARED)
     assert {claim.holds for claim in claims} <= {"yes", "no", "partly"}
-    assert len(claims) == 3 + 2 * 4
+    assert len(claims) == 2 * 3 + 2 * 4
+    lines = equal_rounds.table(scope, replays, "digits-iid")
+    assert [line[0] for line in lines] == [*settings.QUANTISERS, *settings.BASE_2, *settings.OF_UPDATES]
     assert claims_table(claims)
     assert len(failures.table(scope, replays)) == len(failures.ROWS)
     assert len(local_work.optimizer_table(scope, replays)) >= 2
