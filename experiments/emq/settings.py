@@ -93,7 +93,7 @@ FULL, QUICK = tuple(_WHOLE), tuple(_QUICK)
 EMQ: Settings = {"codec.name": "emq", "codec.emq.downlink-squared-error": 1e-6}
 QUANTISERS: Mapping[str, Settings] = {
     "EMQ": EMQ,
-    "AQUILA": {"codec.name": "aquila"},
+    "AQUILA": {"codec.name": "aquila", "codec.aquila.rounding": "authors"},
     "LAQ": {"codec.name": "laq"},
     "float32": {"codec.name": "float32"},
 }
@@ -102,10 +102,11 @@ FEW_BITS: Mapping[str, Settings] = {
     "literal": {**EMQ, "codec.emq.variant": "literal"},
 }
 BINARY: Settings = {**EMQ, "codec.emq.variant": "binary"}
-# Not part of the grid. The other two may quantise updates, as EMQ does, instead of weights.
-BASE_2: Mapping[str, Settings] = {"EMQ, base 2 (ours)": BINARY}
+# Not part of the grid. LAQ and AQUILA quantise weights there, as the authors run them; they may quantise updates, too.
+BASE_2 = "EMQ, base 2 (ours)"
+BESIDE: Mapping[str, Settings] = {BASE_2: BINARY, "AQUILA, canonical rounding": {"codec.name": "aquila"}}
 OF_UPDATES: Mapping[str, Settings] = {
-    "AQUILA, of updates": {"codec.name": "aquila", "codec.aquila.target": "update"},
+    "AQUILA, canonical, of updates": {"codec.name": "aquila", "codec.aquila.target": "update"},
     "LAQ, of updates": {"codec.name": "laq", "codec.laq.target": "update"},
 }
 
