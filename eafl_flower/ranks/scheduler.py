@@ -87,7 +87,7 @@ class UCBDualScheduler:
     arms: tuple[CountFromOne, ...] = (4, 8, 16, 24, 32, 48, 64)
     most_rank: tuple[Count, ...] = (0,)
     budget_j: NotNegative = 0.0
-    least_energy_j: NotNegative = 0.0
+    least_energy_j: Annotated[float, Range(0, 1e15)] = 0.0
     most_energy_j: NotNegative = 0.0
     bonus: NotNegative = 0.2
     bonus_grows: bool = False

@@ -1,7 +1,6 @@
 """Quantisers at equal rounds, whatever the radio: accuracy, error of the updates, and bits by both counts."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from experiments.eafl_alp.statistics import Mean, mean_of
 from experiments.emq.grid import SETTLED, Scope, recorded, recording_cell
 from experiments.emq.recording import Recording
 from experiments.emq.replay import Replays
-from experiments.emq.settings import BASE_2, BESIDE, OF_UPDATES, QUANTISERS, WORKLOADS
+from experiments.emq.settings import BASE_2, CANONICAL, OF_UPDATES, QUANTISERS, WORKLOADS
 
 HEADER = (
     "quantiser", "round 1", "5", "10", "the last five", "error of updates", "bits a value, sent", "counted",
@@ -29,15 +28,16 @@ BARS: Mapping[str, tuple[str, float, str]] = {
 
 
 def quantisers(scope: Scope, workload: str) -> list[str]:
-    """Return the quantisers that are compared: those of the grid, others, and on the smallest workloads updates."""
-    return [*QUANTISERS, *BESIDE, *(OF_UPDATES if workload in scope.workloads[:2] else ())]
+    """Return the quantisers that are compared: those of the grid and, on some workloads, others."""
+    place = scope.workloads.index(workload)
+    return [*QUANTISERS, *CANONICAL, *(BASE_2 if place < 3 else ()), *(OF_UPDATES if place < 2 else ())]
 
 
 def cells(scope: Scope, workload: str, quantiser: str) -> list[Cell]:
     """Return the recordings of a quantiser, one for each seed."""
     if quantiser in QUANTISERS:
         return [recorded(workload, quantiser, seed) for seed in scope.seeds]
-    settings = {**BESIDE, **OF_UPDATES}[quantiser]
+    settings = {**CANONICAL, **BASE_2, **OF_UPDATES}[quantiser]
     return [recording_cell(workload, quantiser, settings, seed) for seed in scope.seeds]
 
 
@@ -97,7 +97,8 @@ def difference(scope: Scope, replays: Replays, workload: str, quantiser: str) ->
 def claims(scope: Scope, replays: Replays) -> list[Claim]:
     """Return what is claimed of EMQ's bits, beside what was sent."""
     found = []
-    for workload, name in product(scope.workloads, ("EMQ", BASE_2)):
+    compared = [(workload, name) for workload in scope.workloads for name in ("EMQ", *BASE_2)]
+    for workload, name in [of for of in compared if of[1] in quantisers(scope, of[0])]:
         exact, ours = (found_of(scope, replays, workload, quantiser) for quantiser in ("float32", name))
         gap = difference(scope, replays, workload, name)
         for claim, (count, least, who) in BARS.items():

@@ -103,8 +103,8 @@ FEW_BITS: Mapping[str, Settings] = {
 }
 BINARY: Settings = {**EMQ, "codec.emq.variant": "binary"}
 # Not part of the grid. LAQ and AQUILA quantise weights there, as the authors run them; they may quantise updates, too.
-BASE_2 = "EMQ, base 2 (ours)"
-BESIDE: Mapping[str, Settings] = {BASE_2: BINARY, "AQUILA, canonical rounding": {"codec.name": "aquila"}}
+BASE_2: Mapping[str, Settings] = {"EMQ, base 2 (ours)": BINARY}
+CANONICAL: Mapping[str, Settings] = {"AQUILA, canonical rounding": {"codec.name": "aquila"}}
 OF_UPDATES: Mapping[str, Settings] = {
     "AQUILA, canonical, of updates": {"codec.name": "aquila", "codec.aquila.target": "update"},
     "LAQ, of updates": {"codec.name": "laq", "codec.laq.target": "update"},

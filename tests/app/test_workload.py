@@ -42,6 +42,8 @@ COMPANIONS = {
     "radio.cell-free.round-latency-s": {"strategy.mode": "sync"},
     "task.vision-transformer.heads": {"task.vision-transformer.width": 2**31 - 1},
     "task.vision-transformer.width": {"task.vision-transformer.heads": 1},
+    "scheduler.ucb-dual.least-energy-j": {"scheduler.ucb-dual.most-energy-j": 2e15},
+    "scheduler.ucb-dual.most-energy-j": {"scheduler.ucb-dual.least-energy-j": 1.0},
     "scheduler.until-enough.least": {"scheduler.until-enough.most": 2**31 - 1},
     "scheduler.schedule.first": {"scheduler.schedule.most": 2**31 - 1},
     "scheduler.schedule.least": {"scheduler.schedule.first": 2**31 - 1, "scheduler.schedule.most": 2**31 - 1},

@@ -167,7 +167,8 @@ def test_all_questions_are_asked_and_answered(small, tmp_path):
     assert {claim.holds for claim in claims} <= {"yes", "no", "partly"}
     assert len(claims) == 2 * 3 + 2 * 4
     lines = equal_rounds.table(scope, replays, "digits-iid")
-    assert [line[0] for line in lines] == [*settings.QUANTISERS, *settings.BESIDE, *settings.OF_UPDATES]
+    others = (settings.CANONICAL, settings.BASE_2, settings.OF_UPDATES)
+    assert [line[0] for line in lines] == [*settings.QUANTISERS, *(name for other in others for name in other)]
     assert claims_table(claims)
     assert len(failures.table(scope, replays)) == len(failures.ROWS)
     assert len(local_work.optimizer_table(scope, replays)) >= 2
