@@ -1,9 +1,9 @@
 """An ordinary Flower app with a torch CNN, from FedAvg to EMQ: compressed uploads, then rounds within an energy budget.
 
-Run it: ``python examples/own_torch_cnn.py``. Ten clients classify scikit-learn's digits. First Flower's FedAvg as it
-ships, then the same with EMQ's payloads (``compression_mod`` in the ClientApp, ``Compressed`` around the strategy).
-Then the strategy ``EMQ``: clients share a cell-free uplink, the server allocates their powers round by round, and the
-run ends before the round that would exceed its budget.
+Run it: ``python examples/own_torch_cnn.py`` (it needs torch and scikit-learn). Ten clients classify handwritten digits.
+First Flower's FedAvg as it ships, then the same with EMQ's payloads (``compression_mod`` in the ClientApp,
+``Compressed`` around the strategy). Then the strategy ``EMQ``: clients share a cell-free uplink, the server allocates
+their powers round by round, and the run ends before the round that would exceed its budget.
 """
 
 from collections import OrderedDict
