@@ -104,9 +104,15 @@ FEW_BITS: Mapping[str, Settings] = {
 BINARY: Settings = {**EMQ, "codec.emq.variant": "binary"}
 # Not part of the grid. LAQ and AQUILA quantise weights there, as the authors run them; they may quantise updates, too.
 BASE_2: Mapping[str, Settings] = {"EMQ, base 2 (ours)": BINARY}
-CANONICAL: Mapping[str, Settings] = {"AQUILA, canonical rounding": {"codec.name": "aquila"}}
+CANONICAL: Mapping[str, Settings] = {
+    "AQUILA, canonical rounding": {"codec.name": "aquila", "codec.aquila.rounding": "canonical"}
+}
 OF_UPDATES: Mapping[str, Settings] = {
-    "AQUILA, canonical, of updates": {"codec.name": "aquila", "codec.aquila.target": "update"},
+    "AQUILA, canonical, of updates": {
+        "codec.name": "aquila",
+        "codec.aquila.target": "update",
+        "codec.aquila.rounding": "canonical",
+    },
     "LAQ, of updates": {"codec.name": "laq", "codec.laq.target": "update"},
 }
 

@@ -222,13 +222,16 @@ class AQUILACodec(_InnovationCodec):
     target
         What is coded: "weights" (as the authors of EMQ run it), or "update".
     rounding
-        "canonical", or "authors" for theirs; see ``laq.quantiser``.
+        "authors", or "canonical"; see ``laq.quantiser``. The canonical one has no zero, and with as few bits as the
+        rule gives a model hardly learns from it.
 
     Raises
     ------
     ConfigError
         If a setting is none of these.
     """
+
+    rounding: Literal["canonical", "authors"] = "authors"
 
     @property
     def _id(self) -> int:
