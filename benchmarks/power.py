@@ -10,7 +10,8 @@ whole solve with its start. A ratio above 1 is faster than the peer.
   derivatives by finite differences. The row "SLSQP in log power" is ours with SciPy's solver: what of the ratio is due
   to the formulation, and what to the solver. Rows of objectives tell how much larger the peer's is, at worst.
 * Least latency of the slowest user: the textbook bisection, a feasibility LP a step (scipy.optimize.linprog, HiGHS),
-  to the same relative 1e-6; and CVXPY with ECOS, the problem as a geometric program, if both are installed.
+  to the same relative 1e-6; SciPy's SLSQP in log power with our derivatives; and CVXPY with ECOS, the problem as a
+  geometric program, if both are installed.
 
 SciPy's figures depend on its version: SLSQP is compiled C since 1.16, and several times slower before.
 """
@@ -31,6 +32,7 @@ from threadpoolctl import threadpool_limits
 from eafl_flower.core.rng import generator
 from eafl_flower.power import Allocation, Uploads, Weighing, WeightedProblem, min_max_latency, weighted_powers
 from eafl_flower.power import weighted_problem as problem_of
+from eafl_flower.power.problem import LogProgram
 from eafl_flower.radio.cell_free import Uplink, assign_pilots, uplink_gains
 from eafl_flower.radio.geometry import (
     Area,
@@ -130,7 +132,11 @@ def _min_max(batch: int) -> list[dict[str, Any]]:
     together = min_max_latency(uploads).certified()
     batch_ms = 1e3 * (time.perf_counter() - began) / batch
     answers: dict[str, list[Any]] = {}
-    contestants: dict[str, Callable[[Uploads], Any]] = {"alone": min_max_latency, "linprog": linprog_latency}
+    contestants: dict[str, Callable[[Uploads], Any]] = {
+        "alone": min_max_latency,
+        "linprog": linprog_latency,
+        "slsqp": slsqp_latency,
+    }
     ecos = find_spec("cvxpy") is not None and find_spec("ecos") is not None
     if ecos:
         contestants["ecos"] = cvxpy_latency
@@ -138,7 +144,12 @@ def _min_max(batch: int) -> list[dict[str, Any]]:
         print("CVXPY with ECOS is not installed: its row is left out")
     ms = _medians_ms(contestants, few, answers)
     name = "least latency, 20 users"
-    labels = {"alone": "ours, alone", "linprog": "bisection with linprog", "ecos": "CVXPY with ECOS"}
+    labels = {
+        "alone": "ours, alone",
+        "linprog": "bisection with linprog",
+        "slsqp": "SLSQP in log power",
+        "ecos": "CVXPY with ECOS",
+    }
     rows = [row(f"{name}: a batch of {batch}", batch * batch_ms, "ms")]
     for peer, value in ms.items():
         ratio = value / batch_ms
@@ -169,6 +180,31 @@ def linprog_latency(uploads: Uploads) -> float:
         found = linprog(np.zeros(gains.num_users), A_ub=matrix * scale[:, None], b_ub=right * scale, bounds=(0, 1))
         low, high = (low, middle) if found.status == 0 else (middle, high)
     return high
+
+
+def slsqp_latency(uploads: Uploads) -> float:
+    """Return the least latency by SciPy's SLSQP in log power with our derivatives, from 0.5 for all."""
+    problem = WeightedProblem(
+        uploads=uploads,
+        weighing=Weighing(energy_weight=0.0, least_power=1e-6),
+        energy_ref_j=1.0,
+        latency_ref_s=float(uploads.latencies_s(np.full(uploads.gains.num_users, 0.5)).max()),
+    )
+    program = LogProgram(problem)
+    found = minimize(
+        lambda x: program.at(x).objective,
+        program.begin(np.log(np.full(uploads.gains.num_users, 0.5)), 0.0),
+        jac=lambda x: program.at(x).gradients()[0],
+        bounds=np.stack([program.lower, program.upper], axis=1),
+        constraints={
+            "type": "ineq",
+            "fun": lambda x: -program.at(x).constraints,
+            "jac": lambda x: -program.at(x).gradients()[1],
+        },
+        method="SLSQP",
+        options={"ftol": 1e-10, "maxiter": 300},
+    )
+    return float(uploads.latencies_s(np.exp(found.x[: uploads.gains.num_users])).max())
 
 
 def cvxpy_latency(uploads: Uploads) -> float:
