@@ -1,6 +1,6 @@
 """What the networks have in common: features become the inputs of the first layer, logits become scores."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,36 +21,26 @@ from eafl_flower.types import Arrays, Rows
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classifier(Personal):
-    """A network under cross-entropy whose first layer reads the features, or these and their bins.
+class ByLogits(ABC):
+    """What tasks under cross-entropy have in common: a job of training, scores and probabilities.
 
     Parameters
     ----------
     num_features, num_classes
         Size of input and output.
-    numeric_bins
-        Bins a feature (``models/piecewise.py``); 0: the first layer reads the features alone.
-    quantiles
-        Gives the quantiles of the features when they are first needed; bins need them.
     """
 
     num_features: CountFromOne
     num_classes: CountFromOne
-    quantiles: Callable[[], Quantiles | None] | None = field(default=None, repr=False, compare=False)
 
     @property
     def scores(self) -> tuple[Score, ...]:
         """The share of rows whose class is named rightly."""
         return (ACCURACY,)
 
-    @property
-    def num_inputs(self) -> int:
-        """Inputs of the first layer."""
-        return self._encoding.num_outputs if self.numeric_bins else self.num_features
-
     def inputs(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return what the first layer reads ``(n, num_inputs)`` of rows ``(n, features)``."""
-        return self._encoding.apply(x) if self.numeric_bins else x
+        """Return what the first layer reads ``(n, inputs)`` of rows ``(n, features)``."""
+        return x
 
     def train(
         self,
@@ -123,7 +113,33 @@ class Classifier(Personal):
 
     @abstractmethod
     def _logits(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the outputs ``(n, classes)`` for inputs ``(n, num_inputs)``."""
+        """Return the outputs ``(n, classes)`` for inputs ``(n, inputs)``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier(ByLogits, Personal):
+    """A network under cross-entropy whose first layer reads the features, or these and their bins.
+
+    Parameters
+    ----------
+    num_features, num_classes
+        Size of input and output.
+    numeric_bins
+        Bins a feature (``models/piecewise.py``); 0: the first layer reads the features alone.
+    quantiles
+        Gives the quantiles of the features when they are first needed; bins need them.
+    """
+
+    quantiles: Callable[[], Quantiles | None] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def num_inputs(self) -> int:
+        """Inputs of the first layer."""
+        return self._encoding.num_outputs if self.numeric_bins else self.num_features
+
+    def inputs(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what the first layer reads ``(n, num_inputs)`` of rows ``(n, features)``."""
+        return self._encoding.apply(x) if self.numeric_bins else x
 
     @property
     def _wrong_bins(self) -> str:

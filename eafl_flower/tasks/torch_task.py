@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive
 from eafl_flower.core.threads import keep_to_one_thread
 from eafl_flower.heads.memory import NO_MEMORY
 from eafl_flower.protocols import Memory
 from eafl_flower.tasks.backend import backend_for, torch_backend
-from eafl_flower.tasks.checks import check_features, check_layout, check_rows
+from eafl_flower.tasks.checks import check_layout, check_rows
+from eafl_flower.tasks.classifier import ByLogits
 from eafl_flower.tasks.memory import memory_of, recall
 from eafl_flower.tasks.optimizers import WithOptimizer
 from eafl_flower.tasks.passes import steps_per_pass
-from eafl_flower.tasks.probabilities import loss_and_accuracy, probabilities
 from eafl_flower.types import Arrays, Rows
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def require_torch(what: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TorchTask(WithOptimizer):
+class TorchTask(ByLogits, WithOptimizer):
     r"""A backbone of torch and a linear layer, the head, under cross-entropy; all of it is federated.
 
     .. math:: p = \mathrm{softmax}(W f(x) + b)
@@ -76,8 +75,6 @@ class TorchTask(WithOptimizer):
         arrays, for one number of threads.
     """
 
-    num_features: CountFromOne
-    num_classes: CountFromOne
     learning_rate: Positive = 0.1
     weight_decay: NotNegative = 0.0
     batch_size: CountFromOne = 16
@@ -86,11 +83,6 @@ class TorchTask(WithOptimizer):
     @abstractmethod
     def _backbone(self) -> tuple["nn.Module", int]:
         """Return the module from rows ``(n, num_features)`` to features ``(n, width)``, and the width."""
-
-    @property
-    def scores(self) -> tuple[Score, ...]:
-        """The share of rows whose class is named rightly."""
-        return (ACCURACY,)
 
     @property
     def num_shared(self) -> int:
@@ -118,52 +110,6 @@ class TorchTask(WithOptimizer):
     def check_head(self, head: Arrays) -> None:
         """Raise ``ProtocolError`` if there are private arrays."""
         check_layout(head, (), "the stored head has")
-
-    def train(
-        self,
-        arrays: Arrays,
-        rows: Rows,
-        rng: np.random.Generator,
-        *,
-        epochs: int | None = None,
-        steps: int | None = None,
-        first_trained: int = 0,
-    ) -> tuple[Arrays, float]:
-        """Return arrays after training on the training rows and the mean loss of the last pass over them.
-
-        Parameters
-        ----------
-        arrays
-            The complete model.
-        rows
-            The client's rows; only the training rows are looked at.
-        rng
-            Shuffles the rows before each pass.
-        epochs, steps
-            Length of the job in passes or in batches: one of them.
-        first_trained
-            Arrays before this index are frozen.
-
-        Raises
-        ------
-        DataError
-            If there are no training rows, or rows and model do not fit.
-        ProtocolError
-            If the arrays are not those of the model.
-        ConfigError
-            If there is no such device.
-        torch.OutOfMemoryError
-            If the GPU is full.
-        """
-        lengths = {"epochs": epochs, "steps": steps}
-        trained, loss, _ = self._train(arrays, rows, rng, None, **lengths, first_trained=first_trained)
-        return trained, loss
-
-    def train_on(
-        self, arrays: Arrays, rows: Rows, rng: np.random.Generator, memory: Memory, *, epochs: int
-    ) -> tuple[Arrays, float, Memory]:
-        """Return the same, with an optimiser that has this ``memory``, and its next memory (``KeepsMemory``)."""
-        return self._train(arrays, rows, rng, memory, epochs=epochs)
 
     def _train(
         self,
@@ -210,19 +156,6 @@ class TorchTask(WithOptimizer):
                     optimizer.step(trained, gradient)
         remembered = NO_MEMORY if memory is None else memory_of({"model": optimizer}, backend)
         return network.arrays(), float(loss) / seen, remembered
-
-    def evaluate(self, arrays: Arrays, rows: Rows) -> tuple[float, dict[str, float]]:
-        """Return mean loss and scores on the test rows; zeros if there are none."""
-        x, y = rows.x_test, rows.y_test
-        check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
-        if not len(y):
-            return 0.0, {ACCURACY.name: 0.0}
-        return loss_and_accuracy(self._logits(arrays, x), y)
-
-    def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``."""
-        check_features(x, num_features=self.num_features)
-        return probabilities(self._logits(arrays, x))
 
     def _logits(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
