@@ -112,11 +112,12 @@ class Encoded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """Computation of one job: ``samples`` passes of one row through one training step."""
+    """Computation of one job: ``epochs`` passes of its rows, with adapters of this ``rank`` (0: it has none)."""
 
     num_examples: int
     epochs: int
     slowdown: float = 1.0
+    rank: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,6 @@
 """What a client is to do next."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 from eafl_flower.errors import ConfigError
 
 End = Literal["merged", "refused", "error", "lost", "timeout"]  # of a job
+Leaving = Literal["", "early", "migrate", "abandon"]  # what a vehicle does that leaves its unit; "" stays
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,21 +81,38 @@ class Order:
         Passes over its rows that the client makes; 0: as many as its own settings say.
     stop
         Instead of ``epochs``: the client decides when its training has had enough.
+    unit
+        Number of the roadside unit that hands the job out, from 1; 0: none.
+    until_s
+        When the job is over at the latest, answered or not [s of the run].
+    share
+        What share of a usual job this one is: its examples weigh so much of what they would.
+    leaving
+        What a vehicle does that is about to leave its unit: upload "early", "migrate" with its job to the next unit, or
+        "abandon" it. Only noted: ``epochs``, ``until_s`` and ``share`` say what follows from it.
+
+    The client is told the first four only.
 
     Raises
     ------
     ConfigError
-        If a number is negative, or both ``epochs`` and ``stop`` are given.
+        If a number is negative, the share is not above 0 and at most 1, or both ``epochs`` and ``stop`` are given.
     """
 
     model: str = ""
     rank: int = 0
     epochs: int = 0
     stop: Enough | None = None
+    unit: int = 0
+    until_s: float = math.inf
+    share: float = 1.0
+    leaving: Leaving = ""
 
     def __post_init__(self) -> None:
-        if min(self.rank, self.epochs) < 0:
-            raise ConfigError(f"{self}: expected rank and epochs of at least 0")
+        if min(self.rank, self.epochs, self.unit) < 0:
+            raise ConfigError(f"{self}: expected rank, epochs and unit of at least 0")
+        if not (0 < self.share <= 1 and self.until_s >= 0):
+            raise ConfigError(f"{self}: expected a share above 0 and at most 1, and until_s of at least 0")
         if self.epochs and self.stop is not None:
             raise ConfigError(f"{self}: expected epochs, or the rule to stop by: it has most epochs of its own")
 

@@ -42,9 +42,9 @@ class Spent:
         }
 
 
-def computation(options: RunOptions, table: ClientTable, client: int, epochs: int) -> Phase:
-    """Return what so many epochs take ``client`` to compute."""
-    work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=epochs)
+def computation(options: RunOptions, table: ClientTable, client: int, epochs: int, rank: int = 0) -> Phase:
+    """Return what so many epochs take ``client`` to compute, with adapters of this rank."""
+    work = Work(num_examples=max(1, int(table.num_examples[client])), epochs=epochs, rank=rank)
     return options.processors.compute(client, work)
 
 
@@ -52,7 +52,7 @@ def price_as_made(options: RunOptions, table: ClientTable, job: Job, content: Re
     """Price the epochs that the client of ``job`` says in its reply to have made, where its order left that to it."""
     if job.order.stop is not None:
         epochs = job.order.epochs_made(reported(content, "epochs"))
-        job.price = replace(job.price, compute=computation(options, table, job.client, epochs))
+        job.price = replace(job.price, compute=computation(options, table, job.client, epochs, job.order.rank))
 
 
 def book_job(ledger: Ledger, job: Job, until_s: float) -> Spent:

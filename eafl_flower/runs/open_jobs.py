@@ -120,11 +120,12 @@ class OpenJobs:
             delta = self.side_of(job).receive_message(job.counter, content, sent, *expected, whose=whose)
             base, decoder = None, None
         metrics, weight = metrics_of(content, whose, self.notes, self.options.weighted_by_key)
+        believed, share = self.claims.believed(self.table, job.client, weight), job.order.share
         update = Update(
             client=job.client,
             delta=delta,
             base_version=job.base_version,
-            num_examples=self.claims.believed(self.table, job.client, weight),
+            num_examples=believed if share == 1 else believed * share,
             base=base,
             order=job.order,
             in_flight=in_flight,
@@ -205,9 +206,11 @@ class OpenJobs:
             price=JobPrice(
                 dispatched_s=now_s,
                 download=self.options.radio.download(client, now_s, base.payload_bytes),
-                compute=computation(self.options, table, client, order.fewest_epochs(self.options.local_epochs)),
+                compute=computation(
+                    self.options, table, client, order.fewest_epochs(self.options.local_epochs), order.rank
+                ),
             ),
-            ends_s=ends_s,
+            ends_s=min(ends_s, order.until_s),
             downlink_bytes=base.payload_bytes,
             downlink_framed_bytes=base.framed_with(content),
         )

@@ -251,7 +251,9 @@ class Run:
     @staticmethod
     def where(job: Job, now_s: float) -> dict[str, Any]:
         """Return the fields of an event that say when it was and which job it is of."""
-        return {"time_s": now_s, "client": job.client, "counter": job.counter}
+        order = job.order
+        told = {name: value for name in ("rank", "unit", "leaving") if (value := getattr(order, name))}
+        return {"time_s": now_s, "client": job.client, "counter": job.counter, **told}
 
     # Checkpoints.
 

@@ -120,3 +120,44 @@ def test_a_run_is_not_resumed_with_another_scheduler(tmp_path):
 
 def test_a_usual_order_is_nothing_at_all():
     assert Order() == NO_ORDER == SameOrder().offer(None, 0, None)
+
+
+class OnTheWay(SameOrder):
+    """Client 0 is done with its job halfway; all others train as ever, for unit 3."""
+
+    def offer(self, state, client, forecast):
+        if client == 0:
+            return Order(until_s=forecast.time_s + 0.5 * forecast.epoch.time_s, leaving="abandon", unit=1)
+        return Order(share=0.5 if client == 1 else 1.0, leaving="early" if client == 1 else "", unit=3)
+
+
+def test_a_job_that_an_order_gives_up_is_charged_until_then_and_never_merged():
+    whole, usual = run_toy(4, 20)
+    run, recorder = run_toy(4, 20, scheduler=OnTheWay())
+    assert {e["client"] for e in recorder.of("merge")} == {1, 2, 3}
+    lost = recorder.of("lost")
+    assert lost and {(e["client"], e["leaving"], e["unit"]) for e in lost} == {(0, "abandon", 1)}
+    job = next(e for e in usual.of("merge") if e["client"] == 0)
+    assert all(0 < e["energy_j"] < job["energy_j"] and e["uplink_bytes"] == 0 for e in lost)
+    assert run.tally.lost == len(lost) and whole.tally.lost == 0
+
+
+def test_examples_of_a_job_that_is_a_share_weigh_so_much():
+    _, usual = run_toy(4, 20)
+    _, recorder = run_toy(4, 20, scheduler=OnTheWay())
+    weights = {e["client"]: e["num_examples"] for e in usual.of("merge")}
+    for event in recorder.of("merge"):
+        assert event["num_examples"] == weights[event["client"]] * (0.5 if event["client"] == 1 else 1)
+        assert event["unit"] == 3 and event.get("leaving", "") == ("early" if event["client"] == 1 else "")
+
+
+def test_where_a_job_comes_from_and_when_it_is_given_up_is_not_told_to_its_client():
+    heard = {}
+    run_toy(4, 20, app=listening(heard), scheduler=OnTheWay())
+    assert not {"unit", "until-s", "share", "leaving"} & {name for terms in heard.values() for t in terms for name in t}
+
+
+@pytest.mark.parametrize("wrong", [{"share": 0.0}, {"share": 1.5}, {"until_s": -1.0}, {"unit": -1}])
+def test_an_order_that_cannot_be_one_is_refused(wrong):
+    with pytest.raises(ConfigError, match="expected"):
+        Order(**wrong)

@@ -40,7 +40,7 @@ def test_a_client_finds_the_order_in_its_configuration(order):
     [
         ({"epochs": "3"}, "epochs = 3: expected int"),
         ({"epochs": True}, "epochs = True: expected int"),
-        ({"rank": -2}, "expected rank and epochs of at least 0"),
+        ({"rank": -2}, "expected rank, epochs and unit of at least 0"),
         ({"model": 7}, "model = 7: expected str"),
         ({"stop-share": 0.1}, "only 1 of stop-share, least-epochs, most-epochs"),
         ({"stop-share": 0.1, "least-epochs": 4, "most-epochs": 2}, "1 <= least <= most"),

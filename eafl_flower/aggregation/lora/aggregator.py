@@ -76,6 +76,9 @@ class LoRAAggregator:
         Multiply a single update by its examples over their mean, clipped to [0.2, 5].
     mean_examples
         That mean; 0: of all updates so far.
+    units, unit_rank
+        Whether the updates of a round are added up by the roadside units of their orders first, and the largest rank of
+        what a unit sends to the cloud (0: twice ``max_rank``). See ``forms``.
     seed
         Of the columns that begin anew: they depend on it, the layer and the version, and are the same for all clients.
 
@@ -105,6 +108,8 @@ class LoRAAggregator:
     head: Count = 0
     weight_by_examples: bool = False
     mean_examples: NotNegative = 0.0
+    units: bool = False
+    unit_rank: Count = 0
     seed: Count = 0
 
     def __post_init__(self) -> None:
@@ -161,6 +166,7 @@ class LoRAAggregator:
         count = 2 * len(state.layers)
         before = [_pairs(_doubled(base[:count])) for base in bases]
         moves = [_pairs(_doubled(a.deltas[:count])) for a in accepted]
+        units = [update.order.unit for update in updates] if self.units else []
         layers, discarded = [], 0.0
         for i, matrix in enumerate(state.layers):
             trained = [
@@ -177,6 +183,8 @@ class LoRAAggregator:
                 agg_scale=self.agg_scale,
                 most=self._most(state.rank),
                 tolerance=_resolution(state.dtype),
+                units=units,
+                unit_rank=self.unit_rank or 2 * self._most(state.rank),
             )
             layers.append(summed.matrix)
             discarded = max(discarded, summed.discarded)

@@ -16,10 +16,14 @@ With :math:`W_v = s(r_v) A_v B_v` what client v trained, :math:`\hat W_v` what i
     the order of singular values; directions that nobody holds stay as they are.
 
 ``replace`` is what FlexLoRA does; ``delta`` and the form of ``partition`` are our own.
+
+Where clients send to roadside units, each unit adds up what its clients bring to the sum, and sends it to the cloud in
+SVD form, at most of rank ``unit_rank``. If no unit cuts anything off, the cloud's sum is that over all clients.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, get_args
 
 import numpy as np
@@ -58,6 +62,8 @@ def merged_layer(
     agg_scale: Scaled = "include",
     most: int = 0,
     tolerance: float = 0.0,
+    units: Sequence[int] = (),
+    unit_rank: int = 0,
 ) -> Summed:
     r"""Return the layer after one merge.
 
@@ -78,6 +84,9 @@ def merged_layer(
         rank changes its size.
     most, tolerance
         See ``sum_of_products``.
+    units, unit_rank
+        Number of the roadside unit of each client, and the largest rank that a unit sends on (0: all it has). No units:
+        all clients send to the cloud.
 
     Raises
     ------
@@ -94,32 +103,58 @@ def merged_layer(
     scales = [scale_of(t.pair.rank, lora_alpha) if agg_scale == "include" else 1.0 for t in trained]
     steps = [step * share * scale for share, scale in zip(shares, scales, strict=True)]
     if form == "delta":
-        terms = [matrix_term(matrix)]
-        for t, by in zip(trained, steps, strict=True):
-            terms += [pair_term(t.pair, by), pair_term(t.base, -by)]
+        kept = [matrix_term(matrix)]
+        brought = [[pair_term(t.pair, by), pair_term(t.base, -by)] for t, by in zip(trained, steps, strict=True)]
     else:
-        terms = [] if step == 1.0 else [matrix_term(matrix, 1.0 - step)]
+        kept = [] if step == 1.0 else [matrix_term(matrix, 1.0 - step)]
         if form == "replace":
-            terms += [pair_term(t.pair, by) for t, by in zip(trained, steps, strict=True)]
+            brought = [[pair_term(t.pair, by)] for t, by in zip(trained, steps, strict=True)]
         else:
-            terms += _partitioned(matrix, trained, shares, steps, step)
-    return sum_of_products(terms, most=most, tolerance=tolerance)
+            brought, tail = _partitioned(matrix, trained, shares, steps, step)
+            kept += tail
+    if units:
+        return _by_units(kept, brought, units, unit_rank=unit_rank, most=most, tolerance=tolerance)
+    return sum_of_products([*kept, *chain.from_iterable(brought)], most=most, tolerance=tolerance)
+
+
+def _by_units(
+    kept: list[Term],
+    brought: Sequence[list[Term]],
+    units: Sequence[int],
+    *,
+    unit_rank: int,
+    most: int,
+    tolerance: float,
+) -> Summed:
+    """Add up by unit first; ``discarded`` is the largest share that a unit or the cloud has cut off of its own sum."""
+    if len(units) != len(brought):
+        raise UpdateRefusedError(f"{len(units)} units for the factors of {len(brought)} clients: expected one each")
+    sent = [
+        sum_of_products(
+            [term for terms, at in zip(brought, units, strict=True) if at == unit for term in terms],
+            most=unit_rank,
+        )
+        for unit in sorted(set(units))
+    ]
+    summed = sum_of_products([*kept, *(matrix_term(s.matrix) for s in sent)], most=most, tolerance=tolerance)
+    return summed._replace(discarded=max(summed.discarded, *(s.discarded for s in sent)))
 
 
 def _partitioned(
     matrix: LowRank, trained: Sequence[Trained], shares: Sequence[float], steps: Sequence[float], step: float
-) -> list[Term]:
+) -> tuple[list[list[Term]], list[Term]]:
+    """Return what each client brings, and what stays as it is."""
     ranks = [t.pair.rank for t in trained]
     reached = np.zeros(max(ranks))  # P_j
     for rank, share in zip(ranks, shares, strict=True):
         reached[:rank] += share
     inverse = np.divide(1.0, reached, out=np.zeros_like(reached), where=reached > 0)
-    terms = [pair_term(t.pair, by * inverse[: t.pair.rank]) for t, by in zip(trained, steps, strict=True)]
+    brought = [[pair_term(t.pair, by * inverse[: t.pair.rank])] for t, by in zip(trained, steps, strict=True)]
     beyond = np.arange(matrix.rank) >= int(np.count_nonzero(reached))  # nobody of any weight holds these
-    if beyond.any():
-        tail = LowRank(u=matrix.u[:, beyond], s=matrix.s[beyond], v=matrix.v[:, beyond])
-        terms.append(matrix_term(tail, step))
-    return terms
+    if not beyond.any():
+        return brought, []
+    tail = LowRank(u=matrix.u[:, beyond], s=matrix.s[beyond], v=matrix.v[:, beyond])
+    return brought, [matrix_term(tail, step)]
 
 
 def _check(matrix: LowRank, trained: Sequence[Trained]) -> None:

@@ -47,7 +47,7 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
     if run.plan.barrier:
         run.pending.append(update)
     if not jobs.members[job.client].counted and run.options.weighted_by_key == NUM_EXAMPLES:
-        jobs.claims.learn(jobs.table, job.client, update.num_examples)
+        jobs.claims.learn(jobs.table, job.client, update.num_examples / job.order.share)
     coding = coding_of(reply.content, layout_of(update.delta), f"the reply of client {job.client}", jobs.notes)
     jobs.merged(job, decoder)
     jobs.table.failures[job.client] = 0

@@ -146,7 +146,7 @@ class VirtualClock:
             self._schedule_loss(job)
 
     def _schedule_loss(self, job: Job) -> None:
-        until_s = self._leaves_s(job.client)
+        until_s = min(self._leaves_s(job.client), job.order.until_s)
         self._schedule(job, VANISH if until_s <= job.ends_s else DEADLINE, job.ends_s)
 
     def _next_event(self) -> None:

@@ -187,3 +187,23 @@ def test_what_does_not_fit_is_refused():
         with pytest.raises(ConfigError, match="expected one of"):
             merged_layer(matrix, [good], [1.0], **wrong)
     assert mean_of_products([good.pair], [1.0]).matrix.rank == 2
+
+
+@pytest.mark.parametrize("form", ["delta", "replace", "partition"])
+@pytest.mark.parametrize("step", [1.0, 0.4])
+def test_a_merge_by_units_is_the_merge_of_all_if_no_unit_cuts_anything_off(form, step):
+    matrix = layer_of()
+    trained, units = trained_from(matrix), [2, 1, 2, 7]
+    flat = merged_layer(matrix, trained, WEIGHTS, form=form, step=step)
+    by_units = merged_layer(matrix, trained, WEIGHTS, form=form, step=step, units=units)
+    size = np.linalg.norm(dense(flat.matrix))
+    assert np.linalg.norm(dense(by_units.matrix) - dense(flat.matrix)) < 1e-12 * size
+    cut = merged_layer(matrix, trained, WEIGHTS, form=form, step=step, units=units, unit_rank=1)
+    assert cut.discarded > 0.01
+    assert np.linalg.norm(dense(cut.matrix) - dense(flat.matrix)) > 1e-3 * size
+
+
+def test_each_client_has_a_unit_or_none_has():
+    matrix = layer_of()
+    with pytest.raises(UpdateRefusedError, match="1 units for the factors of 4 clients"):
+        merged_layer(matrix, trained_from(matrix), WEIGHTS, units=[1])
