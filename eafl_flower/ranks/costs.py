@@ -22,6 +22,12 @@ class JobCosts:
     ratios: Floats
     jobs: Floats
 
+    @property
+    def mean_least_j(self) -> float:
+        """Mean energy of a job at the smallest arm that was played [J], 0 before."""
+        played = np.flatnonzero(self.plays)
+        return float(self.energy_j[played[0]] / self.plays[played[0]]) if played.size else 0.0
+
 
 def no_costs(arms: int) -> JobCosts:
     """Return the state before the first job; vehicles find a place when they have ended one."""

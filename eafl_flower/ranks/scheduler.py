@@ -172,6 +172,27 @@ class UCBDualScheduler:
         state = RankState(bandit=bandit, costs=costs, usual=usual)
         return replace(state, bandit=self._priced(state, client, outcome.energy_j))
 
+    def after_round(self, state: RankState, *, energy_j: float, jobs: float, budget_j: float) -> RankState:
+        r"""Move the one price of energy by a whole round, instead of by each of its jobs.
+
+        .. math:: \lambda \leftarrow [\lambda + \rho\,(\textstyle\sum e - E) / (n E_{max})]_0^{\lambda_{max}}
+
+        Parameters
+        ----------
+        state
+            What is known; as it is while no energy is.
+        energy_j, jobs
+            Energy of the round's jobs [J], and how many there were (:math:`n`, at least 1).
+        budget_j
+            :math:`E`, what they may take together [J].
+        """
+        known = prices(state.costs, budget_j=budget_j / jobs, least_j=self.least_energy_j, most_j=self.most_energy_j)
+        if known.budget is None or not self.dual_step:
+            return state
+        excess = energy_j / jobs / known.unit_j
+        dual = dual_step(state.bandit.dual, excess, known.budget, step=self.dual_step, most=known.largest_dual)
+        return replace(state, bandit=replace(state.bandit, dual=dual))
+
     def _worth(self, costs: JobCosts, usual: Usual, outcome: Outcome, time_s: float) -> tuple[float, Usual]:
         score = outcome.metrics.get(self.metric, math.nan)
         usual = taken_in(usual, score, outcome.num_examples, outcome.server_round)

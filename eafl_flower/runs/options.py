@@ -76,6 +76,9 @@ class RunOptions:
         Epochs of one job, for its price.
     deadline_s
         A job that takes longer is given up; 0 means never. Virtual time in a simulation.
+    round_period_s
+        With a barrier, rounds of a simulation begin at multiples of this [s of virtual time], so that all who are there
+        then take part; 0: the next one begins when the last is over.
     error_budget
         Errors and refusals in a row, without a merge in between, after which the run fails.
     backoff_s
@@ -151,6 +154,7 @@ class RunOptions:
     off_job_times: float = 0.0
     local_epochs: int = 1
     deadline_s: float = 0.0
+    round_period_s: float = 0.0
     error_budget: int = 10
     backoff_s: float = 1.0
     evaluate_every: int | None = None
@@ -189,6 +193,7 @@ class RunOptions:
                 ("off_job_times", 0),
                 ("local_epochs", 1),
                 ("deadline_s", 0),
+                ("round_period_s", 0),
                 ("error_budget", 1),
                 ("backoff_s", 0),
                 ("evaluate_every", 0),

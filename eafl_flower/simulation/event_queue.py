@@ -24,9 +24,11 @@ ARRIVAL: Final = "arrival"
 DEADLINE: Final = "deadline"
 VANISH: Final = "vanish"
 JOIN: Final = "join"
+ROUND: Final = "round"
+NOBODY: Final = 2**62  # the client of an event that concerns none: after all others at its instant
 # At one instant of one client: a reply that arrives just at the deadline, or just as its client
 # vanishes, counts; a client joins after everything else that happened to it.
-KINDS: Final = (UPLOAD_START, ARRIVAL, DEADLINE, VANISH, JOIN)
+KINDS: Final = (UPLOAD_START, ARRIVAL, DEADLINE, VANISH, JOIN, ROUND)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

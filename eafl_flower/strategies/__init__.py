@@ -6,5 +6,6 @@ from eafl_flower.strategies.asynchronous import AsynchronousStrategy
 from eafl_flower.strategies.compressed import Compressed
 from eafl_flower.strategies.emam import EMAM, AsyncEMAM
 from eafl_flower.strategies.emq import EMQ
+from eafl_flower.strategies.ucb_dual import UCBDual
 
-__all__ = ["EMAM", "EMQ", "AsyncEMAM", "AsynchronousStrategy", "Compressed", "RunOptions", "StopRule"]
+__all__ = ["EMAM", "EMQ", "AsyncEMAM", "AsynchronousStrategy", "Compressed", "RunOptions", "StopRule", "UCBDual"]

@@ -10,6 +10,7 @@ from flwr.app import ArrayRecord
 from flwr.serverapp import ServerApp
 from ordered_app import START, Sums, factory_of, initial
 from schedulers import Growing
+from small_city import city
 
 from eafl_flower.aggregation import FedAvg, NewestMean
 from eafl_flower.codecs import Int8Codec, LQGCMCodec
@@ -107,3 +108,12 @@ def test_flowers_own_runtime_gives_what_inline_gives(case, codec):
 
     run_on_flower(server_app, factory(case, codec), num_nodes=NUM_NODES, num_cpus=1.0)
     assert results == [expected]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_city_gives_the_same_on_ray(workers):
+    inline, told = city(num_rounds=12)
+    with RayGrid(factory_of(models=("questions", "reviews")), 4, num_cpus=0.5, workers=workers) as grid:
+        run, same = city(num_rounds=12, grid=grid)
+    assert run.arrays_sha256() == inline.arrays_sha256()
+    assert same.told() == told.told()

@@ -12,7 +12,7 @@ PACKAGE = Path(eafl_flower.__file__).parent
 LAYERS = (
     *("errors", "core.orders", "types", "core", "protocols"),
     *("energy", "simulation", "heads", "models", "aggregation", "codecs", "codecs.lqgcm", "radio", "power"),
-    *("schedulers", "ranks"),
+    *("schedulers", "ranks", "roadside"),
     *("data.tables", "data", "data.sets", "data.leaks"),
     *("engines", "wire", "tasks", "clients"),
     *("runs.members", "runs", "runs.scoring", "runs.state", "runs.clock", "runs.keeping", "runs.loop"),

@@ -9,6 +9,7 @@ from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
 from eafl_flower.core.rng import generator
 from eafl_flower.engines.inline import InlineGrid
+from eafl_flower.errors import RunFailedError
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy
 
@@ -153,3 +154,30 @@ def test_one_client_does_not_decide_where_a_round_goes(flower_log):
     moved = [a - b for a, b in zip(arrays_of_run(honest), arrays_of_run(run), strict=True)]
     assert all(0 < m.min() <= m.max() <= 3 * 0.1 * (1 + 4) * share * 1.001 for m in moved)
     assert "the update of client 2 has norm" in flower_log.text and "long update 3" in flower_log.text
+
+
+def test_rounds_with_a_period_begin_at_its_multiples_with_all_who_are_there_then():
+    churn = OnOff(seed=2, mean_on_s=8.0, mean_off_s=5.0)
+    options = {**same_for_all(), "strategy": EMAM, "churn": churn, "round_period_s": 2.0}
+    run, recorder = run_toy(6, 20, **options)
+    by_round = {}
+    for event in recorder.of("merge"):
+        by_round.setdefault(event["base_version"], []).append(event)
+    assert len(by_round) == run.version == 20
+    for events in by_round.values():
+        (start,) = {round(event["time_s"] - 1.5, 9) for event in events}
+        assert start % 2.0 == 0
+        there = {c for c in range(6) if churn.interval(c, start)[0] and churn.interval(c, start)[1] >= start + 1.5}
+        assert {event["client"] for event in events} == there
+    at_once, _ = run_toy(6, 20, **{**options, "round_period_s": 0.0})
+    assert at_once.time_s < run.time_s
+
+
+def test_a_run_of_rounds_with_a_period_ends_with_one_line_if_nobody_ever_comes():
+    class Never(OnOff):
+        def interval(self, client, time_s):
+            return time_s < 3.0, 3.0 if time_s < 3.0 else float("inf")
+
+    churn = Never(seed=1, mean_on_s=1.0, mean_off_s=1.0)
+    with pytest.raises(RunFailedError, match="no client is left"):
+        run_toy(3, 50, **same_for_all(), strategy=EMAM, churn=churn, round_period_s=2.0)

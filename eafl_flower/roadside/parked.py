@@ -1,0 +1,44 @@
+"""Vehicles that never leave: where no positions are known, as over a network."""
+
+import math
+from dataclasses import dataclass
+
+from eafl_flower.core.settings import Count, check_settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parked:
+    """Each vehicle is served by one unit for ever.
+
+    Parameters
+    ----------
+    units
+        Number of the unit, from 0, given to the vehicles in turn.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, or a number is negative.
+
+    Examples
+    --------
+    >>> Parked(units=(0, 1)).interval(3, 60.0)
+    (1, inf)
+    """
+
+    units: tuple[Count, ...] = (0,)
+
+    def __post_init__(self) -> None:
+        check_settings(self, units="" if self.units else "expected one unit at least")
+
+    def interval(self, vehicle: int, time_s: float) -> tuple[int, float]:
+        """Return the unit of ``vehicle``, for ever."""
+        return self.units[vehicle % len(self.units)], math.inf
+
+    def predicted_stay_s(self, vehicle: int, time_s: float) -> float:
+        """Return infinity."""
+        return math.inf
+
+    def predicted_next_unit(self, vehicle: int, time_s: float) -> int:
+        """Return that there is none."""
+        return -1

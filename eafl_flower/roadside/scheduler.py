@@ -1,0 +1,185 @@
+"""The scheduler of a city: units hand out jobs of their tasks to vehicles that they cover, within budgets of tasks."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from eafl_flower.core.forecasts import Forecast, Outcome
+from eafl_flower.core.orders import Order
+from eafl_flower.core.settings import CountFromOne, NotNegative, check_settings
+from eafl_flower.errors import ConfigError
+from eafl_flower.protocols import Scheduler
+from eafl_flower.ranks.budget import Shares, Sharing, first_shares, shared_anew
+from eafl_flower.ranks.scheduler import RankState, UCBDualScheduler
+from eafl_flower.roadside.history import Rounds, finished, first_rounds
+from eafl_flower.roadside.leaving import Course, Coverage, Departures, Expected, course_of
+from eafl_flower.roadside.tally import Tally, behind_best, expected_job, first_tally, with_outcome
+
+_SHARING = Sharing()
+_DEPARTURES = Departures()
+_UCB_DUAL = UCBDualScheduler(share_statistics=True, metric="accuracy", lower_is_better=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoadsideState:
+    """State of ``RoadsideScheduler``: those of the tasks' schedulers, budgets, what jobs took, and finished rounds."""
+
+    tasks: tuple[Any, ...]
+    shares: Shares
+    tally: Tally
+    rounds: Rounds
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoadsideScheduler:
+    r"""A vehicle trains the task of the unit that serves it, at the rank that this task's scheduler chooses for it.
+
+    Each task has the budget :math:`E_\tau` for a round. When a round is over, the task's price of energy moves,
+
+    .. math:: \lambda_\tau \leftarrow \Big[\lambda_\tau
+              + \rho\,\frac{\sum_v e_v - E_\tau}{n_\tau E_{max}}\Big]_0^{\lambda_{max}}
+
+    with the :math:`n_\tau` jobs of the round, and every ``sharing.period`` rounds the budgets change between the tasks.
+    Statistics are those of the task, or of the task and the vehicle: they go with it from unit to unit.
+
+    Parameters
+    ----------
+    coverage
+        Who is covered by which unit, and when.
+    tasks
+        Names of the models, in the order of their numbers.
+    hosted
+        Number of the task, from 0, of each unit.
+    ranks
+        What chooses ranks, for each task on its own. Its price moves by rounds where it has one for all vehicles.
+    epochs
+        Passes of a whole job.
+    energy_j
+        Budget of a round for all tasks [J]; 0: none, and no price.
+    sharing
+        How budgets change between tasks; None: they stay equal.
+    departures
+        What vehicles do that are about to leave.
+    metric, lower_is_better
+        The score that clients report of their training, by which tasks are hard and vehicles are behind.
+
+    Raises
+    ------
+    ConfigError
+        If units and tasks do not fit each other, or a number is out of range.
+    """
+
+    coverage: Coverage
+    tasks: tuple[str, ...]
+    hosted: tuple[int, ...]
+    ranks: Scheduler[Any] = _UCB_DUAL
+    epochs: CountFromOne = 1
+    energy_j: NotNegative = 0.0
+    sharing: Sharing | None = _SHARING
+    departures: Departures = _DEPARTURES
+    metric: str = "accuracy"
+    lower_is_better: bool = False
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if not self.tasks or len(set(self.tasks)) < len(self.tasks):
+            raise ConfigError(f"tasks = {self.tasks}: expected names of models, each once")
+        if set(self.hosted) != set(range(len(self.tasks))):
+            msg = f"hosted = {self.hosted}: expected for each unit the number of its task, from 0 to"
+            raise ConfigError(f"{msg} {len(self.tasks) - 1}, and a unit at least for each task")
+
+    def init(self, clients: int) -> RoadsideState:
+        """Return the state before the first job."""
+        count = len(self.tasks)
+        return RoadsideState(
+            tasks=tuple(self._ranks.init(clients) for _ in self.tasks),
+            shares=first_shares(self.energy_j or 1.0, np.zeros(count), self.sharing or _SHARING),
+            tally=first_tally(count, clients),
+            rounds=first_rounds(count),
+        )
+
+    def offer(self, state: RoadsideState, client: int, forecast: Forecast) -> Order | None:
+        """Return the job of the unit that serves ``client``; None if none does, or no job fits its stay."""
+        unit, _ = self.coverage.interval(client, forecast.time_s)
+        if unit < 0:
+            return None
+        task = self.hosted[unit]
+        stay_s = self.coverage.predicted_stay_s(client, forecast.time_s)
+        within = replace(forecast, ends_s=min(forecast.ends_s, forecast.time_s + stay_s))
+        chosen = self._ranks.offer(state.tasks[task], client, within)
+        if chosen is None:
+            return None
+        job = self._expected(state, task, client, chosen.rank, forecast)
+        course = course_of(self.coverage, client, forecast.time_s, job, self.departures)
+        if course.until_s <= forecast.time_s:  # abandoned before it began
+            return None
+        return Order(
+            model=self.tasks[task],
+            rank=chosen.rank,
+            epochs=course.epochs,
+            unit=unit + 1,
+            until_s=course.until_s,
+            share=_share(course, self.epochs),
+            leaving=course.leaving,
+        )
+
+    def learn(self, state: RoadsideState, outcome: Outcome) -> RoadsideState:
+        """Take in a job; the first one of a new round closes the rounds before."""
+        if outcome.order.model not in self.tasks:
+            return state
+        while state.rounds.current < outcome.server_round:
+            state = self.closed(state)
+        task = self.tasks.index(outcome.order.model)
+        learnt = self._ranks.learn(state.tasks[task], outcome)
+        tasks = (*state.tasks[:task], learnt, *state.tasks[task + 1 :])
+        tally = with_outcome(state.tally, task, outcome, self.metric, lower_is_better=self.lower_is_better)
+        return replace(state, tasks=tasks, tally=tally)
+
+    def prices(self, state: RoadsideState) -> list[float]:
+        """Return the price of energy of each task, the mean over vehicles where each has its own; 0 without."""
+        return [float(np.mean(s.bandit.dual)) if isinstance(s, RankState) else 0.0 for s in state.tasks]
+
+    def closed(self, state: RoadsideState) -> RoadsideState:
+        """Return the state after the round under way: prices have moved, and budgets if it is time.
+
+        A run closes a round when a job of the next one begins: the last round is left to whoever reads the state.
+        """
+        tally, shares, tasks = state.tally, state.shares, list(state.tasks)
+        rounds = finished(state.rounds, tally, shares.budgets, self.prices(state))
+        if self.energy_j and isinstance(self.ranks, UCBDualScheduler):
+            for task, learnt in enumerate(tasks):
+                if jobs := float(tally.jobs[task]):
+                    tasks[task] = self.ranks.after_round(
+                        learnt, energy_j=float(tally.used_j[task]), jobs=jobs, budget_j=float(shares.budgets[task])
+                    )
+            if self.sharing is not None:
+                scores = np.where(
+                    tally.weights > 0, tally.scores / np.maximum(tally.weights, 1e-300), rounds.last_score
+                )
+                least_j = self._least_j(tasks, rounds, shares)
+                shares = shared_anew(shares, tally.used_j, scores, least_j=least_j, sharing=self.sharing)
+        return RoadsideState(tasks=tuple(tasks), shares=shares, tally=tally.next_round(), rounds=rounds)
+
+    def _least_j(self, tasks: list[Any], rounds: Rounds, shares: Shares) -> Any:
+        """Return what a round of each task takes with the smallest rank that was tried, at most all there is [J]."""
+        least = np.array([task.costs.mean_least_j for task in tasks]) * rounds.mean_jobs
+        most = float(shares.budgets.sum()) / (self.sharing or _SHARING).least_factor
+        return least * min(1.0, most / least.sum()) if least.sum() > 0 else least
+
+    def _expected(self, state: RoadsideState, task: int, client: int, rank: int, forecast: Forecast) -> Expected:
+        behind, best = behind_best(state.tally, task, client, lower_is_better=self.lower_is_better)
+        job = expected_job(state.tally, task, client, rank, forecast.epoch, epochs=self.epochs)
+        return replace(job, behind=behind, best=best)
+
+    @cached_property
+    def _ranks(self) -> Scheduler[Any]:
+        """What chooses ranks, without a price that moves by jobs where it moves by rounds."""
+        ranks = self.ranks
+        by_rounds = isinstance(ranks, UCBDualScheduler) and ranks.dual_scope == "task"
+        return replace(ranks, dual_step=0.0) if by_rounds else ranks  # type: ignore[type-var]
+
+
+def _share(course: Course, epochs: int) -> float:
+    return course.epochs / epochs if course.leaving == "early" else 1.0

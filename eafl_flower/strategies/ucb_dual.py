@@ -1,0 +1,131 @@
+"""UCB-DUAL as a Flower strategy: adapters of several tasks, of ranks that vehicles choose within budgets of energy."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flwr.app import ArrayRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Result
+
+from eafl_flower.aggregation.lora import LoRAAggregator
+from eafl_flower.errors import ConfigError
+from eafl_flower.protocols import Aggregator, Scheduler
+from eafl_flower.ranks.budget import Sharing
+from eafl_flower.ranks.scheduler import UCBDualScheduler
+from eafl_flower.roadside.churn import WithinReach
+from eafl_flower.roadside.leaving import Coverage, Departures
+from eafl_flower.roadside.parked import Parked
+from eafl_flower.roadside.scheduler import RoadsideScheduler
+from eafl_flower.strategies.asynchronous import AsynchronousStrategy
+
+_RANKS = UCBDualScheduler(share_statistics=True)
+_SHARING = Sharing()
+_DEPARTURES = Departures()
+_NOWHERE = Parked()
+_PERIOD_S = 60.0
+
+
+class UCBDual(AsynchronousStrategy):
+    """Rounds in which each vehicle trains an adapter of the rank that promises most for its energy.
+
+    The arrays of each model are :math:`A_1, B_1, A_2, B_2, ...` and then its head, as ``LoRAAggregator`` says. A client
+    is told ``model``, ``rank`` and ``epochs`` in the configuration of its ``fit`` (``eafl.model``, ...), gets factors
+    of that rank and returns factors of that rank. It should report the score that ranks are judged by.
+
+    Parameters
+    ----------
+    tasks
+        Names of the models, as in ``start(grid, {name: arrays})``; by default there is one, without a name.
+    coverage
+        Who is covered by which roadside unit, and when; by default one unit serves all vehicles for ever. Where
+        vehicles move, a round begins each minute of virtual time (``round_period_s``).
+    hosted
+        Number of the task, from 0, of each unit; by default units take the tasks in turn.
+    energy_j
+        What all jobs of a round may take [J]; 0: there is no budget.
+    ranks
+        What chooses ranks, for each task on its own: UCB-DUAL, or one to compare with.
+    sharing
+        How the budget moves between tasks; None: they have equal ones.
+    departures
+        What vehicles do that are about to leave their unit.
+    head
+        Number of arrays behind the factors.
+    lora_alpha, max_rank, form
+        Settings of ``LoRAAggregator``.
+    aggregator
+        What merges a round, instead of ``LoRAAggregator`` and its settings.
+    **options
+        Settings of the run, see ``RunOptions``: ``radio``, ``processors``, ``local_epochs``, ``seed``, ``codec``, ...
+
+    Raises
+    ------
+    ConfigError
+        If a setting is out of range, units and tasks do not fit each other, or something is given twice.
+
+    Examples
+    --------
+    >>> strategy = UCBDual(tasks=("questions", "reviews"), coverage=Parked(units=(0, 1)), energy_j=40.0)
+    >>> # result = strategy.start(grid, {"questions": arrays, "reviews": others}, num_rounds=40)
+    """
+
+    def __init__(
+        self,
+        *,
+        tasks: tuple[str, ...] = ("",),
+        coverage: Coverage = _NOWHERE,
+        hosted: tuple[int, ...] = (),
+        energy_j: float = 0.0,
+        ranks: Scheduler[Any] = _RANKS,
+        sharing: Sharing | None = _SHARING,
+        departures: Departures = _DEPARTURES,
+        head: int = 2,
+        lora_alpha: float = 32.0,
+        max_rank: int = 0,
+        form: str = "delta",
+        aggregator: Aggregator[Any] | None = None,
+        **options: Any,
+    ) -> None:
+        if "scheduler" in options:
+            raise ConfigError("UCBDual: scheduler is made from tasks, coverage, ranks and budgets; give these instead")
+        units = len(hosted) or getattr(coverage, "num_units", None) or len(tasks)
+        scheduler = RoadsideScheduler(
+            coverage=coverage,
+            tasks=tasks,
+            hosted=hosted or tuple(unit % len(tasks) for unit in range(units)),
+            ranks=ranks,
+            epochs=options.get("local_epochs", 1),
+            energy_j=energy_j,
+            sharing=sharing,
+            departures=departures,
+            metric=getattr(ranks, "metric", "loss"),
+            lower_is_better=getattr(ranks, "lower_is_better", True),
+        )
+        merges = aggregator or LoRAAggregator(
+            head=head,
+            lora_alpha=lora_alpha,
+            max_rank=max_rank,
+            form=form,  # type: ignore[arg-type]  # checked there
+            units=True,
+            seed=options.get("seed", 0),
+        )
+        period_s = 0.0 if isinstance(coverage, Parked) else _PERIOD_S
+        given = {"scheduler": scheduler, "churn": WithinReach(coverage), "round_period_s": period_s}
+        super().__init__(lambda in_flight, clients: merges, barrier=True, **{**given, **options})
+        self._tasks = tasks
+
+    def start(
+        self, grid: Grid, initial_arrays: ArrayRecord | Mapping[str, ArrayRecord], *args: Any, **kwargs: Any
+    ) -> Result:
+        """Train, as ``AsynchronousStrategy.start`` says; a model for each task.
+
+        Raises
+        ------
+        ConfigError
+            If the models are not the tasks.
+        """
+        names = ("",) if isinstance(initial_arrays, ArrayRecord) else tuple(initial_arrays)
+        if set(names) != set(self._tasks):
+            told, expected = (", ".join(f'"{name}"' for name in some) for some in (names, self._tasks))
+            raise ConfigError(f"initial_arrays has the models {told}: expected one for each of tasks, {expected}")
+        return super().start(grid, initial_arrays, *args, **kwargs)

@@ -1,0 +1,217 @@
+"""Units hand out jobs of their tasks; prices move by rounds, budgets between tasks; a killed run goes on alike."""
+
+import numpy as np
+import pytest
+from roadside_paths import Timetable, adapters
+from small_city import ARMS, RANKS, TASKS, city
+from toy_federation import Recorder
+
+from eafl_flower.core.forecasts import Forecast, Outcome
+from eafl_flower.core.orders import Order
+from eafl_flower.core.state import flatten
+from eafl_flower.errors import ConfigError
+from eafl_flower.ranks.budget import Sharing
+from eafl_flower.ranks.scheduler import UCBDualScheduler
+from eafl_flower.roadside.leaving import Departures
+from eafl_flower.roadside.parked import Parked
+from eafl_flower.roadside.scheduler import RoadsideScheduler
+from eafl_flower.schedulers.same import SameOrder
+from eafl_flower.strategies import UCBDual
+from eafl_flower.types import Phase
+
+
+def forecast(client=0, time_s=0.0, **known):
+    epoch = Phase(time_s=1.0, energy_j=0.5)
+    usual = {"ends_s": np.inf, "num_examples": 10, "epoch": epoch, "jobs": 0, "server_round": 1}
+    return Forecast(time_s=time_s, **{**usual, **known})
+
+
+def merged(client, order, server_round, *, energy_j, score=0.5, began_s=0.0, time_s=3.0):
+    return Outcome(
+        client=client,
+        order=order,
+        kind="merged",
+        began_s=began_s,
+        time_s=time_s,
+        server_round=server_round,
+        energy_j=energy_j,
+        upload=Phase(time_s=1.0, energy_j=0.25 * energy_j),
+        num_examples=10.0,
+        metrics={"accuracy": score},
+    )
+
+
+def played(scheduler, rounds, energy_of, clients=4, score_of=lambda task, number: 0.5):
+    """Play rounds in which every client gets a job; energy by (task, rank)."""
+    state = scheduler.init(clients)
+    for number in range(1, rounds + 1):
+        orders = {}
+        for client in range(clients):
+            orders[client] = order = scheduler.offer(state, client, forecast(client, server_round=number))
+            state = scheduler.learn(
+                state, Outcome(client=client, order=order, kind="begun", began_s=0.0, time_s=0.0, server_round=number)
+            )
+        for client, order in orders.items():
+            task = TASKS.index(order.model)
+            outcome = merged(client, order, number, energy_j=energy_of(task, order.rank), score=score_of(task, number))
+            state = scheduler.learn(state, outcome)
+    return scheduler.closed(state)
+
+
+def test_a_vehicle_trains_the_task_of_the_unit_that_serves_it():
+    coverage = Timetable(ways=(((0, 10.0), (2, 20.0), (1, 30.0), (-1, 40.0)),))
+    scheduler = RoadsideScheduler(coverage=coverage, tasks=TASKS, hosted=(0, 1, 0), ranks=RANKS)
+    state = scheduler.init(1)
+    offers = [scheduler.offer(state, 0, forecast(time_s=t)) for t in (0.0, 12.0, 22.0, 35.0)]
+    assert [order and (order.model, order.unit, order.rank, order.epochs) for order in offers] == [
+        ("questions", 1, 1, 1),
+        ("questions", 3, 1, 1),
+        ("reviews", 2, 1, 1),
+        None,
+    ]
+    assert [order.until_s for order in offers[:3]] == [10.0, 20.0, 30.0]
+
+
+def test_statistics_go_with_the_vehicle_and_are_those_of_the_task():
+    own = UCBDualScheduler(arms=ARMS, metric="accuracy", lower_is_better=False)
+    scheduler = RoadsideScheduler(coverage=Parked(units=(0, 1)), tasks=TASKS, hosted=(0, 1), ranks=own)
+    state = scheduler.learn(scheduler.init(3), merged(2, Order(model="reviews", rank=2), 1, energy_j=1.0))
+    assert state.tasks[0].bandit.counts.sum() == 0
+    assert state.tasks[1].bandit.counts.tolist() == [[0, 0, 0], [0, 0, 0], [0, 1, 0]]
+
+
+@pytest.mark.parametrize(("energy_j", "binds"), [(100.0, False), (12.0, True)])
+def test_the_price_of_a_task_moves_when_and_only_when_its_budget_binds(energy_j, binds):
+    scheduler = RoadsideScheduler(
+        coverage=Parked(units=(0, 1)), tasks=TASKS, hosted=(0, 1), ranks=RANKS, energy_j=energy_j, sharing=None
+    )
+    state = played(scheduler, 30, lambda task, rank: (1.0 + rank) * (1 + task))
+    # Two jobs of each task a round: with the largest rank they take 10 J and 20 J, with the smallest 4 J and 8 J.
+    assert (max(scheduler.prices(state)) > 0) == binds
+    rounds = state.rounds
+    assert rounds.used_j.shape == (30, 2) and (rounds.jobs == 2).all()
+    np.testing.assert_allclose(rounds.budget_j, energy_j / 2)
+    if binds:
+        assert (rounds.price[-10:, 1] > 0).all()  # the price of the task that has too little
+    else:
+        assert (rounds.price == 0).all()
+
+
+def test_what_exceeds_a_budget_in_sum_is_at_most_what_the_price_has_risen_to():
+    scheduler = RoadsideScheduler(
+        coverage=Parked(units=(0,)), tasks=("",), hosted=(0,), ranks=RANKS, energy_j=12.0, sharing=None
+    )
+    state = scheduler.init(4)
+    for number in range(1, 61):
+        for client in range(4):
+            order = scheduler.offer(state, client, forecast(client, server_round=number))
+            state = scheduler.learn(
+                state, merged(client, order, number, energy_j=1.0 + order.rank, score=0.3 + 0.1 * order.rank)
+            )
+    state = scheduler.closed(state)
+    rounds, most_j = state.rounds, 5.0
+    excess = (rounds.used_j - rounds.budget_j)[:, 0].sum() / (4 * most_j)
+    (price,) = scheduler.prices(state)
+    assert 0 < price < 2 / (12 / 4 / 5 - 2 / 5)
+    assert excess <= price / RANKS.dual_step + 1e-9
+
+
+def test_budgets_move_to_the_hard_task_that_uses_its_share_and_always_add_up():
+    scheduler = RoadsideScheduler(
+        coverage=Parked(units=(0, 1)),
+        tasks=TASKS,
+        hosted=(0, 1),
+        ranks=RANKS,
+        energy_j=40.0,
+        sharing=Sharing(period=3),
+    )
+    state = played(scheduler, 30, lambda task, rank: 1.0 + rank, score_of=lambda task, number: (0.9, 0.2)[task])
+    np.testing.assert_allclose(state.rounds.budget_j.sum(1), 40.0, rtol=1e-12)
+    assert (state.rounds.budget_j[:3] == 20.0).all() and state.rounds.budget_j[-1, 1] > 22.0
+    equal = played(
+        RoadsideScheduler(
+            coverage=Parked(units=(0, 1)), tasks=TASKS, hosted=(0, 1), ranks=RANKS, energy_j=40.0, sharing=None
+        ),
+        30,
+        lambda task, rank: 1.0 + rank,
+    )
+    assert (equal.rounds.budget_j == 20.0).all()
+
+
+def test_a_budget_below_the_smallest_ranks_ends_with_the_smallest_rank_and_its_largest_price():
+    scheduler = RoadsideScheduler(coverage=Parked(units=(0, 1)), tasks=TASKS, hosted=(0, 1), ranks=RANKS, energy_j=2.0)
+    state = played(scheduler, 120, lambda task, rank: 1.0 + rank, score_of=lambda task, number: 0.5)
+    assert (state.rounds.used_j[-5:] == 4.0).all()
+    np.testing.assert_allclose(state.rounds.budget_j.sum(1), 2.0, rtol=1e-9)
+
+
+def test_a_vehicle_that_leaves_uploads_early_and_weighs_less():
+    coverage = Timetable(ways=(((0, 4.5), (-1, 99.0)),))
+    scheduler = RoadsideScheduler(
+        coverage=coverage, tasks=("",), hosted=(0,), ranks=SameOrder(order=Order(rank=2)), epochs=4
+    )
+    state = scheduler.learn(scheduler.init(1), merged(0, Order(rank=2, epochs=4), 1, energy_j=4.0, time_s=9.0))
+    order = scheduler.offer(state, 0, forecast(time_s=0.0, server_round=2))  # 2 s an epoch, 1 s up
+    assert (order.leaving, order.epochs, order.share, order.until_s) == ("early", 1, 0.25, 4.5)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"hosted": (0,)}, "a unit at least for each task"),
+        ({"hosted": (0, 2)}, "from 0 to 1"),
+        ({"tasks": ("a", "a")}, "each once"),
+        ({"epochs": 0}, "epochs"),
+        ({"energy_j": -1.0}, "energy_j"),
+    ],
+)
+def test_units_and_tasks_that_do_not_fit_are_refused(wrong, said):
+    with pytest.raises(ConfigError, match=said):
+        RoadsideScheduler(**{"coverage": Parked(), "tasks": TASKS, "hosted": (0, 1), **wrong})
+
+
+ALIKE = SameOrder(order=Order(rank=3))
+
+
+def test_vehicles_of_a_city_train_two_tasks_at_ranks_of_their_own():
+    run, recorder = city(num_rounds=30)
+    merges = recorder.of("merge")
+    assert {e["model"] for e in merges} == set(TASKS) and {e["rank"] for e in merges} <= set(ARMS)
+    assert all(e["metrics"]["columns"] == e["rank"] for e in merges)
+    assert all((e["unit"] - 1) % 2 == TASKS.index(e["model"]) for e in merges)
+    assert {e["unit"] for e in merges} == {1, 2, 3}
+    events = merges + recorder.of("lost")
+    assert {e.get("leaving", "") for e in events} >= {"", "early", "migrate"}
+    rounds = run.options.scheduler.closed(run.plans).rounds
+    assert rounds.jobs.sum() == len(events) and len(rounds.jobs) == 30
+    np.testing.assert_allclose(rounds.used_j.sum(), sum(e["energy_j"] for e in events))
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_a_city_that_was_killed_ends_as_if_nothing_had_happened(tmp_path, share):
+    ranks = UCBDualScheduler(arms=ARMS, share_statistics=share, dual_scope="task" if share else "vehicle")
+    options = {"ranks": ranks, "checkpoint_every": 1, "num_rounds": 10}
+    whole, told = city(checkpoint=tmp_path / "whole", state_dir=tmp_path / "a", **options)
+    recorder = Recorder(stop_at=len(told.events) * 2 // 3)
+    killed = {"checkpoint": tmp_path / "killed", "state_dir": tmp_path / "b", **options}
+    with pytest.raises(KeyboardInterrupt):
+        city(recorder, **killed)
+    run, recorder = city(recorder, resume=True, **killed)
+    assert recorder.told() == told.told() and run.arrays_sha256() == whole.arrays_sha256()
+    (arrays, tree), (others, other) = flatten(run.plans), flatten(whole.plans)
+    assert tree == other and all(np.array_equal(a, others[name], equal_nan=True) for name, a in arrays.items())
+
+
+def test_baselines_drive_through_the_same_city():
+    run, recorder = city(ranks=ALIKE, departures=Departures(choices=("early",)), energy_j=0.0)
+    assert {e["rank"] for e in recorder.of("merge")} == {3}
+    assert {e.get("leaving", "") for e in recorder.of("merge") + recorder.of("lost")} <= {"", "early"}
+    assert (run.plans.rounds.price == 0).all()
+
+
+def test_models_that_are_not_the_tasks_are_refused():
+    strategy = UCBDual(tasks=("a", "b"), coverage=Parked(units=(0, 1)), head=1)
+    with pytest.raises(ConfigError, match='has the models "a", "c": expected one for each of tasks, "a", "b"'):
+        strategy.start(None, {"a": adapters("a"), "c": adapters("c")})
+    with pytest.raises(ConfigError, match="scheduler is made from"):
+        UCBDual(scheduler=SameOrder())

@@ -1,0 +1,48 @@
+"""Vehicles whose units are known by a table of times."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from flwr.app import ArrayRecord
+
+from eafl_flower.core.rng import generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timetable:
+    """``ways`` tell of each vehicle, in turn, its units and until when; after the last one it stays there for ever.
+
+    Vehicles predict their stay rightly, times ``hope``, and know which unit comes next unless ``foresight`` is false.
+    """
+
+    ways: tuple[tuple[tuple[int, float], ...], ...]
+    hope: float = 1.0
+    foresight: bool = True
+    num_units: int = field(default=0)
+
+    def interval(self, vehicle, time_s):
+        way = self.ways[vehicle % len(self.ways)]
+        for unit, until_s in way:
+            if time_s < until_s:
+                return unit, until_s
+        return way[-1][0], float("inf")
+
+    def predicted_stay_s(self, vehicle, time_s):
+        return self.hope * (self.interval(vehicle, time_s)[1] - time_s)
+
+    def predicted_next_unit(self, vehicle, time_s):
+        _, until_s = self.interval(vehicle, time_s)
+        return self.interval(vehicle, until_s)[0] if self.foresight and until_s < float("inf") else -1
+
+
+def to_and_fro(units, *, every_s, offset_s=0.0, times=400):
+    """The way of a vehicle that changes between ``units`` all the time."""
+    return tuple((units[i % len(units)], offset_s + (i + 1) * every_s) for i in range(times))
+
+
+def adapters(name, rank=4):
+    """Two layers of rank ``rank`` and a head of one array."""
+    rng = generator(8, "adapters", name)
+    a = [rng.standard_normal((d, rank)).astype(np.float32) for d in (8, 6)]
+    b = [np.zeros((rank, d), np.float32) for d in (7, 9)]
+    return ArrayRecord([a[0], b[0], a[1], b[1], np.zeros(3, np.float32)])
