@@ -1,6 +1,7 @@
 """Adapters of unequal rank: factors, sums of their products, three forms of a merge, what others do, an aggregator."""
 
 from eafl_flower.aggregation.lora.aggregator import LoRAAggregator, LoRAState
+from eafl_flower.aggregation.lora.averaged import AveragedFactors, AveragedState
 from eafl_flower.aggregation.lora.baselines import (
     fedra,
     flexlora,
@@ -24,6 +25,8 @@ from eafl_flower.aggregation.lora.product import (
 )
 
 __all__ = [
+    "AveragedFactors",
+    "AveragedState",
     "LoRAAggregator",
     "LoRAState",
     "LowRank",
