@@ -5,6 +5,9 @@ appended as one line to a file; a cell whose line is there is not calculated aga
 function's name, the settings and what it is given, so that a changed setting is another cell. Each line also says what
 data it was made from; when they have changed, it is calculated again. A changed program is not seen: start with
 ``--fresh`` after one.
+
+A configuration is a preset's (``RunConfig``), or settings of an experiment's own as plain values: then its module has
+``data_digest(settings)``, the digest of the data they need.
 """
 
 import hashlib
@@ -35,14 +38,23 @@ class Cell:
     """One measurement: ``function`` is "module:name", called with the configuration and ``given``, JSON, if any."""
 
     function: str
-    config: RunConfig
+    config: RunConfig | Mapping[str, Any]
     title: str
     given: Mapping[str, Any] | None = None
+
+    @property
+    def preset(self) -> RunConfig:
+        """The configuration, of a cell that has that of a preset."""
+        assert isinstance(self.config, RunConfig)
+        return self.config
 
     @cached_property
     def key(self) -> str:
         """What tells the cell from others."""
-        settings = self.config.hash(leave_out=["name", "results", "engine", "checkpoint", "data.dir"])
+        if isinstance(self.config, RunConfig):
+            settings = self.config.hash(leave_out=["name", "results", "engine", "checkpoint", "data.dir"])
+        else:
+            settings = json.dumps(self.config, sort_keys=True)
         given = "" if self.given is None else " " + json.dumps(self.given, sort_keys=True)
         return hashlib.sha256(f"{self.function} {settings}{given}".encode()).hexdigest()[:16]
 
@@ -107,13 +119,16 @@ class Store:
 
     def _forget_other_data(self, cells: Sequence[Cell]) -> None:
         """Forget the results whose data have changed; one cell of each data set stands for all of that set."""
-        by_data: dict[DataSettings, list[Cell]] = {}
+        by_data: dict[DataSettings | str, list[Cell]] = {}
         for cell in cells:
             if self.data[cell.key]:
-                by_data.setdefault(cell.config.data, []).append(cell)
+                config = cell.config
+                key = config.data if isinstance(config, RunConfig) else self.data[cell.key]
+                by_data.setdefault(key, []).append(cell)
         for data, same in by_data.items():
-            if _data_of(same[0].config) != self.data[same[0].key]:
-                print(f"{data.name}: the data have changed, {len(same)} results are calculated again", flush=True)
+            if _data_of(same[0]) != self.data[same[0].key]:
+                what = data.name if isinstance(data, DataSettings) else same[0].title
+                print(f"{what}: the data have changed, {len(same)} results are calculated again", flush=True)
                 for cell in same:
                     del self.results[cell.key], self.data[cell.key]
         if unknown := sum(1 for cell in cells if not self.data.get(cell.key, "-")):
@@ -122,8 +137,11 @@ class Store:
             )
 
 
-def _data_of(config: RunConfig) -> str:
-    return provenance_of(resolve(config)).data.sha256
+def _data_of(cell: Cell) -> str:
+    if isinstance(cell.config, RunConfig):
+        return provenance_of(resolve(cell.config)).data.sha256
+    digest: Callable[[Mapping[str, Any]], str] = import_module(cell.function.partition(":")[0]).data_digest
+    return digest(cell.config)
 
 
 def _calculated(cells: Sequence[Cell], jobs: int) -> Iterable[tuple[Cell, Any]]:
@@ -145,7 +163,7 @@ def _outcome(cell: Cell) -> tuple[Result | Exception, str]:
         module, _, name = cell.function.partition(":")
         function: Callable[..., Result] = getattr(import_module(module), name)
         began_s = time.monotonic()
-        data = _data_of(cell.config)
+        data = _data_of(cell)
         found = function(cell.config) if cell.given is None else function(cell.config, cell.given)
         return {**found, "seconds": round(time.monotonic() - began_s, 1)}, data
     except Exception as error:  # one cell that fails does not end the others

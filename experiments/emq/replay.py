@@ -58,7 +58,7 @@ def replay_cell(recorded: Cell, recording: Recording, allocation: Settings, *, t
         "samples": recording.samples.tolist(),
         "drops": list(DROPS),
     }
-    config = recorded.config.replace(allocation)
+    config = recorded.preset.replace(allocation)
     return Cell("experiments.emq.replay:replayed", config, title, given)
 
 
@@ -127,7 +127,7 @@ class Replays:
 
     def _replay(self, recorded: Cell, allocation: Settings, count: str) -> Replay:
         recording = self.recording(recorded)
-        config = recorded.config.replace(allocation)
+        config = recorded.preset.replace(allocation)
         if config.radio.part.power not in OF_PAYLOADS:
             costs = over_drops(recording.rounds(processor_of(config), count), config.radio.part, DROPS)
             return _replay_of(costs)

@@ -41,7 +41,7 @@ def _of(
         bits=found.wire[middle].astype(np.float64),
         epochs=found.epochs[middle],
         samples=found.samples,
-        processor=processor_of(cell.config),
+        processor=processor_of(cell.preset),
     )
     result = {}
     for name, network in networks.items():

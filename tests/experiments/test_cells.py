@@ -18,6 +18,22 @@ def cell(seed, **changes):
     return Cell(f"{__name__}:seed_of", RunConfig().replace({"seed": seed, **changes}), f"seed {seed}")
 
 
+def double_of(settings):
+    CALLS.append(settings["number"])
+    return {"double": 2 * settings["number"]}
+
+
+def data_digest(settings):
+    return DATA[settings["set"]]
+
+
+DATA = {"a": "1", "b": "1"}
+
+
+def plain_cell(number, of):
+    return Cell(f"{__name__}:double_of", {"number": number, "set": of}, f"{number} of {of}")
+
+
 @pytest.fixture(autouse=True)
 def _no_calls():
     CALLS.clear()
@@ -120,3 +136,16 @@ def test_claims_are_written_with_the_promised_columns(tmp_path):
     _, *lines = (tmp_path / "claims.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["asynchrony", "heads"]
     assert claims_table([claim]).count("\n") == 2
+
+
+def test_settings_may_be_plain_values_whose_module_knows_their_data(tmp_path, monkeypatch):
+    cells = [plain_cell(1, "a"), plain_cell(2, "a"), plain_cell(3, "b")]
+    Store(tmp_path / "cells.jsonl").run(cells, jobs=1)
+    store = Store(tmp_path / "cells.jsonl")
+    store.run(cells, jobs=1)
+    assert CALLS == [1, 2, 3] and [store[c]["double"] for c in cells] == [2, 4, 6]
+    assert len({c.key for c in cells}) == 3
+    monkeypatch.setitem(DATA, "a", "2")
+    monkeypatch.setitem(DATA, "b", "2")
+    Store(tmp_path / "cells.jsonl").run(cells, jobs=1)
+    assert CALLS == [1, 2, 3] * 2
