@@ -1,6 +1,6 @@
 """Vehicles whose units are known by a table of times."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from flwr.app import ArrayRecord
@@ -18,7 +18,7 @@ class Timetable:
     ways: tuple[tuple[tuple[int, float], ...], ...]
     hope: float = 1.0
     foresight: bool = True
-    num_units: int = field(default=0)
+    units_m: tuple = ()
 
     def interval(self, vehicle, time_s):
         way = self.ways[vehicle % len(self.ways)]
@@ -27,12 +27,22 @@ class Timetable:
                 return unit, until_s
         return way[-1][0], float("inf")
 
-    def predicted_stay_s(self, vehicle, time_s):
-        return self.hope * (self.interval(vehicle, time_s)[1] - time_s)
+    def served(self, vehicle, time_s):
+        unit, until_s = self.interval(vehicle, time_s)
+        is_on = unit >= 0
+        while until_s < float("inf") and (self.interval(vehicle, until_s)[0] >= 0) == is_on:
+            _, until_s = self.interval(vehicle, until_s)
+        return is_on, until_s
 
-    def predicted_next_unit(self, vehicle, time_s):
-        _, until_s = self.interval(vehicle, time_s)
-        return self.interval(vehicle, until_s)[0] if self.foresight and until_s < float("inf") else -1
+    def predicted_stay_s(self, time_s, vehicles):
+        return np.array([self.hope * (self.interval(vehicle, time_s)[1] - time_s) for vehicle in vehicles])
+
+    def predicted_next_unit(self, time_s, vehicles):
+        ends = [self.interval(vehicle, time_s)[1] for vehicle in vehicles]
+        knows = [self.foresight and until_s < float("inf") for until_s in ends]
+        return np.array(
+            [self.interval(v, end)[0] if knew else -1 for v, end, knew in zip(vehicles, ends, knows, strict=True)]
+        )
 
 
 def to_and_fro(units, *, every_s, offset_s=0.0, times=400):

@@ -24,7 +24,7 @@ def city(recorder=None, *, num_rounds=12, state_dir=None, grid=None, num_clients
     strategy = UCBDual(
         **{
             "tasks": TASKS,
-            "coverage": Timetable(ways=ways, num_units=3),
+            "coverage": Timetable(ways=ways, units_m=((0, 0), (1, 0), (2, 0))),
             "ranks": replace(RANKS, metric="made"),
             "energy_j": 0.01,
             "local_epochs": 3,

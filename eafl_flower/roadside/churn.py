@@ -1,14 +1,13 @@
 """Vehicles are there while some roadside unit covers them."""
 
-import math
 from dataclasses import dataclass
 
 from eafl_flower.roadside.leaving import Coverage
 
 
 @dataclass(frozen=True)
-class WithinReach:
-    """When each vehicle is reachable: while it is covered, whoever serves it.
+class WhileServed:
+    """Client k is vehicle k, and reachable while any unit serves it.
 
     Parameters
     ----------
@@ -19,12 +18,5 @@ class WithinReach:
     coverage: Coverage
 
     def interval(self, client: int, time_s: float) -> tuple[bool, float]:
-        """Return whether ``client`` is covered at ``time_s``, and until when that stays so [s]."""
-        unit, until_s = self.coverage.interval(client, time_s)
-        covered = unit >= 0
-        while math.isfinite(until_s):
-            unit, later_s = self.coverage.interval(client, until_s)
-            if (unit >= 0) != covered:
-                break
-            until_s = later_s
-        return covered, until_s
+        """Return whether ``client`` is there at ``time_s``, and until when that stays so [s]."""
+        return self.coverage.served(client, time_s)

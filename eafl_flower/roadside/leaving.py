@@ -23,8 +23,12 @@ vehicle and the arguments are in the wrong order; prediction and the next unit a
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from eafl_flower.core.orders import Leaving
 from eafl_flower.core.settings import NotNegative, check_settings
@@ -36,11 +40,14 @@ class Coverage(Protocol):
     def interval(self, vehicle: int, time_s: float) -> tuple[int, float]:
         """Return the unit that serves ``vehicle``, and until when it does [s]."""
 
-    def predicted_stay_s(self, vehicle: int, time_s: float) -> float:
-        """Return how long it will stay within its unit, by what is known at ``time_s`` [s]."""
+    def served(self, vehicle: int, time_s: float) -> tuple[bool, float]:
+        """Return whether any unit serves ``vehicle``, and until when that stays so [s]."""
 
-    def predicted_next_unit(self, vehicle: int, time_s: float) -> int:
-        """Return the unit that it will come to next, by what is known at ``time_s``."""
+    def predicted_stay_s(self, time_s: float, vehicles: Sequence[int]) -> NDArray[np.float64]:
+        """Return for how long each will stay within its unit, by what is known at ``time_s`` [s]."""
+
+    def predicted_next_unit(self, time_s: float, vehicles: Sequence[int]) -> NDArray[np.int64]:
+        """Return the unit that each will come to next, by what is known at ``time_s``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +116,7 @@ def course_of(coverage: Coverage, vehicle: int, time_s: float, job: Expected, de
         if now_s >= leaves_s:
             break
         needed_s = job.upload_s + (job.epoch_s if done < job.epochs else 0.0)
-        stay_s = coverage.predicted_stay_s(vehicle, now_s)
+        stay_s = float(coverage.predicted_stay_s(now_s, [vehicle])[0])
         if stay_s >= needed_s:
             continue
         costs = _costs(coverage, vehicle, now_s, stay_s, job, done, departures)
@@ -131,7 +138,7 @@ def _costs(
     d, found = departures, {}
     if "early" in d.choices and done > 0 and stay_s >= job.upload_s:
         found["early"] = d.score_weight * max(0.0, job.behind)
-    if "migrate" in d.choices and coverage.predicted_next_unit(vehicle, now_s) >= 0:
+    if "migrate" in d.choices and coverage.predicted_next_unit(now_s, [vehicle])[0] >= 0:
         found["migrate"] = d.time_weight * job.upload_s + d.energy_weight * job.upload_j
     if "abandon" in d.choices:
         found["abandon"] = d.energy_weight * done * job.epoch_j + d.score_weight * job.best

@@ -1,7 +1,11 @@
 """Vehicles that never leave: where no positions are known, as over a network."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from eafl_flower.core.settings import Count, check_settings
 
@@ -35,10 +39,14 @@ class Parked:
         """Return the unit of ``vehicle``, for ever."""
         return self.units[vehicle % len(self.units)], math.inf
 
-    def predicted_stay_s(self, vehicle: int, time_s: float) -> float:
-        """Return infinity."""
-        return math.inf
+    def served(self, vehicle: int, time_s: float) -> tuple[bool, float]:
+        """Return that it is, for ever."""
+        return True, math.inf
 
-    def predicted_next_unit(self, vehicle: int, time_s: float) -> int:
-        """Return that there is none."""
-        return -1
+    def predicted_stay_s(self, time_s: float, vehicles: Sequence[int]) -> NDArray[np.float64]:
+        """Return infinity for each."""
+        return np.full(len(vehicles), math.inf)
+
+    def predicted_next_unit(self, time_s: float, vehicles: Sequence[int]) -> NDArray[np.int64]:
+        """Return that each has none."""
+        return np.full(len(vehicles), -1)

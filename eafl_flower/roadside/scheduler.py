@@ -106,7 +106,7 @@ class RoadsideScheduler:
         if unit < 0:
             return None
         task = self.hosted[unit]
-        stay_s = self.coverage.predicted_stay_s(client, forecast.time_s)
+        stay_s = float(self.coverage.predicted_stay_s(forecast.time_s, [client])[0])
         within = replace(forecast, ends_s=min(forecast.ends_s, forecast.time_s + stay_s))
         chosen = self._ranks.offer(state.tasks[task], client, within)
         if chosen is None:

@@ -12,7 +12,7 @@ from eafl_flower.errors import ConfigError
 from eafl_flower.protocols import Aggregator, Scheduler
 from eafl_flower.ranks.budget import Sharing
 from eafl_flower.ranks.scheduler import UCBDualScheduler
-from eafl_flower.roadside.churn import WithinReach
+from eafl_flower.roadside.churn import WhileServed
 from eafl_flower.roadside.leaving import Coverage, Departures
 from eafl_flower.roadside.parked import Parked
 from eafl_flower.roadside.scheduler import RoadsideScheduler
@@ -88,7 +88,7 @@ class UCBDual(AsynchronousStrategy):
     ) -> None:
         if "scheduler" in options:
             raise ConfigError("UCBDual: scheduler is made from tasks, coverage, ranks and budgets; give these instead")
-        units = len(hosted) or getattr(coverage, "num_units", None) or len(tasks)
+        units = len(hosted) or len(getattr(coverage, "units_m", tasks))
         scheduler = RoadsideScheduler(
             coverage=coverage,
             tasks=tasks,
@@ -110,7 +110,7 @@ class UCBDual(AsynchronousStrategy):
             seed=options.get("seed", 0),
         )
         period_s = 0.0 if isinstance(coverage, Parked) else _PERIOD_S
-        given = {"scheduler": scheduler, "churn": WithinReach(coverage), "round_period_s": period_s}
+        given = {"scheduler": scheduler, "churn": WhileServed(coverage), "round_period_s": period_s}
         super().__init__(lambda in_flight, clients: merges, barrier=True, **{**given, **options})
         self._tasks = tasks
 

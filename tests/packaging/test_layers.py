@@ -11,9 +11,10 @@ PACKAGE = Path(eafl_flower.__file__).parent
 # layers of their own. The file of a package that only gathers names (``__init__``) may look up.
 LAYERS = (
     *("errors", "core.orders", "types", "core", "protocols"),
-    *("energy", "simulation", "heads", "models", "aggregation", "codecs", "codecs.lqgcm", "radio", "power"),
+    *("energy", "simulation", "heads", "models", "aggregation", "codecs", "codecs.lqgcm"),
+    *("data.tables", "mobility", "radio", "power"),
     *("schedulers", "ranks", "roadside"),
-    *("data.tables", "data", "data.sets", "data.leaks"),
+    *("data", "data.sets", "data.leaks"),
     *("engines", "wire", "tasks", "clients"),
     *("runs.members", "runs", "runs.scoring", "runs.state", "runs.clock", "runs.keeping", "runs.loop"),
     "strategies",

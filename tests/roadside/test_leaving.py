@@ -7,7 +7,7 @@ import pytest
 from roadside_paths import Timetable
 
 from eafl_flower.errors import ConfigError
-from eafl_flower.roadside.churn import WithinReach
+from eafl_flower.roadside.churn import WhileServed
 from eafl_flower.roadside.leaving import Course, Departures, Expected, course_of
 from eafl_flower.roadside.parked import Parked
 
@@ -53,8 +53,8 @@ def test_it_gives_up_where_nothing_else_is_possible_and_when_that_costs_least():
 class Surprised(Timetable):
     """Sees that it leaves only when it has made an epoch."""
 
-    def predicted_stay_s(self, vehicle, time_s):
-        return super().predicted_stay_s(vehicle, time_s) if time_s else 1e9
+    def predicted_stay_s(self, time_s, vehicles):
+        return super().predicted_stay_s(time_s, vehicles) if time_s else [1e9]
 
 
 def test_a_job_is_lost_if_its_vehicle_does_nothing_or_was_wrong():
@@ -72,19 +72,19 @@ def test_a_job_that_migrates_into_the_dark_ends_there():
 class Wrong(Timetable):
     """Expects a unit where none is."""
 
-    def predicted_next_unit(self, vehicle, time_s):
-        return 1
+    def predicted_next_unit(self, time_s, vehicles):
+        return [1]
 
 
 def test_decisions_rest_on_nothing_later():
     """Of two ways that are the same until the decision, and predicted alike, both give the same choice."""
 
     class Blind(Timetable):
-        def predicted_stay_s(self, vehicle, time_s):
-            return 50.0 - time_s
+        def predicted_stay_s(self, time_s, vehicles):
+            return [50.0 - time_s]
 
-        def predicted_next_unit(self, vehicle, time_s):
-            return 1
+        def predicted_next_unit(self, time_s, vehicles):
+            return [1]
 
     job = replace(JOB, behind=5.0, best=80.0)
     ways = [((0, end), (1, 200.0)) for end in (45.0, 55.0, 120.0)]
@@ -99,7 +99,7 @@ def test_other_choices_are_refused():
 
 def test_a_vehicle_is_there_while_any_unit_covers_it():
     timetable = Timetable(ways=(((0, 10.0), (1, 20.0), (-1, 30.0), (2, 40.0), (-1, 50.0)), ((-1, 5.0), (1, 6.0))))
-    reach = WithinReach(timetable)
+    reach = WhileServed(timetable)
     assert [reach.interval(0, t) for t in (0.0, 15.0, 20.0, 35.0, 45.0)] == [
         (True, 20.0),
         (True, 20.0),
@@ -108,4 +108,4 @@ def test_a_vehicle_is_there_while_any_unit_covers_it():
         (False, math.inf),
     ]
     assert reach.interval(1, 2.0) == (False, 5.0) and reach.interval(1, 5.0) == (True, math.inf)
-    assert WithinReach(Parked()).interval(7, 1e6) == (True, math.inf)
+    assert WhileServed(Parked()).interval(7, 1e6) == (True, math.inf)

@@ -73,7 +73,7 @@ def read_header(path: Path) -> tuple[str, ...]:
     DataError
         If the file is empty or no table with commas.
     """
-    with _reported(path):
+    with reported(path):
         names = header_names(path)
     if not names:
         msg = f"{path} is empty"
@@ -163,7 +163,7 @@ def read_table(path: Path, *, text: Sequence[str], others: Sequence[str]) -> pd.
 
 
 def _read(path: Path, *, columns: Sequence[str], kinds: dict[str, str]) -> pd.DataFrame:
-    with _reported(path):
+    with reported(path):
         header = read_header(path)
         if twice := [name for name in dict.fromkeys(columns) if header.count(name) > 1]:
             msg = f"{path}: column {listed(twice, most=6)} stands twice in the header; rename one of them"
@@ -192,7 +192,7 @@ def _read(path: Path, *, columns: Sequence[str], kinds: dict[str, str]) -> pd.Da
 
 
 @contextmanager
-def _reported(path: Path) -> Iterator[None]:
+def reported(path: Path) -> Iterator[None]:
     """Say what is wrong with a file that cannot be read."""
     try:
         yield

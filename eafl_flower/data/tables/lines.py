@@ -27,7 +27,7 @@ def header_names(path: Path) -> tuple[str, ...]:
     OSError, UnicodeDecodeError, EOFError, zlib.error
         If the file cannot be read.
     """
-    with _opened(path) as stream:
+    with opened(path) as stream:
         _, names = next(_records(stream), (0, []))
     if any("\0" in name for name in names):
         msg = f"{path} is not a text file"
@@ -48,7 +48,7 @@ def table_below(path: Path, header: str) -> Iterator[TextIO]:
     DataError, OSError, UnicodeDecodeError, EOFError, zlib.error
         As ``header_names``.
     """
-    with _opened(path) as stream:
+    with opened(path) as stream:
         next(_records(stream), None)
         yield cast(TextIO, _Behind(f"{header}\n", stream))
 
@@ -80,7 +80,7 @@ def lines_of(path: object, rows: Sequence[int]) -> list[int]:
     place = {row + 1: row + 2 for row in rows}  # of a table that does not lie in a file
     last = max(place, default=0)
     try:
-        with _opened(Path(str(path))) as stream:
+        with opened(Path(str(path))) as stream:
             for number, (line, _) in enumerate(_records(stream)):
                 if number in place:
                     place[number] = line
@@ -113,7 +113,16 @@ def _records(stream: TextIO) -> Iterator[tuple[int, list[str]]]:
         line = reader.line_num + 1
 
 
-def _opened(path: Path) -> TextIO:
+def opened(path: Path) -> TextIO:
+    """Open a file as text in UTF-8, plain or gzip: its content tells which.
+
+    Raises
+    ------
+    DataError
+        If it is a pipe, a zip file or an archive of arrays; reading raises it when too much is unpacked.
+    OSError
+        If it cannot be opened.
+    """
     if path.exists() and not path.is_file() and not path.is_dir():
         msg = f"{path} is a pipe or a device, and tables are read more than once: save it to a file"
         raise DataError(msg)

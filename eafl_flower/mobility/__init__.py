@@ -1,0 +1,1 @@
+"""Vehicles that move, roadside units, and which unit serves whom when."""
