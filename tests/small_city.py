@@ -26,7 +26,7 @@ def city(recorder=None, *, num_rounds=12, state_dir=None, grid=None, num_clients
             "tasks": TASKS,
             "coverage": Timetable(ways=ways, units_m=((0, 0), (1, 0), (2, 0))),
             "ranks": replace(RANKS, metric="made"),
-            "energy_j": 0.01,
+            "energy_j": 1.2,
             "local_epochs": 3,
             "round_period_s": 3.5,
             "head": 1,

@@ -1,10 +1,12 @@
 """The scheduler of a city: units hand out jobs of their tasks to vehicles that they cover, within budgets of tasks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eafl_flower.core.forecasts import Forecast, Outcome
 from eafl_flower.core.orders import Order
@@ -162,9 +164,17 @@ class RoadsideScheduler:
                 shares = shared_anew(shares, tally.used_j, scores, least_j=least_j, sharing=self.sharing)
         return RoadsideState(tasks=tuple(tasks), shares=shares, tally=tally.next_round(), rounds=rounds)
 
-    def _least_j(self, tasks: list[Any], rounds: Rounds, shares: Shares) -> Any:
+    def short_of_energy(self, state: RoadsideState) -> dict[str, tuple[float, float]]:
+        """Return the tasks whose budget is below what a round takes with the smallest rank: both energies [J]."""
+        if not self.energy_j or not isinstance(self.ranks, UCBDualScheduler):
+            return {}
+        least = _smallest_j(state.tasks, state.rounds)
+        pairs = zip(self.tasks, state.shares.budgets.tolist(), least.tolist(), strict=True)
+        return {task: (budget_j, least_j) for task, budget_j, least_j in pairs if least_j > budget_j}
+
+    def _least_j(self, tasks: list[Any], rounds: Rounds, shares: Shares) -> NDArray[np.float64]:
         """Return what a round of each task takes with the smallest rank that was tried, at most all there is [J]."""
-        least = np.array([task.costs.mean_least_j for task in tasks]) * rounds.mean_jobs
+        least = _smallest_j(tasks, rounds)
         most = float(shares.budgets.sum()) / (self.sharing or _SHARING).least_factor
         return least * min(1.0, most / least.sum()) if least.sum() > 0 else least
 
@@ -179,6 +189,11 @@ class RoadsideScheduler:
         ranks = self.ranks
         by_rounds = isinstance(ranks, UCBDualScheduler) and ranks.dual_scope == "task"
         return replace(ranks, dual_step=0.0) if by_rounds else ranks  # type: ignore[type-var]
+
+
+def _smallest_j(tasks: Sequence[Any], rounds: Rounds) -> NDArray[np.float64]:
+    """Return what a round of each task takes with the smallest rank that was tried [J]."""
+    return np.asarray(np.array([task.costs.mean_least_j for task in tasks]) * rounds.mean_jobs)
 
 
 def _share(course: Course, epochs: int) -> float:

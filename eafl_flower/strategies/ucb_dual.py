@@ -1,6 +1,7 @@
 """UCB-DUAL as a Flower strategy: adapters of several tasks, of ranks that vehicles choose within budgets of energy."""
 
 from collections.abc import Mapping
+from logging import WARNING
 from typing import Any
 
 from flwr.app import ArrayRecord
@@ -8,6 +9,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
 
 from eafl_flower.aggregation.lora import LoRAAggregator
+from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ConfigError
 from eafl_flower.protocols import Aggregator, Scheduler
 from eafl_flower.ranks.budget import Sharing
@@ -112,7 +114,7 @@ class UCBDual(AsynchronousStrategy):
         period_s = 0.0 if isinstance(coverage, Parked) else _PERIOD_S
         given = {"scheduler": scheduler, "churn": WhileServed(coverage), "round_period_s": period_s}
         super().__init__(lambda in_flight, clients: merges, barrier=True, **{**given, **options})
-        self._tasks = tasks
+        self._tasks, self._scheduler = tasks, scheduler
 
     def start(
         self, grid: Grid, initial_arrays: ArrayRecord | Mapping[str, ArrayRecord], *args: Any, **kwargs: Any
@@ -128,4 +130,12 @@ class UCBDual(AsynchronousStrategy):
         if set(names) != set(self._tasks):
             told, expected = (", ".join(f'"{name}"' for name in some) for some in (names, self._tasks))
             raise ConfigError(f"initial_arrays has the models {told}: expected one for each of tasks, {expected}")
-        return super().start(grid, initial_arrays, *args, **kwargs)
+        result = super().start(grid, initial_arrays, *args, **kwargs)
+        assert self.run is not None
+        for task, (budget_j, least_j) in self._scheduler.short_of_energy(self.run.plans).items():
+            text = (
+                "task %s has a budget of %.3g J a round, and its vehicles take %.3g J with the smallest rank: they kept "
+                "to it and still exceeded the budget; raise energy_j, or allow smaller ranks"
+            )
+            log(WARNING, text, f'"{task}"' if task else "", budget_j, least_j)
+        return result

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from flwr.app import ArrayRecord
+from ordered_app import factory_of
 from roadside_paths import Timetable, adapters
 from small_city import ARMS, RANKS, TASKS, city
 from toy_federation import Recorder
@@ -9,6 +11,7 @@ from toy_federation import Recorder
 from eafl_flower.core.forecasts import Forecast, Outcome
 from eafl_flower.core.orders import Order
 from eafl_flower.core.state import flatten
+from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError
 from eafl_flower.ranks.budget import Sharing
 from eafl_flower.ranks.scheduler import UCBDualScheduler
@@ -143,6 +146,9 @@ def test_a_budget_below_the_smallest_ranks_ends_with_the_smallest_rank_and_its_l
     state = played(scheduler, 120, lambda task, rank: 1.0 + rank, score_of=lambda task, number: 0.5)
     assert (state.rounds.used_j[-5:] == 4.0).all()
     np.testing.assert_allclose(state.rounds.budget_j.sum(1), 2.0, rtol=1e-9)
+    short = scheduler.short_of_energy(state)
+    assert set(short) == set(TASKS) and all(least_j == 4.0 > budget_j for budget_j, least_j in short.values())
+    assert RoadsideScheduler(coverage=Parked(), tasks=("",), hosted=(0,)).short_of_energy(state) == {}
 
 
 def test_a_vehicle_that_leaves_uploads_early_and_weighs_less():
@@ -215,3 +221,30 @@ def test_models_that_are_not_the_tasks_are_refused():
         strategy.start(None, {"a": adapters("a"), "c": adapters("c")})
     with pytest.raises(ConfigError, match="scheduler is made from"):
         UCBDual(scheduler=SameOrder())
+
+
+def test_a_budget_that_not_even_the_smallest_ranks_keep_is_told(caplog):
+    city(num_rounds=8, energy_j=1e-6)
+    told = [r.getMessage() for r in caplog.records if "with the smallest rank" in r.getMessage()]
+    assert len(told) == 2 and 'task "questions" has a budget of' in told[0]
+    caplog.clear()
+    city(num_rounds=8, energy_j=1e6)
+    assert not [r for r in caplog.records if "with the smallest rank" in r.getMessage()]
+
+
+def test_an_answer_of_another_rank_than_was_asked_is_refused_and_nothing_else_is_lost():
+    def answer_with_one_column_less(message, context, call_next):
+        reply = call_next(message, context)
+        if message.metadata.message_type == "train" and context.node_config["partition-id"] == 2:
+            arrays = reply.content["arrays"].to_numpy_ndarrays()
+            reply.content["arrays"] = ArrayRecord([a[:, 1:] if i == 0 else a for i, a in enumerate(arrays)])
+        return reply
+
+    app = factory_of(models=TASKS, outer=[answer_with_one_column_less])()
+    run, recorder = city(grid=InlineGrid(app, 4), error_budget=1000)
+    refused = recorder.of("refused")
+    assert refused and {e["client"] for e in refused} == {2}
+    assert all("float32 (8," in e["reason"] for e in refused)
+    assert {e["client"] for e in recorder.of("merge")} == {0, 1, 3}
+    rounds = run.options.scheduler.closed(run.plans).rounds
+    assert rounds.jobs.sum() == sum(len(recorder.of(kind)) for kind in ("merge", "lost", "refused"))
