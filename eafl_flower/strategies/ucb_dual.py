@@ -134,7 +134,7 @@ class UCBDual(AsynchronousStrategy):
         assert self.run is not None
         for task, (budget_j, least_j) in self._scheduler.short_of_energy(self.run.plans).items():
             text = (
-                "task %s has a budget of %.3g J a round, and its vehicles take %.3g J with the smallest rank: they kept "
+                "task %s has a budget of %.3g J a round, its vehicles take %.3g J with the smallest rank: they kept "
                 "to it and still exceeded the budget; raise energy_j, or allow smaller ranks"
             )
             log(WARNING, text, f'"{task}"' if task else "", budget_j, least_j)
