@@ -112,11 +112,15 @@ class Encoded:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """Computation of one job: ``samples`` passes of one row through one training step."""
+    """Computation of one job: each of ``num_examples`` rows goes through ``epochs`` training steps.
+
+    ``rank`` is that of the adapters that are trained; 0: there are none.
+    """
 
     num_examples: int
     epochs: int
     slowdown: float = 1.0
+    rank: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,7 @@ RUN = 7
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Corpus:
-    """Sets to learn from, and of each by name how many texts were taken out: ``same`` as kept ones, or ``like`` them."""
+    """Sets to learn from, and by name how many texts of each were taken out: ``same`` as kept ones, ``like`` them."""
 
     sets: tuple[TextRows, ...]
     same: dict[str, int]

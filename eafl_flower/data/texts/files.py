@@ -119,7 +119,10 @@ def _rows(name: str, path: Path, table: pd.DataFrame, *, text: str, label: str) 
         raise DataError(f"{path}, {lines_text(path, missing)}, column {label}: an empty cell, expected a class")
     class_names, labels = np.unique(words.astype(str), return_inverse=True)
     rows = TextRows(
-        name=name, texts=tuple(_words(table, text)), labels=labels.astype(np.int64), class_names=tuple(class_names.tolist())
+        name=name,
+        texts=tuple(_words(table, text)),
+        labels=labels.astype(np.int64),
+        class_names=tuple(class_names.tolist()),
     )
     return _checked(rows, path, text)
 

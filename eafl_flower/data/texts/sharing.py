@@ -36,9 +36,7 @@ class ClientTexts:
     test: TextRows
 
 
-def split_texts(
-    rows: TextRows, *, seed: int, validation_share: float = 0.1, test_share: float = 0.2
-) -> TextSplit:
+def split_texts(rows: TextRows, *, seed: int, validation_share: float = 0.1, test_share: float = 0.2) -> TextSplit:
     """Split a set at random, class by class, so that each part has its share of every class.
 
     Parameters
@@ -55,7 +53,7 @@ def split_texts(
     ConfigError
         If the shares leave nothing to train on, or a part whose share is not 0 without a text.
     """
-    if not (0 <= validation_share and 0 <= test_share and validation_share + test_share < 1):
+    if not (validation_share >= 0 and test_share >= 0 and validation_share + test_share < 1):
         raise ConfigError(
             f"validation share {validation_share} and test share {test_share}: expected shares from 0, together below 1"
         )
@@ -70,7 +68,9 @@ def split_texts(
         part[members[:validation]] = 1
         part[members[validation : validation + test]] = 2
     parts = [rows.take(np.flatnonzero(part[group] == number)) for number in range(3)]
-    for name, share, texts in zip(("training", "validation", "test"), (1, validation_share, test_share), parts, strict=True):
+    for name, share, texts in zip(
+        ("training", "validation", "test"), (1, validation_share, test_share), parts, strict=True
+    ):
         if share and not len(texts):
             raise ConfigError(f"{rows.name}: no text of {len(rows)} for {name}; use other shares or more texts")
     return TextSplit(train=parts[0], validation=parts[1], test=parts[2])
@@ -162,7 +162,7 @@ def _by_quantity(
     for rows, fewest, what in ((train, min_train, "training"), (test, min_test, "test")):
         if (least := min(map(len, rows))) < fewest:
             raise ConfigError(
-                f"{split.train.name}: of {clients} vehicles one would have {least} {what} texts, fewer than {fewest}; use "
-                "fewer vehicles"
+                f"{split.train.name}: of {clients} vehicles one would have {least} {what} texts, fewer than {fewest}; "
+                "use fewer vehicles"
             )
     return tuple(zip(train, test, strict=True))

@@ -1,11 +1,11 @@
-"""Train a small BERT on masked words and on the classes of several sets at once.
+r"""Train a small BERT on masked words and on the classes of several sets at once.
 
 For a text with tokens :math:`x`, of which a random share :math:`M` is hidden, in set :math:`d` with class :math:`y`,
 
-.. math:: -\\frac{1}{|M|} \\sum_{i \\in M} \\log p(x_i \\mid x_{\\setminus M})
-          - \\frac{w}{2} \\left[ \\log p_d(y \\mid \\bar h) + \\log p_d(y \\mid c) \\right]
+.. math:: -\frac{1}{|M|} \sum_{i \in M} \log p(x_i \mid x_{\setminus M})
+          - \frac{w}{2} \left[ \log p_d(y \mid \bar h) + \log p_d(y \mid c) \right]
 
-where :math:`\\bar h` is the mean of the tokens' vectors and :math:`c` the pooled vector of ``[CLS]``, each with a
+where :math:`\bar h` is the mean of the tokens' vectors and :math:`c` the pooled vector of ``[CLS]``, each with a
 linear head for every set: either can be built on later. Four fifths of the hidden tokens are replaced by ``[MASK]``,
 a tenth by another token and a tenth by themselves. The word vectors are also the rows by which words are guessed. Heads
 are thrown away in the end.
@@ -29,9 +29,11 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from eafl_flower.core.rng import generator
 from eafl_flower.models.encoder.settings import EncoderSettings
+from eafl_flower.models.encoder.word_vectors import word_vectors
 
 _SORTED_TOGETHER = 32  # batches whose texts are sorted by length, so that little of a batch is padding
 _WARM_UP = 0.05
+_WORDS_SCALE = 0.05  # of word vectors; places and kinds of text have vectors of 0.02
 _LONGEST_STEP = 1.0  # of the gradient's length
 
 
@@ -104,6 +106,8 @@ def pretrain(
     labels = np.concatenate([rows.labels for rows in sets])
     with torch.random.fork_rng(devices=[]):
         encoder = new_encoder(tokenizer, settings, seed)
+        if settings.start == "co-occurrence":
+            _begin(encoder, tokens)
         torch.manual_seed(_seed(seed, "training"))
         model = _Learner(encoder, [rows.classes for rows in sets])
         optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay), lr=settings.learning_rate)
@@ -118,7 +122,12 @@ def pretrain(
                 ids, mask = batch["input_ids"], batch["attention_mask"]
                 hidden = _hidden(ids, mask, tokenizer, settings.mask_share)
                 words, classes, right = model(
-                    _masked(ids, hidden, tokenizer), ids, mask, hidden, torch.from_numpy(which[rows]), torch.from_numpy(labels[rows])
+                    _masked(ids, hidden, tokenizer),
+                    ids,
+                    mask,
+                    hidden,
+                    torch.from_numpy(which[rows]),
+                    torch.from_numpy(labels[rows]),
                 )
                 optimizer.zero_grad()
                 (words + settings.label_weight * classes).backward()
@@ -128,9 +137,23 @@ def pretrain(
                 sums += len(rows) * np.array([words.item(), classes.item(), right.item()])
                 count += len(rows)
             mean = (sums / count).tolist()
-            passes.append(Pass(words_loss=mean[0], labels_loss=mean[1], labels_right=mean[2], time_s=time.perf_counter() - began))
+            passes.append(
+                Pass(words_loss=mean[0], labels_loss=mean[1], labels_right=mean[2], time_s=time.perf_counter() - began)
+            )
             on_pass(number, passes[-1])
-    return encoder.eval(), tuple(passes)
+    model.eval()
+    return encoder, tuple(passes)
+
+
+def _begin(encoder: BertModel, tokens: Sequence[Sequence[int]]) -> None:
+    """Give the word pieces the vectors that their neighbours in the texts make, the special ones keep theirs."""
+    words = encoder.embeddings.word_embeddings.weight
+    size, width = words.shape
+    inner = [ids[1:-1] for ids in tokens]  # without [CLS] and [SEP]
+    vectors = torch.from_numpy(_WORDS_SCALE * word_vectors(inner, vocabulary=size, width=width)).to(words.dtype)
+    with torch.no_grad():
+        known = vectors.any(dim=1)
+        words[known] = vectors[known]
 
 
 class _Learner(nn.Module):
@@ -138,7 +161,7 @@ class _Learner(nn.Module):
 
     def __init__(self, encoder: BertModel, classes: Sequence[int]) -> None:
         super().__init__()
-        width, vectors = encoder.config.hidden_size, encoder.get_input_embeddings().weight
+        width, vectors = encoder.config.hidden_size, encoder.embeddings.word_embeddings.weight
         self.encoder = encoder
         self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
         self.bias = nn.Parameter(torch.zeros(len(vectors)))
@@ -158,7 +181,7 @@ class _Learner(nn.Module):
         out = self.encoder(input_ids=shown, attention_mask=mask)
         vectors = out.last_hidden_state  # (texts, tokens, width)
         guesses = functional.linear(
-            self.transform(vectors[hidden]), self.encoder.get_input_embeddings().weight, self.bias
+            self.transform(vectors[hidden]), self.encoder.embeddings.word_embeddings.weight, self.bias
         )
         words = functional.cross_entropy(guesses, ids[hidden])
         mean = mean_vector(vectors, mask)
@@ -197,9 +220,7 @@ def _batches(tokens: Sequence[Sequence[int]], size: int, rng: np.random.Generato
         yield batches[number]
 
 
-def _hidden(
-    ids: torch.Tensor, mask: torch.Tensor, tokenizer: PreTrainedTokenizerFast, share: float
-) -> torch.Tensor:
+def _hidden(ids: torch.Tensor, mask: torch.Tensor, tokenizer: PreTrainedTokenizerFast, share: float) -> torch.Tensor:
     """Draw which tokens are to be guessed: a share of those that are no special ones, one at least if there is one."""
     special = torch.tensor([tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id])
     allowed = mask.bool() & ~torch.isin(ids, special)

@@ -1,9 +1,9 @@
 """Size of an encoder that we make ourselves, and how it is trained."""
 
 from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
 
 from eafl_flower.core.settings import Count, CountFromOne, NotNegative, Positive, Range, Share, check_settings
-from typing import Annotated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,9 @@ class EncoderSettings:
         Most word pieces, the five special ones included.
     positions
         Most tokens of a text, ``[CLS]`` and ``[SEP]`` included; what is behind them is cut off.
+    start
+        ``"co-occurrence"``: words that stand near each other begin with similar vectors (``word_vectors``).
+        ``"random"``: all weights are random.
     passes, batch_size
         Passes over the corpus; texts of a step.
     learning_rate
@@ -41,6 +44,7 @@ class EncoderSettings:
     heads: CountFromOne = 4
     vocabulary: Annotated[int, Range(32)] = 8000
     positions: Annotated[int, Range(8)] = 128
+    start: Literal["co-occurrence", "random"] = "co-occurrence"
     passes: Count = 12
     batch_size: CountFromOne = 64
     learning_rate: Positive = 1e-3
@@ -50,7 +54,9 @@ class EncoderSettings:
     label_weight: NotNegative = 1.0
 
     def __post_init__(self) -> None:
-        uneven = {} if self.heads and not self.width % self.heads else {"heads": f"does not divide width = {self.width}"}
+        uneven = (
+            {} if self.heads and not self.width % self.heads else {"heads": f"does not divide width = {self.width}"}
+        )
         check_settings(self, **uneven)
 
     @property
@@ -58,6 +64,6 @@ class EncoderSettings:
         """Kind and size in words, as the table of training times names it."""
         return f"bert {self.layers} x {self.width}"
 
-    def values(self) -> dict[str, int | float]:
+    def values(self) -> dict[str, int | float | str]:
         """Return every setting by name."""
         return asdict(self)
