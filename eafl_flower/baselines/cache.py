@@ -9,7 +9,6 @@ versions below it.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +18,7 @@ from typing import Literal
 import eafl_flower
 from eafl_flower.config import RunConfig
 from eafl_flower.config.effects import WITHOUT_EFFECT
+from eafl_flower.core.caches import user_cache
 from eafl_flower.core.durable import write_atomically
 from eafl_flower.results.summary import BASELINES, versions
 
@@ -38,9 +38,7 @@ class BaselineCache:
     @classmethod
     def of_user(cls) -> "BaselineCache":
         """Return the cache in the user's cache folder."""
-        root = os.environ.get("XDG_CACHE_HOME", "")
-        base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"  # the XDG rule: relative is ignored
-        return cls(base / "eafl-flower" / "baselines")
+        return cls(user_cache("baselines"))
 
     def get(self, key: str) -> dict[str, Scores] | None:
         """Return the baselines under ``key``, or None."""
