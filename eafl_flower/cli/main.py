@@ -1,4 +1,4 @@
-"""The command line: ``eafl run | sweep | compare | report | predict | data check | encoder make | calibrate``.
+"""The command line: ``eafl run | sweep | compare | report | predict | data check | mobility | encoder | calibrate``.
 
 Nothing heavy is imported before a command needs it, so that ``eafl --help`` answers at once.
 """
@@ -15,6 +15,7 @@ import typer
 from eafl_flower.cli.chosen import Baselines, Beside, Chosen, Configs, Preset, Settings, chosen_config, own_data
 from eafl_flower.cli.data import Client, Csv, Debug, Features, Label, Time, data_app
 from eafl_flower.cli.encoder import encoder_app
+from eafl_flower.cli.mobility import mobility
 from eafl_flower.cli.results import compare, predict, report
 from eafl_flower.cli.shared import exit_status, is_given, reported, start, tell
 from eafl_flower.cli.sweep import sweep
@@ -98,7 +99,7 @@ def run(
     )
 
 
-for command in (sweep, compare, report, predict):
+for command in (sweep, compare, report, predict, mobility):
     app.command()(command)
 
 
