@@ -1,7 +1,7 @@
 """Images as rows of features: files of numpy arrays (npz), and clients that share the images.
 
-A file has ``images``, uint8 of shape (n, 32, 32, 3), red, green and blue of each pixel, and ``labels``, integers of
-shape (n,). A row is an image in the order row, column, channel, each value divided by 255.
+A file has ``images``, uint8 ``(n, 32, 32, 3)``, red, green and blue of each pixel, and ``labels``, integers ``(n,)``.
+A row is an image in the order row, column, channel, each value divided by 255.
 """
 
 import zipfile

@@ -48,11 +48,9 @@ def contiguous_partition(
     ConfigError
         If a client gets fewer than ``min_rows`` rows.
     """
-    owner = np.arange(num_rows) * clients // max(num_rows, 1)
-    if groups is not None:
-        _, first, group = np.unique(groups, return_index=True, return_inverse=True)
-        owner = owner[first][group]
-    return _with_rows(_rows_of(owner, clients), "contiguous", num_rows, min_rows)
+    first, group = _grouped(num_rows, groups)
+    owner = first * clients // max(num_rows, 1)
+    return _with_rows(_rows_of(owner[group], clients), "contiguous", num_rows, min_rows)
 
 
 def iid_partition(
@@ -72,7 +70,7 @@ def iid_partition(
     ConfigError
         If a client gets fewer than ``min_rows`` rows.
     """
-    group = np.arange(num_rows) if groups is None else np.unique(groups, return_inverse=True)[1]
+    _, group = _grouped(num_rows, groups)
     size = np.bincount(group)
     order = rng.permutation(len(size))
     owner = np.empty(len(size), dtype=np.int64)
@@ -122,9 +120,7 @@ def dirichlet_partition(
     classification", 2019 (arXiv 1909.06335).
     """
     _check_alpha(alpha)
-    if groups is None:
-        groups = np.arange(len(labels), dtype=np.int64)
-    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    first, group = _grouped(len(labels), groups)
     size, group_label = np.bincount(group), labels[first]
     for _ in range(_ATTEMPTS):
         owner = np.empty(len(first), dtype=np.int64)
@@ -171,9 +167,7 @@ def equal_dirichlet_partition(
         If ``alpha`` is not positive or a client gets fewer than ``min_rows`` rows.
     """
     _check_alpha(alpha)
-    if groups is None:
-        groups = np.arange(len(labels), dtype=np.int64)
-    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    first, group = _grouped(len(labels), groups)
     classes, label = np.unique(labels[first], return_inverse=True)
     members = [rng.permutation(np.flatnonzero(label == c)) for c in range(len(classes))]
     taken, left = np.zeros(len(classes), dtype=np.int64), np.bincount(label, minlength=len(classes))
@@ -257,6 +251,15 @@ def paired_partition(
     if by_chance:
         raise _no_draw(alpha, clients, wanted)
     raise _too_few(partition, clients, f"fewer than {wanted}")
+
+
+def _grouped(num_rows: int, groups: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first row of each group and the number of each row's group; None: each row is its own group."""
+    if groups is None:
+        rows = np.arange(num_rows)
+        return rows, rows
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    return first, group
 
 
 def _dealt_by_class(labels: NDArray[np.int64], shares: NDArray[np.number], rng: np.random.Generator | None) -> Owned:

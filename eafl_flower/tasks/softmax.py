@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.core.scores import ACCURACY, Score
+from eafl_flower.core.scores import ACCURACY
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive, check_settings
 from eafl_flower.heads.memory import NO_MEMORY
 from eafl_flower.protocols import Memory
 from eafl_flower.tasks.backend import backend_for
-from eafl_flower.tasks.checks import check_features, check_layout, check_rows
+from eafl_flower.tasks.checks import check_layout, check_rows
+from eafl_flower.tasks.classifier import ByLogits
 from eafl_flower.tasks.memory import memory_of, recall
 from eafl_flower.tasks.optimizers import WithOptimizer
 from eafl_flower.tasks.passes import steps_per_pass
-from eafl_flower.tasks.probabilities import probabilities
 from eafl_flower.tasks.training import Training
 from eafl_flower.types import Arrays, Rows
 
@@ -38,7 +38,7 @@ class Softmax(WithOptimizer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SoftmaxTask(WithOptimizer):
+class SoftmaxTask(ByLogits, WithOptimizer):
     r"""Multinomial logistic regression, trained in mini-batches.
 
     .. math:: p = \mathrm{softmax}(x W^\top + b), \qquad
@@ -64,19 +64,12 @@ class SoftmaxTask(WithOptimizer):
         If a setting is out of range.
     """
 
-    num_features: CountFromOne
-    num_classes: CountFromOne
     learning_rate: Positive = 0.1
     weight_decay: NotNegative = 0.0
     batch_size: CountFromOne = 16
 
     def __post_init__(self) -> None:
         check_settings(self, adadelta_constants=self.constants_problem)
-
-    @property
-    def scores(self) -> tuple[Score, ...]:
-        """The share of rows whose class is named rightly."""
-        return (ACCURACY,)
 
     @property
     def num_shared(self) -> int:
@@ -99,25 +92,6 @@ class SoftmaxTask(WithOptimizer):
     def check_head(self, head: Arrays) -> None:
         """Raise ``ProtocolError`` if there are private arrays."""
         check_layout(head, (), "the stored head has")
-
-    def train(
-        self,
-        arrays: Arrays,
-        rows: Rows,
-        rng: np.random.Generator,
-        *,
-        epochs: int | None = None,
-        steps: int | None = None,
-        first_trained: int = 0,
-    ) -> tuple[Arrays, float]:
-        """Return arrays after training on the training rows and the mean loss of the last pass."""
-        return self._train(arrays, rows, rng, None, epochs=epochs, steps=steps, first_trained=first_trained)[:2]
-
-    def train_on(
-        self, arrays: Arrays, rows: Rows, rng: np.random.Generator, memory: Memory, *, epochs: int
-    ) -> tuple[Arrays, float, Memory]:
-        """Return the same, with an optimiser that has this ``memory``, and its next memory (``KeepsMemory``)."""
-        return self._train(arrays, rows, rng, memory, epochs=epochs)
 
     def _train(
         self,
@@ -170,20 +144,14 @@ class SoftmaxTask(WithOptimizer):
         check_rows(x, y, num_features=self.num_features, num_classes=self.num_classes)
         if not len(y):
             return 0.0, {ACCURACY.name: 0.0}
-        log_p = _log_softmax(_logits(arrays, x))
+        log_p = _log_softmax(self._logits(arrays, x))
         right = float((log_p.argmax(axis=1) == y).mean())
         return -float(log_p[np.arange(len(y)), y].mean()), {ACCURACY.name: right}
 
-    def predict(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the class probabilities ``(n, classes)`` of rows ``(n, features)``."""
-        check_features(x, num_features=self.num_features)
-        return probabilities(_logits(arrays, x))
-
-
-def _logits(arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    weight, bias = arrays
-    logits: NDArray[np.float32] = x @ weight.T + bias
-    return logits
+    def _logits(self, arrays: Arrays, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        weight, bias = arrays
+        logits: NDArray[np.float32] = x @ weight.T + bias
+        return logits
 
 
 def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

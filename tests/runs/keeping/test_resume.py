@@ -1,59 +1,21 @@
 """A run that was stopped anywhere and resumed equals one that never stopped."""
 
 import dataclasses
-import os
-import signal
 
-import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord
-from toy_federation import Recorder, initial, network, run_toy, same_for_all, toy_app
+from toy_federation import Recorder, run_toy, same_for_all, toy_app
+from troubled_runs import CODEC, DIFFERENCES, Killed, everything, go, sometimes_broken
 
 from eafl_flower.aggregation.reference import FedBuff
-from eafl_flower.aggregation.staleness import HalfLife, Polynomial
 from eafl_flower.app.client import client_app
 from eafl_flower.app.resolving import resolve
 from eafl_flower.app.training import train
-from eafl_flower.codecs import Int8Codec, LAQCodec, LQGCMCodec
+from eafl_flower.codecs import LAQCodec
 from eafl_flower.config import RunConfig
-from eafl_flower.core.provenance import Content, Provenance
 from eafl_flower.core.rng import generator
 from eafl_flower.engines.inline import InlineGrid
-from eafl_flower.errors import CheckpointError
 from eafl_flower.runs.snapshot import Snapshot
-from eafl_flower.simulation.churn import OnOff
-from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy, StopRule
-
-CODEC = Int8Codec(block_size=4)
-DIFFERENCES = LQGCMCodec(tuples=2, downlink_tuples=1)
-
-
-class Killed(BaseException):
-    """As if the process had died: nothing gets a chance to write anything."""
-
-
-def sometimes_broken(client, counter, arrays):
-    if (client + 3 * counter) % 11 == 0:
-        raise ValueError("out of order")
-    return [a * np.nan for a in arrays] if (client + counter) % 13 == 0 else None
-
-
-def everything(tmp_path, **options):
-    """Churn, slow clients, deadlines, errors, refusals, int8 and evaluations."""
-    return {
-        **{"strategy": AsyncEMAM, "codec": CODEC, "concurrency": 4, "seed": 5, "deadline_s": 1.0},
-        **network(slowdown=(1.0, 8.0, 30.0, 60.0)),
-        "churn": OnOff(seed=3, mean_on_s=4.0, mean_off_s=0.7),
-        **{"evaluate_every": 20, "evaluate_first": True, "checkpoint_every": 7, "run_name": "toy"},
-        "checkpoint": tmp_path / "server.safetensors",
-        **options,
-    }
-
-
-def go(tmp_path, merges, recorder, **options):
-    app = toy_app(codec=options.get("codec", CODEC), train=sometimes_broken, state_dir=tmp_path / "state")
-    return run_toy(6, merges, app=app, recorder=recorder, **everything(tmp_path, **options))[0]
-
+from eafl_flower.strategies import EMAM, AsynchronousStrategy, StopRule
 
 METHODS = {
     "asynchronous": {},
@@ -130,128 +92,6 @@ def test_a_run_that_has_ended_can_be_resumed_and_ends_the_same_way(tmp_path):
     assert again.arrays_sha256() == expected.arrays_sha256()
     assert again.stop_reason == expected.stop_reason
     assert recorder.told() == told
-
-
-@pytest.mark.parametrize("place", ["training", "evaluation", "pushing"])
-def test_ctrl_c_anywhere_leaves_a_checkpoint_from_which_the_run_goes_on(tmp_path, place):
-    """The interrupt comes out of the grid, as from a client in this thread or from an engine in another."""
-    undisturbed = Recorder()
-    expected = go(tmp_path / "undisturbed", 60, undisturbed)
-    app = toy_app(codec=CODEC, train=sometimes_broken, state_dir=tmp_path / "state")
-    calls = []
-
-    def interrupting(message, context):
-        calls.append(message.metadata.message_type)
-        if place == "training" and len(calls) == 60:
-            raise KeyboardInterrupt
-        if place == "evaluation" and calls.count("evaluate") == 15:
-            raise KeyboardInterrupt
-        return app(message, context)
-
-    grid = InlineGrid(interrupting, 6)
-    if place == "pushing":
-        push, pushed = grid.push_messages, []
-
-        def push_messages(messages):
-            pushed.append(1)
-            if len(pushed) == 70:
-                raise KeyboardInterrupt
-            return push(messages)
-
-        grid.push_messages = push_messages
-    recorder = Recorder()
-    options = everything(tmp_path, checkpoint_every=0)
-    with pytest.raises(KeyboardInterrupt):
-        run_toy(merges=60, grid=grid, recorder=recorder, **options)
-    assert recorder.events[-1]["event"] != "stop"
-    run, _ = run_toy(merges=60, grid=InlineGrid(app, 6), recorder=recorder, resume=True, **options)
-    assert run.arrays_sha256() == expected.arrays_sha256()
-    assert recorder.told() == [e for e in undisturbed.told() if e["event"] != "checkpoint"]
-
-
-def interrupted(tmp_path, **options):
-    """Stop a run without scheduled checkpoints as Ctrl-C does, at its 25th message."""
-    grid = InlineGrid(toy_app(codec=options["codec"], state_dir=tmp_path / "state"), 4)
-    push, pushed = grid.push_messages, []
-
-    def push_messages(messages):
-        pushed.append(1)
-        if len(pushed) == 25:
-            raise KeyboardInterrupt
-        return push(messages)
-
-    grid.push_messages = push_messages
-    with pytest.raises(KeyboardInterrupt):
-        run_toy(4, 40, grid=grid, checkpoint=tmp_path / "server.safetensors", **options)
-
-
-@pytest.mark.parametrize("codec", [CODEC, DIFFERENCES], ids=str)
-def test_the_checkpoint_of_ctrl_c_stands_for_any_number_of_resumes(tmp_path, codec):
-    """Two of them are killed before they get anywhere, without a checkpoint of their own."""
-    expected, _ = run_toy(4, 40, app=toy_app(codec=codec), codec=codec)
-    recorder = Recorder()
-    interrupted(tmp_path, recorder=recorder, codec=codec)
-    app = toy_app(codec=codec, state_dir=tmp_path / "state")
-    options = {"codec": codec, "checkpoint": tmp_path / "server.safetensors", "resume": True, "recorder": recorder}
-    for place in (38, 36):
-        recorder.stop_at, recorder.error = place, Killed
-        with pytest.raises(Killed):
-            run_toy(4, 40, app=app, **options)
-    run, _ = run_toy(4, 40, app=app, **options)
-    assert run.arrays_sha256() == expected.arrays_sha256()
-    assert (run.tally.states_lost, run.tally.refused) == (0, 0)
-
-
-def test_states_do_not_pile_up_where_nobody_will_need_them_again(tmp_path):
-    """A client keeps what its last job started from and made and, in a resumed run, what the checkpoint names."""
-
-    def states():
-        folders = (tmp_path / "state").rglob("client-*")
-        return max(len([*folder.iterdir()]) for folder in folders)
-
-    interrupted(tmp_path, codec=CODEC)
-    assert states() == 2
-    app = toy_app(codec=CODEC, state_dir=tmp_path / "state")
-    recorder = Recorder(stop_at=150, error=Killed)
-    options = {"codec": CODEC, "checkpoint": tmp_path / "server.safetensors", "resume": True}
-    with pytest.raises(Killed):
-        run_toy(4, 200, app=app, recorder=recorder, **options)
-    assert states() == 3
-
-
-class PressingCtrlC(Recorder):
-    """Sends SIGINT while it is told the event number ``place``."""
-
-    def __init__(self, place):
-        super().__init__()
-        self.place = place
-
-    def write(self, event):
-        if len(self.events) == self.place:
-            self.place = None
-            os.kill(os.getpid(), signal.SIGINT)
-        super().write(event)
-
-
-@pytest.mark.parametrize("place", [0, 1, 2, 30])
-def test_from_the_first_event_on_a_ctrl_c_leaves_a_checkpoint(tmp_path, place):
-    undisturbed = Recorder()
-    expected = go(tmp_path / "undisturbed", 40, undisturbed, checkpoint_every=0)
-    recorder = PressingCtrlC(place)
-    with pytest.raises(KeyboardInterrupt):
-        go(tmp_path, 40, recorder, checkpoint_every=0)
-    run = go(tmp_path, 40, recorder, checkpoint_every=0, resume=True)
-    assert run.arrays_sha256() == expected.arrays_sha256()
-    assert recorder.told() == undisturbed.told()
-
-
-def test_a_run_without_a_file_for_checkpoints_ends_at_ctrl_c(tmp_path):
-    def interrupting(client, counter, arrays):
-        if counter == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_toy(3, 30, app=toy_app(train=interrupting))
 
 
 PRIVATE = {
@@ -353,76 +193,6 @@ def test_what_is_sent_again_after_a_resume_is_the_very_same_message(tmp_path):
     assert any("onto" in grids[0].sent[job][0][1] for job in both)
     for job in both:
         assert grids[1].sent[job] == grids[0].sent[job]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"run_name": "other"}, r"belongs to run 'toy', not to 'other'"),
-        ({"seed": 6}, r"other settings \(seed: 5 -> 6\): resume with those$"),
-        (
-            {"strategy": lambda alpha, **options: AsynchronousStrategy(lambda *_: FedBuff(), **options)},
-            r"\(aggregator: EMAMAggregator -> FedBuff\)",
-        ),
-        ({"alpha": 0.1}, r"\(aggregator.alpha: 0.5 -> 0.1\)"),
-        ({"alpha": None}, r"\(aggregator: EMAMAggregator -> NewestMean\)"),
-        ({"staleness": HalfLife(7.0)}, r"\(aggregator.staleness.half_life: 3.0 -> 7.0\)"),
-        ({"staleness": Polynomial()}, r"\(aggregator.staleness: HalfLife -> Polynomial\)"),
-        ({"codec": None}, r"\(codec: LQGCMCodec -> None\)"),
-        ({"codec": Int8Codec()}, r"\(codec: LQGCMCodec -> Int8Codec\)"),
-        ({"codec": LQGCMCodec(tuples=3, downlink_tuples=1)}, r"\(codec.tuples: 2 -> 3\)"),
-        ({**network(slowdown=(1.0, 8.0, 30.0, 5.0))}, r"\(processors.slowdown.3: 60.0 -> 5.0\)"),
-        ({"train_config": ConfigRecord({"lr": 0.5})}, r"\(train_config.lr: not set -> 0.5\)"),
-        ({"provenance": Provenance(data=Content(counts={"rows": 9}))}, r"made from other data \(rows: 0 -> 9\)"),
-    ],
-)
-def test_a_checkpoint_of_another_run_is_refused(tmp_path, change, message):
-    options = {"codec": DIFFERENCES, "alpha": 0.5}
-    go(tmp_path, 8, Recorder(), **options)
-    with pytest.raises(CheckpointError, match=message):
-        go(tmp_path, 20, Recorder(), resume=True, **{**options, **change})
-
-
-def test_what_changes_no_result_may_be_another_in_a_resumed_run(tmp_path):
-    expected = go(tmp_path / "undisturbed", 40, Recorder(), codec=DIFFERENCES)
-    go(tmp_path, 8, Recorder(), codec=DIFFERENCES)
-    options = {"checkpoint_every": 3, "error_budget": 99, "min_available_nodes": 1}
-    run = go(tmp_path, 40, Recorder(), resume=True, codec=DIFFERENCES, **options)
-    assert run.arrays_sha256() == expected.arrays_sha256()
-
-
-def test_a_checkpoint_with_more_merges_than_asked_for_is_refused(tmp_path):
-    go(tmp_path, 20, Recorder())
-    with pytest.raises(CheckpointError, match=r"holds 20 merges: expected at most the 19"):
-        go(tmp_path, 19, Recorder(), resume=True)
-
-
-def test_other_initial_arrays_are_told_and_change_nothing(tmp_path, caplog):
-    expected = go(tmp_path / "undisturbed", 40, Recorder())
-    go(tmp_path, 20, Recorder())
-    app = toy_app(codec=CODEC, train=sometimes_broken, state_dir=tmp_path / "state")
-    options = everything(tmp_path)
-    strategy = options.pop("strategy")(resume=True, unit="merges", **options)
-    other = ArrayRecord([array + 1 for array in initial().to_numpy_ndarrays()])
-    with caplog.at_level("WARNING", logger="flwr"):
-        strategy.start(InlineGrid(app, 6), other, num_rounds=40)
-    assert strategy.run.arrays_sha256() == expected.arrays_sha256()
-    assert [m for m in caplog.messages if "the initial arrays are not those the run toy was started with" in m]
-
-
-def test_a_checkpoint_of_a_larger_federation_is_refused(tmp_path):
-    go(tmp_path, 20, Recorder())
-    app = toy_app(codec=CODEC, state_dir=tmp_path / "state")
-    with pytest.raises(CheckpointError, match=r"clients \[.*\] of the checkpoint are not in the federation"):
-        run_toy(3, 40, app=app, resume=True, **everything(tmp_path))
-
-
-def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    go(tmp_path, 8, Recorder())
-    options = everything(tmp_path)
-    strategy = options.pop("strategy")(resume=True, unit="merges", **options)
-    with pytest.raises(CheckpointError, match="holds a model with other arrays"):
-        strategy.start(InlineGrid(toy_app(codec=CODEC), 6), ArrayRecord([np.zeros(5, np.float32)]), num_rounds=9)
 
 
 def test_a_snapshot_holds_all_that_changes():
