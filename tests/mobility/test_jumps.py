@@ -39,6 +39,12 @@ def test_of_two_samples_that_exclude_each_other_the_first_stays():
     assert kept([0, 1], [0, 1e6]).tolist() == [True, False]
 
 
+def test_a_place_too_far_away_at_first_is_believed_once_a_vehicle_can_have_come_there():
+    time_s = np.array([0, 1, 2, 3, 4, 5, 6, 25, 26, 27])
+    x_m = np.array([0, 0, 0, 0, 0, 500, 500, 500, 500, 500])
+    assert np.flatnonzero(~kept(time_s, x_m)).tolist() == [5, 6]
+
+
 def longest_possible(time_s, x_m, y_m):
     """By trying every subset."""
     for size in range(len(time_s), 0, -1):
@@ -54,7 +60,8 @@ def test_what_is_kept_is_possible_and_as_much_as_any_choice_allows():
     for seed in range(60):
         rng = generator(seed, "jumps")
         time_s = np.cumsum(rng.uniform(0.5, 3, 9))
-        x_m, y_m = rng.choice([0.0, 60.0, 300.0], (2, 9)) + rng.uniform(-30, 30, (2, 9))
+        places = np.repeat(rng.choice([0.0, 60.0, 300.0], (2, 9)), 3, axis=1)[:, rng.integers(3) :][:, :9]
+        x_m, y_m = places + rng.uniform(-30, 30, (2, 9))
         keep = possible(time_s, x_m, y_m, np.array([0, 9]), FASTEST_M_S)
         rows = np.flatnonzero(keep)
         steps_m = np.hypot(np.diff(x_m[rows]), np.diff(y_m[rows]))

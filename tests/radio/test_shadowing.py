@@ -36,7 +36,7 @@ def test_two_units_are_shadowed_independently():
 
 
 def test_along_a_drive_the_shadowing_of_one_unit_decays_too():
-    # One draw of the waves: its correlation over places is (1 / N) sum cos(k d), a mean of N draws that are spread evenly.
+    # Of one draw the correlation over places is (1 / N) sum cos(k d), a mean of N wave vectors that are spread evenly.
     waves = waves_of(3, 0, CORRELATION_M)
     for step_m in (5.0, 25.0, 75.0):
         over_waves = np.cos(step_m * waves.vectors[0])
