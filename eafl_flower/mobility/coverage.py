@@ -89,6 +89,9 @@ class Coverage:
     unit: Integers
     present_s: Array
 
+    def __repr__(self) -> str:
+        return f"<Coverage of {self.traces!r} by {len(self.units_m):,} units, {self.rule!r}>"
+
     def __len__(self) -> int:
         """Return the number of vehicles."""
         return len(self.traces)

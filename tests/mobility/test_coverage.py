@@ -156,6 +156,13 @@ def test_counts_of_vehicles_are_those_of_positions_and_units():
     assert not (served & ~present).any()
 
 
+def test_it_prints_itself_in_a_line_without_its_arrays():
+    assert repr(cover(straight(), UNITS_M, rule())) == (
+        "<Coverage of <Traces of 1 vehicles: 2 samples, 0 to 280 s, longest_gap_s=1e+09> by 2 units, HandoverRule("
+        "radius_m=400.0, hysteresis_m=0.0, time_to_trigger_s=0.0, step_s=0.5)>"
+    )
+
+
 def test_no_vehicle_near_any_unit_is_told_with_distances():
     with pytest.raises(DataError, match=r"no unit ever serves.*radius_m = 400.*is 600 m \('a' to unit 0 .*above 600 m"):
         cover(straight(y_m=600.0), UNITS_M, rule())
