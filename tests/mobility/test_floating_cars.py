@@ -1,4 +1,6 @@
 import gzip
+import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from eafl_flower.errors import DataError
 from eafl_flower.mobility.floating_cars import is_xml
 from eafl_flower.mobility.reading import read_traces
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "sumo_traffic.sh"
 TOWN = Path(__file__).parent / "town_fcd.xml.gz"  # made by examples/sumo_traffic.sh
 TWO = """<?xml version="1.0" encoding="UTF-8"?>
 <!-- generated -->
@@ -63,6 +66,22 @@ def test_a_simulated_town_is_read_and_nobody_is_faster_than_its_streets_allow():
     assert present.sum() == recording.num_rows  # SUMO writes a row for each vehicle and second
     speed = np.hypot(*np.moveaxis(traces.velocity_m_s(np.arange(0.0, 180.0)[:, None]), -1, 0))
     assert speed.max() <= 1.2 * 13.89 + 0.02  # drivers exceed 13.89 m/s by up to 20 %; places have two decimals
+
+
+def test_degrees_that_are_taken_for_metres_are_told(tmp_path):
+    text = TWO.replace('x="1.00" y="2.00" speed="0.00"', 'x="11.50" y="48.10" speed="13.9"')
+    text = text.replace('x="3.00" y="2.00"', 'x="11.51" y="48.10"').replace('x="5.00" y="6.00"', 'x="11.50" y="48.11"')
+    with pytest.raises(DataError, match=r"up to 13\.9 m/s, and yet all places lie within 1 m.*--geographic"):
+        read_traces(written(tmp_path, text))
+    assert len(read_traces(written(tmp_path, text), geographic=True).traces) == 2
+
+
+def test_the_example_makes_such_a_file(tmp_path):
+    if shutil.which("netgenerate") is None:
+        pytest.skip("needs SUMO: pip install 'eafl-flower[sumo]'")
+    subprocess.run([EXAMPLE, tmp_path / "fcd.xml.gz"], check=True, capture_output=True)
+    made, stored = (read_traces(path) for path in (tmp_path / "fcd.xml.gz", TOWN))
+    assert len(made.traces) == len(stored.traces)
 
 
 def test_what_is_xml_is_told_by_its_content(tmp_path):
