@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from eafl_flower.mobility.traces import Array, Traces
 
 N = TypeVar("N", int, float)
-Column = Annotated[str, typer.Option(help="Column of a table with this.", show_default="told by the header")]
+_BY_HEADER = "told by the header"
 
 
 @reported
 def mobility(
-    file: Annotated[Path, typer.Argument(help="Positions: a CSV file, or XML of sumo --fcd-output; plain or gzip.")],
+    file: Annotated[
+        Path,
+        typer.Argument(show_default=False, help="Positions: a CSV file, or XML of sumo --fcd-output; plain or gzip."),
+    ],
     units: Annotated[
         int | None, typer.Option(min=1, help="Place so many units where vehicles gather (k-means).", show_default="9")
     ] = None,
@@ -32,25 +35,25 @@ def mobility(
         str, typer.Option(metavar="AxB", help="Place units on a grid, A to the east, B to the north.")
     ] = "",
     unit: Annotated[
-        list[str] | None, typer.Option(metavar="X,Y", help="Place a unit at this point [m]; may be repeated.")
+        list[str] | None, typer.Option(metavar="X,Y", help="Place a unit at this point (metres); may be repeated.")
     ] = None,
-    radius_m: Annotated[float, typer.Option(help="How far a unit reaches [m].")] = 500.0,
-    hysteresis_m: Annotated[float, typer.Option(help="How much nearer another unit must be [m].")] = 25.0,
-    time_to_trigger_s: Annotated[float, typer.Option(help="For how long it must be nearer [s].")] = 5.0,
-    step_s: Annotated[float, typer.Option(help="Step of the times looked at [s].")] = 5.0,
+    radius_m: Annotated[float, typer.Option(help="How far a unit reaches.")] = 500.0,
+    hysteresis_m: Annotated[float, typer.Option(help="How much nearer another unit must be.")] = 25.0,
+    time_to_trigger_s: Annotated[float, typer.Option(help="For how long it must be nearer.")] = 5.0,
+    step_s: Annotated[float, typer.Option(help="Step of the times looked at.")] = 5.0,
     at_most: Annotated[
         int | None, typer.Option(min=1, help="Take so many vehicles, the first.", show_default="all")
     ] = None,
-    fastest_km_h: Annotated[float, typer.Option(help="A sample that would need more is left out [km/h].")] = 120.0,
-    longest_gap_s: Annotated[float, typer.Option(help="Without a sample for longer it is not there [s].")] = 300.0,
-    vehicle: Column = "",
-    time: Column = "",
-    x: Column = "",
-    y: Column = "",
+    fastest_km_h: Annotated[float, typer.Option(help="A sample that would need more is left out.")] = 120.0,
+    longest_gap_s: Annotated[float, typer.Option(help="Without a sample for longer it is not there.")] = 300.0,
+    vehicle: Annotated[str, typer.Option(help="A table's column with the vehicle.", show_default=_BY_HEADER)] = "",
+    time: Annotated[str, typer.Option(help="Its column with the time.", show_default=_BY_HEADER)] = "",
+    x: Annotated[str, typer.Option(help="Its column to the east, in metres.", show_default=_BY_HEADER)] = "",
+    y: Annotated[str, typer.Option(help="Its column to the north, in metres.", show_default=_BY_HEADER)] = "",
     geographic: Annotated[
-        bool, typer.Option("--geographic", help="--x and --y, or those of SUMO, are longitude and latitude.")
+        bool, typer.Option("--geographic", help="x and y, named or of SUMO, are longitude and latitude.")
     ] = False,
-    round_s: Annotated[float, typer.Option(help="Also find the scale of the map for rounds so long [s].")] = 0.0,
+    round_s: Annotated[float, typer.Option(help="Also find the scale of the map for rounds so long.")] = 0.0,
     rounds_a_border: Annotated[float, typer.Option(help="At it, a border is crossed once in so many rounds.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of k-means.")] = 1,
     picture: Annotated[Path | None, typer.Option(help="Also draw all of it (PNG).", show_default=False)] = None,
@@ -135,10 +138,13 @@ def _two(text: str, sign: str, kind: Callable[[str], N], expected: str) -> tuple
 
 
 def _recorded(recording: "Recording", fastest_km_h: float) -> Iterator[str]:
+    from eafl_flower.data.tables.files import counted
+
     rows, jumps, repeats = recording.num_rows, recording.num_jumps, recording.num_repeats
+    read = f"{counted(len(recording.traces), 'vehicle')}, {counted(rows, 'row')}"
     yield (
-        f"{len(recording.traces):,} vehicles, {rows:,} rows; left out: {jumps:,} ({jumps / rows:.2%}) that would need "
-        f"more than {fastest_km_h:g} km/h, {repeats:,} of a time that is there already"
+        f"{read}; left out: {jumps:,} ({jumps / rows:.2%}) that would need more than {fastest_km_h:g} km/h, "
+        f"{repeats:,} of a time that is there already"
     )
 
 
@@ -163,11 +169,12 @@ def _driven(traces: "Traces", recording: "Recording") -> Iterator[str]:
 
 
 def _told(coverage: "Coverage", statistics: "HandoverStatistics", placed: str) -> Iterator[str]:
+    from eafl_flower.data.tables.files import counted
     from eafl_flower.results.views.quantities import percent_text, time_text
 
-    rule, found = coverage.rule, statistics
+    rule, found, number = coverage.rule, statistics, counted(len(coverage.units_m), "unit")
     yield (
-        f"{len(coverage.units_m):,} units {placed}, radius {rule.radius_m:,g} m, hysteresis {rule.hysteresis_m:g} m "
+        f"{number} {placed}, radius {rule.radius_m:,g} m, hysteresis {rule.hysteresis_m:g} m "
         f"for {rule.time_to_trigger_s:g} s, looked at every {rule.step_s:g} s"
     )
     yield f"served: {percent_text(found.covered_share)} of the time that vehicles are there"

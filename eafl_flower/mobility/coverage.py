@@ -89,6 +89,9 @@ class Coverage:
     unit: Integers
     present_s: Array
 
+    def __repr__(self) -> str:
+        return f"<Coverage of {self.traces!r} by {len(self.units_m):,} units, {self.rule!r}>"
+
     def __len__(self) -> int:
         """Return the number of vehicles."""
         return len(self.traces)
@@ -239,7 +242,7 @@ def _joined(blocks: Sequence[Served], grid_s: Array) -> tuple[Integers, Array, I
 
 
 def _closest(near: Nearest, vehicles: slice) -> tuple[float, int, int]:
-    """Return the least distance of a vehicle to a unit [m], infinity if none is there; the vehicle; the unit."""
+    """Return the least distance of a vehicle to a unit [m], the vehicle, and the unit; infinity if nobody is there."""
     distance_m = np.where(near.present, near.distance_m, np.inf)
     step, vehicle = np.unravel_index(int(distance_m.argmin()), distance_m.shape)
     return float(distance_m[step, vehicle]), vehicles.start + int(vehicle), int(near.unit[step, vehicle])
@@ -247,19 +250,11 @@ def _closest(near: Nearest, vehicles: slice) -> tuple[float, int, int]:
 
 def _far_away(traces: Traces, units_m: Array, rule: HandoverRule, closest: tuple[float, int, int]) -> str:
     distance_m, vehicle, unit = closest
-    if math.isinf(distance_m):
-        return (
-            "no vehicle is there at any time of the grid: every sample is more than longest_gap_s = "
-            f"{traces.longest_gap_s:g} s from the next one; expected more"
-        )
-    places = [f"{name} {values.min():,.0f} to {values.max():,.0f} m" for name, values in _axes(traces)]
+    axes = ("x", traces.x_m), ("y", traces.y_m)
+    places = [f"{name} {values.min():,.0f} to {values.max():,.0f} m" for name, values in axes]
     return (
         f"no unit ever serves a vehicle: radius_m = {rule.radius_m:g}, and the closest that any vehicle comes to a "
         f"unit is {distance_m:,.0f} m ({traces.names[vehicle]!r} to unit {unit} at {units_m[unit].round().tolist()}); "
         f"vehicles are at {' and '.join(places)}; expected a radius above {distance_m:,.0f} m, or units placed where "
         "vehicles are"
     )
-
-
-def _axes(traces: Traces) -> list[tuple[str, Array]]:
-    return [("x", traces.x_m), ("y", traces.y_m)]

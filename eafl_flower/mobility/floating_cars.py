@@ -40,19 +40,27 @@ def read_floating_cars(path: Path, *, geographic: bool = False) -> Samples:
     Raises
     ------
     DataError
-        If it is missing, cut short, not well-formed or no such output, or a number is none.
+        If it is missing, cut short, not well-formed or no such output, a number is none, or degrees are taken for
+        metres.
     """
     reader = _Reader(path)
     with reported(path), opened(path) as stream:
         while piece := stream.buffer.read(_PIECE):
             reader.parse(piece)
         reader.parse(b"", is_last=True)
+    x, y = np.array(reader.x, np.float64), np.array(reader.y, np.float64)
+    if not geographic and len(x) and np.hypot(np.ptp(x), np.ptp(y)) < min(1.0, reader.fastest_m_s):
+        msg = (
+            f"{path}: vehicles go up to {reader.fastest_m_s:g} m/s, and yet all places lie within 1 m: are x and y "
+            "longitude and latitude? Then say so (geographic=True, or --geographic)"
+        )
+        raise DataError(msg)
     return Samples(
         names=tuple(reader.names),
         vehicle=np.array(reader.vehicle, np.int64),
         time_s=np.array(reader.time_s, np.float64),
-        x=np.array(reader.x, np.float64),
-        y=np.array(reader.y, np.float64),
+        x=x,
+        y=y,
         geographic=geographic,
     )
 
@@ -64,6 +72,7 @@ class _Reader:
         self.path = path
         self.names: dict[str, int] = {}
         self.vehicle, self.time_s, self.x, self.y = array("q"), array("d"), array("d"), array("d")
+        self.fastest_m_s = 0.0
         self._now_s: float | None = None
         self._depth = 0
         self._parser = expat.ParserCreate()
@@ -98,6 +107,8 @@ class _Reader:
             self.y.append(self._number(tag, attributes, "y"))
             self.vehicle.append(self.names.setdefault(name, len(self.names)))
             self.time_s.append(self._now_s)
+            if "speed" in attributes:
+                self.fastest_m_s = max(self.fastest_m_s, self._number(tag, attributes, "speed"))
 
     def _ended(self, tag: str) -> None:
         self._depth -= 1

@@ -13,6 +13,8 @@ from eafl_flower.mobility.traces import Array, Integers, Traces
 
 FASTEST_M_S = 120 / 3.6
 LONGEST_GAP_S = 300.0
+_LATEST_S = 1e11  # in the year 5138; milliseconds since 1970 are beyond
+_FURTHEST = 1e8  # metres; planes of national grids are within
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +90,19 @@ def recording_of(path: Path, samples: Samples, limits: Limits) -> Recording:
     Raises
     ------
     DataError
-        If there are no samples, a number is not finite, or most latitudes are none.
+        If there are no samples, a number is not finite or out of all bounds, or most latitudes are none.
     """
     if not len(samples.time_s):
         msg = f"{path} has no sample of a vehicle"
         raise DataError(msg)
     if not all(np.isfinite(column).all() for column in (samples.time_s, samples.x, samples.y)):
         msg = f"{path}: a time or a position is not a finite number; leave that sample out"
+        raise DataError(msg)
+    if np.abs(samples.time_s).max() > _LATEST_S:
+        msg = f"{path}: the time {np.abs(samples.time_s).max():.0f} is no time in seconds: are these milliseconds?"
+        raise DataError(msg)
+    if (furthest := max(np.abs(samples.x).max(), np.abs(samples.y).max())) > _FURTHEST:
+        msg = f"{path}: a position of {furthest:g} is nowhere on Earth, in metres or degrees; leave that sample out"
         raise DataError(msg)
     x_m, y_m, plane = samples.x, samples.y, None
     if samples.geographic:

@@ -69,6 +69,10 @@ class Traces:
             msg = f"traces: longest_gap_s = {self.longest_gap_s}: expected a positive number"
             raise ConfigError(msg)
 
+    def __repr__(self) -> str:
+        samples = f"{len(self.time_s):,} samples, {self.start_s:.10g} to {self.end_s:.10g} s"
+        return f"<Traces of {len(self):,} vehicles: {samples}, longest_gap_s={self.longest_gap_s:g}>"
+
     def __len__(self) -> int:
         """Return the number of vehicles."""
         return len(self.names)

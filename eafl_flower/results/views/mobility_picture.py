@@ -64,7 +64,7 @@ def _map(axes: "Axes", coverage: Coverage) -> None:
     frame_m, radius_m = _frame_m(coverage), coverage.rule.radius_m
     scale_m, unit = (1000.0, "km") if np.ptp(frame_m, axis=1).max() > 5000 else (1.0, "m")
     units, (x_m, y_m) = coverage.units_m / scale_m, _lines_m(coverage.traces)
-    look: dict[str, Any] = {"linewidth": 0.4, "alpha": _opacity(len(x_m)), "zorder": 1}
+    look: dict[str, Any] = {"linewidth": 0.4 if len(x_m) > 20_000 else 1.0, "alpha": _opacity(len(x_m)), "zorder": 1}
     axes.plot(x_m / scale_m, y_m / scale_m, color=_DRIVES, label="drives", **look)
     size = np.full(len(units), 2 * radius_m / scale_m)
     look = {"facecolors": "#d55e0022", "edgecolors": _UNITS, "linewidths": 1.0, "zorder": 2}
@@ -102,12 +102,15 @@ def _served(axes: "Axes", coverage: Coverage) -> None:
 
 
 def _handovers(axes: "Axes", coverage: Coverage, statistics: HandoverStatistics) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     time, scale_s, label = _axis(coverage)
     edges = np.linspace(time[0], time[-1], _BARS + 1)
     start_s = coverage.grid_s[0]
     axes.hist((statistics.handover_s - start_s) / scale_s, bins=edges.tolist(), color=_HANDOVERS)
     axes.set_xlim(time[0], time[-1])
     axes.set_xlabel(label)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     width_s = (coverage.grid_s[-1] - start_s) / _BARS
     axes.set_ylabel(f"hand-overs in {width_s / 60:.3g} min" if width_s >= 60 else f"hand-overs in {width_s:.3g} s")
 
