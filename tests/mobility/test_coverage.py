@@ -5,8 +5,9 @@ import pytest
 
 from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError, DataError
-from eafl_flower.mobility.coverage import HandoverRule, WhileServed, cover
+from eafl_flower.mobility.coverage import HandoverRule, cover
 from eafl_flower.mobility.traces import traces_of
+from eafl_flower.roadside.churn import WhileServed
 
 UNITS_M = np.array([[0.0, 0.0], [1000.0, 0.0]])
 STEP_S = 0.5

@@ -9,7 +9,10 @@ from toy_federation import Recorder, network, run_toy, toy_app
 from eafl_flower.codecs import LQGCMCodec
 from eafl_flower.conformance.event_log import check_events
 from eafl_flower.energy import CMOSEnergy, Processors
+from eafl_flower.errors import RunFailedError
+from eafl_flower.radio.constant_rate import ConstantRate
 from eafl_flower.strategies import EMAM
+from eafl_flower.types import Phase
 
 CODEC = LQGCMCodec(tuples=2, downlink_tuples=1)
 ALIKE = Processors(energy=CMOSEnergy(cycles_per_sample=1e-9))  # computing takes no time
@@ -94,11 +97,18 @@ def test_a_round_with_a_barrier_asks_once_about_all_its_uploads():
 
 
 def test_a_radio_that_grants_nothing_ends_the_run_with_one_sentence():
-    from eafl_flower.errors import RunFailedError
-
     class Deaf(SharedLink):
         def grants(self, time_s, uploads):
             return [type(grant)(rate_bit_s=0.0, power_w=0.0) for grant in super().grants(time_s, uploads)]
 
     with pytest.raises(RunFailedError, match="the radio grants nothing to any of 4 uploads"):
         run(4, 5, radio=Deaf())
+
+
+def test_downloads_that_never_end_end_the_run_with_the_same_sentence():
+    class OutOfReach(ConstantRate):
+        def download(self, client, time_s, num_bytes):
+            return Phase(time_s=float("inf"), energy_j=0.0)
+
+    with pytest.raises(RunFailedError, match="the radio grants nothing to any of 4 uploads"):
+        run(4, 5, radio=OutOfReach())

@@ -92,7 +92,7 @@ class VirtualClock:
             for client in first_order(self.run):
                 self._free(client)
         for job in self.jobs:
-            if job.price.upload_start_s <= job.ends_s:
+            if _answers(job):
                 self.jobs.send(job)
 
     def advance(self) -> None:
@@ -134,7 +134,7 @@ class VirtualClock:
             return
         for job in new_jobs(self.run, now_s=self.now_s, ends_s=self._ends_s):
             self.queue.cancel(job.client, job.counter - 1)  # it no longer just waits to vanish
-            if job.price.upload_start_s <= job.ends_s:
+            if _answers(job):
                 self.jobs.send(job)
             self._schedule_start(job)
         has_no_orders = len(self.jobs.idle) and not len(self.jobs)
@@ -171,10 +171,13 @@ class VirtualClock:
         self.queue.push(Event(time_s=time_s, client=job.client, kind=kind, counter=job.counter))
 
     def _schedule_start(self, job: Job) -> None:
-        """Push the start of the upload of ``job``, or its end: who is gone by then is seen no more."""
-        if job.price.upload_start_s <= job.ends_s:
+        """Push the start of the upload of ``job``, or its end; nothing if both never come.
+
+        Who is gone by then is seen no more.
+        """
+        if _answers(job):
             self._schedule(job, UPLOAD_START, job.price.upload_start_s)
-        else:
+        elif math.isfinite(job.ends_s):
             self._schedule_loss(job)
 
     def _schedule_loss(self, job: Job) -> None:
@@ -279,3 +282,8 @@ class VirtualClock:
         if until_s < float("inf"):
             counter = int(self.jobs.table.counter[client])
             self.queue.push(Event(time_s=until_s, client=client, kind=VANISH if is_on else JOIN, counter=counter))
+
+
+def _answers(job: Job) -> bool:
+    """Return whether the client of ``job`` is there when its upload would start, if it ever does."""
+    return math.isfinite(job.price.upload_start_s) and job.price.upload_start_s <= job.ends_s
