@@ -15,10 +15,12 @@ Floats = NDArray[np.float64]
 class Rounds:
     """What each task had in each finished round `(rounds, tasks)`.
 
-    ``budget_j`` and ``used_j`` are energies [J], ``price`` is that of energy during the round, ``jobs`` ended in it,
-    merged or not, ``score`` is the mean reported in it (NaN: none), ``latency_s`` its longest merged job [s].
+    ``share_j`` is the task's share of the energy of a round, ``budget_j`` what this round might take of it and
+    ``used_j`` what it took [J], ``price`` is that of energy during the round, ``jobs`` ended in it, merged or not,
+    ``score`` is the mean reported in it (NaN: none), ``latency_s`` its longest merged job [s].
     """
 
+    share_j: Floats
     budget_j: Floats
     used_j: Floats
     price: Floats
@@ -50,10 +52,11 @@ def first_rounds(tasks: int) -> Rounds:
     return Rounds(**{name: np.zeros((0, tasks)) for name in Rounds.__dataclass_fields__})
 
 
-def finished(rounds: Rounds, tally: Tally, budgets_j: Floats, prices: Sequence[float]) -> Rounds:
+def finished(rounds: Rounds, tally: Tally, *, shares_j: Floats, budgets_j: Floats, prices: Sequence[float]) -> Rounds:
     """Return the history with the round that ``tally`` has summed up."""
     mean = np.divide(tally.scores, tally.weights, out=np.full_like(tally.scores, np.nan), where=tally.weights > 0)
     new = {
+        "share_j": shares_j,
         "budget_j": budgets_j,
         "used_j": tally.used_j,
         "price": np.asarray(prices, float),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from eafl_flower.roadside.history import Rounds, finished, first_rounds
 from eafl_flower.roadside.leaving import Course, Coverage, Departures, Expected, course_of
 from eafl_flower.roadside.tally import Tally, behind_best, expected_job, first_tally, with_outcome
 
+Floats = NDArray[np.float64]
 _SHARING = Sharing()
 _DEPARTURES = Departures()
 _UCB_DUAL = UCBDualScheduler(share_statistics=True, metric="accuracy", lower_is_better=False)
@@ -38,12 +39,14 @@ class RoadsideState:
 class RoadsideScheduler:
     r"""A vehicle trains the task of the unit that serves it, at the rank that this task's scheduler chooses for it.
 
-    Each task has the budget :math:`E_\tau` for a round. When a round is over, the task's price of energy moves,
+    Each task has a share :math:`E_\tau` of the energy of a round, the budget of as many jobs as it has on average,
+    :math:`\bar n_\tau`. A round of :math:`n_\tau` jobs may take :math:`E_\tau n_\tau / \bar n_\tau`: vehicles take
+    their budget with them. When a round is over, the task's price of energy moves,
 
-    .. math:: \lambda_\tau \leftarrow \Big[\lambda_\tau
-              + \rho\,\frac{\sum_v e_v - E_\tau}{n_\tau E_{max}}\Big]_0^{\lambda_{max}}
+    .. math:: \lambda_\tau \leftarrow \Big[\lambda_\tau + \frac{\rho}{E_{max}}
+              \Big(\frac{\sum_v e_v}{n_\tau} - \frac{E_\tau}{\bar n_\tau}\Big)\Big]_0^{\lambda_{max}}
 
-    with the :math:`n_\tau` jobs of the round, and every ``sharing.period`` rounds the budgets change between the tasks.
+    and every ``sharing.period`` rounds the shares change between the tasks.
     Statistics are those of the task, or of the task and the vehicle: they go with it from unit to unit.
 
     Parameters
@@ -60,8 +63,10 @@ class RoadsideScheduler:
         Passes of a whole job.
     energy_j
         Budget of a round for all tasks [J]; 0: none, and no price.
+    budget_of
+        "job": as above; "round": each round may take :math:`E_\tau`, however many vehicles a task has.
     sharing
-        How budgets change between tasks; None: they stay equal.
+        How shares change between tasks; None: they stay equal.
     departures
         What vehicles do that are about to leave.
     metric, lower_is_better
@@ -79,6 +84,7 @@ class RoadsideScheduler:
     ranks: Scheduler[Any] = _UCB_DUAL
     epochs: CountFromOne = 1
     energy_j: NotNegative = 0.0
+    budget_of: Literal["job", "round"] = "job"
     sharing: Sharing | None = _SHARING
     departures: Departures = _DEPARTURES
     metric: str = "accuracy"
@@ -149,12 +155,13 @@ class RoadsideScheduler:
         A run closes a round when a job of the next one begins: the last round is left to whoever reads the state.
         """
         tally, shares, tasks = state.tally, state.shares, list(state.tasks)
-        rounds = finished(state.rounds, tally, shares.budgets, self.prices(state))
+        budgets_j = self._budgets_j(shares.budgets, tally.jobs, state.rounds)
+        rounds = finished(state.rounds, tally, shares_j=shares.budgets, budgets_j=budgets_j, prices=self.prices(state))
         if self.energy_j and isinstance(self.ranks, UCBDualScheduler):
             for task, learnt in enumerate(tasks):
                 if jobs := float(tally.jobs[task]):
                     tasks[task] = self.ranks.after_round(
-                        learnt, energy_j=float(tally.used_j[task]), jobs=jobs, budget_j=float(shares.budgets[task])
+                        learnt, energy_j=float(tally.used_j[task]), jobs=jobs, budget_j=float(budgets_j[task])
                     )
             if self.sharing is not None:
                 scores = np.where(
@@ -163,6 +170,14 @@ class RoadsideScheduler:
                 least_j = self._least_j(tasks, rounds, shares)
                 shares = shared_anew(shares, tally.used_j, scores, least_j=least_j, sharing=self.sharing)
         return RoadsideState(tasks=tuple(tasks), shares=shares, tally=tally.next_round(), rounds=rounds)
+
+    def _budgets_j(self, shares_j: Floats, jobs: Floats, before: Rounds) -> Floats:
+        """Return what a round of so many jobs may take [J]: nothing of a task that had none, if budgets are of jobs."""
+        if self.budget_of == "round":
+            return shares_j
+        rounds = (before.jobs > 0).sum(0) + (jobs > 0)
+        mean = (before.jobs.sum(0) + jobs) / np.maximum(1, rounds)
+        return np.asarray(np.divide(shares_j * jobs, mean, out=np.zeros_like(shares_j), where=jobs > 0))
 
     def short_of_energy(self, state: RoadsideState) -> dict[str, tuple[float, float]]:
         """Return the tasks whose budget is below what a round takes with the smallest rank: both energies [J]."""

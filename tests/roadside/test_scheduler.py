@@ -100,6 +100,24 @@ def test_the_price_of_a_task_moves_when_and_only_when_its_budget_binds(energy_j,
         assert (rounds.price == 0).all()
 
 
+def test_vehicles_take_their_budget_with_them_unless_it_is_that_of_a_round():
+    """One job in odd rounds, three in even ones, each of 4 J: two a round on average, for which 8 J are enough."""
+    found = {}
+    for kind in ("job", "round"):
+        scheduler = RoadsideScheduler(
+            coverage=Parked(), tasks=("",), hosted=(0,), ranks=RANKS, energy_j=8.0, budget_of=kind, sharing=None
+        )
+        state = scheduler.init(3)
+        for number in range(1, 201):
+            for client in range(1 + 2 * (number % 2 == 0)):
+                state = scheduler.learn(state, merged(client, Order(rank=2), number, energy_j=4.0))
+        found[kind] = scheduler.closed(state).rounds
+    job, per_round = found["job"], found["round"]
+    np.testing.assert_allclose(job.budget_j[-20:], job.used_j[-20:], rtol=0.02)
+    assert (job.price[10:] == 0).all() and (job.share_j == 8.0).all()
+    assert (per_round.budget_j == 8.0).all() and per_round.price.max() > 0
+
+
 def test_what_exceeds_a_budget_in_sum_is_at_most_what_the_price_has_risen_to():
     scheduler = RoadsideScheduler(
         coverage=Parked(units=(0,)), tasks=("",), hosted=(0,), ranks=RANKS, energy_j=12.0, sharing=None
