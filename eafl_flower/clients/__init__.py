@@ -3,13 +3,18 @@
 from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.compression import compression_mod
 from eafl_flower.clients.durable_state import durable_state_mod
+from eafl_flower.clients.finetune import ClientTask, FineTuneClient, HowToTune, finetune_app
 from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
 
 __all__ = [
+    "ClientTask",
     "FederatedClient",
+    "FineTuneClient",
+    "HowToTune",
     "Workload",
     "compression_mod",
     "durable_state_mod",
     "federated_client_fn",
+    "finetune_app",
     "numpy_client_app",
 ]

@@ -1,0 +1,147 @@
+"""Rank collapse in real training: three forms of a merge, clients of six ranks that fine-tune a transformer, 50 rounds.
+
+    EAFL_DATA_DIR=... python benchmarks/lora_collapse.py [--rounds 50] [--rows 128]
+
+Six clients of ranks 2, 4, 8, 16, 32 and 64 fine-tune a BERT of 2 layers and width 64 with random weights, which stay,
+on questions of TREC (six classes; words are hashed). Adapters of all its linear layers and the head are merged behind a
+barrier. A row is the share of the squared singular values of all layers above the smallest rank after the last round,
+over that of a run in which all have rank 64 (its own form: "delta"); and the share of test questions that are answered
+rightly, as mean over the last five rounds.
+
+* "alike": clients hold random questions. "unlike": the classes of a client are drawn from Dirichlet(0.3).
+"""
+
+import argparse
+import os
+import zlib
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+from report import row, write_rows
+
+from eafl_flower.aggregation.lora import LoRAAggregator, LoRAState
+from eafl_flower.aggregation.lora.forms import Form
+from eafl_flower.core.orders import Order
+from eafl_flower.core.rng import generator
+from eafl_flower.core.threads import one_thread
+from eafl_flower.models.lora import Adapted
+from eafl_flower.tasks.finetune import FineTune, TuningRows, text_rows
+from eafl_flower.types import Update
+
+RANKS = (2, 4, 8, 16, 32, 64)
+FULL = (max(RANKS),) * len(RANKS)
+WORDS, CLASSES, LAST = 4000, 6, 5
+AIM = 0.9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=50, help="rounds (default 50)")
+    parser.add_argument("--rows", type=int, default=128, help="training rows of a client (default 128)")
+    given = parser.parse_args()
+    train, test = questions()
+    rows = []
+    for split in ("alike", "unlike"):
+        shares = shared(train, given.rows, split)
+        task = learner()
+        one_thread()
+        full, best = after(task, shares, test, "delta", FULL, given.rounds)
+        rows.append(row(f"{split}, all of rank 64: share above rank 2", full, "energy share"))
+        rows.append(row(f"{split}, all of rank 64: accuracy", best, "share of rows"))
+        for form in get_args(Form):
+            share, accuracy = after(task, shares, test, form, RANKS, given.rounds)
+            peer: dict[str, Any] = {"peer": "all of rank 64"}
+            aim = AIM if form == "delta" else None
+            name = f"{split}, {form}"
+            told = {**peer, "peer_value": full, "ratio": share / full, "aim": aim}
+            rows.append(row(f"{name}: share above rank 2", share, "energy share", **told))
+            rows.append(
+                row(f"{name}: accuracy", accuracy, "share of rows", **peer, peer_value=best, ratio=accuracy / best)
+            )
+    write_rows("lora_collapse", rows)
+
+
+def questions() -> tuple[TuningRows, TuningRows]:
+    """Return training and test rows of TREC."""
+    path = Path(os.environ.get("EAFL_DATA_DIR", "")) / "text" / "trec.csv.gz"
+    if not os.environ.get("EAFL_DATA_DIR") or not path.is_file():
+        raise SystemExit(
+            "no text/trec.csv.gz (columns split, label, text): set EAFL_DATA_DIR to the folder that holds it"
+        )
+    table = pd.read_csv(path)
+    parts = (table[table.split == "train"], table[table.split == "test"])
+    train, test = (text_rows(part.text.tolist(), part.label.tolist(), by_words, max_length=24) for part in parts)
+    return train, test
+
+
+def by_words(texts: list[str], *, truncation: bool, max_length: int) -> dict[str, list[list[int]]]:
+    """Return the hash of each word, behind a mark where the text begins."""
+    assert truncation
+    words = ([2 + zlib.crc32(w.encode()) % (WORDS - 2) for w in text.lower().split()] for text in texts)
+    return {"input_ids": [[1, *tokens][:max_length] for tokens in words]}
+
+
+def shared(train: TuningRows, count: int, split: str) -> list[TuningRows]:
+    """Return the rows of each client; no two hold the same."""
+    rng = generator(0, "rows", split)
+    left = [list(rng.permutation(np.flatnonzero(train.labels == c))) for c in range(CLASSES)]
+    found = []
+    for _ in RANKS:
+        chances = np.array([len(rest) for rest in left], float)
+        if split == "unlike":
+            chances = rng.dirichlet([0.3] * CLASSES) * (chances > 0)
+        chosen = []
+        while len(chosen) < count:
+            chances *= [len(rest) > 0 for rest in left]
+            if not chances.any():
+                chances = np.array([len(rest) for rest in left], float)
+            chosen.append(left[rng.choice(CLASSES, p=chances / chances.sum())].pop())
+        found.append(train.part(np.array(chosen)))
+    return found
+
+
+def learner() -> FineTune:
+    """Return the task: every linear layer of the encoder is adapted."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    sides = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = BertModel(BertConfig(vocab_size=WORDS, max_position_embeddings=32, **sides))
+    encoder = Adapted(module, features="mean", targets=("query", "key", "value", "dense"))
+    return FineTune(encoder=encoder, num_labels=CLASSES, learning_rate=2e-3, batch_size=16)
+
+
+def after(
+    task: FineTune, shares: list[TuningRows], test: TuningRows, form: Form, ranks: tuple[int, ...], rounds: int
+) -> tuple[float, float]:
+    """Return the share of energy above the smallest of ``RANKS`` after so many rounds, and the accuracy."""
+    aggregator = LoRAAggregator(form=form, head=2, max_rank=max(RANKS))
+    state, scores = aggregator.init(task.init(generator(0, "init"), max(RANKS))), []
+    for number in range(rounds):
+        updates = []
+        for client, (rank, rows) in enumerate(zip(ranks, shares, strict=True)):
+            order = Order(rank=rank)
+            base = aggregator.arrays(state, order)
+            trained, _ = task.train(base, rows, generator(0, "train", client, number))
+            delta = tuple(t - b for t, b in zip(trained, base, strict=True))
+            updates.append(
+                Update(client=client, delta=delta, base=base, base_version=number, num_examples=len(rows), order=order)
+            )
+        state, _ = aggregator.apply(state, updates)
+        if number >= rounds - LAST:
+            scores.append(task.evaluate(aggregator.arrays(state), test)[1]["accuracy"])
+    return energy_above_smallest(state), float(np.mean(scores))
+
+
+def energy_above_smallest(state: LoRAState) -> float:
+    """Return the share of the squared singular values of all layers that lies above the smallest rank."""
+    above = sum(float(layer.s[min(RANKS) :] @ layer.s[min(RANKS) :]) for layer in state.layers)
+    return above / sum(layer.energy for layer in state.layers)
+
+
+if __name__ == "__main__":
+    main()
