@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from flwr.app import Context
 from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
@@ -20,7 +21,7 @@ from eafl_flower.core.excerpt import excerpt
 from eafl_flower.core.orders import Order
 from eafl_flower.core.rng import generator
 from eafl_flower.core.scores import in_phase
-from eafl_flower.core.settings import CountFromOne, NotNegative, Range, check_settings
+from eafl_flower.core.settings import Count, CountFromOne, NotNegative, Range, check_settings
 from eafl_flower.errors import ConfigError, ProtocolError
 from eafl_flower.protocols import Codec
 from eafl_flower.tasks.finetune import FineTune, TuningRows
@@ -49,6 +50,8 @@ class HowToTune:
         For servers that do not send one.
     local_epochs
         Passes of a job whose order says nothing of them.
+    rows_a_job
+        A job trains on so many of the client's rows, drawn anew for each; 0: on all.
     score_after_training
         Report from each job the ``accuracy`` of the model just trained, before any merge, on the client's test rows.
     head
@@ -62,6 +65,7 @@ class HowToTune:
 
     seed: int = 1
     local_epochs: CountFromOne = 1
+    rows_a_job: Count = 0
     score_after_training: bool = True
     head: Literal["shared", "private"] = "shared"
     tail_weight: NotNegative = 0.0
@@ -102,8 +106,9 @@ class FineTuneClient(NumPyClient):
 
     @property
     def num_examples(self) -> int:
-        """Training rows of the task that has most of them."""
-        return max(len(task.train) for task in self.tasks.values())
+        """Training rows of a job, of the task that has most of them."""
+        most = max(len(task.train) for task in self.tasks.values())
+        return min(most, self.how.rows_a_job or most)
 
     def initial(self, model: str = "", *, rank: int, seed: int | None = None) -> Arrays:
         """Return what travels of a model at the start; the same for all clients."""
@@ -132,10 +137,13 @@ class FineTuneClient(NumPyClient):
         rng = generator(seed, "fine-tune", model, self.client, counter)
         still = how.frozen_layers(model, self.client, counter) if how.frozen_layers is not None else ()
         metrics: dict[str, Scalar] = {}
+        rows = task.train
+        if 0 < how.rows_a_job < len(rows):
+            rows = rows.part(np.sort(rng.choice(len(rows), how.rows_a_job, replace=False)))
         if order.stop is None:
             trained, loss = learner.train(
                 arrays,
-                task.train,
+                rows,
                 rng,
                 epochs=order.epochs or how.local_epochs,
                 frozen_layers=still,
@@ -145,7 +153,7 @@ class FineTuneClient(NumPyClient):
         else:
             trained, losses = learner.train_until(
                 arrays,
-                task.train,
+                rows,
                 rng,
                 order.stop,
                 frozen_layers=still,
@@ -158,7 +166,7 @@ class FineTuneClient(NumPyClient):
         shared, private = trained[: len(parameters)], trained[len(parameters) :]
         if private:
             self.context.state[_head_name(model)] = array_record(["weight", "bias"], private)
-        return list(shared), len(task.train), {"loss": loss, **metrics}
+        return list(shared), len(rows), {"loss": loss, **metrics}
 
     def evaluate(  # type: ignore[override]  # None instead of a loss that there is no row for
         self, parameters: NDArrays, config: dict[str, Scalar]

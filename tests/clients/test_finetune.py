@@ -231,3 +231,16 @@ def test_the_mean_of_equal_ranks_is_that_of_their_products():
     for i in range(0, len(arrays) - 2, 2):
         mean = 0.25 * told[0][i] @ told[0][i + 1] + 0.75 * told[1][i] @ told[1][i + 1]
         np.testing.assert_allclose(2 * arrays[i] @ arrays[i + 1], 8 * mean, atol=1e-5)
+
+
+def test_a_job_may_train_on_some_of_the_rows_drawn_anew_each_time():
+    client = FineTuneClient(context(2), tasks_of(2, CLIENTS), HowToTune(rows_a_job=5))
+    whole = FineTuneClient(context(2), tasks_of(2, CLIENTS))
+    assert client.num_examples == 5 and whole.num_examples == 12
+    start = list(client.initial("three", rank=2))
+    jobs = [client.fit(start, {"eafl.model": "three", "eafl.counter": counter}) for counter in (1, 1, 2)]
+    assert [count for _, count, _ in jobs] == [5, 5, 5]
+    first, again, other = (arrays for arrays, _, _ in jobs)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+    assert whole.fit(start, {"eafl.model": "three", "eafl.counter": 1})[1] == 12
