@@ -4,6 +4,7 @@ import platform
 import re
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -138,7 +139,9 @@ def _step(shape: Shape, rank: int, batch_size: int, length: int) -> Callable[[],
             msg = "eafl encoder calibrate needs peft: pip install 'eafl-flower[lora]'"
             raise ModuleNotFoundError(msg, name="peft") from error
         config = peft.LoraConfig(r=rank, lora_alpha=32, lora_dropout=0.1, target_modules=list(ADAPTED))
-        encoder = peft.get_peft_model(encoder, config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers for a name that is to go
+            encoder = peft.get_peft_model(encoder, config)
     head = torch.nn.Linear(shape.width, CLASSES)
     trained = [p for p in (*encoder.parameters(), *head.parameters()) if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-5)

@@ -50,9 +50,13 @@ def test_the_bundle_carries_the_package_and_its_papers_only(bundle):
     }
 
 
-def test_the_bundle_carries_every_module_and_preset(bundle, checkout):
+def test_the_bundle_carries_every_module_preset_and_table(bundle, checkout):
     package = checkout / "eafl_flower"
-    wanted = {path.relative_to(checkout).as_posix() for ending in ("*.py", "*.toml") for path in package.rglob(ending)}
+    wanted = {
+        path.relative_to(checkout).as_posix()
+        for ending in ("*.py", "*.toml", "*.json")
+        for path in package.rglob(ending)
+    }
     assert wanted <= set(zipfile.ZipFile(bundle).namelist())
 
 

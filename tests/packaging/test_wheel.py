@@ -25,8 +25,12 @@ def test_the_wheel_contains_only_the_package(members):
     assert top == {"eafl_flower", info}
 
 
-def test_the_wheel_contains_every_module_and_preset(members, checkout):
+def test_the_wheel_contains_every_module_preset_and_table(members, checkout):
     package = checkout / "eafl_flower"
-    wanted = {path.relative_to(checkout).as_posix() for ending in ("*.py", "*.toml") for path in package.rglob(ending)}
+    wanted = {
+        path.relative_to(checkout).as_posix()
+        for ending in ("*.py", "*.toml", "*.json")
+        for path in package.rglob(ending)
+    }
     assert wanted <= set(members)
     assert "eafl_flower/py.typed" in members

@@ -146,7 +146,7 @@ def pretrain(
 
 
 def _begin(encoder: BertModel, tokens: Sequence[Sequence[int]]) -> None:
-    """Give the word pieces the vectors that their neighbours in the texts make, the special ones keep theirs."""
+    """Give the word pieces the vectors that their neighbours in the texts make; those with exactly 0 keep theirs."""
     words = encoder.embeddings.word_embeddings.weight
     size, width = words.shape
     inner = [ids[1:-1] for ids in tokens]  # without [CLS] and [SEP]

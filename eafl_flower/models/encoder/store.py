@@ -104,11 +104,13 @@ def keep(path: Path, save: Callable[[Path], None], training: dict[str, Any]) -> 
         save(unfinished)
         files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(unfinished.iterdir())}
         (unfinished / RECORD).write_text(json.dumps(training | {"files": files}, indent=2) + "\n", encoding="utf-8")
+        mask = _umask()
         for file in unfinished.iterdir():
+            file.chmod(0o666 & ~mask)  # safetensors writes for its owner's eyes alone
             with file.open("rb") as content:
                 os.fsync(content.fileno())
         sync_folder(unfinished)
-        unfinished.chmod(0o777 & ~_umask())
+        unfinished.chmod(0o777 & ~mask)
         try:
             unfinished.rename(path)
         except OSError:

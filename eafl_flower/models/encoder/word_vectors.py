@@ -25,7 +25,9 @@ _SMOOTHED = 0.75
 
 
 def word_vectors(texts: Sequence[Sequence[int]], *, vocabulary: int, width: int) -> NDArray[np.float64]:
-    """Return a vector for each word piece, ``(vocabulary, width)``, with mean square 1; 0 for pieces that stand alone.
+    """Return a vector for each word piece, ``(vocabulary, width)``, with mean square 1.
+
+    Pieces that stand near no other have 0, up to rounding.
 
     Parameters
     ----------
