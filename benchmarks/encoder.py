@@ -18,7 +18,7 @@ from report import row, write_rows
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from transformers import AutoModel, AutoTokenizer
 
 from eafl_flower.app.encoder import APART, CORPUS, corpus_from
@@ -51,11 +51,13 @@ def main() -> None:
         parts = (split.train, split.validation, split.test)
         labels = [part.labels for part in parts]
         bag = CountVectorizer(binary=True).fit(split.train.texts)
-        words = _probed([bag.transform(part.texts) for part in parts], labels)
+        words = _probed([bag.transform(part.texts) for part in parts], labels, FunctionTransformer())
         rows.append(row(f"{task}, bag of words", words, "share right"))
         beside: dict[str, Any] = {}
         for name, encoder in encoders.items():
-            right = _probed([_features(encoder.eval(), tokenizer, part.texts) for part in parts], labels)
+            right = _probed(
+                [_features(encoder.eval(), tokenizer, part.texts) for part in parts], labels, StandardScaler()
+            )
             rows.append(row(f"{task}, {name}", right, "share right", **beside))
             if name == "random":
                 beside = {"peer": "random", "peer_value": right}
@@ -72,11 +74,10 @@ def _features(encoder: Any, tokenizer: Any, texts: tuple[str, ...]) -> np.ndarra
     return np.concatenate(found)
 
 
-def _probed(features: list[Any], labels: list[np.ndarray]) -> float:
+def _probed(features: list[Any], labels: list[np.ndarray], scaling: Any) -> float:
     train, validation, test = features
     probes = [
-        make_pipeline(StandardScaler(with_mean=False), LogisticRegression(C=c, max_iter=2000)).fit(train, labels[0])
-        for c in REGULARISATION
+        make_pipeline(scaling, LogisticRegression(C=c, max_iter=2000)).fit(train, labels[0]) for c in REGULARISATION
     ]
     best = max(probes, key=lambda probe: probe.score(validation, labels[1]))
     return float(best.score(test, labels[2]))
