@@ -1,9 +1,9 @@
 """An ordinary Flower app that fine-tunes your own transformers model on your own Dataset: from FedAvg to UCB-DUAL.
 
-Run it: ``python examples/own_transformer.py`` (it needs the extra ``lora`` and scikit-learn). The model is a small vision
-transformer that knows the digits 0 to 4. Eight vehicles with images of 5 to 9 fine-tune it by LoRA, first
-under Flower's FedAvg, where all train one rank. Then under ``UCBDual``: each chooses its rank, so that all together
-keep to a budget of energy. The ClientApp is the same; what changes is the strategy:
+Run it: ``python examples/own_transformer.py`` (it needs the extra ``lora`` and scikit-learn). The model is a small
+vision transformer that knows the digits 0 to 4. Eight vehicles with images of 5 to 9 fine-tune it by LoRA, first under
+Flower's FedAvg, where all train one rank. Then under ``UCBDual``: each chooses its rank, so that all together keep to a
+budget of energy. The ClientApp is the same; what changes is the strategy:
 
     -strategy = FedAvg()
     +ranks = UCBDualScheduler(arms=(1, 2, 4, 8), share_statistics=True)
