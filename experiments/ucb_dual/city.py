@@ -5,15 +5,19 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from eafl_flower.core.files import data_folder
 from numpy.typing import NDArray
 
+from eafl_flower.data.tables.files import DataFile, find
 from eafl_flower.mobility.coverage import Coverage, HandoverRule, cover
 from eafl_flower.mobility.reading import read_traces
 from eafl_flower.mobility.traces import Traces
 
-DAY = "cabspotting/cabs_2008-05-21.csv.gz"
-BEGIN_S = 17 * 3600.0  # after the first sample of the day, local midnight
+DAY = DataFile(
+    title="San Francisco cabs of 21 May 2008",
+    relative="cabspotting/cabs_2008-05-21.csv.gz",
+    published="https://ieee-dataport.org/open-access/crawdad-epflmobility",
+)
+BEGIN_S = 17 * 3600.0  # after local midnight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,35 +36,36 @@ class City:
     duration_s: float = 3600.0
 
 
+@lru_cache(maxsize=8)
 def coverage_of(city: City) -> Coverage:
     """Return who is covered when; time 0 is the beginning of the afternoon."""
     traces = _afternoon()
     times_s = np.arange(0.0, city.duration_s, 60.0)
-    places = np.stack([traces.at(time_s)[0] for time_s in times_s])
-    there = np.stack([traces.at(time_s)[1] for time_s in times_s])
-    middle_m = np.median(places[there], axis=0)
+    found = [traces.at(time_s) for time_s in times_s]
+    places_m, there = (np.stack(parts) for parts in zip(*found, strict=True))
+    middle_m = np.median(places_m[there], axis=0)
     if city.vehicles:
-        inside = there & (np.abs(places - middle_m) < city.side_m / 2).all(-1)
+        inside = there & (np.abs(places_m - middle_m) < city.side_m / 2).all(-1)
         longest = np.argsort(-inside.sum(0), kind="stable")[: city.vehicles]
         traces = traces.of(np.sort(longest))
     rule = HandoverRule(radius_m=city.radius_m, hysteresis_m=city.hysteresis_m)
-    return cover(traces, units_of(city, middle_m), rule)
-
-
-def units_of(city: City, middle_m: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the positions of the units [m], row by row."""
-    step_m = city.side_m / city.columns
-    along = (np.arange(city.columns) + 0.5) * step_m - city.side_m / 2
-    x_m, y_m = np.meshgrid(along, along, indexing="ij")
-    return np.stack([x_m.ravel(), y_m.ravel()], axis=1) + middle_m
+    return cover(traces, _units_m(city, middle_m), rule)
 
 
 def day_path() -> Path:
     """Return the file of the cabs."""
-    return data_folder("", DAY)
+    return find(DAY)
+
+
+def _units_m(city: City, middle_m: NDArray[np.float64]) -> NDArray[np.float64]:
+    step_m = city.side_m / city.columns
+    along_m = (np.arange(city.columns) + 0.5) * step_m - city.side_m / 2
+    x_m, y_m = np.meshgrid(along_m, along_m, indexing="ij")
+    return np.stack([x_m.ravel(), y_m.ravel()], axis=1) + middle_m
 
 
 @lru_cache(maxsize=1)
 def _afternoon() -> Traces:
     traces = read_traces(day_path()).traces
-    return traces.shifted(-(traces.start_s + BEGIN_S))
+    midnight_s = 1211353200.0  # of 21 May 2008, Pacific time
+    return traces.shifted(-(midnight_s + BEGIN_S))

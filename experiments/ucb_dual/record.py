@@ -1,0 +1,208 @@
+"""One run of a method through the city, as figures."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from flwr.app import ArrayRecord, MetricRecord
+
+from eafl_flower.aggregation.lora import LoRAAggregator
+from eafl_flower.core.events import Event
+from eafl_flower.core.orders import Order
+from eafl_flower.core.rng import generator
+from eafl_flower.data.tables.files import find
+from eafl_flower.energy.finetuning import FineTuningEnergy
+from eafl_flower.energy.processors import Processors
+from eafl_flower.engines.inline import InlineGrid
+from eafl_flower.mobility.coverage import Coverage
+from eafl_flower.radio.roadside import Roadside, RoadsideRadio
+from eafl_flower.roadside.scheduler import RoadsideScheduler
+from eafl_flower.schedulers.same import SameOrder
+from eafl_flower.strategies import UCBDual
+from eafl_flower.types import Arrays, Upload, Work
+from experiments.ucb_dual.city import City, coverage_of, day_path
+from experiments.ucb_dual.learning import World, app_of, bytes_of, encoder_digest, initial_of, scored, world_of
+from experiments.ucb_dual.settings import ARMS, LORA_ALPHA, MEMORY, METHODS, Method, Scenario
+
+SLOWDOWN, POWER_W = (2.0, 1.0, 0.5), (5.0, 10.0, 20.0)
+SPEED = 0.02  # of one core of the machine that was measured: what driving leaves of a vehicle's processor
+ROUND_S = 60.0
+RADIO = Roadside()
+
+
+class Kept:
+    """Keeps events."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def write(self, event: Event) -> None:
+        """Keep an event."""
+        self.events.append(dict(event))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class ByMemory(SameOrder):
+    """Each vehicle has the rank of its memory, given to the vehicles in turn."""
+
+    def __init__(self, ranks: tuple[int, ...]) -> None:
+        object.__setattr__(self, "order", Order(rank=ranks[0]))
+        self.__class__.ranks = ranks
+
+    ranks: tuple[int, ...] = ()
+
+    def offer(self, state: None, client: int, forecast: Any) -> Order:
+        """Return the rank of this vehicle."""
+        return Order(rank=self.ranks[client % len(self.ranks)])
+
+
+def recorded(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what came of a run."""
+    scenario = Scenario(**{**settings, "tasks": tuple(settings["tasks"])})
+    method = METHODS[scenario.method]
+    if scenario.rank:
+        method = replace(METHODS["largest"], ranks=SameOrder(order=Order(rank=scenario.rank)))
+    world = world_of(scenario)
+    coverage = coverage_of(City(vehicles=scenario.vehicles, columns=scenario.columns))
+    radio = RoadsideRadio(RADIO, coverage, scenario.seed)
+    processors = Processors(energy=FineTuningEnergy.measured(speed=SPEED), slowdown=SLOWDOWN, power_w=POWER_W)
+    energy_j = scenario.budget * usual_energy_j(world, scenario, coverage, radio, processors)
+    kept, scores, names = Kept(), [], tuple(world.tasks)
+
+    def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord:
+        by_task: dict[str, list[Any]] = {name: [] for name in names}
+        for key, array in arrays.items():
+            by_task[key.split("/")[0]].append(array.numpy())
+        found = scored(world, {name: tuple(values) for name, values in by_task.items()})
+        scores.append({"round": number, **found})
+        return MetricRecord({"accuracy": float(np.mean([v["test"] for v in found.values()]))})
+
+    strategy = UCBDual(
+        tasks=names,
+        coverage=coverage,
+        hosted=hosted_by(scenario.columns, len(names)),
+        energy_j=energy_j if method.budget else 0.0,
+        ranks=method.ranks or ByMemory(method.by_memory),
+        sharing=method.sharing,
+        departures=method.departures,
+        aggregator=_aggregator(method, scenario),
+        radio=radio,
+        processors=processors,
+        round_period_s=ROUND_S,
+        local_epochs=scenario.epochs,
+        seed=scenario.seed,
+        evaluate_every=scenario.evaluate_every,
+        evaluate_clients=False,
+        observer=kept,
+        error_budget=1000,
+    )
+    app = app_of(world, scenario, layers_share=method.layers_share)
+    initial = initial_of(world, scenario, scenario.rank or _start_rank(method))
+    strategy.start(
+        InlineGrid(app, scenario.vehicles), initial, num_rounds=scenario.rounds, evaluate_fn=evaluate
+    )
+    return {**_figures(strategy, kept.events, energy_j), "scores": scores}
+
+
+def hosted_by(columns: int, tasks: int) -> tuple[int, ...]:
+    """Return the task of each unit of the grid: neighbours have different ones."""
+    return tuple((i + j) % tasks for i in range(columns) for j in range(columns))
+
+
+def usual_energy_j(
+    world: World, scenario: Scenario, coverage: Coverage, radio: RoadsideRadio, processors: Processors
+) -> float:
+    """Return 0.6 of what all covered vehicles spend in a round with their largest ranks and 0.4 of that with rank 4."""
+    times_s = np.arange(scenario.rounds) * ROUND_S
+    covered = np.stack([coverage.serving(time_s) >= 0 for time_s in times_s])
+    total = 0.0
+    for vehicle in range(scenario.vehicles):
+        per_byte = [_energy_per_byte(radio, vehicle, float(t)) for t in times_s[covered[:, vehicle]]]
+        known = [value for value in per_byte if np.isfinite(value)]
+        energies = []
+        for rank in (MEMORY[vehicle % len(MEMORY)], ARMS[0]):
+            work = Work(num_examples=scenario.rows, epochs=scenario.epochs, rank=rank)
+            compute_j = processors.compute(vehicle, work).energy_j
+            energies.append(compute_j + bytes_of(world, rank) * float(np.mean(known)) if known else compute_j)
+        total += covered[:, vehicle].mean() * (0.6 * energies[0] + 0.4 * energies[1])
+    return float(total)
+
+
+def _energy_per_byte(radio: RoadsideRadio, vehicle: int, time_s: float) -> float:
+    down = radio.download(vehicle, time_s, 1000)
+    (grant,) = radio.grants(time_s, [Upload(client=vehicle, start_s=time_s, num_bits=8000, bits_left=8000.0)])
+    if not grant.rate_bit_s or not np.isfinite(down.time_s):
+        return float("inf")
+    return (down.energy_j + grant.power_w * 8000 / grant.rate_bit_s) / 1000
+
+
+def _start_rank(method: Method) -> int:
+    """Return the rank of the initial arrays: what is evaluated has it, too."""
+    if isinstance(method.ranks, SameOrder):
+        return method.ranks.order.rank
+    return max(method.by_memory or ARMS)
+
+
+def _aggregator(method: Method, scenario: Scenario) -> Any:
+    if method.aggregator is None:
+        return LoRAAggregator(head=2, lora_alpha=LORA_ALPHA, max_rank=max(ARMS), units=True, seed=scenario.seed)
+    changed = {"lora_alpha": LORA_ALPHA}
+    if isinstance(method.aggregator, LoRAAggregator):
+        changed |= {"max_rank": max(ARMS), "units": True, "seed": scenario.seed}
+    return replace(method.aggregator, **changed)
+
+
+def _figures(strategy: UCBDual, events: list[Event], energy_j: float) -> dict[str, Any]:
+    run = strategy.run
+    assert run is not None
+    scheduler: RoadsideScheduler = run.options.scheduler  # type: ignore[assignment]
+    rounds = scheduler.closed(run.plans).rounds
+    jobs = [e for e in events if e["event"] in ("merge", "lost", "refused", "timeout", "error")]
+    leaving: dict[str, int] = {}
+    for event in jobs:
+        key = f"{event.get('leaving') or 'stays'}, {event['event']}"
+        leaving[key] = leaving.get(key, 0) + 1
+    spent = run.ledger.total()
+    return {
+        "budget_j": energy_j,
+        "rounds": {name: _plain(getattr(rounds, name)) for name in rounds.__dataclass_fields__},
+        "leaving": leaving,
+        "jobs": [
+            [e["time_s"], e["client"], e.get("unit", 0), e.get("rank", 0), e["event"], e.get("leaving", "")]
+            for e in jobs
+        ],
+        "energy_j": spent.energy_j,
+        "upload_bytes": run.ledger.total("uplink").payload_bytes,
+        "download_bytes": run.ledger.total("downlink").payload_bytes,
+        "time_s": run.time_s,
+        "arrays_sha256": run.arrays_sha256(),
+    }
+
+
+def _plain(values: Any) -> list[Any]:
+    found = np.round(np.asarray(values, float), 6)
+    return np.where(np.isnan(found), -1.0, found).tolist()  # type: ignore[no-any-return]
+
+
+def data_digest(settings: Mapping[str, Any]) -> str:
+    """Return the digest of texts, cabs and encoder."""
+    return _digest(tuple(settings["tasks"]))
+
+
+@lru_cache(maxsize=8)
+def _digest(tasks: tuple[str, ...]) -> str:
+    from eafl_flower.data.texts.files import TEXT_SETS
+
+    sha = hashlib.sha256(encoder_digest().encode())
+    for path in (day_path(), *(find(TEXT_SETS[name].file) for name in tasks)):
+        sha.update(path.read_bytes())
+    return sha.hexdigest()
+
+
+__all__ = ["Arrays", "data_digest", "recorded"]
+_ = generator
