@@ -1,11 +1,9 @@
-"""What vehicles learn: tasks of texts over one encoder, their shares of the texts, and how well the tasks are learnt."""
+"""What vehicles learn: tasks of texts over one encoder, their shares of the texts, and how well they are learnt."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +16,13 @@ from eafl_flower.clients.partition import partition_of
 from eafl_flower.core.rng import generator
 from eafl_flower.data.texts.files import load_texts
 from eafl_flower.data.texts.rows import TextRows
-from eafl_flower.data.texts.sharing import TextSplit, split_texts, texts_of_vehicles
+from eafl_flower.data.texts.sharing import split_texts, texts_of_vehicles
 from eafl_flower.models.encoder.store import encoder_path
 from eafl_flower.models.lora import Adapted
 from eafl_flower.tasks.finetune.examples import Examples, tokens_of
 from eafl_flower.tasks.finetune.task import FineTune
 from eafl_flower.types import Arrays
-from experiments.ucb_dual.settings import ARMS, LORA_ALPHA, Scenario
+from experiments.ucb_dual.settings import LORA_ALPHA, Scenario
 
 MAX_LENGTH = 32
 BATCH = 16
@@ -135,7 +133,3 @@ def _examples(rows: TextRows, tokenizer: Any) -> Examples:
 def _joined(parts: list[TextRows], tokenizer: Any) -> Examples:
     texts = [text for part in parts for text in part.texts]
     return tokens_of(texts, [int(label) for part in parts for label in part.labels], tokenizer, max_length=MAX_LENGTH)
-
-
-__all__ = ["ARMS", "World", "app_of", "bytes_of", "encoder_digest", "initial_of", "scored", "world_of"]
-_ = (json, Path, TextSplit)

@@ -1,18 +1,18 @@
 """One run of a method through the city, as figures."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from flwr.app import ArrayRecord, MetricRecord
+from flwr.clientapp import ClientApp
 
 from eafl_flower.aggregation.lora import LoRAAggregator
 from eafl_flower.core.events import Event
 from eafl_flower.core.orders import Order
-from eafl_flower.core.rng import generator
 from eafl_flower.data.tables.files import find
 from eafl_flower.energy.finetuning import FineTuningEnergy
 from eafl_flower.energy.processors import Processors
@@ -23,8 +23,8 @@ from eafl_flower.roadside.scheduler import RoadsideScheduler
 from eafl_flower.schedulers.same import SameOrder
 from eafl_flower.strategies import UCBDual
 from eafl_flower.types import Arrays, Upload, Work
-from experiments.ucb_dual.city import City, coverage_of, day_path
-from experiments.ucb_dual.learning import World, app_of, bytes_of, encoder_digest, initial_of, scored, world_of
+from experiments.ucb_dual.city import City, coverage_of, day_path, handovers
+from experiments.ucb_dual.learning import app_of, bytes_of, encoder_digest, initial_of, scored, world_of
 from experiments.ucb_dual.settings import ARMS, LORA_ALPHA, MEMORY, METHODS, Method, Scenario
 
 SLOWDOWN, POWER_W = (2.0, 1.0, 0.5), (5.0, 10.0, 20.0)
@@ -61,24 +61,64 @@ class ByMemory(SameOrder):
         return Order(rank=self.ranks[client % len(self.ranks)])
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lesson:
+    """What vehicles learn, whatever it is.
+
+    ``initial`` makes the arrays of each task of a rank, ``score`` scores those of each task, ``size`` is that of an
+    adapter of a rank with its head [byte].
+    """
+
+    tasks: tuple[str, ...]
+    app: ClientApp
+    initial: Callable[[int], dict[str, ArrayRecord]]
+    score: Callable[[Mapping[str, Arrays]], dict[str, dict[str, float]]]
+    size: Callable[[int], float]
+
+
 def recorded(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what came of a run."""
-    scenario = Scenario(**{**settings, "tasks": tuple(settings["tasks"])})
-    method = METHODS[scenario.method]
-    if scenario.rank:
-        method = replace(METHODS["largest"], ranks=SameOrder(order=Order(rank=scenario.rank)))
+    scenario, method = scenario_of(settings), method_of(scenario_of(settings))
     world = world_of(scenario)
-    coverage = coverage_of(City(vehicles=scenario.vehicles, columns=scenario.columns))
+    lesson = Lesson(
+        tasks=tuple(world.tasks),
+        app=app_of(world, scenario, layers_share=method.layers_share),
+        initial=partial(initial_of, world, scenario),
+        score=partial(scored, world),
+        size=partial(bytes_of, world),
+    )
+    return played(scenario, method, lesson, coverage_of(city_of(scenario)))
+
+
+def scenario_of(settings: Mapping[str, Any]) -> Scenario:
+    """Return the scenario of a cell."""
+    return Scenario(**{**settings, "tasks": tuple(settings["tasks"])})
+
+
+def method_of(scenario: Scenario) -> Method:
+    """Return the method of a scenario; with ``rank``, it is that rank for all."""
+    if scenario.rank:
+        return replace(METHODS["largest"], ranks=SameOrder(order=Order(rank=scenario.rank)))
+    return METHODS[scenario.method]
+
+
+def city_of(scenario: Scenario) -> City:
+    """Return where a scenario takes place."""
+    return City(vehicles=scenario.vehicles, columns=scenario.columns)
+
+
+def played(scenario: Scenario, method: Method, lesson: Lesson, coverage: Coverage) -> dict[str, Any]:
+    """Return what came of a run of ``lesson`` under ``coverage``."""
     radio = RoadsideRadio(RADIO, coverage, scenario.seed)
     processors = Processors(energy=FineTuningEnergy.measured(speed=SPEED), slowdown=SLOWDOWN, power_w=POWER_W)
-    energy_j = scenario.budget * usual_energy_j(world, scenario, coverage, radio, processors)
-    kept, scores, names = Kept(), [], tuple(world.tasks)
+    energy_j = scenario.budget * usual_energy_j(lesson.size, scenario, coverage, radio, processors)
+    kept, scores, names = Kept(), [], lesson.tasks
 
     def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord:
         by_task: dict[str, list[Any]] = {name: [] for name in names}
         for key, array in arrays.items():
             by_task[key.split("/")[0]].append(array.numpy())
-        found = scored(world, {name: tuple(values) for name, values in by_task.items()})
+        found = lesson.score({name: tuple(values) for name, values in by_task.items()})
         scores.append({"round": number, **found})
         return MetricRecord({"accuracy": float(np.mean([v["test"] for v in found.values()]))})
 
@@ -101,12 +141,10 @@ def recorded(settings: Mapping[str, Any]) -> dict[str, Any]:
         observer=kept,
         error_budget=1000,
     )
-    app = app_of(world, scenario, layers_share=method.layers_share)
-    initial = initial_of(world, scenario, scenario.rank or _start_rank(method))
-    strategy.start(
-        InlineGrid(app, scenario.vehicles), initial, num_rounds=scenario.rounds, evaluate_fn=evaluate
-    )
-    return {**_figures(strategy, kept.events, energy_j), "scores": scores}
+    initial = lesson.initial(scenario.rank or _start_rank(method))
+    strategy.start(InlineGrid(lesson.app, len(coverage)), initial, num_rounds=scenario.rounds, evaluate_fn=evaluate)
+    moved = handovers(coverage, scenario.rounds * ROUND_S)
+    return {**_figures(strategy, kept.events, energy_j), "handovers": moved, "scores": scores}
 
 
 def hosted_by(columns: int, tasks: int) -> tuple[int, ...]:
@@ -115,20 +153,24 @@ def hosted_by(columns: int, tasks: int) -> tuple[int, ...]:
 
 
 def usual_energy_j(
-    world: World, scenario: Scenario, coverage: Coverage, radio: RoadsideRadio, processors: Processors
+    size: Callable[[int], float],
+    scenario: Scenario,
+    coverage: Coverage,
+    radio: RoadsideRadio,
+    processors: Processors,
 ) -> float:
     """Return 0.6 of what all covered vehicles spend in a round with their largest ranks and 0.4 of that with rank 4."""
     times_s = np.arange(scenario.rounds) * ROUND_S
     covered = np.stack([coverage.serving(time_s) >= 0 for time_s in times_s])
     total = 0.0
-    for vehicle in range(scenario.vehicles):
+    for vehicle in range(len(coverage)):
         per_byte = [_energy_per_byte(radio, vehicle, float(t)) for t in times_s[covered[:, vehicle]]]
         known = [value for value in per_byte if np.isfinite(value)]
         energies = []
         for rank in (MEMORY[vehicle % len(MEMORY)], ARMS[0]):
             work = Work(num_examples=scenario.rows, epochs=scenario.epochs, rank=rank)
             compute_j = processors.compute(vehicle, work).energy_j
-            energies.append(compute_j + bytes_of(world, rank) * float(np.mean(known)) if known else compute_j)
+            energies.append(compute_j + size(rank) * float(np.mean(known)) if known else compute_j)
         total += covered[:, vehicle].mean() * (0.6 * energies[0] + 0.4 * energies[1])
     return float(total)
 
@@ -151,10 +193,10 @@ def _start_rank(method: Method) -> int:
 def _aggregator(method: Method, scenario: Scenario) -> Any:
     if method.aggregator is None:
         return LoRAAggregator(head=2, lora_alpha=LORA_ALPHA, max_rank=max(ARMS), units=True, seed=scenario.seed)
-    changed = {"lora_alpha": LORA_ALPHA}
+    changed: dict[str, Any] = {"lora_alpha": LORA_ALPHA}
     if isinstance(method.aggregator, LoRAAggregator):
         changed |= {"max_rank": max(ARMS), "units": True, "seed": scenario.seed}
-    return replace(method.aggregator, **changed)
+    return replace(method.aggregator, **changed)  # type: ignore[type-var]
 
 
 def _figures(strategy: UCBDual, events: list[Event], energy_j: float) -> dict[str, Any]:
@@ -202,7 +244,3 @@ def _digest(tasks: tuple[str, ...]) -> str:
     for path in (day_path(), *(find(TEXT_SETS[name].file) for name in tasks)):
         sha.update(path.read_bytes())
     return sha.hexdigest()
-
-
-__all__ = ["Arrays", "data_digest", "recorded"]
-_ = generator

@@ -1,7 +1,7 @@
 """What is compared in which city: settings, nothing else. A method more is one line here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from eafl_flower.aggregation.lora import AveragedFactors, LoRAAggregator
@@ -69,6 +69,8 @@ METHODS: Final[Mapping[str, Method]] = {
     "no-sharing": replace(OURS, title="UCB-DUAL without moving budgets", sharing=None),
     "no-departures": replace(OURS, title="UCB-DUAL without handling of departures", departures=Departures(choices=())),
 }
+BUDGETS: Final = (0.5, 0.7, 1.0, 1.4, 2.0)
+FLEETS: Final = (9, 18, 36, 60)
 COMPARED: Final = ("ucb-dual", "homolora", "hetlora", "flexlora", "fedra", "smallest", "largest")
 ABLATIONS: Final = ("no-dual", "no-sharing", "no-departures", "random")
 
@@ -90,4 +92,3 @@ class Scenario:
     tasks: tuple[str, ...] = TASKS
     evaluate_every: int = 4
     test_rows: int = 500
-    extra: Mapping[str, Any] = field(default_factory=dict)
