@@ -10,6 +10,7 @@ from experiments.claims import Claim
 from experiments.eafl_alp.statistics import Mean, mean_of
 from experiments.ucb_dual.measures import Recording, departures, price_share, violation, worst_window
 from experiments.ucb_dual.questions import OURS, Runs, Scope, title
+from experiments.ucb_dual.settings import task_title
 from experiments.ucb_dual.tables import energies
 
 Holds = Literal["yes", "no", "partly"]
@@ -154,7 +155,7 @@ def _priced(ours: Sequence[Recording], tasks: Sequence[str]) -> Claim:
         "energy has a price in some of the rounds",
         "ours: the machinery is at work",
         f"{100 * PRICED[0]:.0f} to {100 * PRICED[1]:.0f} %, each task",
-        ", ".join(f"{task} {100 * share:.0f} %" for task, share in zip(tasks, shares, strict=True)),
+        ", ".join(f"{task_title(task)} {100 * share:.0f} %" for task, share in zip(tasks, shares, strict=True)),
         "-",
         "yes" if all(within) else "partly" if any(within) else "no",
     )

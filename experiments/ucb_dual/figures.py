@@ -14,7 +14,7 @@ from experiments.ucb_dual.city import coverage_of
 from experiments.ucb_dual.measures import Floats, Recording, of_all, price_share, violation
 from experiments.ucb_dual.questions import OURS, Runs, Scope, title
 from experiments.ucb_dual.record import ROUND_S, city_of, hosted_by
-from experiments.ucb_dual.settings import ARMS, MEMORY
+from experiments.ucb_dual.settings import ARMS, MEMORY, task_title
 
 STYLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "ucb-dual": {"color": "C3", "linewidth": 2.2, "zorder": 5},
@@ -63,9 +63,11 @@ def accuracies(by_method: Mapping[str, Sequence[Recording]], tasks: Sequence[str
             at, values = found[0].evaluated, 100 * _mean([f.curve(task) for f in found])
             axes.plot(at, values, **STYLES[method])
             ends.append((at[-1], values[-1], title(method), STYLES[method]["color"]))
-        axes.set_title(task, fontsize=10)
+        axes.set_title(task_title(task), fontsize=10)
         axes.set_xlim(0, 1.55 * at[-1])
+        axes.set_xticks([tick for tick in axes.get_xticks() if tick <= at[-1]])
         axes.set_xlabel("round")
+        _from_first(axes)
         axes.set_ylabel("test accuracy [%]")
         label_ends(axes, ends)
     return figure
@@ -89,6 +91,7 @@ def costs(by_method: Mapping[str, Sequence[Recording]]) -> Any:
     panels[2].set_xlabel("cumulated energy [kJ]")
     for axes in panels[1:]:
         axes.set_ylabel("test accuracy, mean of tasks [%]")
+        _from_first(axes)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", fontsize=8, ncols=len(by_method))
     return figure
 
@@ -122,7 +125,7 @@ def energies(found: Sequence[Recording], tasks: Sequence[str]) -> Any:
             mean = smoothed(used_j.tolist(), SMOOTHED)
             above.plot(rounds, mean, color="C0", label=f"used, mean of {SMOOTHED} rounds" if label else None, **pale)
             below.step(rounds, price, where="mid", color="C3", **pale)
-        above.set_title(task, fontsize=10)
+        above.set_title(task_title(task), fontsize=10)
         above.set_ylim(bottom=0)
         below.set_ylim(bottom=0)
         below.set_xlabel("round")
@@ -186,9 +189,10 @@ def budgets(by_budget: Mapping[float, Sequence[Recording]]) -> Any:
         shares = [f.by_round("budget_j")[:, column] / f.budget_j for f in by_budget[middle]]
         mean, rounds = 100 * _mean(shares), np.arange(1, len(shares[0]) + 1)
         moves.step(rounds, mean, where="mid", color=OF_TASKS[column], linewidth=1.6)
-        ends.append((rounds[-1], mean[-1], task, OF_TASKS[column]))
+        ends.append((rounds[-1], mean[-1], task_title(task), OF_TASKS[column]))
     moves.set_xlim(1, 1.3 * rounds[-1])
-    moves.set_ylim(0, 70)
+    moves.set_ylim(0, 73)
+    moves.set_xticks([tick for tick in moves.get_xticks() if 1 <= tick <= rounds[-1]])
     moves.set_xlabel("round")
     moves.set_ylabel("share of the budget [%]")
     moves.set_title(f"budget {middle:g}", fontsize=10)
@@ -197,7 +201,7 @@ def budgets(by_budget: Mapping[float, Sequence[Recording]]) -> Any:
     prices = 100 * np.array([_mean([price_share(f.by_round("price")) for f in by_budget[b]]) for b in at])
     excess = 100 * np.array([_mean([_violation(f) for f in by_budget[b]]) for b in at])
     for column, task in enumerate(tasks):
-        priced.plot(at, prices[:, column], "o-", color=OF_TASKS[column], markersize=4, label=task)
+        priced.plot(at, prices[:, column], "o-", color=OF_TASKS[column], markersize=4, label=task_title(task))
         over.plot(at, excess[:, column], "o-", color=OF_TASKS[column], markersize=4)
     of_all_j = [100 * float(np.mean([violation(*of_all(f))[0] for f in by_budget[b]])) for b in at]
     over.plot(at, of_all_j, "s--", color="black", markersize=4, label="all tasks together")
@@ -268,13 +272,20 @@ def city_map(coverage: Coverage, hosted: Sequence[int], tasks: Sequence[str], en
     axes.set_xlabel("east of the middle of the units [km]")
     axes.set_ylabel("north [km]")
     marks = [
-        Line2D([], [], color=OF_TASKS[place], marker="^", linestyle="", label=f"unit of {task}")
+        Line2D([], [], color=OF_TASKS[place], marker="^", linestyle="", label=f"unit of {task_title(task)}")
         for place, task in enumerate(tasks)
     ]
     marks.append(Line2D([], [], color="black", marker="o", markersize=4, linestyle="", label="vehicle, first round"))
     marks.append(Line2D([], [], color="0.35", linewidth=0.8, label="its way during the run"))
     figure.legend(handles=marks, loc="outside lower center", fontsize=8, ncols=3)
     return figure
+
+
+def _from_first(axes: Any) -> None:
+    """Let the scale of accuracies begin at what there is after the first rounds, not before them."""
+    values = np.concatenate([line.get_ydata()[1:] for line in axes.get_lines()])
+    margin = max(1.0, 0.06 * float(np.ptp(values)))
+    axes.set_ylim(values.min() - margin, values.max() + margin)
 
 
 def _violation(found: Recording) -> Floats:

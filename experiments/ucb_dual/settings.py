@@ -14,6 +14,7 @@ from eafl_flower.roadside.leaving import Departures
 from eafl_flower.schedulers.same import SameOrder
 
 TASKS: Final = ("trec", "sst2", "ag_news")
+TITLES: Final[Mapping[str, str]] = {"trec": "TREC", "sst2": "SST-2", "ag_news": "AG News"}
 SEEDS: Final = (1, 2, 3)
 ARMS: Final = (4, 8, 16, 32, 64)
 MEMORY: Final = (64, 32, 64)  # largest rank of the vehicles in turn
@@ -92,3 +93,8 @@ class Scenario:
     tasks: tuple[str, ...] = TASKS
     evaluate_every: int = 4
     test_rows: int = 500
+
+
+def task_title(task: str) -> str:
+    """Return the name of a task for people."""
+    return TITLES.get(task, task)

@@ -1,5 +1,6 @@
 """Tables of what was recorded, a line for each method, budget, rank or fleet."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -27,21 +28,27 @@ from experiments.ucb_dual.questions import (
     title,
     to_choose,
 )
-from experiments.ucb_dual.settings import METHODS, RATES
+from experiments.ucb_dual.settings import METHODS, RATES, task_title
 
 Line = tuple[str, ...]
 COSTS: Final = ("latency of a round [s]", "of the run [s]", "energy of a round [J]", "over budget [%]", "sent [MB]")
 MACHINERY: Final = (
     "method", "mean rank", "priced rounds [%]", "over budget, by task [%]", "worst five rounds [%]",
-    "hand-overs", "early", "migrated", "abandoned", "lost", "jobs",
+    "hand-overs in 15 rounds", "early", "migrated", "abandoned", "lost", "jobs",
 )  # fmt: skip
 NONE: Final = "-"
 
 
-def number(values: Sequence[float], digits: int = 3) -> str:
-    """Return mean and standard deviation of values in their unit."""
+def number(values: Sequence[float]) -> str:
+    """Return mean and standard deviation of values in their unit, with three digits of the mean, or all before the dot.
+
+    >>> number([1150.2, 1150.2]), number([0.51234, 0.51234])
+    ('1,150 ± 0', '0.512 ± 0.000')
+    """
     found = mean_of(values)
-    return f"{found.mean:.{digits}g} ± {found.sd:.2g}"
+    size = math.floor(math.log10(abs(found.mean))) if found.mean else 1
+    digits = min(3, max(0, 2 - size))
+    return f"{found.mean:,.{digits}f} ± {found.sd:,.{digits}f}"
 
 
 def rates(scope: Scope, runs: Runs) -> tuple[Line, list[Line]]:
@@ -57,7 +64,7 @@ def rates(scope: Scope, runs: Runs) -> tuple[Line, list[Line]]:
 def compared(scope: Scope, runs: Runs, methods: Sequence[str]) -> tuple[Line, list[Line]]:
     """Return header and lines: accuracy on test texts [%] and costs of each method."""
     tasks = scope.base.tasks
-    header = ("method", "rate", "accuracy, mean", *tasks, *COSTS)
+    header = ("method", "rate", "accuracy, mean", *map(task_title, tasks), *COSTS)
     lines: list[Line] = []
     for method in methods:
         scenario = replace(scope.base, method=method)
@@ -196,7 +203,7 @@ def scale(scope: Scope, runs: Runs) -> tuple[Line, list[Line]]:
     found, told = Recording(runs.store[cell]), runs.store[cell]
     left, seconds = departures(found.jobs), runs.seconds(cell)
     over = [f"{100 * value:.1f}" for value in violation(*energies(found))]
-    accuracy = [f"{task} {100 * found.accuracy(task):.1f}" for task in scope.light.tasks]
+    accuracy = [f"{task_title(task)} {100 * found.accuracy(task):.1f}" for task in scope.light.tasks]
     return ("figure", "value"), [
         ("vehicles, units, rounds", f"{told['vehicles']}, {told['units']}, {found.rounds}"),
         ("jobs, in the mean of a round", f"{len(found.jobs):,}, {len(found.jobs) / found.rounds:.0f}"),
@@ -220,7 +227,7 @@ def written(scope: Scope, runs: Runs, question: str) -> str:
     """Return the tables of a question as text."""
     seeds = f"{len(scope.seeds)} seeds, mean ± sd"
     where = f"{scope.base.vehicles} vehicles, {scope.base.rounds} rounds, {seeds}"
-    first = scope.base.tasks[0]
+    first = task_title(scope.base.tasks[0])
     variants = [OURS, *scope.ablations]
     made: dict[str, list[tuple[str, Callable[[], tuple[Line, list[Line]]]]]] = {
         "rates": [("Accuracy on validation texts at each learning rate [%], first seed", lambda: rates(scope, runs))],
