@@ -95,6 +95,11 @@ class Recording:
         return float(np.mean(self.found["handovers"])) * FIFTEEN / self.rounds
 
     @property
+    def idle(self) -> int:
+        """How often a vehicle was covered when a round began and got no job: none fitted its stay, or was worth it."""
+        return int(np.sum(self.found["covered"])) - len(self.jobs)
+
+    @property
     def evaluated(self) -> list[int]:
         """Numbers of the rounds after which the models were evaluated, 0 before the first."""
         return [int(score["round"]) for score in self.found["scores"]]

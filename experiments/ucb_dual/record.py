@@ -1,6 +1,7 @@
 """One run of a method through the city, as figures."""
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -109,6 +110,7 @@ def city_of(scenario: Scenario) -> City:
 
 def played(scenario: Scenario, method: Method, lesson: Lesson, coverage: Coverage) -> dict[str, Any]:
     """Return what came of a run of ``lesson`` under ``coverage``."""
+    logging.getLogger("flwr").setLevel(logging.ERROR)
     radio = RoadsideRadio(RADIO, coverage, scenario.seed)
     processors = Processors(energy=FineTuningEnergy.measured(speed=SPEED), slowdown=SLOWDOWN, power_w=POWER_W)
     energy_j = scenario.budget * usual_energy_j(lesson.size, scenario, coverage, radio, processors)
@@ -143,8 +145,9 @@ def played(scenario: Scenario, method: Method, lesson: Lesson, coverage: Coverag
     )
     initial = lesson.initial(scenario.rank or _start_rank(method))
     strategy.start(InlineGrid(lesson.app, len(coverage)), initial, num_rounds=scenario.rounds, evaluate_fn=evaluate)
+    found = _figures(strategy, kept.events, energy_j)
     moved = handovers(coverage, scenario.rounds * ROUND_S)
-    return {**_figures(strategy, kept.events, energy_j), "handovers": moved, "scores": scores}
+    return {**found, "covered": _covered(coverage, found), "handovers": moved, "scores": scores}
 
 
 def hosted_by(columns: int, tasks: int) -> tuple[int, ...]:
@@ -203,7 +206,8 @@ def _figures(strategy: UCBDual, events: list[Event], energy_j: float) -> dict[st
     run = strategy.run
     assert run is not None
     scheduler: RoadsideScheduler = run.options.scheduler  # type: ignore[assignment]
-    rounds = scheduler.closed(run.plans).rounds
+    ended = scheduler.closed(run.plans)
+    rounds, short = ended.rounds, scheduler.short_of_energy(ended)
     jobs = [e for e in events if e["event"] in ("merge", "lost", "refused", "timeout", "error")]
     leaving: dict[str, int] = {}
     for event in jobs:
@@ -218,12 +222,21 @@ def _figures(strategy: UCBDual, events: list[Event], energy_j: float) -> dict[st
             [e["time_s"], e["client"], e.get("unit", 0), e.get("rank", 0), e["event"], e.get("leaving", "")]
             for e in jobs
         ],
+        "short_of_energy": {task: list(both) for task, both in short.items()},  # budget and least energy [J]
         "energy_j": spent.energy_j,
         "upload_bytes": run.ledger.total("uplink").payload_bytes,
         "download_bytes": run.ledger.total("downlink").payload_bytes,
         "time_s": run.time_s,
         "arrays_sha256": run.arrays_sha256(),
     }
+
+
+def _covered(coverage: Coverage, found: Mapping[str, Any]) -> list[int]:
+    """Return how many vehicles were covered when each round began: at the multiple before its first job ended."""
+    counts = np.sum(found["rounds"]["jobs"], axis=1).astype(int)
+    parts = np.split(np.array([job[0] for job in found["jobs"]]), np.cumsum(counts)[:-1])
+    begins_s = [ROUND_S * float(part.min() // ROUND_S) for part in parts if len(part)]
+    return [int((coverage.serving(begin_s) >= 0).sum()) for begin_s in begins_s]
 
 
 def _plain(values: Any) -> list[Any]:

@@ -34,7 +34,7 @@ Line = tuple[str, ...]
 COSTS: Final = ("latency of a round [s]", "of the run [s]", "energy of a round [J]", "over budget [%]", "sent [MB]")
 MACHINERY: Final = (
     "method", "mean rank", "priced rounds [%]", "over budget, by task [%]", "worst five rounds [%]",
-    "hand-overs in 15 rounds", "early", "migrated", "abandoned", "lost", "jobs",
+    "hand-overs in 15 rounds", "early", "migrated", "abandoned", "lost", "no job", "jobs",
 )  # fmt: skip
 NONE: Final = "-"
 
@@ -117,6 +117,7 @@ def machinery_of(found: Sequence[Recording], *, budget: bool) -> list[str]:
         window,
         number([f.handovers for f in found]),
         *counts,
+        f"{np.mean([f.idle for f in found]):.1f}",
         f"{np.mean([len(f.jobs) for f in found]):.0f}",
     ]
 
@@ -212,7 +213,7 @@ def scale(scope: Scope, runs: Runs) -> tuple[Line, list[Line]]:
         ("priced rounds, mean over tasks [%]", f"{100 * price_share(found.by_round('price')).mean():.0f}"),
         ("over budget, by task [%]", ", ".join(over)),
         ("hand-overs of a vehicle in 15 rounds", f"{found.handovers:.1f}"),
-        ("early, migrated, abandoned, lost", ", ".join(str(value) for value in left.values())),
+        ("early, migrated, abandoned, lost, without a job", ", ".join(map(str, [*left.values(), found.idle]))),
         ("time of one process [s], jobs a second", f"{seconds:.0f}, {len(found.jobs) / seconds:.0f}"),
     ]
 

@@ -1,7 +1,9 @@
-"""Recordings by rule, and a store that has one for every cell that is asked for."""
+"""Recordings by rule, a store that has one for every cell that is asked for, and a small city to draw."""
 
 import numpy as np
 
+from eafl_flower.mobility.coverage import HandoverRule, cover
+from eafl_flower.mobility.traces import traces_of
 from experiments.cells import Store
 from experiments.ucb_dual.measures import Recording
 from experiments.ucb_dual.record import scenario_of
@@ -50,6 +52,7 @@ def invented(settings, *, jobs_a_round=None, accuracy=None, latency_s=None):
         "jobs": jobs,
         "energy_j": float(used_j.sum()),
         "upload_bytes": 300_000 * merged,
+        "covered": [vehicles] * rounds,
         "handovers": [rounds // 10] * vehicles,
         "scores": scores,
         "vehicles": vehicles,
@@ -84,3 +87,13 @@ class InventedStore(Store):
 def store(folder):
     """Return a store whose every result is invented."""
     return InventedStore(folder / "cells.jsonl")
+
+
+def crossing():
+    """Return four vehicles that drive to and fro between two units, 3 km in five minutes, each two minutes later."""
+    time_s = np.arange(0.0, 3601.0, 60.0)
+    ways = {}
+    for vehicle in range(4):
+        place = (time_s / 300 + 0.4 * vehicle) % 2
+        ways[f"cab {vehicle}"] = (time_s, 3000 * np.minimum(place, 2 - place), np.full(len(time_s), 100.0 * vehicle))
+    return cover(traces_of(ways), [[0.0, 0.0], [3000.0, 0.0]], HandoverRule(radius_m=1600, hysteresis_m=25))
