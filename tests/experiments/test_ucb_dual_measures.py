@@ -35,10 +35,11 @@ def test_a_budget_that_moves_counts_as_its_mean():
     assert measures.violation(budget_j, np.full((20, 1), 220.0)) == pytest.approx([0.1])
 
 
-def test_the_worst_window_is_the_worst_mean_of_five_rounds_after_the_settled_ones():
+@pytest.mark.parametrize("worst", [10, 14, 19])
+def test_the_worst_window_is_the_worst_mean_of_five_rounds_after_the_settled_ones(worst):
     budget_j, used_j = np.full((20, 1), 100.0), np.full((20, 1), 100.0)
     used_j[3] = 1e6
-    used_j[14] = 160.0
+    used_j[worst] = 160.0
     assert measures.worst_window(budget_j, used_j) == pytest.approx([60 / 500])
     slid = [used_j[start : start + 5].mean() / 100 - 1 for start in range(10, 16)]
     assert measures.worst_window(budget_j, used_j)[0] == pytest.approx(max(slid))
