@@ -52,6 +52,7 @@ def invented(settings, *, jobs_a_round=None, accuracy=None, latency_s=None):
         "jobs": jobs,
         "energy_j": float(used_j.sum()),
         "upload_bytes": 300_000 * merged,
+        "span_j": [70.0 * vehicles, 130.0 * vehicles],
         "covered": [vehicles] * rounds,
         "handovers": [rounds // 10] * vehicles,
         "scores": scores,

@@ -195,7 +195,7 @@ def budgets(by_budget: Mapping[float, Sequence[Recording]]) -> Any:
     moves.set_xticks([tick for tick in moves.get_xticks() if 1 <= tick <= rounds[-1]])
     moves.set_xlabel("round")
     moves.set_ylabel("share of the budget [%]")
-    moves.set_title(f"budget {middle:g}", fontsize=10)
+    moves.set_title(f"room {middle:g}", fontsize=10)
     label_ends(moves, ends)
     at = sorted(by_budget)
     prices = 100 * np.array([_mean([price_share(f.by_round("price")) for f in by_budget[b]]) for b in at])
@@ -218,7 +218,7 @@ def budgets(by_budget: Mapping[float, Sequence[Recording]]) -> Any:
         axes.set_xscale("log")
         axes.set_xticks(at, [f"{budget:g}" for budget in at])
         axes.minorticks_off()
-        axes.set_xlabel("budget, in units of the default")
+        axes.set_xlabel("room above rank 4, in units of the default")
         axes.set_ylabel(label)
     return figure
 

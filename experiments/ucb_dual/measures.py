@@ -55,6 +55,12 @@ class Recording:
         return np.asarray(self.by_round("used_j").sum(axis=1))
 
     @property
+    def least_used_j(self) -> Floats:
+        """Energy that as many jobs would have taken at the smallest rank [J] `(rounds, tasks)`, by the mean vehicle."""
+        job_j = float(self.found["span_j"][0]) / float(np.mean(self.found["covered"]))
+        return np.asarray(job_j * self.by_round("jobs"))
+
+    @property
     def latency_s(self) -> Floats:
         """Longest merged job of each round [s] `(rounds,)`; 0 if there was none."""
         return np.asarray(self.by_round("latency_s").max(axis=1))

@@ -167,6 +167,6 @@ def _cell(scenario: Scenario) -> Cell:
     what = f"rank {scenario.rank}" if scenario.rank else title(scenario.method)
     told = (
         f"{what}, rate {scenario.rate:g}, {scenario.rounds} rounds, {scenario.vehicles} vehicles, "
-        f"budget {scenario.budget:g}, seed {scenario.seed}"
+        f"room {scenario.budget:g}, seed {scenario.seed}"
     )
     return Cell(f"experiments.ucb_dual.{module}:recorded", plain(scenario), told)

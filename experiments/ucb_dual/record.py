@@ -31,6 +31,7 @@ from experiments.ucb_dual.settings import ARMS, LORA_ALPHA, MEMORY, METHODS, Met
 SLOWDOWN, POWER_W = (2.0, 1.0, 0.5), (5.0, 10.0, 20.0)
 SPEED = 0.02  # of one core of the machine that was measured: what driving leaves of a vehicle's processor
 ROUND_S = 60.0
+ROOM = 0.6  # of the way from the smallest ranks' energy to the largest ranks': the default budget
 RADIO = Roadside()
 
 
@@ -113,7 +114,8 @@ def played(scenario: Scenario, method: Method, lesson: Lesson, coverage: Coverag
     logging.getLogger("flwr").setLevel(logging.ERROR)
     radio = RoadsideRadio(RADIO, coverage, scenario.seed)
     processors = Processors(energy=FineTuningEnergy.measured(speed=SPEED), slowdown=SLOWDOWN, power_w=POWER_W)
-    energy_j = scenario.budget * usual_energy_j(lesson.size, scenario, coverage, radio, processors)
+    least_j, most_j = energies_of_round_j(lesson.size, scenario, coverage, radio, processors)
+    energy_j = least_j + scenario.budget * ROOM * (most_j - least_j)
     kept, scores, names = Kept(), [], lesson.tasks
 
     def evaluate(number: int, arrays: ArrayRecord) -> MetricRecord:
@@ -147,7 +149,13 @@ def played(scenario: Scenario, method: Method, lesson: Lesson, coverage: Coverag
     strategy.start(InlineGrid(lesson.app, len(coverage)), initial, num_rounds=scenario.rounds, evaluate_fn=evaluate)
     found = _figures(strategy, kept.events, energy_j)
     moved = handovers(coverage, scenario.rounds * ROUND_S)
-    return {**found, "covered": _covered(coverage, found), "handovers": moved, "scores": scores}
+    return {
+        **found,
+        "span_j": [least_j, most_j],
+        "covered": _covered(coverage, found),
+        "handovers": moved,
+        "scores": scores,
+    }
 
 
 def hosted_by(columns: int, tasks: int) -> tuple[int, ...]:
@@ -155,27 +163,29 @@ def hosted_by(columns: int, tasks: int) -> tuple[int, ...]:
     return tuple((i + j) % tasks for i in range(columns) for j in range(columns))
 
 
-def usual_energy_j(
+def energies_of_round_j(
     size: Callable[[int], float],
     scenario: Scenario,
     coverage: Coverage,
     radio: RoadsideRadio,
     processors: Processors,
-) -> float:
-    """Return 0.6 of what all covered vehicles spend in a round with their largest ranks and 0.4 of that with rank 4."""
+) -> tuple[float, float]:
+    """Return what all covered vehicles spend in a round with the smallest rank, and with the largest each can have [J].
+
+    Both are expected before any run: means over its rounds.
+    """
     times_s = np.arange(scenario.rounds) * ROUND_S
     covered = np.stack([coverage.serving(time_s) >= 0 for time_s in times_s])
-    total = 0.0
+    sums = [0.0, 0.0]
     for vehicle in range(len(coverage)):
         per_byte = [_energy_per_byte(radio, vehicle, float(t)) for t in times_s[covered[:, vehicle]]]
         known = [value for value in per_byte if np.isfinite(value)]
-        energies = []
-        for rank in (MEMORY[vehicle % len(MEMORY)], ARMS[0]):
+        byte_j = float(np.mean(known)) if known else 0.0
+        for place, rank in enumerate((ARMS[0], MEMORY[vehicle % len(MEMORY)])):
             work = Work(num_examples=scenario.rows, epochs=scenario.epochs, rank=rank)
-            compute_j = processors.compute(vehicle, work).energy_j
-            energies.append(compute_j + size(rank) * float(np.mean(known)) if known else compute_j)
-        total += covered[:, vehicle].mean() * (0.6 * energies[0] + 0.4 * energies[1])
-    return float(total)
+            job_j = processors.compute(vehicle, work).energy_j + size(rank) * byte_j
+            sums[place] += float(covered[:, vehicle].mean()) * job_j
+    return sums[0], sums[1]
 
 
 def _energy_per_byte(radio: RoadsideRadio, vehicle: int, time_s: float) -> float:

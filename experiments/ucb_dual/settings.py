@@ -70,7 +70,7 @@ METHODS: Final[Mapping[str, Method]] = {
     "no-sharing": replace(OURS, title="UCB-DUAL without moving budgets", sharing=None),
     "no-departures": replace(OURS, title="UCB-DUAL without handling of departures", departures=Departures(choices=())),
 }
-BUDGETS: Final = (0.5, 0.7, 1.0, 1.4, 2.0)
+BUDGETS: Final = (0.5, 0.7, 1.0, 1.4, 2.0)  # room in units of the default one
 FLEETS: Final = (9, 18, 36, 60)
 COMPARED: Final = ("ucb-dual", "homolora", "hetlora", "flexlora", "fedra", "smallest", "largest")
 ABLATIONS: Final = ("no-dual", "no-sharing", "no-departures", "random")
@@ -78,7 +78,11 @@ ABLATIONS: Final = ("no-dual", "no-sharing", "no-departures", "random")
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """One run. ``budget`` is in units of the default one, ``rows`` are those of a vehicle and task."""
+    """One run.
+
+    ``budget`` is the room that the budget leaves above what the smallest ranks take, in units of the default one: 0 is
+    all of them at rank 4, 1 / 0.6 all at their largest. ``rows`` are those of a vehicle and task.
+    """
 
     method: str = "ucb-dual"
     seed: int = 1

@@ -34,7 +34,7 @@ Line = tuple[str, ...]
 COSTS: Final = ("latency of a round [s]", "of the run [s]", "energy of a round [J]", "over budget [%]", "sent [MB]")
 MACHINERY: Final = (
     "method", "mean rank", "priced rounds [%]", "over budget, by task [%]", "worst five rounds [%]",
-    "hand-overs in 15 rounds", "early", "migrated", "abandoned", "lost", "no job", "jobs",
+    "at rank 4 [%]", "hand-overs in 15 rounds", "early", "migrated", "abandoned", "lost", "no job", "jobs",
 )  # fmt: skip
 NONE: Final = "-"
 
@@ -103,11 +103,12 @@ def machinery(scope: Scope, runs: Runs, methods: Sequence[str]) -> tuple[Line, l
 
 def machinery_of(found: Sequence[Recording], *, budget: bool) -> list[str]:
     """Return what ``MACHINERY`` names behind the method; counts are means over seeds."""
-    priced = over = window = NONE
+    priced = over = window = least = NONE
     if budget:
         priced = number([100 * float(price_share(f.by_round("price")).mean()) for f in found])
         over = number([100 * float(violation(*energies(f)).max()) for f in found])
         window = number([100 * float(worst_window(*energies(f)).max()) for f in found])
+        least = number([100 * float(worst_window(f.by_round("budget_j"), f.least_used_j).max()) for f in found])
     left = [departures(f.jobs) for f in found]
     counts = (f"{np.mean([counted[name] for counted in left]):.1f}" for name in ("early", "migrate", "abandon", "lost"))
     return [
@@ -115,6 +116,7 @@ def machinery_of(found: Sequence[Recording], *, budget: bool) -> list[str]:
         priced,
         over,
         window,
+        least,
         number([f.handovers for f in found]),
         *counts,
         f"{np.mean([f.idle for f in found]):.1f}",
@@ -128,24 +130,25 @@ def energies(found: Recording) -> tuple[Floats, Floats]:
 
 
 def budgets(scope: Scope, runs: Runs) -> tuple[Line, list[Line]]:
-    """Return header and lines: ours under budgets in units of the default one."""
+    """Return header and lines: ours under budgets that leave so much room above rank 4, in units of the default."""
     header = (
-        "budget", "[J]", "priced rounds [%]", "mean rank", "over budget, all [%]", "by task [%]",
-        "worst five rounds [%]", "accuracy, mean", "latency of a round [s]",
+        "room", "budget [J]", "priced rounds [%]", "mean rank", "over budget, all [%]", "by task [%]",
+        "worst five rounds [%]", "at rank 4 [%]", "accuracy, mean", "latency of a round [s]",
     )  # fmt: skip
     lines: list[Line] = []
     for budget in scope.budgets:
         found = runs.of(replace(scope.base, budget=budget))
-        rank, priced, over, window, *_ = machinery_of(found, budget=True)
+        rank, priced, over, window, least, *_ = machinery_of(found, budget=True)
         lines.append(
             (
                 f"{budget:g}",
-                f"{np.mean([f.budget_j for f in found]):.3g}",
+                f"{np.mean([f.budget_j for f in found]):,.0f}",
                 priced,
                 rank,
                 number([100 * float(violation(*of_all(f))[0]) for f in found]),
                 over,
                 window,
+                least,
                 str(mean_of([f.mean_accuracy() for f in found])),
                 number([float(f.latency_s.mean()) for f in found]),
             )

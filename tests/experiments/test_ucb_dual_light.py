@@ -81,6 +81,8 @@ def test_every_method_runs_and_keeps_to_what_it_says_of_ranks_and_departures(met
     assert ranks <= set(ARMS)
     if method == "no-dual":
         assert not found.by_round("price").any()
+    least_j, most_j = found.found["span_j"]
+    assert least_j < found.budget_j < most_j
     if method in ("no-sharing", "no-departures", "ucb-dual"):
         assert found.by_round("budget_j").sum(axis=1) == pytest.approx(found.budget_j)
 

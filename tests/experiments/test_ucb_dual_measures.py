@@ -86,6 +86,12 @@ def test_who_is_covered_has_a_job_or_none():
     assert found.idle == 20 * (6 - 4)
 
 
+def test_the_least_energy_of_a_round_goes_by_its_jobs():
+    found = recording(SETTINGS, jobs_a_round=4)
+    assert found.least_used_j == pytest.approx(70.0 * found.by_round("jobs"))
+    assert found.least_used_j.sum(axis=1) == pytest.approx([280.0] * 20)
+
+
 def test_a_recording_whose_rounds_have_other_jobs_is_refused():
     told = dict(recording(SETTINGS).found)
     told["jobs"] = told["jobs"][:-1]
