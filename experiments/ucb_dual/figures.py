@@ -126,11 +126,11 @@ def energies(found: Sequence[Recording], tasks: Sequence[str]) -> Any:
             above.plot(rounds, mean, color="C0", label=f"used, mean of {SMOOTHED} rounds" if label else None, **pale)
             below.step(rounds, price, where="mid", color="C3", **pale)
         above.set_title(task_title(task), fontsize=10)
-        above.set_ylim(bottom=0)
-        below.set_ylim(bottom=0)
         below.set_xlabel("round")
         for axes in (above, below):
             axes.grid(alpha=0.25)
+    for axes in panels[:, 0]:
+        axes.set_ylim(bottom=0)  # once all is drawn: it ends the scaling of the row
     panels[0, 0].set_ylabel("energy of a round [J]")
     panels[1, 0].set_ylabel("price λ")
     panels[0, 0].legend(fontsize=8, loc="lower right")
