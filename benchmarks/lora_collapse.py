@@ -6,8 +6,8 @@ Six clients of ranks 2, 4, 8, 16, 32 and 64 fine-tune a BERT of 2 layers and wid
 on questions of TREC (six classes; words are hashed). Adapters of all its linear layers and the head are merged behind a
 barrier. A row is the share of the squared singular values of all layers above the smallest rank after the last round,
 over that of a run in which all have rank 64 (its own form: "delta"); and the share of test questions that are answered
-rightly, as mean over the last five rounds. Rows are means over seeds, of ratios, too; a seed decides weights, questions and
-order.
+rightly, as mean over the last five rounds. Rows are means over seeds, of ratios, too; a seed decides weights, questions
+and order.
 
 * "alike": clients hold random questions. "unlike": the classes of a client are drawn from Dirichlet(0.3).
 """
@@ -34,7 +34,7 @@ from eafl_flower.types import Update
 RANKS = (2, 4, 8, 16, 32, 64)
 FULL = (max(RANKS),) * len(RANKS)
 WORDS, CLASSES, TEST, LAST = 4000, 6, 1000, 5
-AIM = 0.9
+AIM, DEFAULT = 0.9, "partition"  # of rounds, in UCBDual
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
         rows.append(row(f"{split}, all of rank 64: accuracy", float(best.mean()), "share of rows"))
         for i, form in enumerate(get_args(Form), start=1):
             ratio = float((energy[:, i] / full).mean())
-            aim = AIM if form == LoRAAggregator().form else None
+            aim = AIM if form == DEFAULT else None
             name = f"{split}, {form}"
             told = {**peer, "peer_value": float(full.mean()), "ratio": ratio, "aim": aim}
             rows.append(row(f"{name}: share above rank 2", float(energy[:, i].mean()), "energy share", **told))

@@ -54,7 +54,7 @@ class UCBDual(AsynchronousStrategy):
     head
         Number of arrays behind the factors.
     lora_alpha, max_rank, form
-        Settings of ``LoRAAggregator``.
+        Settings of ``LoRAAggregator``. In rounds ``"partition"`` keeps what only high ranks hold (docs/lora.md).
     aggregator
         What merges a round, instead of ``LoRAAggregator`` and its settings.
     **options
@@ -84,7 +84,7 @@ class UCBDual(AsynchronousStrategy):
         head: int = 2,
         lora_alpha: float = 32.0,
         max_rank: int = 0,
-        form: str = "delta",
+        form: str = "partition",
         aggregator: Aggregator[Any] | None = None,
         **options: Any,
     ) -> None:

@@ -1,13 +1,14 @@
 """The figures: accuracy and bits by rounds, accuracy by latency and energy, local work, powers, and error targets."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.drawing import label_ends
 from experiments.emq import local_work, trade_off
 from experiments.emq.equal_rounds import found_of
 from experiments.emq.grid import Grid, Scope, recorded, unit_of
@@ -64,20 +65,6 @@ def _panels(scope: Scope, height: float = 3.0) -> tuple[Any, list[Any]]:
     return figure, panels
 
 
-def _label_ends(axes: Any, ends: Sequence[tuple[float, float, str, Any]]) -> None:
-    """Write names beside the ends (x, y, name, colour) of lines, moved apart where they would lie upon each other."""
-    placed = axes.transData.transform([(x, y) for x, y, _, _ in ends])
-    heights, gap = placed[:, 1].copy(), 11.0 * axes.figure.dpi / 72
-    order = np.argsort(heights)
-    for lower, upper in pairwise(order):
-        heights[upper] = max(heights[upper], heights[lower] + gap)
-    top = axes.bbox.y1 - gap / 2
-    heights -= max(0.0, (heights - placed[:, 1]).mean(), heights.max() - top)
-    for (x, y, name, color), (_, was), height in zip(ends, placed, heights, strict=True):
-        offset = (5, (height - was) * 72 / axes.figure.dpi)
-        axes.annotate(name, (x, y), offset, textcoords="offset points", color=color, fontsize=8, va="center")
-
-
 def _mean(recordings: Sequence[Recording]) -> Array:
     mean: Array = 100 * np.mean([found.accuracy for found in recordings], axis=0)
     return mean
@@ -95,7 +82,7 @@ def _by_rounds(scope: Scope, replays: Replays) -> Any:
         axes.set_ylim(0, 100)
         axes.set_xlabel("round")
         axes.set_ylabel("test accuracy [%]")
-        _label_ends(axes, ends)
+        label_ends(axes, ends)
     return figure
 
 
@@ -118,7 +105,7 @@ def _bits(scope: Scope, replays: Replays) -> Any:
         axes.set_xlabel("round")
         axes.set_ylabel("uplink [bit / value]")
         axes.text(0.02, 0.04, "solid: as sent; dotted: as the source counts", transform=axes.transAxes, fontsize=8)
-        _label_ends(axes, ends)
+        label_ends(axes, ends)
     return figure
 
 
@@ -214,7 +201,7 @@ def _curves(curves: Mapping[str, Array], *, label: str, first: int = 0) -> Any:
     axes.grid(alpha=0.25)
     axes.set_xlabel("round")
     axes.set_ylabel(label)
-    _label_ends(axes, ends)
+    label_ends(axes, ends)
     return figure
 
 

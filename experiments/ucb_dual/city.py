@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,19 @@ def coverage_of(city: City) -> Coverage:
         traces = traces.of(np.sort(longest))
     rule = HandoverRule(radius_m=city.radius_m, hysteresis_m=city.hysteresis_m)
     return cover(traces, _units_m(city, middle_m), rule)
+
+
+def handovers(coverage: Coverage, end_s: float) -> list[int]:
+    """Return how often each vehicle is handed from one unit to another one, from time 0 until before ``end_s``.
+
+    Coming back from where nobody serves is none.
+    """
+    found = []
+    for begin, end in pairwise(coverage.offsets):
+        unit, change_s = coverage.unit[begin:end], coverage.change_s[begin:end]
+        within = (change_s[1:] >= 0) & (change_s[1:] < end_s)
+        found.append(int((within & (unit[1:] >= 0) & (unit[:-1] >= 0)).sum()))
+    return found
 
 
 def day_path() -> Path:

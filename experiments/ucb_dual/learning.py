@@ -1,0 +1,147 @@
+"""What vehicles learn: tasks of texts over one encoder, their shares of the texts, and how well they are learnt."""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from flwr.app import ArrayRecord
+from flwr.clientapp import ClientApp
+
+from eafl_flower.clients.finetune import ClientTask, HowToTune, finetune_app
+from eafl_flower.core.rng import generator
+from eafl_flower.data.texts.files import load_texts
+from eafl_flower.data.texts.rows import TextRows
+from eafl_flower.data.texts.sharing import split_texts, texts_of_vehicles
+from eafl_flower.models.encoder.store import encoder_path
+from eafl_flower.models.lora import Adapted, shared_encoder
+from eafl_flower.tasks.finetune import FineTune, TuningRows, text_rows
+from eafl_flower.types import Arrays
+from experiments.ucb_dual.settings import LORA_ALPHA, Scenario
+
+MAX_LENGTH: Final = 32
+BATCH: Final = 16
+TARGETS: Final = ("query", "key", "value")
+OWN_TESTS: Final = 25  # rows on which a vehicle scores what it has trained
+BASE_SEED: Final = 1  # of the encoder
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """Tasks, what each vehicle has of them, and of each all training rows, validation and test rows."""
+
+    tasks: Mapping[str, FineTune]
+    vehicles: tuple[Mapping[str, ClientTask], ...]
+    train: Mapping[str, TuningRows]
+    validation: Mapping[str, TuningRows]
+    test: Mapping[str, TuningRows]
+
+
+def world_of(scenario: Scenario) -> World:
+    """Return what is learnt in a scenario; the method makes no difference but for the rate."""
+    encoder, seed = base_encoder(), scenario.seed
+    splits = {name: split_texts(load_texts(name), seed=seed) for name in scenario.tasks}
+    tasks = {
+        name: FineTune(
+            encoder=encoder,
+            num_labels=len(split.train.class_names),
+            learning_rate=scenario.rate,
+            batch_size=BATCH,
+        )
+        for name, split in splits.items()
+    }
+    vehicles = tuple(
+        {
+            name: ClientTask(
+                learner=tasks[name], train=_rows(texts.train), test=_rows(_some(texts.test, OWN_TESTS, seed))
+            )
+            for name, texts in owned.items()
+        }
+        for owned in texts_of_vehicles(splits, vehicles=scenario.vehicles, seed=seed)
+    )
+    return World(
+        tasks=tasks,
+        vehicles=vehicles,
+        train={name: _rows(split.train) for name, split in splits.items()},
+        validation={name: _rows(_some(s.validation, scenario.test_rows // 2, seed)) for name, s in splits.items()},
+        test={name: _rows(_some(s.test, scenario.test_rows, seed)) for name, s in splits.items()},
+    )
+
+
+def app_of(world: World, scenario: Scenario, *, layers_share: float) -> ClientApp:
+    """Return the ClientApp of the vehicles, which train so much of the layers (FedRA)."""
+    still = _frozen(scenario.seed, layers_share) if layers_share < 1 else None
+    how = HowToTune(seed=scenario.seed, local_epochs=scenario.epochs, rows_a_job=scenario.rows, frozen_layers=still)
+    return finetune_app(lambda client, _: world.vehicles[client], how=how)
+
+
+def initial_of(world: World, scenario: Scenario, rank: int) -> dict[str, ArrayRecord]:
+    """Return the adapters that each task starts from; its head is the same whatever the rank."""
+    found = {}
+    for name, task in world.tasks.items():
+        count = task.num_factors
+        factors = task.init(generator(scenario.seed, "adapters", name), rank)[:count]
+        head = task.init(generator(scenario.seed, "head", name), 1)[count:]
+        found[name] = ArrayRecord([*factors, *head])
+    return found
+
+
+def scored(world: World, arrays: Mapping[str, Arrays]) -> dict[str, dict[str, float]]:
+    """Return accuracy and loss on test and validation rows of each task."""
+    found: dict[str, dict[str, float]] = {}
+    for name, task in world.tasks.items():
+        loss, test = task.evaluate(arrays[name], world.test[name])
+        _, validation = task.evaluate(arrays[name], world.validation[name])
+        found[name] = {"test": test["accuracy"], "validation": validation["accuracy"], "loss": loss}
+    return found
+
+
+def bytes_of(world: World, rank: int) -> float:
+    """Return the size of an adapter of this rank with its head, the mean over tasks [byte]."""
+    sizes = [sum(a.nbytes for a in task.init(generator(0), rank)) for task in world.tasks.values()]
+    return float(np.mean(sizes))
+
+
+def encoder_digest() -> str:
+    """Return what tells the base encoder from others."""
+    return hashlib.sha256((encoder_path(BASE_SEED) / "training.json").read_bytes()).hexdigest()[:16]
+
+
+def base_encoder() -> Adapted:
+    """Return the base encoder with adapters."""
+    return shared_encoder(str(encoder_path(BASE_SEED)), features="mean", targets=TARGETS, lora_alpha=LORA_ALPHA)
+
+
+@lru_cache(maxsize=1)
+def _tokenizer() -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(encoder_path(BASE_SEED))
+
+
+def _frozen(seed: int, share: float) -> Callable[[str, int, int], Collection[int]]:
+    """Return which layers a job leaves alone: all but so many blocks of the encoder, drawn for each job."""
+    blocks: dict[str, list[int]] = {}
+    for number, layer in enumerate(base_encoder().layers):
+        block = next((part for part in layer.name.split(".") if part.isdigit()), "")
+        blocks.setdefault(block, []).append(number)
+    names = sorted(blocks)
+    kept = max(1, round(share * len(names)))
+
+    def frozen(model: str, client: int, counter: int) -> Sequence[int]:
+        order = generator(seed, "blocks", model, client, counter).permutation(len(names))
+        return [number for place in order[kept:] for number in blocks[names[place]]]
+
+    return frozen
+
+
+def _some(rows: TextRows, most: int, seed: int) -> TextRows:
+    if len(rows) <= most:
+        return rows
+    return rows.take(np.sort(generator(seed, "some", rows.name, most).permutation(len(rows))[:most]))
+
+
+def _rows(rows: TextRows) -> TuningRows:
+    return text_rows(rows.texts, rows.labels.tolist(), _tokenizer(), max_length=MAX_LENGTH)
