@@ -66,7 +66,8 @@ class RoadsideScheduler:
     budget_of
         "job": as above; "round": each round may take :math:`E_\tau`, however many vehicles a task has.
     sharing
-        How shares change between tasks; None: they stay equal.
+        How shares change between tasks. Before, and with None always, a job may take the same in every task
+        (of rounds: each task has the same share).
     departures
         What vehicles do that are about to leave.
     metric, lower_is_better
@@ -154,8 +155,10 @@ class RoadsideScheduler:
 
         A run closes a round when a job of the next one begins: the last round is left to whoever reads the state.
         """
-        tally, shares, tasks = state.tally, state.shares, list(state.tasks)
-        budgets_j = self._budgets_j(shares.budgets, tally.jobs, state.rounds)
+        tally, tasks = state.tally, list(state.tasks)
+        mean_jobs = _mean_jobs(state.rounds, tally)
+        shares = self._alike(state.shares, mean_jobs)
+        budgets_j = self._budgets_j(shares.budgets, tally.jobs, mean_jobs)
         rounds = finished(state.rounds, tally, shares_j=shares.budgets, budgets_j=budgets_j, prices=self.prices(state))
         if self.energy_j and isinstance(self.ranks, UCBDualScheduler):
             for task, learnt in enumerate(tasks):
@@ -171,13 +174,18 @@ class RoadsideScheduler:
                 shares = shared_anew(shares, tally.used_j, scores, least_j=least_j, sharing=self.sharing)
         return RoadsideState(tasks=tuple(tasks), shares=shares, tally=tally.next_round(), rounds=rounds)
 
-    def _budgets_j(self, shares_j: Floats, jobs: Floats, before: Rounds) -> Floats:
+    def _alike(self, shares: Shares, mean_jobs: Floats) -> Shares:
+        """Return shares by which a job may take the same in every task, until they are first shared anew."""
+        moved = self.sharing is not None and shares.rounds >= self.sharing.period
+        if self.budget_of == "round" or moved or not mean_jobs.any():
+            return shares
+        return replace(shares, budgets=shares.budgets.sum() * mean_jobs / mean_jobs.sum())
+
+    def _budgets_j(self, shares_j: Floats, jobs: Floats, mean_jobs: Floats) -> Floats:
         """Return what a round of so many jobs may take [J]: nothing of a task that had none, if budgets are of jobs."""
         if self.budget_of == "round":
             return shares_j
-        rounds = (before.jobs > 0).sum(0) + (jobs > 0)
-        mean = (before.jobs.sum(0) + jobs) / np.maximum(1, rounds)
-        return np.asarray(np.divide(shares_j * jobs, mean, out=np.zeros_like(shares_j), where=jobs > 0))
+        return np.asarray(np.divide(shares_j * jobs, mean_jobs, out=np.zeros_like(shares_j), where=jobs > 0))
 
     def short_of_energy(self, state: RoadsideState) -> dict[str, tuple[float, float]]:
         """Return the tasks whose budget is below what a round takes with the smallest rank: both energies [J]."""
@@ -204,6 +212,12 @@ class RoadsideScheduler:
         ranks = self.ranks
         by_rounds = isinstance(ranks, UCBDualScheduler) and ranks.dual_scope == "task"
         return replace(ranks, dual_step=0.0) if by_rounds else ranks  # type: ignore[type-var]
+
+
+def _mean_jobs(before: Rounds, tally: Tally) -> Floats:
+    """Return the mean number of jobs of each task over the rounds in which it had one, the one under way included."""
+    rounds = (before.jobs > 0).sum(0) + (tally.jobs > 0)
+    return np.asarray((before.jobs.sum(0) + tally.jobs) / np.maximum(1, rounds))
 
 
 def _smallest_j(tasks: Sequence[Any], rounds: Rounds) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ class UCBDual(AsynchronousStrategy):
     ranks
         What chooses ranks, for each task on its own: UCB-DUAL, or one to compare with.
     sharing
-        How the budget moves between tasks; None: they have equal ones.
+        How the budget moves between tasks; None: a job may take the same in each.
     departures
         What vehicles do that are about to leave their unit.
     head

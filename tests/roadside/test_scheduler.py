@@ -118,6 +118,22 @@ def test_vehicles_take_their_budget_with_them_unless_it_is_that_of_a_round():
     assert (per_round.budget_j == 8.0).all() and per_round.price.max() > 0
 
 
+def test_before_budgets_are_shared_anew_a_job_may_take_the_same_in_every_task():
+    """Vehicles 0 to 2 are in units of the first task, vehicle 3 in one of the second."""
+    where = Parked(units=(0, 0, 0, 1))
+    found = {}
+    for sharing in (None, Sharing(period=5)):
+        scheduler = RoadsideScheduler(
+            coverage=where, tasks=TASKS, hosted=(0, 1), ranks=RANKS, energy_j=12.0, sharing=sharing
+        )
+        rounds = played(scheduler, 12, lambda task, rank: 1.0 + rank, score_of=lambda task, n: 0.4 + 0.4 * task).rounds
+        np.testing.assert_allclose(rounds.share_j.sum(1), 12.0, rtol=1e-12)
+        np.testing.assert_allclose(rounds.share_j[:5], [[9.0, 3.0]] * 5)
+        found[sharing] = rounds.share_j[-1]
+    np.testing.assert_allclose(found[None], [9.0, 3.0])
+    assert not np.allclose(found[Sharing(period=5)], [9.0, 3.0])
+
+
 def test_what_exceeds_a_budget_in_sum_is_at_most_what_the_price_has_risen_to():
     scheduler = RoadsideScheduler(
         coverage=Parked(units=(0,)), tasks=("",), hosted=(0,), ranks=RANKS, energy_j=12.0, sharing=None
