@@ -12,7 +12,7 @@ from eafl_flower.core.forecasts import Forecast, Outcome
 from eafl_flower.core.orders import Order
 from eafl_flower.core.state import flatten
 from eafl_flower.engines.inline import InlineGrid
-from eafl_flower.errors import ConfigError
+from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.ranks.budget import Sharing
 from eafl_flower.ranks.scheduler import UCBDualScheduler
 from eafl_flower.roadside.leaving import Departures
@@ -231,6 +231,16 @@ def test_baselines_drive_through_the_same_city():
     assert {e["rank"] for e in recorder.of("merge")} == {3}
     assert {e.get("leaving", "") for e in recorder.of("merge") + recorder.of("lost")} <= {"", "early"}
     assert (run.plans.rounds.price == 0).all()
+
+
+def test_over_a_network_a_run_waits_for_vehicles_that_will_be_covered_and_only_for_these():
+    units_m = ((0, 0), (1, 0))
+    late = Timetable(ways=tuple(((-1, 0.3), (unit, 900.0)) for unit in (0, 1)), units_m=units_m)
+    run, recorder = city(clock="wall", coverage=late, num_rounds=2)
+    assert run.version == 2 and min(e["time_s"] for e in recorder.of("merge")) >= 0.3
+    never = Timetable(ways=(((-1, float("inf")),),), units_m=units_m)
+    with pytest.raises(RunFailedError, match="has no order for any"):
+        city(clock="wall", coverage=never)
 
 
 def test_models_that_are_not_the_tasks_are_refused():
