@@ -1,6 +1,6 @@
 """The scheduler of a city: units hand out jobs of their tasks to vehicles that they cover, within budgets of tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from eafl_flower.protocols import Scheduler
 from eafl_flower.ranks.budget import Shares, Sharing, first_shares, shared_anew
 from eafl_flower.ranks.scheduler import RankState, UCBDualScheduler
 from eafl_flower.roadside.history import Rounds, finished, first_rounds
-from eafl_flower.roadside.leaving import Course, Coverage, Departures, Expected, course_of
+from eafl_flower.roadside.leaving import Course, Coverage, Departures, Expected, course_of, units_of
 from eafl_flower.roadside.tally import Tally, behind_best, expected_job, first_tally, with_outcome
 
 Floats = NDArray[np.float64]
@@ -97,9 +97,20 @@ class RoadsideScheduler:
         if set(self.hosted) != set(range(len(self.tasks))):
             msg = f"hosted = {self.hosted}: expected for each unit the number of its task, from 0 to"
             raise ConfigError(f"{msg} {len(self.tasks) - 1}, and a unit at least for each task")
+        if len(self.hosted) < (units := units_of(self.coverage)):
+            raise ConfigError(f"hosted = {self.hosted}: expected one task for each of {units} units of the coverage")
 
     def init(self, clients: int) -> RoadsideState:
-        """Return the state before the first job."""
+        """Return the state before the first job.
+
+        Raises
+        ------
+        ConfigError
+            If the coverage has fewer vehicles.
+        """
+        if isinstance(self.coverage, Sized) and clients > len(self.coverage):
+            msg = f"{clients} clients, the coverage has {len(self.coverage)} vehicles: expected one for each client"
+            raise ConfigError(msg)
         count = len(self.tasks)
         return RoadsideState(
             tasks=tuple(self._ranks.init(clients) for _ in self.tasks),
@@ -113,6 +124,9 @@ class RoadsideScheduler:
         unit, _ = self.coverage.interval(client, forecast.time_s)
         if unit < 0:
             return None
+        if unit >= len(self.hosted):
+            msg = f"unit {unit} serves vehicle {client}, hosted has the tasks of {len(self.hosted)} units: add its task"
+            raise ConfigError(msg)
         task = self.hosted[unit]
         stay_s = float(self.coverage.predicted_stay_s(forecast.time_s, [client])[0])
         within = replace(forecast, ends_s=min(forecast.ends_s, forecast.time_s + stay_s))

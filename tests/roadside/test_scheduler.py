@@ -8,6 +8,7 @@ from roadside_paths import Timetable, adapters
 from small_city import ARMS, RANKS, TASKS, city
 from toy_federation import Recorder
 
+from eafl_flower.aggregation.lora import LoRAAggregator
 from eafl_flower.core.forecasts import Forecast, Outcome
 from eafl_flower.core.orders import Order
 from eafl_flower.core.state import flatten
@@ -185,6 +186,8 @@ def test_a_vehicle_that_leaves_uploads_early_and_weighs_less():
         ({"hosted": (0,)}, "a unit at least for each task"),
         ({"hosted": (0, 2)}, "from 0 to 1"),
         ({"tasks": ("a", "a")}, "each once"),
+        ({"coverage": Parked(units=(0, 2))}, "expected one task for each of 3 units"),
+        ({"coverage": Timetable(ways=(), units_m=((0, 0),) * 3)}, "expected one task for each of 3 units"),
         ({"epochs": 0}, "epochs"),
         ({"energy_j": -1.0}, "energy_j"),
     ],
@@ -192,6 +195,40 @@ def test_a_vehicle_that_leaves_uploads_early_and_weighs_less():
 def test_units_and_tasks_that_do_not_fit_are_refused(wrong, said):
     with pytest.raises(ConfigError, match=said):
         RoadsideScheduler(**{"coverage": Parked(), "tasks": TASKS, "hosted": (0, 1), **wrong})
+
+
+def test_what_a_coverage_shows_only_on_the_way_is_told_when_it_is_met():
+    scheduler = RoadsideScheduler(coverage=Timetable(ways=(((2, 9.0),),)), tasks=TASKS, hosted=(0, 1), ranks=RANKS)
+    with pytest.raises(ConfigError, match="unit 2 serves vehicle 0, hosted has the tasks of 2 units"):
+        scheduler.offer(scheduler.init(1), 0, forecast())
+
+
+def test_more_clients_than_vehicles_are_refused():
+    class Counted(Timetable):
+        def __len__(self):
+            return len(self.ways)
+
+    with pytest.raises(ConfigError, match="4 clients, the coverage has 2 vehicles"):
+        city(coverage=Counted(ways=(((0, 9.0),), ((1, 9.0),)), units_m=((0, 0), (1, 0))))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"barrier": False}, "barrier: .* always works in rounds"),
+        ({"aggregator": LoRAAggregator(head=1), "form": "delta"}, "form is a setting of LoRAAggregator"),
+        ({"aggregator": LoRAAggregator(), "head": 1, "max_rank": 4}, "head, max_rank are settings of"),
+        ({"tasks": TASKS}, "a unit at least for each task"),  # parked at the only unit
+    ],
+)
+def test_what_contradicts_itself_is_refused(wrong, said):
+    with pytest.raises(ConfigError, match=said):
+        UCBDual(**wrong)
+
+
+def test_units_take_the_tasks_in_turn():
+    hosts = {units: UCBDual(tasks=TASKS, coverage=Parked(units=units)) for units in ((0, 1), (0, 1, 2), (0, 5))}
+    assert [s.options.scheduler.hosted for s in hosts.values()] == [(0, 1), (0, 1, 0), (0, 1, 0, 1, 0, 1)]
 
 
 ALIKE = SameOrder(order=Order(rank=3))
