@@ -58,7 +58,8 @@ class RoadsideScheduler:
     hosted
         Number of the task, from 0, of each unit.
     ranks
-        What chooses ranks, for each task on its own. Its price moves by rounds where it has one for all vehicles.
+        What chooses ranks, for each task on its own. Its price moves by rounds where it has one for all vehicles; where
+        each has its own it moves by jobs, towards the ``budget_j`` of ``ranks``.
     epochs
         Passes of a whole job.
     energy_j
@@ -99,6 +100,10 @@ class RoadsideScheduler:
             raise ConfigError(f"{msg} {len(self.tasks) - 1}, and a unit at least for each task")
         if len(self.hosted) < (units := units_of(self.coverage)):
             raise ConfigError(f"hosted = {self.hosted}: expected one task for each of {units} units of the coverage")
+
+        if self._moves_by_rounds and (budget_j := self.ranks.budget_j):  # type: ignore[attr-defined]
+            msg = f"ranks.budget_j = {budget_j}: expected 0, as the price of energy moves by rounds; give energy_j"
+            raise ConfigError(msg)
 
     def init(self, clients: int) -> RoadsideState:
         """Return the state before the first job.
@@ -173,7 +178,7 @@ class RoadsideScheduler:
         rounds = finished(state.rounds, tally, shares_j=shares.budgets, budgets_j=budgets_j, prices=self.prices(state))
         if self.energy_j and isinstance(self.ranks, UCBDualScheduler):
             for task, learnt in enumerate(tasks):
-                if jobs := float(tally.jobs[task]):
+                if self._moves_by_rounds and (jobs := float(tally.jobs[task])):
                     tasks[task] = self.ranks.after_round(
                         learnt, energy_j=float(tally.used_j[task]), jobs=jobs, budget_j=float(budgets_j[task])
                     )
@@ -215,9 +220,12 @@ class RoadsideScheduler:
     @cached_property
     def _ranks(self) -> Scheduler[Any]:
         """What chooses ranks, without a price that moves by jobs where it moves by rounds."""
-        ranks = self.ranks
-        by_rounds = isinstance(ranks, UCBDualScheduler) and ranks.dual_scope == "task"
-        return replace(ranks, dual_step=0.0) if by_rounds else ranks  # type: ignore[type-var]
+        return replace(self.ranks, dual_step=0.0) if self._moves_by_rounds else self.ranks  # type: ignore[type-var]
+
+    @property
+    def _moves_by_rounds(self) -> bool:
+        """Whether the price of energy does: there is one for all vehicles."""
+        return isinstance(self.ranks, UCBDualScheduler) and self.ranks.dual_scope == "task"
 
 
 def _smallest_j(tasks: Sequence[Any], rounds: Rounds) -> NDArray[np.float64]:

@@ -1,5 +1,7 @@
 """Units hand out jobs of their tasks; prices move by rounds, budgets between tasks; a killed run goes on alike."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord
@@ -99,6 +101,22 @@ def test_the_price_of_a_task_moves_when_and_only_when_its_budget_binds(energy_j,
         assert (rounds.price[-10:, 1] > 0).all()  # the price of the task that has too little
     else:
         assert (rounds.price == 0).all()
+
+
+def test_prices_of_single_vehicles_move_by_their_jobs_only():
+    own = replace(RANKS, dual_scope="vehicle", budget_j=2.0)
+    scheduler = RoadsideScheduler(coverage=Parked(), tasks=("",), hosted=(0,), ranks=own, energy_j=1.0)
+    state = scheduler.init(2)
+    for _ in range(3):
+        for rank in (1, 4):
+            state = scheduler.learn(state, merged(0, Order(rank=rank), 1, energy_j=1.0 + rank))
+    before, after = state.tasks[0].bandit.dual, scheduler.closed(state).tasks[0].bandit.dual
+    assert before[0] > 0 and before[1] == 0 and after.tolist() == before.tolist()
+
+
+def test_a_budget_of_jobs_that_rounds_would_ignore_is_refused():
+    with pytest.raises(ConfigError, match=r"ranks\.budget_j = 2\.0: .* give energy_j"):
+        RoadsideScheduler(coverage=Parked(), tasks=("",), hosted=(0,), ranks=replace(RANKS, budget_j=2.0))
 
 
 def test_vehicles_take_their_budget_with_them_unless_it_is_that_of_a_round():
