@@ -50,6 +50,11 @@ class Coverage(Protocol):
         """Return the unit that each will come to next, by what is known at ``time_s``."""
 
 
+def units_of(coverage: Coverage) -> int:
+    """Return how many units ``coverage`` has, by its ``num_units`` or its ``units_m``; 0 if it does not say."""
+    return int(getattr(coverage, "num_units", 0)) or len(getattr(coverage, "units_m", ()))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Departures:
     r"""How vehicles choose.

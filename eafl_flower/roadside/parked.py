@@ -35,6 +35,11 @@ class Parked:
     def __post_init__(self) -> None:
         check_settings(self, units="" if self.units else "expected one unit at least")
 
+    @property
+    def num_units(self) -> int:
+        """The number of units."""
+        return max(self.units) + 1
+
     def interval(self, vehicle: int, time_s: float) -> tuple[int, float]:
         """Return the unit of ``vehicle``, for ever."""
         return self.units[vehicle % len(self.units)], math.inf

@@ -1,6 +1,6 @@
 """The scheduler of a city: units hand out jobs of their tasks to vehicles that they cover, within budgets of tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from eafl_flower.protocols import Scheduler
 from eafl_flower.ranks.budget import Shares, Sharing, first_shares, shared_anew
 from eafl_flower.ranks.scheduler import RankState, UCBDualScheduler
 from eafl_flower.roadside.history import Rounds, finished, first_rounds
-from eafl_flower.roadside.leaving import Course, Coverage, Departures, Expected, course_of
+from eafl_flower.roadside.leaving import Course, Coverage, Departures, Expected, course_of, units_of
 from eafl_flower.roadside.tally import Tally, behind_best, expected_job, first_tally, with_outcome
 
 Floats = NDArray[np.float64]
@@ -58,7 +58,8 @@ class RoadsideScheduler:
     hosted
         Number of the task, from 0, of each unit.
     ranks
-        What chooses ranks, for each task on its own. Its price moves by rounds where it has one for all vehicles.
+        What chooses ranks, for each task on its own. Its price moves by rounds where it has one for all vehicles; where
+        each has its own it moves by jobs, towards the ``budget_j`` of ``ranks``.
     epochs
         Passes of a whole job.
     energy_j
@@ -98,9 +99,24 @@ class RoadsideScheduler:
         if set(self.hosted) != set(range(len(self.tasks))):
             msg = f"hosted = {self.hosted}: expected for each unit the number of its task, from 0 to"
             raise ConfigError(f"{msg} {len(self.tasks) - 1}, and a unit at least for each task")
+        if len(self.hosted) < (units := units_of(self.coverage)):
+            raise ConfigError(f"hosted = {self.hosted}: expected one task for each of {units} units of the coverage")
+
+        if self._moves_by_rounds and (budget_j := self.ranks.budget_j):  # type: ignore[attr-defined]
+            msg = f"ranks.budget_j = {budget_j}: expected 0, as the price of energy moves by rounds; give energy_j"
+            raise ConfigError(msg)
 
     def init(self, clients: int) -> RoadsideState:
-        """Return the state before the first job."""
+        """Return the state before the first job.
+
+        Raises
+        ------
+        ConfigError
+            If the coverage has fewer vehicles.
+        """
+        if isinstance(self.coverage, Sized) and clients > len(self.coverage):
+            msg = f"{clients} clients, the coverage has {len(self.coverage)} vehicles: expected one for each client"
+            raise ConfigError(msg)
         count = len(self.tasks)
         return RoadsideState(
             tasks=tuple(self._ranks.init(clients) for _ in self.tasks),
@@ -114,6 +130,9 @@ class RoadsideScheduler:
         unit, _ = self.coverage.interval(client, forecast.time_s)
         if unit < 0:
             return None
+        if unit >= len(self.hosted):
+            msg = f"unit {unit} serves vehicle {client}, hosted has the tasks of {len(self.hosted)} units: add its task"
+            raise ConfigError(msg)
         task = self.hosted[unit]
         stay_s = float(self.coverage.predicted_stay_s(forecast.time_s, [client])[0])
         within = replace(forecast, ends_s=min(forecast.ends_s, forecast.time_s + stay_s))
@@ -162,7 +181,7 @@ class RoadsideScheduler:
         rounds = finished(state.rounds, tally, shares_j=shares.budgets, budgets_j=budgets_j, prices=self.prices(state))
         if self.energy_j and isinstance(self.ranks, UCBDualScheduler):
             for task, learnt in enumerate(tasks):
-                if jobs := float(tally.jobs[task]):
+                if self._moves_by_rounds and (jobs := float(tally.jobs[task])):
                     tasks[task] = self.ranks.after_round(
                         learnt, energy_j=float(tally.used_j[task]), jobs=jobs, budget_j=float(budgets_j[task])
                     )
@@ -209,9 +228,12 @@ class RoadsideScheduler:
     @cached_property
     def _ranks(self) -> Scheduler[Any]:
         """What chooses ranks, without a price that moves by jobs where it moves by rounds."""
-        ranks = self.ranks
-        by_rounds = isinstance(ranks, UCBDualScheduler) and ranks.dual_scope == "task"
-        return replace(ranks, dual_step=0.0) if by_rounds else ranks  # type: ignore[type-var]
+        return replace(self.ranks, dual_step=0.0) if self._moves_by_rounds else self.ranks  # type: ignore[type-var]
+
+    @property
+    def _moves_by_rounds(self) -> bool:
+        """Whether the price of energy does: there is one for all vehicles."""
+        return isinstance(self.ranks, UCBDualScheduler) and self.ranks.dual_scope == "task"
 
 
 def _mean_jobs(before: Rounds, tally: Tally) -> Floats:

@@ -69,7 +69,8 @@ class RunOptions:
     processors
         Price the computation of a job.
     churn
-        When clients are there, as a function of virtual time.
+        When clients are there, as a function of virtual time. Over a network those are there who are; a run without any
+        orders only waits for as long as it says that this will change.
     on_job_times, off_job_times
         Instead of ``churn``: exponential on and off times with these means, in median job times; 0 = none.
     local_epochs

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from logging import WARNING
-from typing import Any
+from typing import Any, Final
 
 from flwr.app import ArrayRecord
 from flwr.serverapp import Grid
@@ -15,7 +15,7 @@ from eafl_flower.protocols import Aggregator, Scheduler
 from eafl_flower.ranks.budget import Sharing
 from eafl_flower.ranks.scheduler import UCBDualScheduler
 from eafl_flower.roadside.churn import WhileServed
-from eafl_flower.roadside.leaving import Coverage, Departures
+from eafl_flower.roadside.leaving import Coverage, Departures, units_of
 from eafl_flower.roadside.parked import Parked
 from eafl_flower.roadside.scheduler import RoadsideScheduler
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
@@ -25,6 +25,7 @@ _SHARING = Sharing()
 _DEPARTURES = Departures()
 _NOWHERE = Parked()
 _PERIOD_S = 60.0
+_MERGING: Final[Mapping[str, Any]] = {"head": 2, "lora_alpha": 32.0, "max_rank": 0, "form": "partition"}
 
 
 class UCBDual(AsynchronousStrategy):
@@ -81,16 +82,18 @@ class UCBDual(AsynchronousStrategy):
         ranks: Scheduler[Any] = _RANKS,
         sharing: Sharing | None = _SHARING,
         departures: Departures = _DEPARTURES,
-        head: int = 2,
-        lora_alpha: float = 32.0,
-        max_rank: int = 0,
-        form: str = "partition",
+        head: int = _MERGING["head"],
+        lora_alpha: float = _MERGING["lora_alpha"],
+        max_rank: int = _MERGING["max_rank"],
+        form: str = _MERGING["form"],
         aggregator: Aggregator[Any] | None = None,
         **options: Any,
     ) -> None:
         if "scheduler" in options:
             raise ConfigError("UCBDual: scheduler is made from tasks, coverage, ranks and budgets; give these instead")
-        units = len(hosted) or len(getattr(coverage, "units_m", tasks))
+        if "barrier" in options:
+            raise ConfigError("UCBDual: barrier: it always works in rounds; leave it out")
+        units = units_of(coverage) or len(tasks)
         scheduler = RoadsideScheduler(
             coverage=coverage,
             tasks=tasks,
@@ -103,17 +106,15 @@ class UCBDual(AsynchronousStrategy):
             metric=getattr(ranks, "metric", "loss"),
             lower_is_better=getattr(ranks, "lower_is_better", True),
         )
-        merges = aggregator or LoRAAggregator(
-            head=head,
-            lora_alpha=lora_alpha,
-            max_rank=max_rank,
-            form=form,  # type: ignore[arg-type]  # checked there
-            units=True,
-            seed=options.get("seed", 0),
-        )
+        settings: dict[str, Any] = {"head": head, "lora_alpha": lora_alpha, "max_rank": max_rank, "form": form}
+        given = [name for name, value in settings.items() if value != _MERGING[name]]
+        if aggregator is not None and given:
+            told = f"{', '.join(given)} {'are settings' if len(given) > 1 else 'is a setting'} of LoRAAggregator"
+            raise ConfigError(f"UCBDual: {told}, which aggregator replaces: give either")
+        merges = aggregator or LoRAAggregator(**settings, units=True, seed=options.get("seed", 0))
         period_s = 0.0 if isinstance(coverage, Parked) else _PERIOD_S
-        given = {"scheduler": scheduler, "churn": WhileServed(coverage), "round_period_s": period_s}
-        super().__init__(lambda in_flight, clients: merges, barrier=True, **{**given, **options})
+        usual = {"scheduler": scheduler, "churn": WhileServed(coverage), "round_period_s": period_s}
+        super().__init__(lambda in_flight, clients: merges, barrier=True, **{**usual, **options})
         self._tasks, self._scheduler = tasks, scheduler
 
     def start(

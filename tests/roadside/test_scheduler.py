@@ -1,5 +1,7 @@
 """Units hand out jobs of their tasks; prices move by rounds, budgets between tasks; a killed run goes on alike."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord
@@ -8,11 +10,12 @@ from roadside_paths import Timetable, adapters
 from small_city import ARMS, RANKS, TASKS, city
 from toy_federation import Recorder
 
+from eafl_flower.aggregation.lora import LoRAAggregator
 from eafl_flower.core.forecasts import Forecast, Outcome
 from eafl_flower.core.orders import Order
 from eafl_flower.core.state import flatten
 from eafl_flower.engines.inline import InlineGrid
-from eafl_flower.errors import ConfigError
+from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.ranks.budget import Sharing
 from eafl_flower.ranks.scheduler import UCBDualScheduler
 from eafl_flower.roadside.leaving import Departures
@@ -98,6 +101,22 @@ def test_the_price_of_a_task_moves_when_and_only_when_its_budget_binds(energy_j,
         assert (rounds.price[-10:, 1] > 0).all()  # the price of the task that has too little
     else:
         assert (rounds.price == 0).all()
+
+
+def test_prices_of_single_vehicles_move_by_their_jobs_only():
+    own = replace(RANKS, dual_scope="vehicle", budget_j=2.0)
+    scheduler = RoadsideScheduler(coverage=Parked(), tasks=("",), hosted=(0,), ranks=own, energy_j=1.0)
+    state = scheduler.init(2)
+    for _ in range(3):
+        for rank in (1, 4):
+            state = scheduler.learn(state, merged(0, Order(rank=rank), 1, energy_j=1.0 + rank))
+    before, after = state.tasks[0].bandit.dual, scheduler.closed(state).tasks[0].bandit.dual
+    assert before[0] > 0 and before[1] == 0 and after.tolist() == before.tolist()
+
+
+def test_a_budget_of_jobs_that_rounds_would_ignore_is_refused():
+    with pytest.raises(ConfigError, match=r"ranks\.budget_j = 2\.0: .* give energy_j"):
+        RoadsideScheduler(coverage=Parked(), tasks=("",), hosted=(0,), ranks=replace(RANKS, budget_j=2.0))
 
 
 def test_vehicles_take_their_budget_with_them_unless_it_is_that_of_a_round():
@@ -201,6 +220,8 @@ def test_a_vehicle_that_leaves_uploads_early_and_weighs_less():
         ({"hosted": (0,)}, "a unit at least for each task"),
         ({"hosted": (0, 2)}, "from 0 to 1"),
         ({"tasks": ("a", "a")}, "each once"),
+        ({"coverage": Parked(units=(0, 2))}, "expected one task for each of 3 units"),
+        ({"coverage": Timetable(ways=(), units_m=((0, 0),) * 3)}, "expected one task for each of 3 units"),
         ({"epochs": 0}, "epochs"),
         ({"energy_j": -1.0}, "energy_j"),
     ],
@@ -208,6 +229,40 @@ def test_a_vehicle_that_leaves_uploads_early_and_weighs_less():
 def test_units_and_tasks_that_do_not_fit_are_refused(wrong, said):
     with pytest.raises(ConfigError, match=said):
         RoadsideScheduler(**{"coverage": Parked(), "tasks": TASKS, "hosted": (0, 1), **wrong})
+
+
+def test_what_a_coverage_shows_only_on_the_way_is_told_when_it_is_met():
+    scheduler = RoadsideScheduler(coverage=Timetable(ways=(((2, 9.0),),)), tasks=TASKS, hosted=(0, 1), ranks=RANKS)
+    with pytest.raises(ConfigError, match="unit 2 serves vehicle 0, hosted has the tasks of 2 units"):
+        scheduler.offer(scheduler.init(1), 0, forecast())
+
+
+def test_more_clients_than_vehicles_are_refused():
+    class Counted(Timetable):
+        def __len__(self):
+            return len(self.ways)
+
+    with pytest.raises(ConfigError, match="4 clients, the coverage has 2 vehicles"):
+        city(coverage=Counted(ways=(((0, 9.0),), ((1, 9.0),)), units_m=((0, 0), (1, 0))))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"barrier": False}, "barrier: .* always works in rounds"),
+        ({"aggregator": LoRAAggregator(head=1), "form": "delta"}, "form is a setting of LoRAAggregator"),
+        ({"aggregator": LoRAAggregator(), "head": 1, "max_rank": 4}, "head, max_rank are settings of"),
+        ({"tasks": TASKS}, "a unit at least for each task"),  # parked at the only unit
+    ],
+)
+def test_what_contradicts_itself_is_refused(wrong, said):
+    with pytest.raises(ConfigError, match=said):
+        UCBDual(**wrong)
+
+
+def test_units_take_the_tasks_in_turn():
+    hosts = {units: UCBDual(tasks=TASKS, coverage=Parked(units=units)) for units in ((0, 1), (0, 1, 2), (0, 5))}
+    assert [s.options.scheduler.hosted for s in hosts.values()] == [(0, 1), (0, 1, 0), (0, 1, 0, 1, 0, 1)]
 
 
 ALIKE = SameOrder(order=Order(rank=3))
@@ -247,6 +302,16 @@ def test_baselines_drive_through_the_same_city():
     assert {e["rank"] for e in recorder.of("merge")} == {3}
     assert {e.get("leaving", "") for e in recorder.of("merge") + recorder.of("lost")} <= {"", "early"}
     assert (run.plans.rounds.price == 0).all()
+
+
+def test_over_a_network_a_run_waits_for_vehicles_that_will_be_covered_and_only_for_these():
+    units_m = ((0, 0), (1, 0))
+    late = Timetable(ways=tuple(((-1, 0.3), (unit, 900.0)) for unit in (0, 1)), units_m=units_m)
+    run, recorder = city(clock="wall", coverage=late, num_rounds=2)
+    assert run.version == 2 and min(e["time_s"] for e in recorder.of("merge")) >= 0.3
+    never = Timetable(ways=(((-1, float("inf")),),), units_m=units_m)
+    with pytest.raises(RunFailedError, match="has no order for any"):
+        city(clock="wall", coverage=never)
 
 
 def test_models_that_are_not_the_tasks_are_refused():

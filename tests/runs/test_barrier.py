@@ -10,6 +10,7 @@ from eafl_flower.config import RunConfig
 from eafl_flower.core.rng import generator
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import RunFailedError
+from eafl_flower.schedulers.same import SameOrder
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.strategies import EMAM, AsyncEMAM, AsynchronousStrategy
 
@@ -181,3 +182,14 @@ def test_a_run_of_rounds_with_a_period_ends_with_one_line_if_nobody_ever_comes()
     churn = Never(seed=1, mean_on_s=1.0, mean_off_s=1.0)
     with pytest.raises(RunFailedError, match="no client is left"):
         run_toy(3, 50, **same_for_all(), strategy=EMAM, churn=churn, round_period_s=2.0)
+
+
+def test_rounds_that_nobody_has_orders_for_pass_whatever_their_period_rounds_to():
+    """43 times 0.1 over 0.1 is below 43."""
+
+    class Late(SameOrder):
+        def offer(self, state, client, forecast):
+            return super().offer(state, client, forecast) if forecast.time_s >= 5.0 else None
+
+    _, recorder = run_toy(3, 2, **same_for_all(), strategy=EMAM, scheduler=Late(), round_period_s=0.1)
+    assert min(event["time_s"] for event in recorder.of("merge")) == 5.0 + 1.5

@@ -22,7 +22,8 @@ def new_jobs(run: Run, *, now_s: Callable[[], float], ends_s: Callable[[int], fl
     """Make jobs for idle clients: as many as may be in flight, or with a barrier a new round when the last is over.
 
     A client for whom the scheduler has nothing is idle again afterwards, behind the others, and asked about anew when
-    something has happened.
+    something has happened. Who asks to stop gets no more jobs, but a round that has begun has all of its own: a resume
+    adds none to it.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def new_jobs(run: Run, *, now_s: Callable[[], float], ends_s: Callable[[int], fl
     if run.plan.barrier and len(jobs):
         return
     aside: list[int] = []
-    while len(jobs) < run.in_flight and len(jobs.idle) and not run.mail.interrupted:
+    while len(jobs) < run.in_flight and len(jobs.idle) and (run.plan.barrier or not run.mail.interrupted):
         client = jobs.draw_idle()
         job = run.offer(client, now_s(), ends_s(client))
         if job is None:

@@ -53,7 +53,6 @@ class VirtualClock:
         self.run, self.jobs, self.options = run, run.jobs, run.options
         self.queue = EventQueue()
         self._without_orders = 0  # steps in a row
-        self._round_due = False
 
     def now_s(self) -> float:
         """Virtual time [s]."""
@@ -88,9 +87,10 @@ class VirtualClock:
         """All clients that are there are idle; or send open jobs again, unless their clients never get to answer."""
         self.churn = self._churn()
         if not self.options.resume:
-            self._round_due = True
             for client in first_order(self.run):
                 self._free(client)
+            if self._period_s:
+                self._schedule_round(0)
         for job in self.jobs:
             if _answers(job):
                 self.jobs.send(job)
@@ -129,8 +129,7 @@ class VirtualClock:
 
     def _dispatch(self) -> None:
         """Give idle clients a job: as many as may be in flight, or with a barrier a new round when the last is over."""
-        period_s = self.options.round_period_s if self.run.plan.barrier else 0.0
-        if period_s and not self._round_begins(period_s):
+        if self._period_s and not self._round_begins():
             return
         for job in new_jobs(self.run, now_s=self.now_s, ends_s=self._ends_s):
             self.queue.cancel(job.client, job.counter - 1)  # it no longer just waits to vanish
@@ -138,26 +137,38 @@ class VirtualClock:
                 self.jobs.send(job)
             self._schedule_start(job)
         has_no_orders = len(self.jobs.idle) and not len(self.jobs)
-        if period_s and has_no_orders:  # if it was interrupted, this round is still to begin
-            self._schedule_round(period_s, now=self.run.mail.interrupted)
+        if self._period_s and has_no_orders:
+            self._schedule_next_round()
         has_no_orders = has_no_orders and not self.run.mail.interrupted
         self._without_orders = self._without_orders + 1 if has_no_orders else 0
         if self._without_orders > MOST_FRUITLESS:  # clients come and go
             fail_without_orders(self.run)
 
-    def _round_begins(self, period_s: float) -> bool:
-        """Return whether a round begins now; if the last one is over, see that the next one will."""
-        due, self._round_due = self._round_due, False
-        if not due and not len(self.jobs):
-            self._schedule_round(period_s)
-        return due
+    @property
+    def _period_s(self) -> float:
+        return self.options.round_period_s if self.run.plan.barrier else 0.0
 
-    def _schedule_round(self, period_s: float, *, now: bool = False) -> None:
-        """Push the start of the next round, once, or of one that begins now."""
-        counter = math.floor(self.now_s() / period_s) + (not now)
-        self.queue.cancel(NOBODY, counter)
-        time_s = self.now_s() if now else counter * period_s
-        self.queue.push(Event(time_s=time_s, client=NOBODY, kind=ROUND, counter=counter))
+    def _round_begins(self) -> bool:
+        """Return whether a round begins now; if the last one is over, see that the next one will.
+
+        The event of its start is taken only here: a checkpoint before has it still to come.
+        """
+        event = self.queue.peek()
+        if event is not None and event.kind == ROUND:
+            self.queue.pop()
+            return True
+        if not len(self.jobs):
+            self._schedule_next_round()
+        return False
+
+    def _schedule_next_round(self) -> None:
+        number = math.floor(self.now_s() / self._period_s) + 1
+        self._schedule_round(number + (number * self._period_s <= self.now_s()))  # the quotient was rounded
+
+    def _schedule_round(self, number: int) -> None:
+        """Push the start of the round that begins at so many periods, once."""
+        self.queue.cancel(NOBODY, number)
+        self.queue.push(Event(time_s=number * self._period_s, client=NOBODY, kind=ROUND, counter=number))
 
     def _leaves_s(self, client: int) -> float:
         _, until_s = self.churn.interval(client, self.now_s())
@@ -193,9 +204,7 @@ class VirtualClock:
             what = f"the radio grants nothing to any of {left} uploads" if left else "no client is left"
             msg = f"{what} at {self.now_s():.6g} s: {self.run.made}"
             raise RunFailedError(msg)
-        if event.kind == ROUND:
-            self.queue.pop()
-            self._round_due = True
+        if event.kind == ROUND:  # the dispatch that follows takes it
             return
         job = self.jobs.of(event.client)
         reply = None

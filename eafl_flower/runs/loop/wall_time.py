@@ -130,8 +130,13 @@ class WallClock:
             if not self.jobs.send(job) and not self.run.mail.interrupted:
                 self._lose(job)
         may_come = self._resting or self._away or self._asked or self.run.mail.interrupted
-        if len(self.jobs.idle) and not len(self.jobs) and not may_come:
+        if len(self.jobs.idle) and not len(self.jobs) and not may_come and not self._churns():
             fail_without_orders(self.run)
+
+    def _churns(self) -> bool:
+        """Return whether a client will come or go that has no order now, as by a timetable: then it may get one."""
+        churn, now_s = self.options.churn, self.now_s()
+        return any(math.isfinite(churn.interval(client, now_s)[1]) for client in self.jobs.idle.clients)
 
     def _take(self, reply: Message) -> None:
         """Sort one message: the reply to an open job, to one that was given up, or to a roster query."""

@@ -30,6 +30,8 @@ class Mailbox:
 
     def push(self, node_id: int, content: RecordDict, kind: str, version: int = 0) -> str:
         """Send one message; return its id, "" if the node is unknown (or the user wants to stop)."""
+        if self.interrupted:
+            return ""
         message = Message(content, node_id, kind, group_id=str(version))
         try:
             ids = list(self.grid.push_messages([message]))

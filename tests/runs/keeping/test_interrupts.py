@@ -8,6 +8,9 @@ from toy_federation import Recorder, run_toy, toy_app
 from troubled_runs import CODEC, DIFFERENCES, Killed, everything, go, sometimes_broken
 
 from eafl_flower.engines.inline import InlineGrid
+from eafl_flower.runs.keeping.autosave import Autosave
+from eafl_flower.simulation.churn import OnOff
+from eafl_flower.strategies import EMAM
 
 
 @pytest.mark.parametrize("place", ["training", "evaluation", "pushing"])
@@ -61,6 +64,59 @@ def interrupted(tmp_path, **options):
     grid.push_messages = push_messages
     with pytest.raises(KeyboardInterrupt):
         run_toy(4, 40, grid=grid, checkpoint=tmp_path / "server.safetensors", **options)
+
+
+def in_rounds(recorder, folder, *, push=None, period_s, **options):
+    """Rounds of clients that come and go, whose messages ``push`` may see before they are sent."""
+    grid = InlineGrid(toy_app(state_dir=folder / "state"), 4)
+    if push is not None:
+        sends = grid.push_messages
+        grid.push_messages = lambda messages: push(messages) or sends(messages)
+    churn = OnOff(seed=2, mean_on_s=8.0, mean_off_s=5.0)
+    options = {"strategy": EMAM, "seed": 5, "churn": churn, "round_period_s": period_s, "evaluate_every": 0, **options}
+    return run_toy(4, 4, grid=grid, recorder=recorder, checkpoint=folder / "server.safetensors", **options)[0]
+
+
+@pytest.mark.parametrize("period_s", [0.0, 2.0])
+def test_a_round_that_is_interrupted_while_its_jobs_are_sent_goes_on_with_all_of_them(tmp_path, period_s):
+    whole = Recorder()
+    expected = in_rounds(whole, tmp_path / "whole", period_s=period_s)
+    for place in range(1, 1 + expected.tally.updates):
+        pushed = []
+
+        def interrupt(messages, pushed=pushed, place=place):
+            pushed.extend(m for m in messages if m.metadata.message_type == "train")
+            if len(pushed) == place:
+                raise KeyboardInterrupt
+
+        recorder, folder = Recorder(), tmp_path / str(place)
+        with pytest.raises(KeyboardInterrupt):
+            in_rounds(recorder, folder, push=interrupt, period_s=period_s)
+        run = in_rounds(recorder, folder, period_s=period_s, resume=True)
+        assert recorder.told() == whole.told() and run.arrays_sha256() == expected.arrays_sha256()
+
+
+def test_no_round_is_missed_wherever_between_two_events_the_checkpoint_was_written(tmp_path, monkeypatch):
+    whole, looks = Recorder(), []
+    with monkeypatch.context() as patch:
+        patch.setattr(Autosave, "look", lambda saves, run, clock: looks.append(1))
+        expected = in_rounds(whole, tmp_path / "whole", period_s=2.0)
+    for place in range(1, len(looks)):
+        seen = []
+
+        def save_and_die(saves, run, clock, seen=seen, place=place):
+            seen.append(1)
+            if len(seen) == place:
+                saves.write(run, clock)
+                raise Killed
+
+        recorder, folder = Recorder(), tmp_path / str(place)
+        with monkeypatch.context() as patch:
+            patch.setattr(Autosave, "look", save_and_die)
+            with pytest.raises(Killed):
+                in_rounds(recorder, folder, period_s=2.0)
+        run = in_rounds(recorder, folder, period_s=2.0, resume=True)
+        assert recorder.told() == whole.told() and run.arrays_sha256() == expected.arrays_sha256()
 
 
 @pytest.mark.parametrize("codec", [CODEC, DIFFERENCES], ids=str)
