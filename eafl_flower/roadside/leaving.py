@@ -129,7 +129,7 @@ def course_of(coverage: Coverage, vehicle: int, time_s: float, job: Expected, de
             break
         choice = min(costs, key=lambda choice: costs[choice])
         if choice == "abandon":
-            return Course(epochs=max(1, done), until_s=now_s, leaving=choice)
+            return Course(epochs=job.epochs, until_s=now_s, leaving=choice)  # a part of it is not to come in
         if choice == "early":
             return Course(epochs=done, until_s=leaves_s, leaving=choice)
         return Course(epochs=job.epochs, until_s=_second_end(coverage, vehicle, leaves_s), leaving=choice)

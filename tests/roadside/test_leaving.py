@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from roadside_paths import Timetable
+from roadside_paths import Surprised, Timetable
 
 from eafl_flower.errors import ConfigError
 from eafl_flower.roadside.churn import WhileServed
@@ -40,21 +40,14 @@ def test_with_a_next_unit_it_takes_what_costs_less():
 def test_it_gives_up_where_nothing_else_is_possible_and_when_that_costs_least():
     short = (0, 14.0), (-1, 99.0)  # after one epoch 4 s are left, the upload takes 6
     assert course(*short, departures=Departures(choices=("abandon",))) == Course(
-        epochs=1, until_s=0.0, leaving="abandon"
+        epochs=4, until_s=0.0, leaving="abandon"
     )
     hopeful = course(*short, hope=5.0)  # it saw only after the second epoch that it would have to go: too late
     assert hopeful == Course(epochs=4, until_s=14.0)
     surprised = Surprised(ways=(short,))
-    assert course_of(surprised, 0, 0.0, JOB, Departures()) == Course(epochs=1, until_s=10.0, leaving="abandon")
+    assert course_of(surprised, 0, 0.0, JOB, Departures()) == Course(epochs=4, until_s=10.0, leaving="abandon")
     nothing_known = replace(JOB, behind=30.0, best=0.0)
     assert course((0, 40.0), (-1, 99.0), job=nothing_known).leaving == "abandon"  # 0.05 x 15 against 60
-
-
-class Surprised(Timetable):
-    """Sees that it leaves only when it has made an epoch."""
-
-    def predicted_stay_s(self, time_s, vehicles):
-        return super().predicted_stay_s(time_s, vehicles) if time_s else [1e9]
 
 
 def test_a_job_is_lost_if_its_vehicle_does_nothing_or_was_wrong():

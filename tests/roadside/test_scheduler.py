@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flwr.app import ArrayRecord
 from ordered_app import factory_of
-from roadside_paths import Timetable, adapters
+from roadside_paths import Surprised, Timetable, adapters
 from small_city import ARMS, RANKS, TASKS, city
 from toy_federation import Recorder
 
@@ -212,6 +212,25 @@ def test_a_vehicle_that_leaves_uploads_early_and_weighs_less():
     state = scheduler.learn(scheduler.init(1), merged(0, Order(rank=2, epochs=4), 1, energy_j=4.0, time_s=9.0))
     order = scheduler.offer(state, 0, forecast(time_s=0.0, server_round=2))  # 2 s an epoch, 1 s up
     assert (order.leaving, order.epochs, order.share, order.until_s) == ("early", 1, 0.25, 4.5)
+
+
+def test_a_part_of_a_job_that_was_abandoned_never_comes_in_as_a_whole_one():
+    """A vehicle that is faster than all before it could have uploaded its first epoch by then."""
+    coverage = Surprised(ways=(((0, 14.0), (-1, 99.0)),))
+    scheduler = RoadsideScheduler(
+        coverage=coverage,
+        tasks=("",),
+        hosted=(0,),
+        ranks=SameOrder(order=Order(rank=2)),
+        epochs=4,
+        departures=Departures(choices=("abandon",)),
+    )
+    slow = merged(1, Order(rank=2, epochs=1), 1, energy_j=4.0)
+    slow = replace(slow, time_s=16.0, upload=Phase(time_s=6.0, energy_j=1.0))  # 10 s an epoch
+    state = scheduler.learn(scheduler.init(2), slow)
+    order = scheduler.offer(state, 0, forecast(time_s=0.0, server_round=2))
+    assert (order.leaving, order.until_s) == ("abandon", 10.0)
+    assert order.epochs == 4 or order.share < 1
 
 
 @pytest.mark.parametrize(
