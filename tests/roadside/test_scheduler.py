@@ -1,28 +1,21 @@
-"""Units hand out jobs of their tasks; prices move by rounds, budgets between tasks; a killed run goes on alike."""
+"""Units hand out jobs of their tasks; prices move by rounds, budgets between tasks."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord
-from ordered_app import factory_of
-from roadside_paths import Surprised, Timetable, adapters
-from small_city import ARMS, RANKS, TASKS, city
-from toy_federation import Recorder
+from roadside_paths import Surprised, Timetable
+from small_city import ARMS, RANKS, TASKS
 
-from eafl_flower.aggregation.lora import LoRAAggregator
 from eafl_flower.core.forecasts import Forecast, Outcome
 from eafl_flower.core.orders import Order
-from eafl_flower.core.state import flatten
-from eafl_flower.engines.inline import InlineGrid
-from eafl_flower.errors import ConfigError, RunFailedError
+from eafl_flower.errors import ConfigError
 from eafl_flower.ranks.budget import Sharing
 from eafl_flower.ranks.scheduler import UCBDualScheduler
 from eafl_flower.roadside.leaving import Departures
 from eafl_flower.roadside.parked import Parked
 from eafl_flower.roadside.scheduler import RoadsideScheduler
 from eafl_flower.schedulers.same import SameOrder
-from eafl_flower.strategies import UCBDual
 from eafl_flower.types import Phase
 
 
@@ -254,115 +247,3 @@ def test_what_a_coverage_shows_only_on_the_way_is_told_when_it_is_met():
     scheduler = RoadsideScheduler(coverage=Timetable(ways=(((2, 9.0),),)), tasks=TASKS, hosted=(0, 1), ranks=RANKS)
     with pytest.raises(ConfigError, match="unit 2 serves vehicle 0, hosted has the tasks of 2 units"):
         scheduler.offer(scheduler.init(1), 0, forecast())
-
-
-def test_more_clients_than_vehicles_are_refused():
-    class Counted(Timetable):
-        def __len__(self):
-            return len(self.ways)
-
-    with pytest.raises(ConfigError, match="4 clients, the coverage has 2 vehicles"):
-        city(coverage=Counted(ways=(((0, 9.0),), ((1, 9.0),)), units_m=((0, 0), (1, 0))))
-
-
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"barrier": False}, "barrier: .* always works in rounds"),
-        ({"aggregator": LoRAAggregator(head=1), "form": "delta"}, "form is a setting of LoRAAggregator"),
-        ({"aggregator": LoRAAggregator(), "head": 1, "max_rank": 4}, "head, max_rank are settings of"),
-        ({"tasks": TASKS}, "a unit at least for each task"),  # parked at the only unit
-    ],
-)
-def test_what_contradicts_itself_is_refused(wrong, said):
-    with pytest.raises(ConfigError, match=said):
-        UCBDual(**wrong)
-
-
-def test_units_take_the_tasks_in_turn():
-    hosts = {units: UCBDual(tasks=TASKS, coverage=Parked(units=units)) for units in ((0, 1), (0, 1, 2), (0, 5))}
-    assert [s.options.scheduler.hosted for s in hosts.values()] == [(0, 1), (0, 1, 0), (0, 1, 0, 1, 0, 1)]
-
-
-ALIKE = SameOrder(order=Order(rank=3))
-
-
-def test_vehicles_of_a_city_train_two_tasks_at_ranks_of_their_own():
-    run, recorder = city(num_rounds=30)
-    merges = recorder.of("merge")
-    assert {e["model"] for e in merges} == set(TASKS) and {e["rank"] for e in merges} <= set(ARMS)
-    assert all(e["metrics"]["columns"] == e["rank"] for e in merges)
-    assert all((e["unit"] - 1) % 2 == TASKS.index(e["model"]) for e in merges)
-    assert {e["unit"] for e in merges} == {1, 2, 3}
-    events = merges + recorder.of("lost")
-    assert {e.get("leaving", "") for e in events} >= {"", "early", "migrate"}
-    rounds = run.options.scheduler.closed(run.plans).rounds
-    assert rounds.jobs.sum() == len(events) and len(rounds.jobs) == 30
-    np.testing.assert_allclose(rounds.used_j.sum(), sum(e["energy_j"] for e in events))
-
-
-@pytest.mark.parametrize("share", [True, False])
-def test_a_city_that_was_killed_ends_as_if_nothing_had_happened(tmp_path, share):
-    ranks = UCBDualScheduler(arms=ARMS, share_statistics=share, dual_scope="task" if share else "vehicle")
-    options = {"ranks": ranks, "checkpoint_every": 1, "num_rounds": 10}
-    whole, told = city(checkpoint=tmp_path / "whole", state_dir=tmp_path / "a", **options)
-    recorder = Recorder(stop_at=len(told.events) * 2 // 3)
-    killed = {"checkpoint": tmp_path / "killed", "state_dir": tmp_path / "b", **options}
-    with pytest.raises(KeyboardInterrupt):
-        city(recorder, **killed)
-    run, recorder = city(recorder, resume=True, **killed)
-    assert recorder.told() == told.told() and run.arrays_sha256() == whole.arrays_sha256()
-    (arrays, tree), (others, other) = flatten(run.plans), flatten(whole.plans)
-    assert tree == other and all(np.array_equal(a, others[name], equal_nan=True) for name, a in arrays.items())
-
-
-def test_baselines_drive_through_the_same_city():
-    run, recorder = city(ranks=ALIKE, departures=Departures(choices=("early",)), energy_j=0.0)
-    assert {e["rank"] for e in recorder.of("merge")} == {3}
-    assert {e.get("leaving", "") for e in recorder.of("merge") + recorder.of("lost")} <= {"", "early"}
-    assert (run.plans.rounds.price == 0).all()
-
-
-def test_over_a_network_a_run_waits_for_vehicles_that_will_be_covered_and_only_for_these():
-    units_m = ((0, 0), (1, 0))
-    late = Timetable(ways=tuple(((-1, 0.3), (unit, 900.0)) for unit in (0, 1)), units_m=units_m)
-    run, recorder = city(clock="wall", coverage=late, num_rounds=2)
-    assert run.version == 2 and min(e["time_s"] for e in recorder.of("merge")) >= 0.3
-    never = Timetable(ways=(((-1, float("inf")),),), units_m=units_m)
-    with pytest.raises(RunFailedError, match="has no order for any"):
-        city(clock="wall", coverage=never)
-
-
-def test_models_that_are_not_the_tasks_are_refused():
-    strategy = UCBDual(tasks=("a", "b"), coverage=Parked(units=(0, 1)), head=1)
-    with pytest.raises(ConfigError, match='has the models "a", "c": expected one for each of tasks, "a", "b"'):
-        strategy.start(None, {"a": adapters("a"), "c": adapters("c")})
-    with pytest.raises(ConfigError, match="scheduler is made from"):
-        UCBDual(scheduler=SameOrder())
-
-
-def test_a_budget_that_not_even_the_smallest_ranks_keep_is_told(caplog):
-    city(num_rounds=8, energy_j=1e-6)
-    told = [r.getMessage() for r in caplog.records if "with the smallest rank" in r.getMessage()]
-    assert len(told) == 2 and 'task "questions" has a budget of' in told[0]
-    caplog.clear()
-    city(num_rounds=8, energy_j=1e6)
-    assert not [r for r in caplog.records if "with the smallest rank" in r.getMessage()]
-
-
-def test_an_answer_of_another_rank_than_was_asked_is_refused_and_nothing_else_is_lost():
-    def answer_with_one_column_less(message, context, call_next):
-        reply = call_next(message, context)
-        if message.metadata.message_type == "train" and context.node_config["partition-id"] == 2:
-            arrays = reply.content["arrays"].to_numpy_ndarrays()
-            reply.content["arrays"] = ArrayRecord([a[:, 1:] if i == 0 else a for i, a in enumerate(arrays)])
-        return reply
-
-    app = factory_of(models=TASKS, outer=[answer_with_one_column_less])()
-    run, recorder = city(grid=InlineGrid(app, 4), error_budget=1000)
-    refused = recorder.of("refused")
-    assert refused and {e["client"] for e in refused} == {2}
-    assert all("float32 (8," in e["reason"] for e in refused)
-    assert {e["client"] for e in recorder.of("merge")} == {0, 1, 3}
-    rounds = run.options.scheduler.closed(run.plans).rounds
-    assert rounds.jobs.sum() == sum(len(recorder.of(kind)) for kind in ("merge", "lost", "refused"))
