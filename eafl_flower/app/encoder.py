@@ -1,6 +1,5 @@
 """Make a small text encoder from text sets that no federated task uses."""
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from eafl_flower.data.texts.rows import TextRows
 from eafl_flower.errors import ConfigError
 from eafl_flower.models.encoder.settings import EncoderSettings
 from eafl_flower.models.encoder.store import RECORD, folder_of, keep
+from eafl_flower.models.extras import require
 
 if TYPE_CHECKING:
     from eafl_flower.models.encoder.pretraining import Pass
@@ -31,12 +31,7 @@ def require_transformers(what: str) -> None:
     ModuleNotFoundError
         If one is not installed; says what needs it and how to install it.
     """
-    for name in ("torch", "transformers", "tokenizers"):
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            msg = f"{what} needs {name}: pip install 'eafl-flower[lora]'"
-            raise ModuleNotFoundError(msg, name=name) from error
+    require(what, "torch", "transformers", "tokenizers", extra="lora")
     one_thread()
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.core.settings import CountFromOne, NotNegative, Positive
-from eafl_flower.core.threads import keep_to_one_thread
 from eafl_flower.heads.memory import NO_MEMORY
+from eafl_flower.models.extras import require
 from eafl_flower.protocols import Memory
 from eafl_flower.tasks.backend import backend_for, torch_backend
 from eafl_flower.tasks.checks import check_layout, check_rows
@@ -43,12 +43,7 @@ def require_torch(what: str) -> None:
     ModuleNotFoundError
         If it is not installed; says what needs it and how to install it.
     """
-    try:
-        import torch  # noqa: F401
-    except ModuleNotFoundError as error:
-        msg = f"{what} needs torch: pip install 'eafl-flower[torch]'"
-        raise ModuleNotFoundError(msg, name="torch") from error
-    keep_to_one_thread()
+    require(what, "torch", extra="torch")
 
 
 @dataclass(frozen=True, kw_only=True)

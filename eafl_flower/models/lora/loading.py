@@ -5,8 +5,8 @@ import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
-from eafl_flower.core.threads import keep_to_one_thread
 from eafl_flower.errors import ConfigError
+from eafl_flower.models.extras import require
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,13 +23,7 @@ def require_transformers(what: str) -> None:
     ModuleNotFoundError
         If one is not installed; says what needs it and how to install it.
     """
-    try:
-        import peft  # noqa: F401
-        import transformers  # noqa: F401
-    except ModuleNotFoundError as error:
-        msg = f"{what} needs transformers and peft: pip install 'eafl-flower[lora]'"
-        raise ModuleNotFoundError(msg, name=error.name) from error
-    keep_to_one_thread()
+    require(what, "transformers", "peft", extra="lora")
 
 
 def check_settings_of(kind: str, features: str, lora_alpha: float, dropout: float) -> None:
