@@ -8,13 +8,13 @@ stopped. ``--fresh`` begins anew, as it must be after a change of the program. A
 ``tables/QUESTION.md`` and the figures beside them; those of questions that were not asked stay.
 """
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from eafl_flower.app.resolving import resolve
 from eafl_flower.errors import DataError
+from experiments.arguments import arguments
 from experiments.cells import Store
 from experiments.claims import Claim, claims_table, write_claims
 from experiments.eafl_alp import asynchrony, federation, heads, staleness
@@ -29,18 +29,10 @@ QUICK_DATASETS = ("geolife", "iot-devices")
 
 def main() -> int:
     """Measure what is missing, then write tables, claims and figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two data sets, two seeds, an eighth of the uploads")
-    parser.add_argument("--seeds", type=int, default=len(FIT_SEEDS), help="seeds of the question of fitness, 2 to 5")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--only", default=",".join(QUESTIONS), help="questions, comma separated")
-    parser.add_argument("--fresh", action="store_true", help="forget earlier results")
-    given = parser.parse_args()
-    questions = given.only.split(",")
-    if unknown := set(questions) - set(QUESTIONS):
-        parser.error(f"--only {', '.join(sorted(unknown))}: expected some of {', '.join(QUESTIONS)}")
-    if not 2 <= given.seeds <= len(FIT_SEEDS) or given.jobs < 1:
-        parser.error(f"--seeds is from 2 to {len(FIT_SEEDS)}, --jobs at least 1")
+    given = arguments(
+        __doc__, QUESTIONS, seeds=len(FIT_SEEDS), quick="two data sets, two seeds, an eighth of the uploads"
+    )
+    questions = given.only
     folder = HERE / "results" / "quick" if given.quick else HERE / "results"
     fit_seeds = FIT_SEEDS[: 2 if given.quick else given.seeds]
     datasets = list(_there(QUICK_DATASETS if given.quick else DATASETS))

@@ -8,12 +8,12 @@ stopped. ``--fresh`` begins anew, as it must be after a change of the program. A
 ``tables/QUESTION.md`` and the figures beside them; those of questions that were not asked stay.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments.arguments import arguments
 from experiments.cells import Store
 from experiments.claims import Claim, claims_table, write_claims
 from experiments.emq import equal_rounds, failures, grid, local_work, tails, trade_off
@@ -28,18 +28,8 @@ HERE = Path(__file__).parent
 
 def main() -> int:
     """Measure what is missing, then write tables, claims and figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the digits, two seeds, half of the rounds")
-    parser.add_argument("--seeds", type=int, default=len(SEEDS), help=f"seeds, 2 to {len(SEEDS)}")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--only", default=",".join(QUESTIONS), help="questions, comma separated")
-    parser.add_argument("--fresh", action="store_true", help="forget earlier results")
-    given = parser.parse_args()
-    questions = given.only.split(",")
-    if unknown := set(questions) - set(QUESTIONS):
-        parser.error(f"--only {', '.join(sorted(unknown))}: expected some of {', '.join(QUESTIONS)}")
-    if not 2 <= given.seeds <= len(SEEDS) or given.jobs < 1:
-        parser.error(f"--seeds is from 2 to {len(SEEDS)}, --jobs at least 1")
+    given = arguments(__doc__, QUESTIONS, seeds=len(SEEDS), quick="the digits, two seeds, half of the rounds")
+    questions = given.only
     began_s = time.monotonic()
     folder = HERE / "results" / "quick" if given.quick else HERE / "results"
     scope = Scope(

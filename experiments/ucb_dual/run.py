@@ -8,13 +8,13 @@ as it must be after a change of the program. At the end it writes ``claims.csv``
 beside them; those of questions that were not asked stay.
 """
 
-import argparse
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from eafl_flower.errors import ConfigError, DataError
+from experiments.arguments import arguments
 from experiments.cells import Cell, Store
 from experiments.claims import claims_table, write_claims
 from experiments.ucb_dual.claimed import claims
@@ -40,18 +40,8 @@ COMMAND = "python -m experiments.ucb_dual.run"
 
 def main() -> int:
     """Measure what is missing, then write tables, claims and figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="nine vehicles, two tasks, eight rounds, two seeds")
-    parser.add_argument("--seeds", type=int, default=len(SEEDS), help=f"seeds, 2 to {len(SEEDS)}")
-    parser.add_argument("--jobs", type=int, default=2, help="processes")
-    parser.add_argument("--only", default=",".join(QUESTIONS), help="questions, comma separated")
-    parser.add_argument("--fresh", action="store_true", help="forget earlier results")
-    given = parser.parse_args()
-    questions = given.only.split(",")
-    if unknown := set(questions) - set(QUESTIONS):
-        parser.error(f"--only {', '.join(sorted(unknown))}: expected some of {', '.join(QUESTIONS)}")
-    if not 2 <= given.seeds <= len(SEEDS) or given.jobs < 1:
-        parser.error(f"--seeds is from 2 to {len(SEEDS)}, --jobs at least 1")
+    given = arguments(__doc__, QUESTIONS, seeds=len(SEEDS), quick="nine vehicles, two tasks, eight rounds, two seeds")
+    questions = given.only
     began_s = time.monotonic()
     scope = quick_scope(f"{COMMAND} --quick") if given.quick else replace(Scope(COMMAND), seeds=SEEDS[: given.seeds])
     try:
