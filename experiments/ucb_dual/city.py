@@ -32,7 +32,7 @@ class City:
     vehicles: int = 18
     columns: int = 4
     side_m: float = 4000.0
-    radius_m: float = 720.0
+    radius_m: float = 600.0
     hysteresis_m: float = 25.0
     duration_s: float = 3600.0
 

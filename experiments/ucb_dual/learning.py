@@ -24,7 +24,7 @@ from experiments.ucb_dual.settings import LORA_ALPHA, Scenario
 MAX_LENGTH: Final = 32
 BATCH: Final = 16
 TARGETS: Final = ("query", "key", "value")
-OWN_TESTS: Final = 25  # rows on which a vehicle scores what it has trained
+OWN_TESTS: Final = 50  # rows on which a vehicle scores what it has trained
 BASE_SEED: Final = 1  # of the encoder
 
 

@@ -30,7 +30,7 @@ Labels = NDArray[np.int64]
 TASKS: Final[Mapping[str, int]] = {"digit": 10, "parity": 2, "from-five": 2}  # numbers of classes
 PIXELS, HIDDEN, BATCH = 64, 64, 10
 HELD_BACK = 300  # rows for validation, and as many for testing
-SIDE_M = 12_000.0
+SIDE_M, RADIUS_M = 12_000.0, 720.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ def recorded(settings: Mapping[str, Any]) -> dict[str, Any]:
         },
         size=lambda rank: float(np.mean([sum(a.nbytes for a in initial(0, name, rank)) for name in scenario.tasks])),
     )
-    coverage = coverage_of(City(vehicles=scenario.vehicles, columns=scenario.columns, side_m=SIDE_M))
+    coverage = coverage_of(City(vehicles=scenario.vehicles, columns=scenario.columns, side_m=SIDE_M, radius_m=RADIUS_M))
     return {**played(scenario, method, lesson, coverage), "vehicles": len(coverage), "units": len(coverage.units_m)}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from flwr.app import ArrayRecord, MetricRecord
 from flwr.clientapp import ClientApp
+from numpy.typing import NDArray
 
 from eafl_flower.aggregation.lora import LoRAAggregator
 from eafl_flower.core.events import Event
@@ -26,13 +27,13 @@ from eafl_flower.strategies import UCBDual
 from eafl_flower.types import Arrays, Upload, Work
 from experiments.ucb_dual.city import City, coverage_of, day_path, handovers
 from experiments.ucb_dual.learning import app_of, bytes_of, encoder_digest, initial_of, scored, world_of
-from experiments.ucb_dual.settings import ARMS, LORA_ALPHA, MEMORY, METHODS, Method, Scenario
+from experiments.ucb_dual.settings import ARMS, LORA_ALPHA, MEMORY, METHODS, RANKS, Method, Scenario
 
 SLOWDOWN, POWER_W = (2.0, 1.0, 0.5), (5.0, 10.0, 20.0)
-SPEED = 0.05  # of one core of the machine that was measured: what driving leaves of a vehicle's processor
+SPEED = 0.03  # of one core of the machine that was measured: what driving leaves of a vehicle's processor
 ROUND_S = 60.0
-ROOM = 0.6  # of the way from the smallest ranks' energy to the largest ranks': the default budget
-RADIO = Roadside(bandwidth_hz=2e5, noise_dbm=-112.0)  # -174 dBm/Hz in 200 kHz and 9 dB
+ROOM = 0.3  # of the way from the smallest ranks' energy to the largest ranks': the default budget
+RADIO = Roadside(bandwidth_hz=5e4, noise_dbm=-118.0)  # -174 dBm/Hz in 50 kHz and 9 dB
 
 
 class Kept:
@@ -170,30 +171,38 @@ def energies_of_round_j(
     radio: RoadsideRadio,
     processors: Processors,
 ) -> tuple[float, float]:
-    """Return what all covered vehicles spend in a round with the smallest rank, and with the largest each can have [J].
+    """Return what vehicles spend in a round with the smallest rank, and with the largest that each can have [J].
 
-    Both are expected before any run: means over its rounds.
+    Both are expected before any run: means over its rounds. Those spend who are covered when a round begins, and expect
+    to stay for as long as a job of the smallest rank needs.
     """
-    times_s = np.arange(scenario.rounds) * ROUND_S
-    covered = np.stack([coverage.serving(time_s) >= 0 for time_s in times_s])
+    times_s, vehicles = np.arange(scenario.rounds) * ROUND_S, np.arange(len(coverage))
+    stays_s = coverage.predicted_stay_s(times_s[:, None], vehicles)
     sums = [0.0, 0.0]
-    for vehicle in range(len(coverage)):
-        per_byte = [_energy_per_byte(radio, vehicle, float(t)) for t in times_s[covered[:, vehicle]]]
-        known = [value for value in per_byte if np.isfinite(value)]
-        byte_j = float(np.mean(known)) if known else 0.0
+    for vehicle, stay_s in zip(vehicles.tolist(), stays_s.T, strict=True):
+        byte_s, byte_j = _costs_of_a_byte(radio, vehicle, times_s[stay_s > 0])
+        jobs = [
+            processors.compute(vehicle, Work(num_examples=scenario.rows, epochs=scenario.epochs, rank=rank))
+            for rank in (ARMS[0], MEMORY[vehicle % len(MEMORY)])
+        ]
+        needed_s = (jobs[0].time_s + size(ARMS[0]) * byte_s) / (1 - RANKS.dwell_margin)
+        share = float((stay_s >= max(needed_s, 1e-9)).mean())
         for place, rank in enumerate((ARMS[0], MEMORY[vehicle % len(MEMORY)])):
-            work = Work(num_examples=scenario.rows, epochs=scenario.epochs, rank=rank)
-            job_j = processors.compute(vehicle, work).energy_j + size(rank) * byte_j
-            sums[place] += float(covered[:, vehicle].mean()) * job_j
+            sums[place] += share * (jobs[place].energy_j + size(rank) * byte_j)
     return sums[0], sums[1]
 
 
-def _energy_per_byte(radio: RoadsideRadio, vehicle: int, time_s: float) -> float:
-    down = radio.download(vehicle, time_s, 1000)
-    (grant,) = radio.grants(time_s, [Upload(client=vehicle, start_s=time_s, num_bits=8000, bits_left=8000.0)])
-    if not grant.rate_bit_s or not np.isfinite(down.time_s):
-        return float("inf")
-    return (down.energy_j + grant.power_w * 8000 / grant.rate_bit_s) / 1000
+def _costs_of_a_byte(radio: RoadsideRadio, vehicle: int, times_s: NDArray[np.float64]) -> tuple[float, float]:
+    """Return what a byte to and from a vehicle takes on average [s], [J], while its link is there; 0 if it never is."""
+    found = []
+    for time_s in times_s.tolist():
+        down = radio.download(vehicle, time_s, 1000)
+        (grant,) = radio.grants(time_s, [Upload(client=vehicle, start_s=time_s, num_bits=8000, bits_left=8000.0)])
+        if grant.rate_bit_s and np.isfinite(down.time_s):
+            up_s = 8000 / grant.rate_bit_s
+            found.append((down.time_s + up_s, down.energy_j + grant.power_w * up_s))
+    byte_s, byte_j = np.mean(found, axis=0) / 1000 if found else (0.0, 0.0)
+    return float(byte_s), float(byte_j)
 
 
 def _start_rank(method: Method) -> int:

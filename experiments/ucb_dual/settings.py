@@ -19,7 +19,7 @@ SEEDS: Final = (1, 2, 3)
 ARMS: Final = (4, 8, 16, 32, 64)
 MEMORY: Final = (64, 32, 64)  # largest rank of the vehicles in turn
 LORA_ALPHA: Final = 32.0
-RATES: Final = (1e-3, 2e-3, 4e-3)  # of AdamW, the same grid for all methods
+RATES: Final = (2e-3, 4e-3, 8e-3)  # of AdamW, the same grid for all methods
 
 RANKS: Final = UCBDualScheduler(
     arms=ARMS,
@@ -71,7 +71,7 @@ METHODS: Final[Mapping[str, Method]] = {
     "no-departures": replace(OURS, title="UCB-DUAL without handling of departures", departures=Departures(choices=())),
 }
 BUDGETS: Final = (0.5, 0.7, 1.0, 1.4, 2.0)  # room in units of the default one
-FLEETS: Final = (9, 18, 36, 60)
+FLEETS: Final = (9, 18, 60)
 COMPARED: Final = ("ucb-dual", "homolora", "hetlora", "flexlora", "fedra", "smallest", "largest")
 ABLATIONS: Final = ("no-dual", "no-sharing", "no-departures", "random")
 
@@ -81,15 +81,15 @@ class Scenario:
     """One run.
 
     ``budget`` is the room that the budget leaves above what the smallest ranks take, in units of the default one: 0 is
-    all of them at rank 4, 1 / 0.6 all at their largest. ``rows`` are those of a job, drawn from the vehicle's.
+    all of them at rank 4, 1 / 0.3 all at their largest. ``rows`` are those of a job, drawn from the vehicle's.
     """
 
     method: str = "ucb-dual"
     seed: int = 1
-    rate: float = 2e-3
+    rate: float = 4e-3
     rounds: int = 40
     epochs: int = 2
-    rows: int = 50
+    rows: int = 48
     vehicles: int = 18
     columns: int = 4
     budget: float = 1.0
