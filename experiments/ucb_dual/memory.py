@@ -9,12 +9,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from experiments.ucb_dual import record
 
+NEAR_BYTES: Final = 1 << 20
 _STATUS, _PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 data_digest = record.data_digest
 
@@ -23,7 +24,7 @@ def recorded(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the peak of a process while it trains one job of ``rank`` on the first task.
 
     ``peak_bytes`` is that of the whole process with its libraries and the base model, ``training_bytes`` by how much
-    it is above what was resident before; both are -1 where the system does not tell.
+    it is above what was resident before; -1 where the system does not tell.
     """
     command = [sys.executable, "-m", "experiments.ucb_dual.memory", json.dumps(dict(settings))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -41,10 +42,14 @@ def resident_bytes(name: str) -> int:
     return 1024 * int(lines[name].split()[0])
 
 
-def forget_peak() -> None:
-    """Let the peak begin anew at what is resident now, where the system can do so."""
+def forget_peak() -> bool:
+    """Let the peak begin anew at what is resident now, and return whether the system has done so.
+
+    Some systems take the request and do nothing.
+    """
     if _PEAK.exists():
         _PEAK.write_text("5")
+    return 0 <= resident_bytes("VmHWM") - resident_bytes("VmRSS") < NEAR_BYTES
 
 
 def _measured(settings: Mapping[str, Any]) -> dict[str, int]:
@@ -58,11 +63,12 @@ def _measured(settings: Mapping[str, Any]) -> dict[str, int]:
     owned = world.vehicles[0][name].train
     rows = owned.part(np.arange(min(scenario.rows, len(owned))))
     arrays = task.init(generator(scenario.seed), scenario.rank)
-    forget_peak()
-    before = resident_bytes("VmRSS")
+    begun = forget_peak()
+    before, peak = resident_bytes("VmRSS"), resident_bytes("VmHWM")
     task.train(arrays, rows, generator(scenario.seed), epochs=scenario.epochs)
     after = resident_bytes("VmHWM")
-    return {"peak_bytes": after, "training_bytes": after - before if before >= 0 else -1}
+    told = before >= 0 and (begun or after > peak)
+    return {"peak_bytes": after, "training_bytes": after - before if told else -1}
 
 
 if __name__ == "__main__":
