@@ -277,7 +277,7 @@ class AccessPoint:
 
 
 def access_point(settings: Alignment, white: Complex, num_transmit: int, snr_db: float | None = None) -> AccessPoint:
-    """Return the access point with pilots ``white`` :math:`X`, ``(m, n)``; the rest as `AccessPoint`."""
+    r"""Return the access point with pilots ``white`` :math:`X`, ``(m, n)``; the rest as `AccessPoint`."""
     dimensions, num_pilots = white.shape
     return AccessPoint(
         settings=settings,
