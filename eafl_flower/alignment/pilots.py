@@ -15,7 +15,7 @@ from eafl_flower.errors import ConfigError, DataError
 
 Real = NDArray[np.float64]
 Integers = NDArray[np.int64]
-_ROWS = 1024  # of the kernel at a time
+_ROWS = 256  # of the kernel at a time
 
 
 def random_pilots(num_data: int, count: int, rng: np.random.Generator) -> Integers:

@@ -159,6 +159,8 @@ def test_pilots_that_do_not_match_are_refused():
         Statistics(latents=np.ones((D, M), complex), covariance=np.eye(2), num_pilots=N, energy=1.0)
     with pytest.raises(DataError, match="1 pilots"):
         statistics_of(S[:, :1], X[:, :1])
+    with pytest.raises(DataError, match="energy nan"):
+        Statistics(latents=np.ones((D, M), complex), num_pilots=N, energy=np.nan)
 
 
 @pytest.mark.parametrize("received", [np.ones((6, N - 1)), np.ones((5, N)), np.ones(N), np.full((6, N), np.nan)])

@@ -10,7 +10,7 @@ from scipy.linalg import solve_sylvester
 
 from eafl_flower.alignment import EVERYBODY, Alignment, Answer, pack, sent_pilots, train, users_at_once
 from eafl_flower.core.state import flatten, restore
-from eafl_flower.errors import ConfigError, UpdateRefusedError
+from eafl_flower.errors import ConfigError, DataError, UpdateRefusedError
 from eafl_flower.radio.mimo import noisy
 
 WORLD = draw_world()
@@ -124,6 +124,15 @@ def test_both_exchanges_agree_on_pilots_that_cannot_be_made_white(settings):
         own[[len(own) // 2 - 1, -1]] = 0.3  # both parts of a complex dimension are constant
     scene = scene_of(replace(WORLD, pilots=tuple(pilots)), settings)
     assert scene.access_point.covariance is not None
+    by_pilots = begun(scene)
+    for _ in range(10):
+        by_pilots = scene.access_point.merged(by_pilots, answers_of(scene, by_pilots))
+    same(by_pilots, in_rounds(scene, 10))
+
+
+@pytest.mark.parametrize("regularizer", ["code_diag", "code_broadcast", "none"])
+def test_both_exchanges_agree_on_every_regularizer(regularizer):
+    scene = scene_of(WORLD, Alignment(regularizer=regularizer))
     by_pilots = begun(scene)
     for _ in range(10):
         by_pilots = scene.access_point.merged(by_pilots, answers_of(scene, by_pilots))
@@ -346,8 +355,10 @@ def test_an_access_point_that_cannot_be_is_refused():
         replace(scene.access_point, num_transmit=0)
     with pytest.raises(ConfigError, match="give snr_db"):
         replace(scene.access_point, settings=Alignment(rho="auto"), snr_db=None)
-    with pytest.raises(ValueError, match="1 pilots"):
+    with pytest.raises(DataError, match="1 pilots"):
         replace(scene.access_point, num_pilots=1)
+    with pytest.raises(DataError, match=r"covariance of the pilots is \(2, 2\): expected \(12, 12\)"):
+        replace(scene.access_point, covariance=np.eye(2))
 
 
 def test_the_first_answer_is_that_of_a_random_precoder():

@@ -10,6 +10,7 @@ from eafl_flower.errors import ConfigError
 
 Real = NDArray[np.float64]
 Places = NDArray[np.int64]
+_RANK = 1e-12
 
 
 class Selection(Protocol):
@@ -88,52 +89,69 @@ class TopK:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EigenK:
-    r"""The components of a latent that matter most to a map :math:`A = U \Sigma V^T`, :math:`\sqrt{\Sigma} V^T x`.
+    r"""The components of a latent that matter most to a map; see `eigen_k`.
 
     Parameters
     ----------
-    directions
-        Rows of :math:`V^T` with the largest singular values, ``(count, size)``.
-    weights
-        Roots of these singular values, ``(count,)``.
+    analysis
+        Gives the features of a latent, ``(count, size)``.
+    synthesis
+        Gives a latent of features, ``(size, count)``.
     """
 
-    directions: Real
-    weights: Real
+    analysis: Real
+    synthesis: Real
     uses_counted: ClassVar[int] = 1
 
     def features(self, latents: Real) -> tuple[Real, Places]:
         """Return the components; there is nothing to tell."""
-        return self.weights[:, None] * (self.directions @ latents), np.zeros((0, latents.shape[1]), np.int64)
+        return self.analysis @ latents, np.zeros((0, latents.shape[1]), np.int64)
 
     def latents(self, features: Real, places: Places) -> Real:
-        """Return latents in the span of the directions."""
-        inverse = np.divide(1.0, self.weights, out=np.zeros_like(self.weights), where=self.weights > 0)
-        found: Real = self.directions.T @ (inverse[:, None] * features)
-        return found
+        """Return latents in the span of the components."""
+        return self.synthesis @ features
 
 
-def eigen_k(matrix: Real, count: int) -> EigenK:
-    """Return the components that matter most to a map.
+def eigen_k(matrix: Real, count: int, covariance: Real | None = None) -> EigenK:
+    r"""Return the components that matter most to a map :math:`A`.
+
+    Without a covariance they are :math:`\sqrt{\Sigma} V^T x` of the truncated :math:`A = U \Sigma V^T`, the best map of
+    its rank. With :math:`C` they are :math:`U^T A x` with the first eigenvectors :math:`U` of :math:`A C A^T`, which
+    leave the least error of what is mapped.
 
     Parameters
     ----------
     matrix
-        ``(d, size)``; of several users, for one broadcast: their maps on top of each other.
+        :math:`A`, ``(d, size)``; of several users, for one broadcast: their maps on top of each other.
     count
         How many components.
+    covariance
+        :math:`C` of what is mapped, ``(size, size)``.
 
     Raises
     ------
     ConfigError
-        If there are not as many.
+        If there are not as many components, or the covariance is of other dimensions.
     """
-    _check_count(count, matrix.shape[1])
-    _, values, directions = np.linalg.svd(matrix, full_matrices=matrix.shape[0] < count)
-    padded = np.zeros(count)  # a map of fewer dimensions than are sent has no more singular values
-    padded[: min(count, len(values))] = values[:count]
-    padded[padded <= 1e-12 * padded.max(initial=0.0)] = 0.0
-    return EigenK(directions=directions[:count], weights=np.sqrt(padded))
+    size = matrix.shape[1]
+    _check_count(count, size)
+    if covariance is None:
+        _, values, directions = np.linalg.svd(matrix, full_matrices=False)
+        kept = int(np.sum(values[:count] > _RANK * values[0]))
+        roots = np.sqrt(values[:kept, None])
+        return _padded(roots * directions[:kept], (directions[:kept] / roots).T, count)
+    if covariance.shape != (size, size):
+        raise ConfigError(f"covariance is {covariance.shape}: expected ({size}, {size}), as the map takes")
+    variances, axes = np.linalg.eigh(matrix @ covariance @ matrix.T)
+    kept = int(np.sum(variances[-count:] > _RANK * variances[-1]))
+    analysis = axes[:, ::-1][:, :kept].T @ matrix
+    return _padded(analysis, np.linalg.pinv(matrix, rcond=_RANK) @ axes[:, ::-1][:, :kept], count)
+
+
+def _padded(analysis: Real, synthesis: Real, count: int) -> EigenK:
+    """Return components with zeros for those that a map of lower rank does not have."""
+    more = count - len(analysis)
+    return EigenK(analysis=np.pad(analysis, ((0, more), (0, 0))), synthesis=np.pad(synthesis, ((0, 0), (0, more))))
 
 
 def features_of(channel_uses: int, num_transmit: int) -> int:

@@ -132,6 +132,22 @@ def test_components_that_matter_most_give_the_best_map_of_their_rank(rows, count
     np.testing.assert_allclose(matrix @ selection.latents(features, places), best, atol=1e-10)
 
 
+@pytest.mark.parametrize("rows", [4, 12, 20])
+@pytest.mark.parametrize("count", [3, 6, 12])
+def test_with_a_covariance_components_leave_the_least_error_of_what_is_mapped(rows, count):
+    matrix = RNG.standard_normal((rows, 12))
+    latents = RNG.standard_normal((12, 12)) @ RNG.standard_normal((12, 400))
+    selection = eigen_k(matrix, count, latents @ latents.T / 400)
+    features, places = selection.features(latents)
+    misfit = matrix @ (latents - selection.latents(features, places))
+    values = np.linalg.svd(matrix @ latents, compute_uv=False)
+    np.testing.assert_allclose(np.linalg.norm(misfit) ** 2, np.sum(values[count:] ** 2), atol=1e-8 * values[0] ** 2)
+    gram = features @ features.T
+    np.testing.assert_allclose(gram - np.diag(np.diagonal(gram)), 0, atol=1e-9 * gram.max())
+    with pytest.raises(ConfigError, match=r"covariance is \(2, 2\): expected \(12, 12\)"):
+        eigen_k(matrix, count, np.eye(2))
+
+
 @pytest.mark.parametrize(
     "make", [lambda: FirstK(count=13, size=12), lambda: eigen_k(np.eye(12), 13), lambda: TopK(count=0, size=12)]
 )
