@@ -63,7 +63,7 @@ def main() -> None:
 def played(vehicles: int, arms: int, *, pooled: bool = False) -> tuple[BanditState, np.ndarray]:
     """Return a state in which every arm was played, and a mask that lets nine of ten through."""
     rng = generator(0, "benchmark", "bandit", vehicles, arms)
-    state = first_state(vehicles, arms, pooled=pooled)
+    state = first_state(vehicles, arms, pools=int(pooled))
     counts = rng.integers(1, 50, state.counts.shape).astype(float)
     state = replace(
         state,

@@ -90,11 +90,12 @@ def _select(
 
     The bonus is ``bonus`` (1 + ``growth`` lambda); ``reach`` arms on either side of the current one may be chosen.
     """
-    arms = counts.shape[1]
-    ahead, index = np.zeros(arms), np.empty(arms)
+    pools, arms = counts.shape[0] if pooled else 1, counts.shape[1]
+    ahead, index = np.zeros((pools, arms)), np.empty(arms)
     for i in range(vehicles.size):
         v = vehicles[i]
-        row = 0 if pooled else v
+        pool = v % pools
+        row = pool if pooled else v
         multiplier = dual[v] if dual.size > 1 else dual[0]
         now = current[v]
         best = -1
@@ -104,13 +105,13 @@ def _select(
             price, width = multiplier / scale, bonus * (1.0 + growth * multiplier)
             low = max(now - reach, 0) if now >= 0 else 0
             high = min(now + reach + 1, arms) if now >= 0 else arms
-            _compiled_fill(index, counts[row], rewards[row], energies[row], flying[row], ahead, price, width)
-            best = _compiled_best(index, counts[row], flying[row], ahead, available[i], low, high)
+            _compiled_fill(index, counts[row], rewards[row], energies[row], flying[row], ahead[pool], price, width)
+            best = _compiled_best(index, counts[row], flying[row], ahead[pool], available[i], low, high)
             if best < 0 and high - low < arms:  # no neighbour is available
-                best = _compiled_best(index, counts[row], flying[row], ahead, available[i], 0, arms)
+                best = _compiled_best(index, counts[row], flying[row], ahead[pool], available[i], 0, arms)
         chosen[i] = best
         if pooled and best >= 0:
-            ahead[best] += 1.0
+            ahead[pool, best] += 1.0
 
 
 # Signatures that take arrays to read from take both kinds.

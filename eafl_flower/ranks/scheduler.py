@@ -59,7 +59,10 @@ class UCBDualScheduler:
     discount
         See ``observe``.
     share_statistics
-        Whether all clients learn from each other.
+        Whether clients learn from each other.
+    kinds
+        How many kinds of clients there are, given to the clients in turn as their processors are: those of a kind learn
+        from each other.
     dual_step
         :math:`\rho`; 0: energy has no price.
     dual_scope
@@ -96,6 +99,7 @@ class UCBDualScheduler:
     optimism: NotNegative = 0.0
     discount: Annotated[float, Range(0, 1, above=True)] = 1.0
     share_statistics: bool = False
+    kinds: CountFromOne = 1
     dual_step: NotNegative = 0.1
     dual_scope: Literal["task", "vehicle"] = "task"
     metric: str = "loss"
@@ -111,12 +115,14 @@ class UCBDualScheduler:
         check_settings(self)
         raw = self.quality == "raw" and self.lower_is_better
         nothing = not self.quality_weight and not self.time_weight
+        apart = self.kinds > 1 and not self.share_statistics
         check_settings(
             self,
             arms=arms_problem(self.arms),
             most_rank=limits_problem(self.most_rank, self.arms),
             **budget_problem(self.budget_j, self.least_energy_j, self.most_energy_j),
             quality='expected "centred" where lower is better: a raw score is one from 0 to 1' if raw else "",
+            kinds="expected 1, as clients share no statistics: set share_statistics" if apart else "",
             quality_weight="expected a number above 0, or one of time_weight" if nothing else "",
         )
 
@@ -125,7 +131,7 @@ class UCBDualScheduler:
         bandit = first_state(
             clients,
             len(self.arms),
-            pooled=self.share_statistics,
+            pools=self.kinds if self.share_statistics else 0,
             dual_per_vehicle=self.dual_scope == "vehicle",
             optimism=self.optimism,
         )

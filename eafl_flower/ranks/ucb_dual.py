@@ -26,7 +26,9 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class BanditState:
-    r"""What is known of each arm. Statistics have one row a vehicle, or one in all, where they are ``pooled``.
+    r"""What is known of each arm. Statistics have one row a vehicle, or fewer that are ``pooled``.
+
+    Of :math:`r` pools, vehicle :math:`v` belongs to :math:`v \bmod r`.
 
     Parameters
     ----------
@@ -43,7 +45,7 @@ class BanditState:
     jobs
         Plays of each vehicle that have begun `(vehicles,)`.
     pooled, dual_per_vehicle
-        Whether all vehicles learn from each other, and whether each has a price of its own.
+        Whether vehicles of a pool learn from each other, and whether each has a price of its own.
     """
 
     counts: Floats
@@ -98,9 +100,9 @@ class Choosing:
 
 
 def first_state(
-    vehicles: int, arms: int, *, pooled: bool = False, dual_per_vehicle: bool = False, optimism: float = 0.0
+    vehicles: int, arms: int, *, pools: int = 0, dual_per_vehicle: bool = False, optimism: float = 0.0
 ) -> BanditState:
-    """Return the state before the first play.
+    """Return the state before the first play; with ``pools`` 0 each vehicle learns for itself.
 
     With ``optimism`` 0 each arm is played once before any is played again. Above, every arm begins with so many
     plays of reward 1 and no energy instead.
@@ -114,7 +116,7 @@ def first_state(
         raise ConfigError("there are no arms: expected one rank at least to choose from")
     if optimism not in Range(0) or optimism == np.inf:
         raise ConfigError(f"optimism = {optimism}: expected a number of at least 0")
-    rows = 1 if pooled else vehicles
+    rows = pools or vehicles
     return BanditState(
         counts=np.full((rows, arms), float(optimism)),
         rewards=np.full((rows, arms), float(optimism)),
@@ -123,7 +125,7 @@ def first_state(
         dual=np.zeros(vehicles if dual_per_vehicle else 1),
         current=np.full(vehicles, -1, np.int64),
         jobs=np.zeros(vehicles, np.int64),
-        pooled=pooled,
+        pooled=pools > 0,
         dual_per_vehicle=dual_per_vehicle,
     )
 
@@ -143,7 +145,7 @@ def select(
 
     .. math:: \frac{U_a - \lambda S_a / E}{n_a} + \beta\sqrt{\frac{2\ln m}{n_a + o_a}}
 
-    Where statistics are pooled, vehicles choose in order, and each one's choice is under way for the next.
+    Where statistics are pooled, vehicles choose in order, and each one's choice is under way for the next of its pool.
 
     Parameters
     ----------
@@ -231,7 +233,8 @@ def observe(
     in_flight = state.in_flight.copy()
     if discount != 1.0:
         touched, plays = np.unique(rows, return_counts=True)
-        owners = state.num_vehicles if state.pooled else 1
+        pools = len(counts)
+        owners = (state.num_vehicles + pools - 1 - touched) // pools if state.pooled else 1
         for table in (counts, sums, costs):
             table[touched] *= (discount ** (plays / owners))[:, None]
     np.add.at(counts, (rows, arms), 1.0)
@@ -290,7 +293,7 @@ def grown(state: BanditState, vehicles: int, *, optimism: float = 0.0) -> Bandit
     new = first_state(
         more,
         state.num_arms,
-        pooled=state.pooled,
+        pools=len(state.counts) if state.pooled else 0,
         dual_per_vehicle=state.dual_per_vehicle,
         optimism=optimism,
     )
@@ -308,4 +311,4 @@ def grown(state: BanditState, vehicles: int, *, optimism: float = 0.0) -> Bandit
 
 
 def _rows(state: BanditState, vehicles: Integers) -> Integers:
-    return np.zeros_like(vehicles) if state.pooled else vehicles
+    return vehicles % len(state.counts) if state.pooled else vehicles

@@ -24,7 +24,7 @@ def by_formula(state, available, choosing):
     """Return what ``select`` says, one vehicle and one arm at a time; everybody chooses."""
     flying, chosen = state.in_flight.copy(), []
     for v in range(state.num_vehicles):
-        row = 0 if state.pooled else v
+        row = v % len(state.counts)
         price = state.dual[v if state.dual_per_vehicle else 0]
         n, open_ = state.counts[row], flying[row]
         arms = [k for k in range(state.num_arms) if available[v, k]]
@@ -56,9 +56,9 @@ def by_formula(state, available, choosing):
     return np.array(chosen)
 
 
-def any_state(rng, *, pooled, dual_per_vehicle):
+def any_state(rng, *, pools, dual_per_vehicle):
     vehicles, arms = int(rng.integers(1, 9)), int(rng.integers(1, 7))
-    state = first_state(vehicles, arms, pooled=pooled, dual_per_vehicle=dual_per_vehicle)
+    state = first_state(vehicles, arms, pools=pools, dual_per_vehicle=dual_per_vehicle)
     counts = rng.integers(0, 6, state.counts.shape).astype(float)
     return replace(
         state,
@@ -72,12 +72,12 @@ def any_state(rng, *, pooled, dual_per_vehicle):
     )
 
 
-@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("pools", [0, 1, 3])
 @pytest.mark.parametrize("dual_per_vehicle", [False, True])
-def test_the_compiled_choice_is_that_of_the_formula(pooled, dual_per_vehicle):
+def test_the_compiled_choice_is_that_of_the_formula(pools, dual_per_vehicle):
     rng = np.random.default_rng(0)
     for _ in range(200):
-        state = any_state(rng, pooled=pooled, dual_per_vehicle=dual_per_vehicle)
+        state = any_state(rng, pools=pools, dual_per_vehicle=dual_per_vehicle)
         available = rng.random((state.num_vehicles, state.num_arms)) < 0.7
         choosing = Choosing(
             bonus=float(rng.choice([0.0, 0.2, 1.0])),
@@ -91,11 +91,11 @@ def test_the_compiled_choice_is_that_of_the_formula(pooled, dual_per_vehicle):
         assert (arms < 0).tolist() == (~available.any(1)).tolist()
 
 
-@pytest.mark.parametrize("pooled", [False, True])
-def test_choosing_at_once_is_choosing_one_after_the_other(pooled):
+@pytest.mark.parametrize("pools", [0, 1, 3])
+def test_choosing_at_once_is_choosing_one_after_the_other(pools):
     rng = np.random.default_rng(1)
     for _ in range(50):
-        state = any_state(rng, pooled=pooled, dual_per_vehicle=False)
+        state = any_state(rng, pools=pools, dual_per_vehicle=False)
         available = rng.random((state.num_vehicles, state.num_arms)) < 0.8
         together, after = select(state, available, Choosing()), state
         for v in range(state.num_vehicles):
@@ -126,9 +126,9 @@ def rounds(state, seed, count, *, discount=1.0):
     return state
 
 
-@pytest.mark.parametrize("pooled", [False, True])
-def test_a_stored_state_goes_on_as_if_it_had_never_been_stored(pooled):
-    half = rounds(first_state(5, 4, pooled=pooled), 1, 20, discount=0.9)
+@pytest.mark.parametrize("pools", [0, 1, 3])
+def test_a_stored_state_goes_on_as_if_it_had_never_been_stored(pools):
+    half = rounds(first_state(5, 4, pools=pools), 1, 20, discount=0.9)
     arrays, tree = flatten(half)
     for array in arrays.values():
         array.flags.writeable = False
@@ -162,7 +162,7 @@ def test_with_optimism_an_arm_that_disappoints_hands_over_to_one_that_has_not_ye
 
 def test_pooled_statistics_are_the_sums_of_own_ones():
     rng, everybody = np.random.default_rng(3), np.arange(6)
-    own, pooled = first_state(6, 3), first_state(6, 3, pooled=True)
+    own, pooled = first_state(6, 3), first_state(6, 3, pools=1)
     for _ in range(10):
         arms, reward, energy = rng.integers(0, 3, 6), rng.random(6), rng.random(6)
         own = observe(own, everybody, arms, reward, energy)
@@ -171,8 +171,22 @@ def test_pooled_statistics_are_the_sums_of_own_ones():
         np.testing.assert_allclose(getattr(own, name).sum(0), getattr(pooled, name)[0], rtol=1e-12)
 
 
+def test_vehicles_of_a_kind_learn_from_each_other_and_from_nobody_else():
+    rng, everybody, available = np.random.default_rng(4), np.arange(6), np.ones((6, 3), bool)
+    together, alone = first_state(6, 3, pools=3), [first_state(2, 3, pools=1) for _ in range(3)]
+    for _ in range(10):
+        arms, reward, energy = select(together, available, Choosing()), rng.random(6), rng.random(6)
+        for kind in range(3):
+            mine, two = everybody[kind::3], np.arange(2)
+            assert select(alone[kind], available[:2], Choosing()).tolist() == arms[mine].tolist()
+            alone[kind] = observe(alone[kind], two, arms[mine], reward[mine], energy[mine], discount=0.9)
+        together = observe(together, everybody, arms, reward, energy, discount=0.9)
+    for kind in range(3):
+        np.testing.assert_allclose(together.rewards[kind], alone[kind].rewards[0], rtol=1e-12)
+
+
 def test_plays_under_way_narrow_the_bonus_and_nothing_else():
-    state = replace(first_state(4, 2, pooled=True), counts=np.array([[9.0, 9.0]]), rewards=np.array([[4.5, 4.5]]))
+    state = replace(first_state(4, 2, pools=1), counts=np.array([[9.0, 9.0]]), rewards=np.array([[4.5, 4.5]]))
     available = np.ones((4, 2), bool)
     assert select(state, available, Choosing(bonus=1.0)).tolist() == [0, 1, 0, 1]
     assert select(state, available, Choosing(bonus=0.0)).tolist() == [0] * 4
@@ -180,7 +194,7 @@ def test_plays_under_way_narrow_the_bonus_and_nothing_else():
 
 
 def test_a_pool_without_experience_sends_its_vehicles_to_different_arms():
-    state, available = first_state(7, 3, pooled=True), np.ones((7, 3), bool)
+    state, available = first_state(7, 3, pools=1), np.ones((7, 3), bool)
     assert select(state, available, Choosing()).tolist() == [0, 1, 2, 0, 1, 2, 0]
 
 
@@ -195,9 +209,9 @@ def test_a_failed_play_is_worth_nothing_and_costs_its_energy():
     assert state.energies[:, 0].tolist() == [0.5, 0.7]
 
 
-@pytest.mark.parametrize("pooled", [False, True])
-def test_a_round_of_plays_discounts_as_much_whether_they_end_together_or_apart(pooled):
-    state = rounds(first_state(4, 2, pooled=pooled), 0, 5)
+@pytest.mark.parametrize("pools", [0, 1, 3])
+def test_a_round_of_plays_discounts_as_much_whether_they_end_together_or_apart(pools):
+    state = rounds(first_state(4, 2, pools=pools), 0, 5)
     everybody, arms, half = np.arange(4), np.zeros(4, int), np.full(4, 0.5)
     before = state.counts[:, 1].copy()
     together = observe(state, everybody, arms, half, half, discount=0.9)
@@ -257,16 +271,16 @@ def test_a_vehicle_with_a_price_of_its_own_answers_to_its_own_energy():
 
 
 def test_new_vehicles_know_nothing_and_change_nothing_for_the_others():
-    for pooled in (False, True):
+    for pools in (0, 1, 3):
         for count in (1, 5):
-            state = rounds(first_state(count, 4, pooled=pooled), 1, 12)
+            state = rounds(first_state(count, 4, pools=pools), 1, 12)
             more = grown(state, 8)
             available = np.ones((8, 4), bool)
             few = np.arange(count)
             again = select(more, available[:count], Choosing(), vehicles=few)
             assert again.tolist() == select(state, available[:count], Choosing()).tolist()
             assert more.jobs[count:].tolist() == [0] * (8 - count)
-            assert (len(more.counts), more.num_vehicles) == (1 if pooled else 8, 8)
+            assert (len(more.counts), more.num_vehicles) == (pools or 8, 8)
             assert grown(more, 3) is more
 
 
