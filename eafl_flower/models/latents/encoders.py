@@ -124,7 +124,7 @@ def _transformer(encoder: str, features: Pooled) -> FrozenEncoder:
         expected = (
             f"expected {', '.join(STORED)}, timm:NAME, or a folder of save_pretrained or a hub name of transformers"
         )
-        raise ConfigError(f'encoder "{shown(encoder)}" cannot be loaded: {_reason(error)} {expected}') from error
+        raise ConfigError(f'encoder "{shown(encoder)}" cannot be loaded: {_reason(error)}; {expected}') from error
     if getattr(module, "main_input_name", "") != "pixel_values":
         raise ConfigError(f'"{shown(encoder)}" is no encoder of images: expected one that takes pixel_values')
     how = CLASSIFIERS.get(str(module.config.model_type), "mean") if features == "auto" else features
@@ -195,10 +195,8 @@ def _of_timm(name: str) -> FrozenEncoder:
     try:
         module = timm.create_model(name, pretrained=True, num_classes=0).eval()
     except (RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConfigError(
-            f'"timm:{shown(name)}" cannot be loaded: {reason} Expected a name of timm.list_models()'
-        ) from error
+        expected = "expected a name of timm.list_models(pretrained=True)"
+        raise ConfigError(f'"timm:{shown(name)}" cannot be loaded: {_reason(error)}; {expected}') from error
     settings = timm.data.resolve_model_data_config(module)
     side = int(settings["input_size"][-1])
     view = View(
