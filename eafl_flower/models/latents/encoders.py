@@ -189,7 +189,11 @@ def _edge(size: Any, otherwise: int) -> int:
 
 
 def _of_timm(name: str) -> FrozenEncoder:
-    require(f'the encoder "timm:{name}"', "timm", extra="timm")
+    try:
+        require(f'the encoder "timm:{name}"', "timm", extra="timm")
+    except RuntimeError as error:  # of torchvision, as it is imported
+        remedy = "install torch and torchvision of one build, both for the CPU or both for CUDA"
+        raise ConfigError(f"timm cannot be imported ({_reason(error)}): {remedy}") from error
     import timm
 
     try:

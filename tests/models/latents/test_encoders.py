@@ -125,6 +125,17 @@ def test_an_encoder_of_timm_sees_images_as_its_settings_say(stand_in):
         open_encoder("timm:huge")
 
 
+def test_a_torchvision_of_another_build_than_torch_is_named(monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("eafl_flower.models.latents.encoders.require", broken)
+    with pytest.raises(
+        ConfigError, match=r"torchvision::nms does not exist\): install torch and torchvision of one build"
+    ):
+        open_encoder("timm:vit_tiny_patch16_224")
+
+
 def test_without_timm_what_brings_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'eafl-flower\[timm\]'"):
