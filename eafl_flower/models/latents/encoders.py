@@ -219,4 +219,5 @@ def _of_side(view: View, side: int) -> View:
 
 
 def _reason(error: Exception) -> str:
-    return shown(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
+    text = str(error).strip()
+    return shown(text.splitlines()[0].rstrip(".") if text else type(error).__name__)
