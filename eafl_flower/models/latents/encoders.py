@@ -109,7 +109,7 @@ def _resnet(encoder: str, data_dir: str | os.PathLike[str]) -> FrozenEncoder:
         name=encoder,
         features=network,
         view=View(side=32, mean=IMAGENET[0], sd=IMAGENET[1]),
-        trained_on="CIFAR-10, all 50,000 training images of the publisher: those that are pilots and validation, too",
+        trained_on="CIFAR-10, the publisher's training images, of which pilots and validation images are some",
     )
 
 
