@@ -34,10 +34,8 @@ class OpenJobs:
         Who the clients are, and the counters of each.
     idle
         Clients that may get a job.
-    ledger
-        What ended jobs have spent.
-    models
-        What is trained, coded and decoded.
+    ledger, models
+        What ended jobs have spent; what is trained, coded and decoded.
     wires
         Message and reply of each job that was sent.
     never_evaluate
