@@ -23,13 +23,14 @@ from eafl_flower.radio.mimo import noise_std, user_channel
 from eafl_flower.strategies import FederatedAlignment
 
 WORLD = draw_world(sizes=(24, 32, 40, 16))
+USUAL = Alignment()
 USERS, ANTENNAS = 3, 2
 SIGMA = partial(noise_std, num_receive=ANTENNAS, num_transmit=ANTENNAS)
 CHANNELS = tuple(user_channel(1, user, ANTENNAS, ANTENNAS) for user in range(USERS))
 WHITE, *OWN = [fit_whitening(pack(latents)).apply(pack(latents)) for latents in WORLD.pilots]
 
 
-def learner_of(user, settings=Alignment(), snr_db=20.0):
+def learner_of(user, settings=USUAL, snr_db=20.0):
     """The user with this number; it knows its own latents or, if rounds carry statistics, what they sum up to."""
     whitening = fit_whitening(pack(WORLD.pilots[user + 1]))
     statistics = settings.exchange == "statistics"
@@ -55,7 +56,7 @@ def learner_of(user, settings=Alignment(), snr_db=20.0):
 
 
 def align(
-    settings=Alignment(),
+    settings=USUAL,
     *,
     num_rounds=30,
     users=USERS,
@@ -72,16 +73,23 @@ def align(
         WORLD.pilots[0],
         num_transmit=ANTENNAS,
         settings=settings,
-        channels=CHANNELS if settings.exchange == "pilots" else (),
         test=WORLD.tests[0] if settings.exchange == "pilots" else None,
-        **{"codec": codec, "observer": recorder, "seed": 5, "node_timeout_s": 5.0, **network(), **options},
+        **{
+            "channels": CHANNELS if settings.exchange == "pilots" else (),
+            "codec": codec,
+            "observer": recorder,
+            "seed": 5,
+            "node_timeout_s": 5.0,
+            **network(),
+            **options,
+        },
     )
     app = app or alignment_app(partial(learner_of, settings=settings), codec=codec, mods=mods, state_dir=state_dir)
     strategy.start(InlineGrid(app, users), num_rounds=num_rounds)
     return strategy, recorder
 
 
-def pure(settings=Alignment(), *, rounds=30, start):
+def pure(settings=USUAL, *, rounds=30, start):
     """The same alignment by pure functions alone, from the floats ``start``; return access point and state."""
     point = access_point(settings, WHITE, ANTENNAS)
     state = point.init(np.random.default_rng(0), range(USERS))
@@ -99,7 +107,7 @@ def pure(settings=Alignment(), *, rounds=30, start):
     return point, state
 
 
-def objective_of(precoders, settings=Alignment()):
+def objective_of(precoders, settings=USUAL):
     """The objective at one precoder for each user, with equalizers fitted to it."""
     total = 0.0
     for user, precoder in enumerate(precoders):

@@ -149,14 +149,16 @@ class AlignmentAggregator:
     def arrays(self, state: AlignmentState, order: Order | None = None) -> Arrays:
         r"""Return :math:`F`, or without an order what is deployed, as floats ``(2, K N_T, m)``.
 
-        Of private links that of each user who has answered, in order, ``(users, 2, K N_T, m)``.
+        Of private links their mean, which nobody is sent; without an order those of all users who have answered, in
+        the order of their numbers, ``(users, 2, K N_T, m)``.
         """
         if self.settings.links == "shared":
             return (as_floats(self._sent(state, EVERYBODY, order), state.dtype),)
         users = sorted(_restored(state).precoders)
-        if not users:
+        links = [as_floats(self._sent(state, user, order), state.dtype) for user in users]
+        if not links:
             return (as_floats(state.start, state.dtype),)
-        return (np.stack([as_floats(self._sent(state, user, order), state.dtype) for user in users]),)
+        return (np.stack(links) if order is None else np.mean(links, axis=0),)
 
     def arrays_of(self, state: AlignmentState, client: int, order: Order | None = None) -> Arrays:
         """Return what a user hears of the pilots, or its own precoder; without an order, of what is deployed.
