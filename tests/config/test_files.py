@@ -26,7 +26,8 @@ def test_every_packaged_preset_is_found_by_its_name():
 
 def test_an_unknown_preset_lists_what_exists():
     with pytest.raises(
-        ConfigError, match=r'no preset "emma"; did you mean "emam"\? there are alignment, alp-geolife, .*async-v2x, emam'
+        ConfigError,
+        match=r'no preset "emma"; did you mean "emam"\? there are alignment, alp-geolife, .*async-v2x, emam',
     ):
         RunConfig.from_toml("emma")
 
