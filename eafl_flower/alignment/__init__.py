@@ -2,6 +2,7 @@
 
 from eafl_flower.alignment.access_point import EVERYBODY, AccessPoint, AccessPointState, access_point, sent_pilots
 from eafl_flower.alignment.packing import as_floats, from_floats, pack, unpack
+from eafl_flower.alignment.pilots import herded_pilots, random_pilots
 from eafl_flower.alignment.settings import Alignment
 from eafl_flower.alignment.training import Users, train, users_at_once
 from eafl_flower.alignment.transmission import Receiver, Sender, compression
@@ -26,8 +27,10 @@ __all__ = [
     "compression",
     "fit_whitening",
     "from_floats",
+    "herded_pilots",
     "no_whitening",
     "pack",
+    "random_pilots",
     "sent_pilots",
     "statistics_of",
     "train",

@@ -76,6 +76,8 @@ class AccessPoint:
     ------
     ConfigError
         If there are no antennas, or a penalty depends on a ratio that is not given.
+    DataError
+        If there are fewer than two pilots, or their covariance is of other dimensions.
     """
 
     settings: Alignment
@@ -90,6 +92,9 @@ class AccessPoint:
             raise ConfigError(f"num_transmit = {self.num_transmit}: expected at least one antenna")
         if self.num_pilots < 2 or self.dimensions < 1:
             raise DataError(f"{self.num_pilots} pilots of {self.dimensions} dimensions: expected two or more pilots")
+        square = (self.dimensions, self.dimensions)
+        if self.covariance is not None and self.covariance.shape != square:
+            raise DataError(f"covariance of the pilots is {self.covariance.shape}: expected {square}")
         self.settings.penalty(self.snr_db)
 
     @property
@@ -277,7 +282,7 @@ class AccessPoint:
 
 
 def access_point(settings: Alignment, white: Complex, num_transmit: int, snr_db: float | None = None) -> AccessPoint:
-    """Return the access point with pilots ``white`` :math:`X`, ``(m, n)``; the rest as `AccessPoint`."""
+    r"""Return the access point with pilots ``white`` :math:`X`, ``(m, n)``; the rest as `AccessPoint`."""
     dimensions, num_pilots = white.shape
     return AccessPoint(
         settings=settings,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from eafl_flower.alignment.packing import pack, unpack
 from eafl_flower.alignment.whitening import Whitening
+from eafl_flower.errors import ConfigError, ProtocolError
 
 Real = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -26,10 +27,20 @@ class Sender:
         :math:`L_0`, :math:`\mu_0`, fitted to the access point's pilots.
     precoder
         :math:`F`, ``(K N_T, m)``.
+
+    Raises
+    ------
+    ConfigError
+        If they are not of the same dimensions.
     """
 
     whitening: Whitening
     precoder: Complex
+
+    def __post_init__(self) -> None:
+        if self.precoder.ndim != 2 or self.precoder.shape[1] != len(self.whitening.mean):
+            msg = f"precoder is {self.precoder.shape}: expected (symbols, {len(self.whitening.mean)}), as is whitened"
+            raise ConfigError(msg)
 
     def symbols(self, latents: Real) -> Complex:
         """Return the symbols of real latents ``(d, n)``, ``(K N_T, n)``."""
@@ -48,17 +59,47 @@ class Receiver:
         :math:`G_k`, ``(d, K N_R)``.
     size
         Real dimensions of the user's latents.
+
+    Raises
+    ------
+    ConfigError
+        If they are not of the same dimensions.
     """
 
     whitening: Whitening
     equalizer: Complex
     size: int
 
+    def __post_init__(self) -> None:
+        rows = len(self.whitening.mean)
+        if self.equalizer.ndim != 2 or self.equalizer.shape[0] != rows or (self.size + 1) // 2 != rows:
+            msg = (
+                f"equalizer is {self.equalizer.shape}, and latents have {self.size} dimensions: expected "
+                f"({rows}, symbols) and {2 * rows - 1} or {2 * rows}, as is whitened"
+            )
+            raise ConfigError(msg)
+
     def latents(self, received: Complex) -> Real:
-        """Return real latents ``(size, n)`` of what is received, ``(K N_R, n)``."""
+        """Return real latents ``(size, n)`` of what is received, ``(K N_R, n)``.
+
+        Raises
+        ------
+        ProtocolError
+            If it has another number of symbols, or values that are not finite.
+        """
+        if received.ndim != 2 or received.shape[0] != self.equalizer.shape[1]:
+            raise ProtocolError(f"received {received.shape}: expected ({self.equalizer.shape[1]}, n) symbols")
+        if not np.isfinite(received).all():
+            raise ProtocolError("received values that are not finite")
         return unpack(self.whitening.undo(self.equalizer @ received), self.size)
 
 
 def compression(channel_uses: int, num_transmit: int, dimensions: int) -> tuple[float, float]:
-    r"""Return :math:`K / m`, the paper's compression factor, and :math:`K N_T / m`, symbols per complex dimension."""
+    r"""Return :math:`K / m`, the paper's compression factor, and :math:`K N_T / m`, symbols per complex dimension.
+
+    Examples
+    --------
+    >>> compression(24, 2, 96)
+    (0.25, 0.5)
+    """
     return channel_uses / dimensions, channel_uses * num_transmit / dimensions

@@ -128,8 +128,8 @@ class Statistics:
         size = self.latents.shape[1]
         if self.covariance is not None and self.covariance.shape != (size, size):
             raise DataError(f"covariance of the pilots is {self.covariance.shape}: expected ({size}, {size})")
-        if self.num_pilots < 2:
-            raise DataError(f"{self.num_pilots} pilots: expected two or more")
+        if self.num_pilots < 2 or not 0 <= self.energy < np.inf:
+            raise DataError(f"{self.num_pilots} pilots of energy {self.energy}: expected two or more, a finite energy")
 
     @property
     def columns(self) -> int:

@@ -32,13 +32,25 @@ class Whitening:
     factor: Complex
 
     def apply(self, samples: Complex) -> Complex:
-        r"""Return :math:`L^{-1}(c - \mu)`, ``(q, n)``."""
+        r"""Return :math:`L^{-1}(c - \mu)`, ``(q, n)``.
+
+        Raises
+        ------
+        DataError
+            If the samples have other dimensions than those that it was fitted to.
+        """
+        self._check(samples)
         white: Complex = solve_triangular(self.factor, samples - self.mean, lower=True)
         return white
 
     def undo(self, white: Complex) -> Complex:
-        r"""Return :math:`L \tilde c + \mu`, ``(q, n)``."""
+        r"""Return :math:`L \tilde c + \mu`, ``(q, n)``; raises as `apply`."""
+        self._check(white)
         return self.factor @ white + self.mean
+
+    def _check(self, samples: Complex) -> None:
+        if samples.ndim != 2 or len(samples) != len(self.mean):
+            raise DataError(f"samples are {samples.shape}: the whitening was fitted to ({len(self.mean)}, n)")
 
 
 def fit_whitening(samples: Complex, eps: float = 1e-6) -> Whitening:

@@ -91,16 +91,21 @@ def test_released_regularizers_are_what_the_code_adds(regularizer, shape):
 
 
 def test_noise_in_many_pilots_regularises_by_itself():
-    n = 200_000
-    rng = np.random.default_rng(3)
-    precoder, latents = complex_normal((2, M), 0.1, rng), complex_normal((D, M), 1.0, rng)
+    n, rng = 100_000, np.random.default_rng(3)
+    precoder, latents = complex_normal((2, M), 1.0, rng), complex_normal((D, M), 1.0, rng)
     pilots = white_pilots(n=n)
-    user = User(channel=CHANNEL, noise_std=SIGMA, known=Pilots(latents=latents @ pilots))
+    known = Pilots(latents=latents @ pilots)
     received = through(CHANNEL, precoder @ pilots)
     noisy = received + complex_normal(received.shape, SIGMA**2, rng)
-    found = User(channel=CHANNEL, noise_std=SIGMA, known=user.known, regularizer="none").equalizer(noisy)
-    # Each of the sums over pilots errs by a standard error of its entries, about the size of the signal / sqrt(n).
-    np.testing.assert_allclose(found, user.equalizer(received), atol=50 / np.sqrt(n))
+    found = User(channel=CHANNEL, noise_std=SIGMA, known=known, regularizer="none").equalizer(noisy)
+    gram, cross = known.sums(received)
+    misfit = found @ (gram + SIGMA**2 * np.eye(2)) - cross.conj().T
+    # It is the mean over pilots of (s - G a) w^H - G w a^H - G (w w^H - sigma^2 I), with noise w: three sums of n terms
+    # each, whose standard deviations follow.
+    errors = np.linalg.norm(known.latents - found @ received, axis=1, keepdims=True) / np.sqrt(n)
+    norms = np.linalg.norm(found, axis=1, keepdims=True)
+    deviation = SIGMA * (errors + norms * (np.linalg.norm(received, axis=1) / np.sqrt(n) + SIGMA))
+    assert (np.abs(misfit) < 5 * deviation / np.sqrt(n)).all()
 
 
 @pytest.mark.parametrize("pilots", [X, COLOURED], ids=["white", "coloured"])
@@ -154,6 +159,8 @@ def test_pilots_that_do_not_match_are_refused():
         Statistics(latents=np.ones((D, M), complex), covariance=np.eye(2), num_pilots=N, energy=1.0)
     with pytest.raises(DataError, match="1 pilots"):
         statistics_of(S[:, :1], X[:, :1])
+    with pytest.raises(DataError, match="energy nan"):
+        Statistics(latents=np.ones((D, M), complex), num_pilots=N, energy=np.nan)
 
 
 @pytest.mark.parametrize("received", [np.ones((6, N - 1)), np.ones((5, N)), np.ones(N), np.full((6, N), np.nan)])

@@ -68,3 +68,10 @@ def test_samples_that_have_no_covariance_are_refused(samples, told):
 def test_an_impossible_regularisation_is_refused(eps):
     with pytest.raises(ConfigError, match="eps = "):
         fit_whitening(drawn(), eps)
+
+
+def test_samples_of_other_dimensions_are_refused():
+    whitening = fit_whitening(drawn())
+    for use in (whitening.apply, whitening.undo):
+        with pytest.raises(DataError, match=r"samples are \(5, 50\): the whitening was fitted to \(6, n\)"):
+            use(drawn()[:5])
