@@ -80,7 +80,7 @@ name = "emq"
 every = 3
 
 [job]
-reply-timeout-s = 100.0
+reply-timeout-s = 350.0
 
 [results]
 dir = "{results}"
