@@ -73,6 +73,12 @@ def test_a_run_is_the_pure_alignment(settings):
     assert len(recorder.of("merge")) == 12 * USERS
 
 
+def test_a_clock_on_the_wall_makes_the_same_of_the_same_answers():
+    virtual, _ = align(num_rounds=4)
+    wall, _ = align(num_rounds=4, clock="wall")
+    assert wall.run.arrays_sha256() == virtual.run.arrays_sha256()
+
+
 @EVERY_WAY
 def test_only_the_messages_of_the_method_cross_the_wire(settings):
     wire = Wire()
