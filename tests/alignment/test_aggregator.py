@@ -133,6 +133,11 @@ def test_what_cannot_be_an_answer_is_refused_by_a_line_that_says_why():
     refused("is not finite", answer(cross=np.full((2, SYMBOLS, DIMENSIONS), np.inf)))
     refused("expected float64", answer(cross=np.zeros((2, SYMBOLS, DIMENSIONS + 1))))
     refused("expected float64", answer(gram=gram.astype(np.float32)))
+    refused(
+        r"array 1 of client 0 has values up to 1e\+300",
+        answer(cross=np.full((2, SYMBOLS, DIMENSIONS), 1e300)),
+    )
+    refused(r"array 0 of client 0 has values up to .*, expected none above 1.13e\+15", answer(gram=1e300 * gram))
     refused("expected a message", replace(answer(), kind="difference"))
     refused("expected a number of at least 0", answer(client=-1))
 
