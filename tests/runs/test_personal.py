@@ -37,7 +37,9 @@ class Alike(Shifted):
     is_personal = False
 
 
-def run_of(aggregator=Shifted, codec=None, *, heard=None, state_dir=None, recorder=None, **options):
+def run_of(
+    aggregator=Shifted, codec=None, *, heard=None, state_dir=None, recorder=None, barrier=True, num_rounds=6, **options
+):
     recorder = recorder or Recorder()
 
     def train(client, counter, arrays):
@@ -45,9 +47,9 @@ def run_of(aggregator=Shifted, codec=None, *, heard=None, state_dir=None, record
             heard.append((client, arrays[0]))
 
     options = {"unit": "merges", "seed": 3, "node_timeout_s": 5.0, **network(), **options}
-    strategy = AsynchronousStrategy(lambda *_: aggregator(), barrier=True, codec=codec, observer=recorder, **options)
+    strategy = AsynchronousStrategy(lambda *_: aggregator(), barrier=barrier, codec=codec, observer=recorder, **options)
     app = toy_app(codec=codec, state_dir=state_dir, train=train)
-    strategy.start(InlineGrid(app, 3), initial(), num_rounds=options.pop("num_rounds", 6))
+    strategy.start(InlineGrid(app, 3), initial(), num_rounds=num_rounds)
     return strategy.run, recorder
 
 
@@ -77,10 +79,12 @@ def test_who_says_that_nobody_has_arrays_of_its_own_sends_all_the_same():
     assert run.client_scores == other.client_scores
 
 
+@pytest.mark.parametrize("barrier", [True, False])
 @pytest.mark.parametrize("codec", CODECS)
-def test_a_run_that_was_killed_sends_each_client_its_own_again(tmp_path, codec):
+def test_a_run_that_was_killed_sends_each_client_its_own_again(tmp_path, codec, barrier):
     def go(name, recorder=None, **more):
         options = {"checkpoint": tmp_path / f"{name}.c", "checkpoint_every": 2, "evaluate_every": 3, **more}
+        options |= {"barrier": barrier, "num_rounds": 6 if barrier else 18}
         return run_of(codec=CODECS[codec], state_dir=tmp_path / name, recorder=recorder, **options)
 
     whole, told = go("whole")

@@ -32,7 +32,7 @@ from eafl_flower.strategies import FederatedAlignment
 from eafl_flower.wire.arrays import array_record, arrays_of
 
 WAYS = {
-    f"{exchange}, {name}": Alignment(exchange=exchange, **way)
+    f"{exchange}, {name}": Alignment(exchange=exchange, power=0.1, **way)  # which is soon reached
     for exchange in ("statistics", "pilots")
     for name, way in {
         "average": {},
