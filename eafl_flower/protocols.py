@@ -58,6 +58,32 @@ class MessageAggregator(Aggregator[S], Protocol[S]):
 
 
 @runtime_checkable
+class ParticularAggregator(MessageAggregator[S], Protocol[S]):
+    """Expects more of a message than names, shapes and finite values: it is looked at before it counts."""
+
+    def check(self, state: S, update: Update) -> None:
+        """Raise ``UpdateRefusedError`` if ``apply`` would not take this message; changes nothing."""
+
+
+@runtime_checkable
+class PersonalAggregator(Aggregator[S], Protocol[S]):
+    """Each client may start from arrays of its own, such as what it receives over a channel of its own.
+
+    Beside ``arrays``, which are saved, and of which the layout is that of the model.
+    """
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether clients do start from arrays of their own; otherwise ``arrays`` are sent to all."""
+
+    def arrays_of(self, state: S, client: int, order: Order | None = None) -> Arrays:
+        """Return what a job of ``client`` starts from; without an ``order``, what it evaluates.
+
+        As many as the model has, of any shapes. The same for the same state, client and order. Not to be written to.
+        """
+
+
+@runtime_checkable
 class Scheduler(Protocol[S]):
     """Decides what each client does next. Its state is a value, part of the checkpoint: of plain numbers and arrays."""
 
@@ -138,6 +164,15 @@ class WeightCodec(Codec[S], Protocol[S]):
     @property
     def codes_weights(self) -> bool:
         """Whether uploads are handed over so; both sides have the same answer."""
+
+
+@runtime_checkable
+class MessageCodec(DifferenceCodec[S], Protocol[S]):
+    """A codec of differences that remembers nothing, so that it can code the messages of ``MessageAggregator``, too."""
+
+    @property
+    def codes_messages(self) -> bool:
+        """Whether messages are coded by it; otherwise they travel as float32. Both sides have the same answer."""
 
 
 @runtime_checkable

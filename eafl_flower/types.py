@@ -81,7 +81,8 @@ class Merged:
     ``weight`` is the product of the staleness weight, the weight by examples and, of a round of several updates, its
     share in their mean; ``scale`` what the norm guard left of the update, ``step`` how many times it was lengthened
     because no client moves by more than ``reach`` of an array's length, ``norm`` the update's L2 norm as it came.
-    ``objective_before`` and ``objective_after`` are the energy J that EMAM minimises, if its self-check is on.
+    ``objective_before`` and ``objective_after`` are the energy J that EMAM minimises, if its self-check is on. ``note``
+    is a sentence for people, said the first time that there is one.
     """
 
     staleness: int = 0
@@ -92,6 +93,7 @@ class Merged:
     norm: float = 0.0
     objective_before: float | None = None
     objective_after: float | None = None
+    note: str = ""
 
 
 Diagnostics = tuple[Merged, ...]  # one for each update, in their order; or none, where there is nothing to tell

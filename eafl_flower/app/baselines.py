@@ -16,13 +16,14 @@ from eafl_flower.config.run_config import StopSettings
 from eafl_flower.core.events import Event
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.results.summary import BASELINES
+from eafl_flower.tasks.training import MessageTask
 
 
 def baselines_beside(experiment: Experiment, *, merges: int) -> dict[str, dict[str, float] | None]:
     """Return the baselines that a run of so many merges asked for, by name; None for the others."""
     config, which, source = experiment.config, experiment.config.results.baselines, experiment.source
     classless = without_training.left_out(experiment.task.scores)
-    if experiment.given is not None:
+    if experiment.given is not None or isinstance(experiment.task, MessageTask):
         which = "none"
     if which == "all" and not merges:  # stopped before anything was trained that could be compared
         which = "cheap"
@@ -50,8 +51,9 @@ def exact_config(config: RunConfig, *, merges: int) -> RunConfig:
 def baselines_left_out(experiment: Experiment) -> dict[str, str]:
     """Return why baselines that were asked for make no sense, by name."""
     asked = experiment.config.results.baselines
-    if experiment.given is not None:
-        reason = "they need the rows, which are on the nodes"
+    reason = "they need the rows, which are on the nodes" if experiment.given is not None else ""
+    reason = reason or ("clients of this task train no model" if isinstance(experiment.task, MessageTask) else "")
+    if reason:
         names = {"all": BASELINES, "cheap": without_training.NAMES, "none": ()}[asked]
         return dict.fromkeys(names, reason)
     reason = without_training.left_out(experiment.task.scores) if asked != "none" else ""

@@ -17,6 +17,8 @@ from eafl_flower.clients.durable_state import durable_state_mod
 from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
 from eafl_flower.clients.own_rows import OwnRowsClient, own_rows_mod
 from eafl_flower.codecs.float32 import Float32Codec
+from eafl_flower.tasks.training import MessageTask
+from eafl_flower.wire.records import MESSAGE
 
 
 def experiment_of(context: Context) -> Experiment:
@@ -55,7 +57,8 @@ def client_app(experiment: Experiment | None = None, state_dir: Path | str | Non
         if (own := own_rows(context)) is not None:
             return own.roster(context)
         client = client_fn(context)
-        return {"num-examples": client.num_examples, "trains": int(client.trains), "kind": "delta"}
+        kind = MESSAGE if isinstance(client.workload.task, MessageTask) else "delta"
+        return {"num-examples": client.num_examples, "trains": int(client.trains), "kind": kind}
 
     return numpy_client_app(client_fn, mods=[own_rows_mod(own_rows), durable, compress], roster_fn=roster)
 

@@ -1,5 +1,6 @@
 """Flower clients: NumPyClients as a ClientApp, and mods for payloads and for state that lasts."""
 
+from eafl_flower.clients.alignment import AlignmentClient, alignment_app
 from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.compression import compression_mod
 from eafl_flower.clients.durable_state import durable_state_mod
@@ -7,11 +8,13 @@ from eafl_flower.clients.finetune import ClientTask, FineTuneClient, HowToTune, 
 from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
 
 __all__ = [
+    "AlignmentClient",
     "ClientTask",
     "FederatedClient",
     "FineTuneClient",
     "HowToTune",
     "Workload",
+    "alignment_app",
     "compression_mod",
     "durable_state_mod",
     "federated_client_fn",

@@ -20,7 +20,8 @@ from eafl_flower.heads.memory import NO_MEMORY, is_kept, train_job
 from eafl_flower.heads.newcomer import has_fleets_head, newcomer
 from eafl_flower.protocols import DataSource, KeepsMemory, Memory, Task
 from eafl_flower.tasks.checks import check_layout
-from eafl_flower.types import Arrays, Rows
+from eafl_flower.tasks.training import MessageTask
+from eafl_flower.types import Array, Arrays, Rows
 from eafl_flower.wire.arrays import array_record, arrays_of, own_arrays_of
 from eafl_flower.wire.orders import order_of
 from eafl_flower.wire.records import TERMS, UNJUDGED
@@ -139,8 +140,10 @@ class FederatedClient(NumPyClient):
         """Return the initial shared arrays."""
         return list(self.workload.initial(self._seed(config))[: self.workload.task.num_shared])
 
-    def fit(self, parameters: NDArrays, config: dict[str, Scalar]) -> tuple[NDArrays, int, dict[str, Scalar]]:
-        """Run one local job and keep head and memory; return the new shared arrays.
+    def fit(  # type: ignore[override]  # some answer with a message, by name
+        self, parameters: NDArrays, config: dict[str, Scalar]
+    ) -> tuple[NDArrays | Mapping[str, Array], int, dict[str, Scalar]]:
+        """Run one local job and keep head and memory; return the new shared arrays, or the message of a task.
 
         An order of the server's says how many epochs, or when it is enough: then ``epochs`` are reported, too.
 
@@ -159,6 +162,9 @@ class FederatedClient(NumPyClient):
         task, seed = self.workload.task, self._seed(config)
         counter = int(config.get("eafl.counter", config.get("server-round", 0)))
         order = self._order(config)
+        if isinstance(task, MessageTask):
+            message, told = task.answer(tuple(parameters), self.rows, seed=seed, client=self.partition)
+            return message, self.num_examples, dict(told)
         model = self._model(self._shared(parameters, seed), seed)
         rng = generator(seed, "train", self.partition, counter)
         scores: dict[str, Scalar] = {}
@@ -216,16 +222,20 @@ class FederatedClient(NumPyClient):
         self._check_nodes()
         self._order(config)
         task, seed = self.workload.task, self._seed(config)
-        shared, count = self._shared(parameters, seed), len(self.rows.y_test)
+        count = len(self.rows.y_test)
+        if isinstance(task, MessageTask):
+            loss, found = task.judge(tuple(parameters), self.rows, seed=seed, client=self.partition)
+            return loss, count, dict(in_phase("before" if self.trains else "unseen", found))
+        shared = self._shared(parameters, seed)
         if not self.trains:
             initial, steps = self.workload.initial(seed), self.workload.unseen_steps
-            found = newcomer(task, shared, initial, self.rows, seed=seed, client=self.partition, steps=steps)
-            values = task.evaluate(found.model, self.rows)[1]
+            new = newcomer(task, shared, initial, self.rows, seed=seed, client=self.partition, steps=steps)
+            values = task.evaluate(new.model, self.rows)[1]
             told: dict[str, Scalar] = dict(in_phase("unseen", values))
             if has_fleets_head(task):
-                as_it_is = task.evaluate(shared, self.rows)[1] if found.steps else values
+                as_it_is = task.evaluate(shared, self.rows)[1] if new.steps else values
                 told = {**in_phase("unlabelled", as_it_is), **told}
-            told |= {"adapted": float(found.steps > 0), UNJUDGED: float(bool(found.unjudged))}
+            told |= {"adapted": float(new.steps > 0), UNJUDGED: float(bool(new.unjudged))}
             return None, count, told
         model = self._model(shared, seed)
         loss, values = task.evaluate(self._as_it_drives(shared, model, seed), self.rows)

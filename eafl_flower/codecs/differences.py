@@ -16,7 +16,7 @@ from eafl_flower.codecs.literal import little_endian
 from eafl_flower.codecs.whole import WholeCodec
 from eafl_flower.core.arrays import difference, moved
 from eafl_flower.errors import CodecError
-from eafl_flower.protocols import Codec, DifferenceCodec
+from eafl_flower.protocols import Codec, DifferenceCodec, MessageCodec
 from eafl_flower.types import Arrays, layout_of
 
 
@@ -30,6 +30,15 @@ def whole_codec(codec: Codec[Any]) -> Codec[Any]:
     Arrays that hold NaN or infinity travel as they are, beside it.
     """
     return WholeCodec(Float32Codec() if isinstance(codec, DifferenceCodec) else codec)
+
+
+def message_codec(codec: Codec[Any]) -> Codec[Any]:
+    """Return what codes messages, arrays that are taken as they come.
+
+    ``codec``, or float32 where that needs to remember what went before; arrays that hold NaN or infinity travel as
+    they are, to be refused for it.
+    """
+    return WholeCodec(codec) if isinstance(codec, MessageCodec) and codec.codes_messages else whole_codec(codec)
 
 
 def encode_onto(

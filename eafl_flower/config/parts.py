@@ -61,6 +61,7 @@ GROUPS: Final = {
             "digits": "eafl_flower.data.sets.digits:Digits",
             "cifar10": "eafl_flower.data.sets.images:CIFAR10",
             "gtsrb": "eafl_flower.data.sets.images:GTSRB",
+            "latent-world": "eafl_flower.data.sets.latent_world:LatentWorld",
             "csv": "eafl_flower.data.sets.own_csv:OwnCSV",
             "own-rows": "eafl_flower.data.sets.own_rows:OwnRows",
         },
@@ -74,6 +75,7 @@ GROUPS: Final = {
             "fractal": "eafl_flower.tasks.fractal_net:FractalNet",
             "cnn": "eafl_flower.tasks.images.cnn:CNN",
             "vision-transformer": "eafl_flower.tasks.images.vision_transformer:VisionTransformer",
+            "alignment": "eafl_flower.tasks.alignment.task:OverMIMO",
         },
     ),
     "strategy": Group(
@@ -86,6 +88,7 @@ GROUPS: Final = {
             "fedavg": "eafl_flower.aggregation.reference:FedAvg",
             "fedavgm": "eafl_flower.aggregation.server_optimizers:FedAvgM",
             "fedadam": "eafl_flower.aggregation.server_optimizers:FedAdam",
+            "alignment": "eafl_flower.alignment.part:FederatedADMM",
         },
     ),
     "staleness": Group(

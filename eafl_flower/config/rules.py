@@ -29,7 +29,7 @@ class Clash:
 
 def clashes(values: Mapping[str, Any]) -> list[Clash]:
     """Return every contradiction between the settings in ``values``, a complete mapping from key to value."""
-    rules = (_name, _clients, _strategy, _stop, _simulation)
+    rules = (_name, _clients, _strategy, _alignment, _stop, _simulation)
     return [clash for rule in rules for clash in rule(values)]
 
 
@@ -74,6 +74,27 @@ def _strategy(values: Mapping[str, Any]) -> list[Clash]:
     if values.get("strategy.emam.self-check") and mode != "async":
         text = 'only strategy.mode = "async" has an energy to note after each upload'
         found.append(Clash(("strategy.emam.self-check", "strategy.mode"), text))
+    return found
+
+
+def _alignment(values: Mapping[str, Any]) -> list[Clash]:
+    found = []
+    strategy, task, name = values["strategy.name"], values["task.name"], "alignment"
+    if strategy == name and task != name and ":" not in task:
+        text = f'its clients train a model, and strategy.name = "{name}" takes messages: set it to "{name}"'
+        found.append(Clash(("task.name", "strategy.name"), text))
+    if task == name and strategy != name and ":" not in strategy:
+        text = f'it merges models, and clients of task.name = "{name}" answer with messages: set it to "{name}"'
+        found.append(Clash(("strategy.name", "task.name"), text))
+    if (
+        strategy == name
+        and values["strategy.mode"] == "async"
+        and not values.get("strategy.alignment.keep-missing", True)
+    ):
+        text = (
+            'where each answer counts when it comes, all others count with their last one: set strategy.mode = "sync"'
+        )
+        found.append(Clash(("strategy.alignment.keep-missing", "strategy.mode"), text))
     return found
 
 

@@ -16,12 +16,18 @@ from eafl_flower.errors import ConfigError, UpdateRefusedError
 from eafl_flower.protocols import Aggregator, MessageAggregator
 from eafl_flower.types import Arrays, Layout, Update, digest, layout_of
 
+DrawMessage = Callable[[np.random.Generator], Arrays]
+
 _UPDATES = 40
 _STOPS = (0, 1, 3, 17, 29)
 
 
 def check_aggregator(
-    aggregator: Aggregator[Any], arrays: Arrays | None = None, *, zero_update_is_neutral: bool = True
+    aggregator: Aggregator[Any],
+    arrays: Arrays | None = None,
+    *,
+    zero_update_is_neutral: bool = True,
+    message: DrawMessage | None = None,
 ) -> None:
     """Assert that ``aggregator`` keeps the contract of ``protocols.Aggregator``, or of ``MessageAggregator``.
 
@@ -35,6 +41,9 @@ def check_aggregator(
     zero_update_is_neutral
         Whether a fresh update of zeros must leave the initial arrays as they are, bit for bit. Not so for
         rules with a pull of their own, weight decay for example.
+    message
+        Draws a message that a client may answer with, for aggregators that do not take arbitrary values
+        (``ParticularAggregator``); by default any values of the expected layout.
 
     Raises
     ------
@@ -53,12 +62,12 @@ def check_aggregator(
     _check_init(aggregator, arrays)
     if zero_update_is_neutral:
         _check_zero_update(aggregator, arrays)
-    _check_versions(aggregator, arrays)
-    _check_refusals(aggregator, arrays)
-    _check_rounds(aggregator, arrays)
-    _check_inputs_are_left_alone(aggregator, arrays)
-    _check_resume(aggregator, arrays)
-    _check_consumption(aggregator, arrays)
+    _check_versions(aggregator, arrays, message)
+    _check_refusals(aggregator, arrays, message)
+    _check_rounds(aggregator, arrays, message)
+    _check_inputs_are_left_alone(aggregator, arrays, message)
+    _check_resume(aggregator, arrays, message)
+    _check_consumption(aggregator, arrays, message)
 
 
 def _check_init(aggregator: Aggregator[Any], arrays: Arrays) -> None:
@@ -93,9 +102,9 @@ def _check_zero_update(aggregator: Aggregator[Any], arrays: Arrays) -> None:
     )
 
 
-def _check_versions(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+def _check_versions(aggregator: Aggregator[Any], arrays: Arrays, message: DrawMessage | None) -> None:
     versions = [0]
-    _run(aggregator, aggregator.init(arrays), 0, _UPDATES, lambda state: versions.append(state.version))
+    _run(aggregator, aggregator.init(arrays), 0, _UPDATES, message, lambda state: versions.append(state.version))
     steps = {after - before for before, after in pairwise(versions)}
     _expect(
         steps <= {0, 1} and versions[-1] > 0,
@@ -103,9 +112,9 @@ def _check_versions(aggregator: Aggregator[Any], arrays: Arrays) -> None:
     )
 
 
-def _check_refusals(aggregator: Aggregator[Any], arrays: Arrays) -> None:
-    state = _run(aggregator, aggregator.init(arrays), 0, 5)
-    good = _nth_update(aggregator, state, 5)
+def _check_refusals(aggregator: Aggregator[Any], arrays: Arrays, message: DrawMessage | None) -> None:
+    state = _run(aggregator, aggregator.init(arrays), 0, 5, message)
+    good = _nth_update(aggregator, state, 5, message)
     first = good.delta[0]
     spoiled = {
         "with an array missing": good.delta[:-1],
@@ -135,10 +144,10 @@ def _check_refusals(aggregator: Aggregator[Any], arrays: Arrays) -> None:
     _merge(aggregator, state, good)
 
 
-def _check_rounds(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+def _check_rounds(aggregator: Aggregator[Any], arrays: Arrays, message: DrawMessage | None) -> None:
     """Check that a round of several is merged as one and each of its updates told of, or that rounds are refused."""
     state = aggregator.init(arrays)
-    updates = [replace(_nth_update(aggregator, state, n), client=n, base_version=0) for n in range(3)]
+    updates = [replace(_nth_update(aggregator, state, n, message), client=n, base_version=0) for n in range(3)]
     try:
         after, told = aggregator.apply(state, updates)
     except ConfigError:
@@ -150,9 +159,9 @@ def _check_rounds(aggregator: Aggregator[Any], arrays: Arrays) -> None:
     )
 
 
-def _check_inputs_are_left_alone(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+def _check_inputs_are_left_alone(aggregator: Aggregator[Any], arrays: Arrays, message: DrawMessage | None) -> None:
     state = aggregator.init(arrays)
-    update = _nth_update(aggregator, state, 0)
+    update = _nth_update(aggregator, state, 0, message)
     given = (*update.delta, *(update.base or ()))
     before = digest(given)
     for array in given:
@@ -168,10 +177,10 @@ def _check_inputs_are_left_alone(aggregator: Aggregator[Any], arrays: Arrays) ->
     )
 
 
-def _check_resume(aggregator: Aggregator[Any], arrays: Arrays) -> None:
-    undisturbed = _fingerprint(_run(aggregator, aggregator.init(arrays), 0, _UPDATES))
+def _check_resume(aggregator: Aggregator[Any], arrays: Arrays, message: DrawMessage | None) -> None:
+    undisturbed = _fingerprint(_run(aggregator, aggregator.init(arrays), 0, _UPDATES, message))
     for stop in _STOPS:
-        state = _run(aggregator, aggregator.init(arrays), 0, stop)
+        state = _run(aggregator, aggregator.init(arrays), 0, stop, message)
         stored, tree = flatten(state)
         copies = {name: array.copy() for name, array in stored.items()}
         for array in copies.values():
@@ -183,17 +192,17 @@ def _check_resume(aggregator: Aggregator[Any], arrays: Arrays) -> None:
             "hold arrays, numbers, strings, tuples and nested dataclasses only",
         )
         _expect(
-            _fingerprint(_run(aggregator, restored, stop, _UPDATES)) == undisturbed,
+            _fingerprint(_run(aggregator, restored, stop, _UPDATES, message)) == undisturbed,
             f"a run restored after {stop} updates ended differently from one never stopped: "
             "everything that matters must be in the state",
         )
 
 
-def _check_consumption(aggregator: Aggregator[Any], arrays: Arrays) -> None:
+def _check_consumption(aggregator: Aggregator[Any], arrays: Arrays, message: DrawMessage | None) -> None:
     # An old state may be refused, or may still give what it gave; silently other arrays are the error.
-    old = _run(aggregator, aggregator.init(arrays), 0, 3)
+    old = _run(aggregator, aggregator.init(arrays), 0, 3, message)
     held = digest(_starts(aggregator, old))
-    update = _nth_update(aggregator, old, 3)
+    update = _nth_update(aggregator, old, 3, message)
     once = digest(_starts(aggregator, _merge(aggregator, old, update)))
     advice = "mark a state as used in apply (see aggregation.acceptance.begin) or copy the arrays"
     try:
@@ -223,19 +232,21 @@ def _run(
     state: Any,
     start: int,
     stop: int,
+    message: DrawMessage | None,
     watch: Callable[[Any], None] = lambda _: None,
 ) -> Any:
     for n in range(start, stop):
-        state = _merge(aggregator, state, _nth_update(aggregator, state, n))
+        state = _merge(aggregator, state, _nth_update(aggregator, state, n, message))
         watch(state)
     return state
 
 
-def _nth_update(aggregator: Aggregator[Any], state: Any, n: int) -> Update:
+def _nth_update(aggregator: Aggregator[Any], state: Any, n: int, message: DrawMessage | None) -> Update:
     """Update ``n`` of a fixed stream: 5 clients, staleness up to 3, now and then a long one."""
     rng = generator(1, "conformance", "aggregator", n)
     size = 100.0 if n % 13 == 12 else 0.1
-    delta = tuple(
+    drawn = None if message is None else message(rng)
+    delta = drawn or tuple(
         np.asarray(
             size * rng.normal(size=spec.shape) if spec.dtype[0] == "f" else rng.integers(1, 9, size=spec.shape),
             spec.dtype,

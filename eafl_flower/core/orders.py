@@ -116,15 +116,18 @@ class Order:
         if self.epochs and self.stop is not None:
             raise ConfigError(f"{self}: expected epochs, or the rule to stop by: it has most epochs of its own")
 
-    def base(self, version: int) -> int | str:
+    def base(self, version: int, client: int | None = None) -> int | str:
         """Return what names the arrays that a job with this order starts from: those of a version, or of a rank of it.
+
+        Where each client has arrays of its own, ``client`` says whose they are.
 
         Examples
         --------
-        >>> Order(epochs=3).base(17), Order(rank=8).base(17)
-        (17, '17 of rank 8')
+        >>> Order(epochs=3).base(17), Order(rank=8).base(17), Order().base(17, client=2)
+        (17, '17 of rank 8', '17 of client 2')
         """
-        return f"{version} of rank {self.rank}" if self.rank else version
+        name = f"{version} of rank {self.rank}" if self.rank else version
+        return name if client is None else f"{name} of client {client}"
 
     def fewest_epochs(self, usual: int) -> int:
         """Return how many epochs the client makes at least, given what is usual."""

@@ -1,4 +1,4 @@
-"""What an aggregator has changed about an update before it was merged: told once."""
+"""What an aggregator has to tell of an update, such as what it changed before merging it: told once."""
 
 from typing import Final
 
@@ -9,7 +9,9 @@ _TOLD_STEP: Final = 1.5  # times its length; less is as usual
 
 
 def tell_changes(notes: Notes, client: int, merged: Merged, *, ends_first_round: bool = False) -> None:
-    """Tell that the norm guard has scaled down an update of ``client``, or that short steps are lengthened."""
+    """Tell what the aggregator notes, that it scaled down an update of ``client``, or lengthened short steps."""
+    if merged.note:
+        notes.mention("note", merged.note)
     if ends_first_round and merged.step > _TOLD_STEP:
         text = (
             f"no client moves any array by more than {100 * merged.reach:.2g} % of its length: their steps are "

@@ -34,18 +34,16 @@ class OpenJobs:
         Who the clients are, and the counters of each.
     idle
         Clients that may get a job.
-    ledger
-        What ended jobs have spent.
-    models
-        What is trained, coded and decoded.
+    ledger, models
+        What ended jobs have spent; what is trained, coded and decoded.
     wires
         Message and reply of each job that was sent.
     never_evaluate
         Clients whose app has said that it has no evaluate function.
     notes
         What was left out or bounded of what clients report.
-    kind
-        What replies are.
+    kind, is_personal
+        What replies are, and whether each client starts from arrays of its own.
     """
 
     def __init__(self, plan: Plan, mail: Mailbox) -> None:
@@ -71,6 +69,7 @@ class OpenJobs:
         self.notes = Notes()
         self.num_selections = 0
         self.kind: Kind = "difference"
+        self.is_personal = False
         self.never_evaluate: set[int] = set()
         self.claims = Claims(self.notes)
         self._jobs: dict[int, Job] = {}
@@ -152,16 +151,16 @@ class OpenJobs:
     def restore(self, stored: StoredJobs) -> None:
         """Take up the jobs of a checkpoint; they are not sent yet."""
         self._jobs = {job.client: job for job in stored.jobs}
+        names = {j.client: j.order.base(j.base_version, j.client if self.is_personal else None) for j in self}
         for name in self.models.names:
-            jobs = [job for job in self if job.order.model == name and not job.onto]
-            whole = [job.order.base(job.base_version) for job in jobs]
+            whole = [names[job.client] for job in self if job.order.model == name and not job.onto]
             self.models[name].side.restore(stored.versions[name], stored.streams[name], whole)
         for job in self:
             self._sent[job.client] = self.side_of(job).send_again(
                 job.client,
                 counter=job.counter,
                 onto=job.onto,
-                version=job.order.base(job.base_version),
+                version=names[job.client],
                 payload=stored.payloads[job.client].tobytes() if job.onto else b"",
                 plain=self.is_plain(job.client),
             )
@@ -188,7 +187,7 @@ class OpenJobs:
         table.counter[client] += 1
         counter, load = int(table.counter[client]), int(table.state[client])
         model, plain = self.models[order.model], self.is_plain(client)
-        name = order.base(version)
+        name = order.base(version, client if self.is_personal else None)
         sent = model.side.send(client, counter=counter, load=load, version=name, arrays=arrays, plain=plain)
         if table.model[client] != model.place:  # what its codec remembers is of another model
             model.side.restart(client)

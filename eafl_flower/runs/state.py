@@ -16,7 +16,6 @@ from eafl_flower.core.orders import NO_ORDER, End, Order
 from eafl_flower.energy.ledger import Ledger
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ConfigError, RunFailedError
-from eafl_flower.protocols import MessageAggregator
 from eafl_flower.runs.charges import computation
 from eafl_flower.runs.explosion import Explosion
 from eafl_flower.runs.jobs import ClientTable, Job
@@ -31,6 +30,7 @@ from eafl_flower.runs.scoring.train_metrics import NEWEST_KEPT, TrainMetrics
 from eafl_flower.runs.snapshot import ANY_UPDATE, Scores, Served, Snapshot
 from eafl_flower.runs.tally import Tally
 from eafl_flower.types import Diagnostics, Layout, Update, digest
+from eafl_flower.wire.exchange import arrays_for, is_personal, kind_of
 
 
 class Run:
@@ -100,7 +100,7 @@ class Run:
             self.in_flight = in_flight
             models = models_kept(in_flight, self.pace.round_size, self.models.raw_bytes)
             self.aggregator = self.plan.make_aggregator(max(1, in_flight), models)
-            self.jobs.kind = "message" if isinstance(self.aggregator, MessageAggregator) else "difference"
+            self.jobs.kind, self.jobs.is_personal = kind_of(self.aggregator), is_personal(self.aggregator)
 
     def offer(self, client: int, now_s: float, ends_s: float) -> Job | None:
         """Make the next job of ``client``, which is not sent yet; None if the scheduler has nothing for it now."""
@@ -127,7 +127,7 @@ class Run:
             order,
             version=int(state.version),
             server_round=server_round,
-            arrays=self.aggregator.arrays(state, order),
+            arrays=arrays_for(self.aggregator, state, client, order),
             now_s=now_s,
             ends_s=ends_s,
         )

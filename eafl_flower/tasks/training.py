@@ -1,6 +1,6 @@
 """What every task is told of a run: what the data look like, and how to train."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eafl_flower.heads.prior import FeatureRanges
+from eafl_flower.protocols import Task
 from eafl_flower.tasks.optimizers import WithOptimizer
+from eafl_flower.types import Array, Arrays, Rows
 
 NUMERIC_BINS: Final = (0, 2, 4, 8, 16, 32)
 Quantiles = NDArray[np.float64]
@@ -36,6 +38,19 @@ class ReadsBins(Protocol):
     @property
     def quantiles(self) -> Callable[[], Quantiles | None] | None:
         """Gives the quantiles of the features."""
+
+
+@runtime_checkable
+class MessageTask(Task, Protocol):
+    """A task whose clients train no model: they answer with messages, for a ``MessageAggregator``."""
+
+    def answer(
+        self, arrays: Arrays, rows: Rows, *, seed: int, client: int
+    ) -> tuple[Mapping[str, Array], Mapping[str, float]]:
+        """Return the message of a client that is sent ``arrays``, by name, and what it reports."""
+
+    def judge(self, arrays: Arrays, rows: Rows, *, seed: int, client: int) -> tuple[float, Mapping[str, float]]:
+        """Return the loss and each declared score by its name; nothing is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

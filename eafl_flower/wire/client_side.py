@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 
-from eafl_flower.codecs.differences import OtherArraysError, decode_onto, whole_codec
+from eafl_flower.codecs.differences import OtherArraysError, decode_onto, message_codec, whole_codec
 from eafl_flower.codecs.framing import layout_to_text
 from eafl_flower.codecs.keys import keyed_for
 from eafl_flower.codecs.weights import codes_weights
@@ -54,7 +54,7 @@ class ClientSide:
     """Decodes and codes with ``codec``, the same as the server's."""
 
     def __init__(self, codec: Codec[Any]) -> None:
-        self._codec, self._whole = codec, whole_codec(codec)
+        self._codec, self._whole, self._messages = codec, whole_codec(codec), message_codec(codec)
         self._differences = codec if isinstance(codec, DifferenceCodec) else None
         self._handed_over = trained if codes_weights(codec) else difference
 
@@ -124,9 +124,9 @@ class ClientSide:
         """Return arrays of any names and shapes coded whole; the codec remembers nothing of them."""
         arrays = arrays_of(new)
         layout = layout_of(arrays)
-        fresh = replace(self._whole.init(layout), counter=terms.counter)
+        fresh = replace(self._messages.init(layout), counter=terms.counter)
         rng = generator(terms.seed, "codec", terms.client, terms.counter)
-        encoded = self._whole.encode(fresh, arrays, rng)[0]
+        encoded = self._messages.encode(fresh, arrays, rng)[0]
         coded = coded_record(encoded.payload, layout, list(new))
         return trusted_record(ConfigRecord, {**dict(coded.items()), TOLD: _told(encoded)})
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from flwr.app import ArrayRecord, RecordDict
 
+from eafl_flower.codecs.differences import message_codec
 from eafl_flower.codecs.keys import client_key, keyed_for
 from eafl_flower.codecs.weights import codes_weights
 from eafl_flower.core.arrays import difference, fits, since
@@ -174,6 +175,7 @@ class ServerSide:
         """
         if sent.base.payload is None:
             return arrays_by_name(self._plain(content, whose), names, whose, MESSAGE)
+        assert self._codec is not None
         payload = agreed_payload(content, whose)
         coded = config_record(content, CODED)
         if coded is None or LAYOUT not in coded:
@@ -186,7 +188,8 @@ class ServerSide:
                 msg = f'{whose} has array "{excerpt(name)}" as {spec.dtype} {spec.shape}, expected '
                 raise ProtocolError(f"{msg}{expected[name].dtype} {expected[name].shape}")
         try:
-            arrays, state = self.downlink.decode_whole(its_layout, payload)
+            codec = message_codec(self._codec)
+            arrays, state = codec.decode(codec.init(its_layout), payload)
         except CodecError as error:
             raise CodecError(f"{whose} cannot be decoded: {error}") from error
         if state.counter != counter:

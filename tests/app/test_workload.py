@@ -48,6 +48,8 @@ COMPANIONS = {
     "scheduler.schedule.first": {"scheduler.schedule.most": 2**31 - 1},
     "scheduler.schedule.least": {"scheduler.schedule.first": 2**31 - 1, "scheduler.schedule.most": 2**31 - 1},
     "scheduler.schedule.most": {"scheduler.schedule.first": 1},
+    "strategy.alignment.rho": {"task.name": "alignment"},
+    **{key: {"strategy.name": "alignment"} for key in known_settings() if key.startswith("task.alignment.")},
 }
 
 

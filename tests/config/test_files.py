@@ -26,14 +26,15 @@ def test_every_packaged_preset_is_found_by_its_name():
 
 def test_an_unknown_preset_lists_what_exists():
     with pytest.raises(
-        ConfigError, match=r'no preset "emma"; did you mean "emam"\? there are alp-geolife, .*async-v2x, emam'
+        ConfigError,
+        match=r'no preset "emma"; did you mean "emam"\? there are alignment, alp-geolife, .*async-v2x, emam',
     ):
         RunConfig.from_toml("emma")
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"no file .*absent\.toml; presets known by name: alp-geolife, .*async-v2x, emam"
+        ConfigError, match=r"no file .*absent\.toml; presets known by name: alignment, alp-geolife, .*async-v2x, emam"
     ):
         RunConfig.from_toml(tmp_path / "absent.toml")
 

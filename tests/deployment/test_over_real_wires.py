@@ -11,8 +11,12 @@ from federation import NAME, Federation, copy_app, tls_name
 from pure_core import replay
 from safetensors import safe_open
 
+from eafl_flower.app.client import client_app
 from eafl_flower.app.prediction import predictor_of
+from eafl_flower.app.resolving import resolve
+from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
+from eafl_flower.engines import InlineGrid
 from eafl_flower.errors import CheckpointError
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.types import digest
@@ -41,6 +45,42 @@ reply-timeout-s = 100.0
 
 [checkpoint]
 every = {every}
+
+[results]
+dir = "{results}"
+baselines = "none"
+"""
+
+
+ALIGNMENT = """
+name = "aligned"
+seed = 7
+
+[data]
+name = "latent-world"
+clients = 2
+unseen = 0
+
+[data.latent-world]
+pilots = 200
+tests = 50
+
+[task]
+name = "alignment"
+
+[strategy]
+name = "alignment"
+mode = "sync"
+merges = 3
+
+[codec]
+name = "emq"
+
+[evaluate]
+every = 3
+
+[job]
+reply-timeout-s = 100.0
 
 [results]
 dir = "{results}"
@@ -131,6 +171,27 @@ def test_merged_arrays_are_those_of_the_pure_core(federation, tmp_path):
         newest = max(event["counter"] for event in merges if event["client"] == node)
         assert newest in {int(path.stem.removeprefix("state-")) for path in states}
     assert_heads_are_on_their_nodes_alone(federation, run)
+
+
+def test_an_alignment_ends_with_the_bits_of_the_inline_engine(federation, tmp_path):
+    results = tmp_path / "results"
+    path = results.with_suffix(".toml")
+    path.write_text(ALIGNMENT.format(results=results))
+    run_id = federation.submit(federation.folder.parent / "eafl-flower", path)
+    assert federation.wait(run_id, 400) == "finished:completed"
+    run = run_of(results)
+    summary, merges = run.summary(), merges_of(run)
+    inline = train(resolve(RunConfig.from_toml(run.config_path)), inline_grid(run))
+    assert summary["arrays_sha256"] == inline.arrays_sha256()
+    rounds = sorted((event["merge"], event["client"]) for event in merges)
+    assert rounds == [(number, client) for number in (1, 2, 3) for client in (0, 1)]
+    assert (summary["merges"], summary["refused"], summary["lost"], summary["errors"]) == (3, 0, 0, 0)
+    assert summary["uplink_bytes"] == inline.ledger.total("uplink").payload_bytes
+    assert summary["accuracy"]["before"] == inline.client_scores[3]["accuracy-before"]
+
+
+def inline_grid(run):
+    return InlineGrid(client_app(resolve(RunConfig.from_toml(run.config_path))), 2)
 
 
 def assert_heads_are_on_their_nodes_alone(federation, run):

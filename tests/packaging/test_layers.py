@@ -12,7 +12,7 @@ PACKAGE = Path(eafl_flower.__file__).parent
 LAYERS = (
     *("errors", "core.orders", "types", "core", "protocols"),
     *("energy", "simulation", "heads", "models", "aggregation", "codecs", "codecs.lqgcm"),
-    *("data.tables", "mobility", "radio", "power"),
+    *("data.tables", "mobility", "radio", "power", "alignment"),
     *("schedulers", "ranks", "roadside"),
     *("data", "data.sets", "data.leaks"),
     *("engines", "wire", "tasks", "clients"),

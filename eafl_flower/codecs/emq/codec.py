@@ -112,6 +112,11 @@ class EMQCodec:
         """The codec of the way down: of the difference between the server's arrays and the client's."""
         return EMQCodec(squared_error=self.downlink_squared_error)
 
+    @property
+    def codes_messages(self) -> bool:
+        """Messages are coded as updates are: a payload stands for itself."""
+        return True
+
     def init(self, layout: Layout) -> EMQState:
         """Return the state of a stream of arrays with this layout.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from flwr.app import Message
 
-from eafl_flower.aggregation.acceptance import accept, accept_message
+from eafl_flower.aggregation.acceptance import accept
 from eafl_flower.core.excerpt import excerpt
 from eafl_flower.core.orders import End
 from eafl_flower.errors import CodecError, EAFLError, ProtocolError, UpdateRefusedError
@@ -12,6 +12,7 @@ from eafl_flower.runs.changed_updates import tell_changes
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.state import Run
 from eafl_flower.types import Diagnostics, Merged, layout_of
+from eafl_flower.wire.exchange import check_message
 from eafl_flower.wire.records import NUM_EXAMPLES
 from eafl_flower.wire.replies import MOST_WORDS, is_out_of_step, reason_of, state_was_lost
 from eafl_flower.wire.reported import coding_of
@@ -36,7 +37,7 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
         expected = run.expected(job.order)
         update, metrics, decoder = jobs.receive(job, reply.content, in_flight=run.in_flight, expected=expected)
         if expected is not None:
-            accept_message(update, expected[1], version=before)
+            check_message(run.aggregator, state, update, expected[1])
         elif run.plan.barrier:
             accept(run.aggregator.arrays(state, job.order), update, version=before)
         if not run.plan.barrier:

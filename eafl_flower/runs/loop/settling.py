@@ -10,6 +10,7 @@ from eafl_flower.runs.clock import Clock
 from eafl_flower.runs.scoring.evaluation import evaluate_on_clients, sample
 from eafl_flower.runs.snapshot import Scores
 from eafl_flower.runs.state import Run
+from eafl_flower.wire.exchange import arrays_for
 from eafl_flower.wire.reported import scores_of
 
 
@@ -45,6 +46,9 @@ def evaluate(run: Run, clock: Clock, *, on_clients: bool = True) -> None:
             clients,
             plan.evaluate_config,
             served=run.served(),
+            own=(lambda client, model: arrays_for(run.aggregator, run.states[model], client))
+            if jobs.is_personal
+            else None,
             note_lost=lambda client: run.note_lost_state(client, int(jobs.table.state[client])),
             server_round=run.pace.evaluation_round(merges=run.version, updates=run.tally.updates),
         )

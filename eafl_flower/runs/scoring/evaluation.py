@@ -13,6 +13,7 @@ from eafl_flower.runs.members.mailbox import Interrupted, was_delivered
 from eafl_flower.runs.open_jobs import OpenJobs
 from eafl_flower.runs.scoring.means import Report, robust_means
 from eafl_flower.runs.snapshot import Served
+from eafl_flower.types import Arrays
 from eafl_flower.wire.records import NUM_EXAMPLES, UNJUDGED, single_metric_record
 from eafl_flower.wire.replies import reason_of, state_was_lost
 from eafl_flower.wire.reported import bounded_scores
@@ -39,10 +40,12 @@ def evaluate_on_clients(
     served: Mapping[str, Served],
     note_lost: Callable[[int], None],
     server_round: int = 0,
+    own: Callable[[int, str], Arrays] | None = None,
 ) -> MetricRecord:
     """Return the clients' metrics for ``served``, aggregated as the options say, by default as ``robust_means`` does.
 
-    Each client evaluates the model of its newest job, or the first.
+    Each client evaluates the model of its newest job, or the first; of it what ``own`` gives for it, where clients have
+    arrays of their own.
 
     What is left out, clients that fail among it, is counted and told in ``jobs.notes``; those without an evaluate
     function are not asked again.
@@ -54,14 +57,15 @@ def evaluate_on_clients(
     Interrupted
         If the user asked to stop meanwhile; nothing is booked then.
     """
-    bases = {model.name: model.side.downlink.encode(*served[model.name]) for model in jobs.models}
+    bases = {m.name: m.side.downlink.encode(*served[m.name]) for m in jobs.models if own is None}
     names = jobs.models.names
     asked: list[tuple[int, str]] = []
     sent: dict[int, tuple[int, int]] = {}  # payload and framed bytes
     for client in clients:
         name = names[int(jobs.table.model[client])]
-        whole, version = bases[name], served[name].version
-        theirs = jobs.models[name].side.downlink.uncoded(whole) if jobs.is_plain(client) else whole
+        version, downlink = served[name].version, jobs.models[name].side.downlink
+        whole = bases[name] if own is None else downlink.encode((version, client), own(client, name))
+        theirs = downlink.uncoded(whole) if jobs.is_plain(client) else whole
         terms = jobs.terms(client, 0, int(jobs.table.state[client]), 0, Order(model=name))
         content = theirs.message(terms, config, server_round, jobs.options.configrecord_key)
         sent[client] = theirs.payload_bytes, theirs.framed_with(content)
