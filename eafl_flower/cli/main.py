@@ -1,4 +1,4 @@
-"""The command line: ``eafl run | sweep | compare | report | predict | data check | mobility | encoder | calibrate``.
+"""The command line ``eafl``: run, sweep, compare, report, predict, data, mobility, encoder, latents, calibrate.
 
 Nothing heavy is imported before a command needs it, so that ``eafl --help`` answers at once.
 """
@@ -15,6 +15,7 @@ import typer
 from eafl_flower.cli.chosen import Baselines, Beside, Chosen, Configs, Preset, Settings, chosen_config, own_data
 from eafl_flower.cli.data import Client, Csv, Debug, Features, Label, Time, data_app
 from eafl_flower.cli.encoder import encoder_app
+from eafl_flower.cli.latents import latents_app
 from eafl_flower.cli.mobility import mobility
 from eafl_flower.cli.results import compare, predict, report
 from eafl_flower.cli.shared import exit_status, is_given, reported, start, tell
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(encoder_app, name="encoder")
+app.add_typer(latents_app, name="latents")
 
 
 @app.command()

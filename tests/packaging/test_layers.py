@@ -14,7 +14,7 @@ LAYERS = (
     *("energy", "simulation", "heads", "models", "aggregation", "codecs", "codecs.lqgcm"),
     *("data.tables", "mobility", "radio", "power", "alignment"),
     *("schedulers", "ranks", "roadside"),
-    *("data", "data.sets", "data.leaks"),
+    *("data", "data.sets", "data.leaks", "data.latents", "models.latents"),
     *("engines", "wire", "tasks", "clients"),
     *("runs.members", "runs", "runs.scoring", "runs.state", "runs.clock", "runs.keeping", "runs.loop"),
     "strategies",
