@@ -74,7 +74,7 @@ def network_mse(result: Result, scenario: Scenario) -> float:
 
 
 def relative_error(result: Result) -> float:
-    """Return the mean over users of squared error over variance, whatever the scale of latents; 1: guessing the mean."""
+    """Return the mean over users of squared error over variance, whatever the scale; 1: guessing the mean."""
     return float(np.mean(np.array(result["mse"]) / np.array(result["variance"])))
 
 
