@@ -16,7 +16,7 @@ from eafl_flower.alignment import (
     pack,
     statistics_of,
 )
-from eafl_flower.alignment.learner import AlignmentLearner, Tests
+from eafl_flower.alignment.learner import AlignmentLearner, EvaluationData
 from eafl_flower.clients import alignment_app
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.radio.mimo import noise_std, user_channel
@@ -45,7 +45,7 @@ def learner_of(user, settings=USUAL, snr_db=20.0):
         ),
         whitening=whitening,
         size=len(WORLD.pilots[user + 1]),
-        tests=Tests(
+        tests=EvaluationData(
             latents=WORLD.tests[user + 1],
             labels=WORLD.labels,
             classify=lambda latents: (reader @ np.vstack([latents, np.ones(latents.shape[1])])).argmax(axis=0),

@@ -1,6 +1,8 @@
 """Latent spaces of different encoders, aligned over MIMO channels: one access point, many users."""
 
 from eafl_flower.alignment.access_point import EVERYBODY, AccessPoint, AccessPointState, access_point, sent_pilots
+from eafl_flower.alignment.aggregator import AlignmentAggregator
+from eafl_flower.alignment.learner import AlignmentLearner, EvaluationData
 from eafl_flower.alignment.packing import as_floats, from_floats, pack, unpack
 from eafl_flower.alignment.pilots import herded_pilots, random_pilots
 from eafl_flower.alignment.settings import Alignment
@@ -14,7 +16,10 @@ __all__ = [
     "AccessPoint",
     "AccessPointState",
     "Alignment",
+    "AlignmentAggregator",
+    "AlignmentLearner",
     "Answer",
+    "EvaluationData",
     "Pilots",
     "Receiver",
     "Sender",

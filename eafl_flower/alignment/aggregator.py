@@ -27,6 +27,7 @@ from eafl_flower.types import Array, Arrays, ArraySpec, Diagnostics, Layout, Mer
 Complex = NDArray[np.complex128]
 PRECODER: Final = "precoder"
 GRAM, CROSS = "gram", "cross"
+_LARGEST: Final = 2.0**50  # sums of what is larger lose what the others say
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -194,6 +195,10 @@ class AlignmentAggregator:
         accept_message(update, self.expected(state, update.order)[1], version=state.version)
         if update.client < 0:
             raise UpdateRefusedError(f"update of client {update.client}: expected a number of at least 0")
+        for place, floats in enumerate(update.delta):
+            if (largest := float(np.abs(floats).max(initial=0.0))) > _LARGEST:
+                msg = f"array {place} of client {update.client} has values up to {largest:.3g}, expected none above "
+                raise UpdateRefusedError(f"{msg}{_LARGEST:.3g}: no answer has such")
         gram, cross = map(from_floats, update.delta)
         answer = Answer(gram=plausible_gram(gram, f"array 0 of client {update.client}, M^H M,"), cross=cross)
         if self.settings.exchange == "statistics":

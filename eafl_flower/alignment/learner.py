@@ -29,7 +29,7 @@ SCORES: Final = (ACCURACY, MSE, OBJECTIVE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Tests:
+class EvaluationData:
     r"""What a user is judged by.
 
     Parameters
@@ -78,7 +78,7 @@ class AlignmentLearner:
     user: User
     whitening: Whitening
     size: int
-    tests: Tests | None = None
+    tests: EvaluationData | None = None
     deploy: Deployment = "Z_refreshed"
 
     @property

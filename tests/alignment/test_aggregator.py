@@ -69,11 +69,16 @@ def test_an_access_point_keeps_the_contract_of_aggregators(settings):
 
 @EVERY_WAY
 def test_each_user_is_sent_what_it_hears_of_its_own_precoder(settings):
+    settings = replace(settings, power=1e-3)  # so that what is deployed is not what the next round is made of
     aggregator = by_pilots(settings, test=np.ones((DIMENSIONS, 5), complex))
     state = aggregator.init((start(),))
     for user in range(2):
         cross = np.random.default_rng(user).normal(size=(2, SYMBOLS, 120))
         state, _ = aggregator.apply(state, [answer(user, version=state.version, cross=cross)])
+    if settings.aggregation != "consensus":
+        assert not np.allclose(
+            *(next(a for key, a in state.known.items() if key.startswith(w)) for w in ("prec", "copy"))
+        )
     white, whole = aggregator.white, np.hstack([aggregator.white, aggregator.test])
     for user, channel in enumerate(aggregator.channels):
         blocks = np.kron(np.eye(4), channel)
@@ -133,6 +138,11 @@ def test_what_cannot_be_an_answer_is_refused_by_a_line_that_says_why():
     refused("is not finite", answer(cross=np.full((2, SYMBOLS, DIMENSIONS), np.inf)))
     refused("expected float64", answer(cross=np.zeros((2, SYMBOLS, DIMENSIONS + 1))))
     refused("expected float64", answer(gram=gram.astype(np.float32)))
+    refused(
+        r"array 1 of client 0 has values up to 1e\+300",
+        answer(cross=np.full((2, SYMBOLS, DIMENSIONS), 1e300)),
+    )
+    refused(r"array 0 of client 0 has values up to .*, expected none above 1.13e\+15", answer(gram=1e300 * gram))
     refused("expected a message", replace(answer(), kind="difference"))
     refused("expected a number of at least 0", answer(client=-1))
 

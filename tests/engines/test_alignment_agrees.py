@@ -83,7 +83,7 @@ def factory_of(settings, codec):
         import numpy as np
 
         from eafl_flower.alignment import Pilots, User, fit_whitening, pack
-        from eafl_flower.alignment.learner import AlignmentLearner, Tests
+        from eafl_flower.alignment.learner import AlignmentLearner, EvaluationData
         from eafl_flower.clients import alignment_app
         from eafl_flower.data.holders import Holders
         from eafl_flower.data.sets.latent_world import LatentWorld
@@ -97,7 +97,7 @@ def factory_of(settings, codec):
             whitening = fit_whitening(pack(own))
             known = Pilots(latents=whitening.apply(pack(own)))
             receiver = User(channel=user_channel(1, user, 2, 2), noise_std=0.05, known=known)
-            judged = Tests(latents=tests)
+            judged = EvaluationData(latents=tests)
             return AlignmentLearner(
                 user=receiver, whitening=whitening, size=len(own), tests=judged, deploy=settings.deploy
             )

@@ -7,7 +7,7 @@ from typing import Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.alignment.learner import SCORES, AlignmentLearner, Tests
+from eafl_flower.alignment.learner import SCORES, AlignmentLearner, EvaluationData
 from eafl_flower.alignment.packing import as_floats, pack
 from eafl_flower.alignment.reader import fit_reader
 from eafl_flower.alignment.settings import Regularizer
@@ -170,7 +170,7 @@ class AlignmentTask(OverMIMO):
             known=statistics_of(whitening.apply(packed), towards.apply(pack(sent))),
             regularizer=self.regularizer,
         )
-        tests = Tests(
+        tests = EvaluationData(
             latents=tests_own,
             labels=rows.y_test,
             classify=fit_reader(own, rows.y_train, self.num_classes),
