@@ -57,8 +57,8 @@ def real_data():
     folder = os.environ.get("EAFL_DATA_DIR", "")
     if not folder:
         pytest.skip(
-            "real data: set EAFL_DATA_DIR to a folder with cabspotting/, cifar10/, geolife/, gtsrb/, iot_device_id/, "
-            "ngsim/, ton_iot/ and unsw_nb15/"
+            "real data: set EAFL_DATA_DIR to a folder with cabspotting/, cifar10/, encoders/, geolife/, gtsrb/, "
+            "iot_device_id/, ngsim/, ton_iot/ and unsw_nb15/"
         )
     return Path(folder)
 

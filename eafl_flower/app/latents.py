@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ENCODERS = {
     "digits": "vit-64,vit-48,vit-32,mlp-64,mlp-96,mlp-128,cnn-32,cnn-48,cnn-64,cnn-96",
-    "cifar10": "cnn-96,cnn-64,cnn-64-2,cnn-48,cnn-32,vit-96,vit-64,mlp-64,mlp-96",
+    "cifar10": "cnn-64,cnn-64-2,cnn-48,cnn-32,vit-64,vit-48,mlp-64,mlp-96",
 }
 """Encoders that are made for each set of images; the first one is the access point's."""
 

@@ -199,7 +199,7 @@ def _table(console: "Console", several: "Sequence[Latents]", *, seed: int, pixel
         why = (
             f"; {_POINTS} points above it do not exist, there are {room:.1f}"
             if room < _POINTS
-            else f"; less than {_POINTS} points above it: {', '.join(below)}"
+            else f"; less than {_POINTS} points above it, for what they were trained on: {', '.join(below)}"
         )
     say(console, f"raw pixels, by a linear classifier on the pilots: {100 * pixels:.1f} %{why}")
 

@@ -8,19 +8,15 @@ pytest.importorskip("sklearn", reason="needs scikit-learn: pip install scikit-le
 
 from eafl_flower.data.latents import linear_cka, read_latents, refuse_other_images
 from eafl_flower.models.latents import fit_classifier
+from eafl_flower.models.latents.families import TRAININGS, Training
 
 SMALL = ("--encoders", "mlp-8,cnn-8,mlp-8-2")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A cache that the first test fills."""
-    return tmp_path_factory.mktemp("trained")
-
-
 @pytest.fixture(autouse=True)
-def cache(trained, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(trained))
+def short(monkeypatch):
+    """Encoders are trained for one pass."""
+    monkeypatch.setitem(TRAININGS, "digits", Training(passes=1))
 
 
 def test_encoders_are_made_once_and_their_latents_compared(eafl, tmp_path):

@@ -109,7 +109,7 @@ def _resnet(encoder: str, data_dir: str | os.PathLike[str]) -> FrozenEncoder:
         name=encoder,
         features=network,
         view=View(side=32, mean=IMAGENET[0], sd=IMAGENET[1]),
-        trained_on="CIFAR-10, all 50,000 training images of the publisher: those that are pilots and validation, too",
+        trained_on="CIFAR-10, the publisher's training images, of which pilots and validation images are some",
     )
 
 
@@ -189,7 +189,11 @@ def _edge(size: Any, otherwise: int) -> int:
 
 
 def _of_timm(name: str) -> FrozenEncoder:
-    require(f'the encoder "timm:{name}"', "timm", extra="timm")
+    try:
+        require(f'the encoder "timm:{name}"', "timm", extra="timm")
+    except RuntimeError as error:  # of torchvision, as it is imported
+        remedy = "install torch and torchvision of one build, both for the CPU or both for CUDA"
+        raise ConfigError(f"timm cannot be imported ({_reason(error)}): {remedy}") from error
     import timm
 
     try:
@@ -215,4 +219,5 @@ def _of_side(view: View, side: int) -> View:
 
 
 def _reason(error: Exception) -> str:
-    return shown(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
+    text = str(error).strip()
+    return shown(text.splitlines()[0].rstrip(".") if text else type(error).__name__)

@@ -73,12 +73,10 @@ def test_features_of_weights_that_are_not_there_are_refused(vit):
         open_encoder(str(vit), features="pooler")
 
 
-def test_what_is_no_encoder_of_images_is_refused(vit, tmp_path, monkeypatch):
-    from transformers import BertConfig, BertModel
-
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def test_what_is_no_encoder_of_images_is_refused(tmp_path):
+    transformers = pytest.importorskip("transformers", reason="needs transformers: pip install 'eafl-flower[lora]'")
     sizes = {"vocab_size": 9, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1}
-    BertModel(BertConfig(**sizes)).save_pretrained(tmp_path / "bert")
+    transformers.BertModel(transformers.BertConfig(**sizes)).save_pretrained(tmp_path / "bert")
     with pytest.raises(ConfigError, match="is no encoder of images"):
         open_encoder(str(tmp_path / "bert"))
     with pytest.raises(ConfigError, match=r"cannot be loaded: .*; expected resnet20, .*, mobilenet, timm:NAME, or a"):
@@ -123,6 +121,17 @@ def test_an_encoder_of_timm_sees_images_as_its_settings_say(stand_in):
     np.testing.assert_array_equal(features_of(encoder, PIXELS, 255), expected)
     with pytest.raises(ConfigError, match=r'"timm:huge" cannot be loaded: Unknown model \(huge\); expected a name of'):
         open_encoder("timm:huge")
+
+
+def test_a_torchvision_of_another_build_than_torch_is_named(monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("eafl_flower.models.latents.encoders.require", broken)
+    with pytest.raises(
+        ConfigError, match=r"torchvision::nms does not exist\): install torch and torchvision of one build"
+    ):
+        open_encoder("timm:vit_tiny_patch16_224")
 
 
 def test_without_timm_what_brings_it_is_told(monkeypatch):

@@ -91,7 +91,7 @@ def test_every_family_takes_images_of_every_size(family, side, channels):
 def test_no_number_of_a_latent_follows_from_the_others(family):
     """Else their covariance could not be whitened."""
     torch.manual_seed(1)
-    network = new_network(kind_of(f"{family}-16"), side=8, channels=1).eval()
+    network = new_network(kind_of(f"{family}-32"), side=8, channels=1).eval()
     with torch.inference_mode():
         latents = network(torch.randn(500, 1, 8, 8)).double()
     values = torch.linalg.eigvalsh(torch.cov(latents.T))
