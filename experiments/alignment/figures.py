@@ -23,7 +23,7 @@ STYLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "eigen-k-own": {"color": "C2", "marker": "d", "linestyle": "--", "markerfacecolor": "white"},
     "released": {"color": "C1", "marker": "x"},
 }
-HUES: Final = ("C3", "C4", "C0")
+HUES: Final = ("C3", "C0", "C2")
 LINES: Final = {0.1: ":", 0.5: "--", 1.0: "-"}
 DPI = 130
 Curve = list[tuple[float, Band]]
@@ -68,6 +68,8 @@ def compression(runs: Runs, measure: Measure, label: str, *, log: bool = False) 
         axes.set_xlabel("compression factor ζ [%]")
         if log:
             axes.set_yscale("log")
+        else:
+            axes.set_ylim(0, 1)
     panels[0][0].set_ylabel(label)
     _finish(figure, panels[0][0], runs, f"{runs.scope.base.snr_db:g} dB, {NOISE['code']}")
     return figure
@@ -89,6 +91,7 @@ def over_snr(runs: Runs) -> Any:
                     _line(axes, found, label=title(method), **STYLES[method])
             axes.set_title(f"K = {uses}, ζ = {100 * uses / complex_size(runs):.1f} %\n{NOISE[convention]}", fontsize=8)
             axes.set_xlabel("SNR [dB]")
+            axes.set_ylim(0, 1)
         row[0].set_ylabel("accuracy, mean of users")
     last = panels[0][-1]
     antennas = scope.base.antennas

@@ -29,7 +29,7 @@ COMPARED: Final = (
     "federated", "multi-link", "first-k", "top-k", "eigen-k", "federated-wide", "multi-link-wide", "eigen-k-open",
     "eigen-k-own",
 )  # fmt: skip
-VARIANTS: Final = ("federated-scaled", "multi-link-scaled", "released")
+VARIANTS: Final = ("federated-scaled", "multi-link-scaled", "federated-real", "released")
 OVER_SNR: Final = ("federated", "multi-link", "first-k", "top-k", "federated-wide", "eigen-k-open", "released")
 CONVENTIONS: Final = ("code", "per_symbol")
 IN_CONDITIONS: Final = (
@@ -45,7 +45,6 @@ class Scope:
     world: str = "cifar10"
     seeds: Sequence[int] = SEEDS
     groups: Sequence[str] = (EVERYBODY, SAME, MIXED)
-    quick: bool = False
 
     @property
     def of(self) -> World:
@@ -75,7 +74,7 @@ class Condition:
 def conditions(scope: Scope) -> list[Condition]:
     """Return the conditions under which sharing is judged."""
     few, many = scope.of.uses[0], scope.of.uses[-1]
-    found = [
+    return [
         Condition("as it is", f"K = {scope.of.usual}, 4 x 4, 20 dB, all pilots", {}),
         Condition("channel uses", f"K = {few}", {"uses": few}),
         Condition("channel uses", f"K = {many}", {"uses": many}),
@@ -104,7 +103,6 @@ def conditions(scope: Scope) -> list[Condition]:
         Condition("late users", "half of them in the last round", {"late_from": ROUNDS - 1}),
         Condition("late users", "half of them never", {"late_from": ROUNDS}),
     ]
-    return found[:2] + found[3:4] + found[8:] if scope.quick else found
 
 
 def scenarios(scope: Scope, question: str) -> list[Scenario]:

@@ -30,17 +30,15 @@ from experiments.claims import claims_table, write_claims
 
 HERE = Path(__file__).parent
 COMMAND = "python -m experiments.alignment.run"
-QUICK_SEEDS = 3
 
 
 def main() -> int:
     """Measure what is missing, then write rows, tables, claims and figures."""
-    given = arguments(__doc__, QUESTIONS, seeds=len(SEEDS), quick="digits, three seeds, fewer conditions")
+    given = arguments(__doc__, QUESTIONS, seeds=len(SEEDS), quick="digits")
     began_s = time.monotonic()
     scope = Scope(COMMAND, seeds=SEEDS[: given.seeds])
     if given.quick:
-        seeds = SEEDS[: min(given.seeds, QUICK_SEEDS)]
-        scope = Scope(f"{COMMAND} --quick", world="digits", seeds=seeds, quick=True)
+        scope = replace(scope, command=f"{COMMAND} --quick", world="digits")
     try:
         data_digest({"world": scope.world})
     except (ConfigError, DataError) as error:

@@ -76,6 +76,7 @@ METHODS: Final[Mapping[str, Method]] = {
     "multi-link-scaled": Admm(title="multi-link, users scale", links="multi-link", white=False),
     "federated-wide": Admm(title="federated, users scale, real maps", white=False, wide=True),
     "multi-link-wide": Admm(title="multi-link, users scale, real maps", links="multi-link", white=False, wide=True),
+    "federated-real": Admm(title="federated, real maps", wide=True),
     "released": Admm(title="federated, as released", regularizer="code_broadcast", deploy="F_stale"),
     "first-k": Disjoint(title="First-K", select="first"),
     "top-k": Disjoint(title="Top-K", select="top"),
@@ -91,17 +92,6 @@ ALIGNERS: Final[Mapping[str, tuple[str, Aligner]]] = {
     "relative": ("relative, 64 anchors", Relative(num_anchors=64, strength=0.1)),
 }
 RADIOS: Final[Mapping[Radio, str]] = {"none": "no channel", "own": "own links", "open": "open broadcast"}
-SHARED: Final = (
-    "federated",
-    "federated-scaled",
-    "federated-wide",
-    "released",
-    "first-k",
-    "top-k",
-    "eigen-k",
-    "eigen-k-open",
-)
-"""Methods whose symbols are one broadcast."""
 
 
 def method_of(name: str) -> Method:
@@ -174,12 +164,12 @@ WORLDS: Final[Mapping[str, World]] = {
         title="CIFAR-10",
         images="cifar10",
         made=(
-            "cnn-96-1", "cnn-64-1", "cnn-64-2", "cnn-48-1", "cnn-32-1", "vit-96-1", "vit-64-1", "mlp-64-1", "mlp-96-1",
+            "cnn-96-1", "cnn-64-1", "cnn-64-2", "cnn-48-1", "cnn-32-1", "vit-64-1", "vit-48-1", "mlp-64-1", "mlp-96-1",
         ),
         stored=("resnet20", "resnet32", "resnet44", "resnet56", "mobilenet"),
         groups={
             EVERYBODY: (
-                "cnn-64-1", "cnn-48-1", "vit-96-1", "vit-64-1", "mlp-64-1", "mlp-96-1",
+                "cnn-64-1", "cnn-48-1", "vit-64-1", "vit-48-1", "mlp-64-1", "mlp-96-1",
                 "resnet20", "resnet44", "resnet56", "mobilenet",
             ),
             SAME: ("resnet20", "resnet32", "resnet44", "resnet56"),

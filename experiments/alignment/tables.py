@@ -257,6 +257,7 @@ def written(runs: Runs, question: str) -> str:
         text += (
             f"\n\n{shape.num_users} users of {min(shape.own)} to {max(shape.own)} complex dimensions, m = "
             f"{shape.dimensions}, K = {shape.uses}, {shape.antennas} x {shape.antennas}, n = {shape.num_pilots}, "
-            f"{shape.rounds} rounds; work in complex multiplications, of an image in all to all users."
+            f"{shape.rounds} rounds; work in complex multiplications, of an image in all to all users. "
+            "Real maps send twice the bytes a round: 2 K N_T x 2 m real numbers for K N_T x m complex ones, and so on."
         )
     return text

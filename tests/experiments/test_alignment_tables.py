@@ -20,7 +20,7 @@ from experiments.alignment.record import plain, scenario_of
 from experiments.alignment.run import measure, write
 from experiments.alignment.settings import METHODS, SEEDS, WORLDS, Scenario, method_of
 
-QUICK = Scope("-", world="digits", seeds=SEEDS[:2], quick=True)
+QUICK = Scope("-", world="digits", seeds=SEEDS[:2])
 FULL = Scope("-")
 
 
