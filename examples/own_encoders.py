@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from eafl_flower.alignment import Alignment, User, fit_whitening, pack, statistics_of
-from eafl_flower.alignment.learner import AlignmentLearner, Tests
+from eafl_flower.alignment.learner import AlignmentLearner, EvaluationData
 from eafl_flower.clients import alignment_app
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.radio.mimo import noise_std, user_channel
@@ -92,7 +92,7 @@ def learner_of(user: int, *, theirs: Encoder, own: Encoder, classify: Encoder) -
         ),
         whitening=ours,
         size=len(latents),
-        tests=Tests(
+        tests=EvaluationData(
             latents=latents,
             labels=labels[TESTS],
             classify=lambda found: classify(found.T),

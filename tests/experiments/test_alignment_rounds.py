@@ -38,6 +38,17 @@ def test_symbols_in_parts_go_through_a_channel_as_complex_ones_do():
     np.testing.assert_allclose(of_parts(heard, 3), over_air(sent, channel, 0.3, np.random.default_rng(1)), atol=1e-13)
 
 
+@pytest.mark.parametrize("method", ["federated", "federated-wide"])
+def test_users_reckon_with_the_noise_that_arrives(method):
+    _, alliance = alliance_of(replace(BASE, snr_db=0.0), method)
+    wide, channel, sigma = alliance.method.wide, alliance.scene.channels[0][0], alliance.scene.noise_std
+    silence = np.zeros((BASE.uses * BASE.antennas * (2 if wide else 1), 4000), np.complex128)
+    heard = over_air(silence, channel, sigma, np.random.default_rng(0), wide=wide)
+    # energies of n entries, real or complex: the variance of their mean is at most 2 / n of their squared mean
+    tolerance = 5 * np.sqrt(2 / heard.size)
+    assert np.mean(np.abs(heard) ** 2) == pytest.approx(alliance._user(0, 0).noise_std ** 2, rel=tolerance)
+
+
 @pytest.mark.parametrize("method", ["federated", "multi-link"])
 def test_undisturbed_rounds_are_those_of_the_training_of_all_users_at_once(method):
     _, alliance = alliance_of(BASE, method)
