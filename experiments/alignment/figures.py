@@ -67,7 +67,8 @@ def compression(runs: Runs, measure: Measure, label: str, *, log: bool = False) 
         axes.set_title(f"{antennas} x {antennas}", fontsize=10)
         axes.set_xlabel("compression factor ζ [%]")
         if log:
-            axes.set_yscale("log")
+            axes.set_yscale("log")  # a band may reach below 0
+            axes.set_ylim(bottom=0.7 * min(float(min(line.get_ydata())) for line in axes.get_lines()))
         else:
             axes.set_ylim(0, 1)
     panels[0][0].set_ylabel(label)
@@ -147,7 +148,7 @@ def conditions(runs: Runs) -> Any:
                 fmt="o", markersize=4, capsize=2, linewidth=1, color=color, label=title(shared),
             )  # fmt: skip
     for axes, label in zip(
-        panels, ("above own precoders [points]", f"above {title(worth.PLAIN)} [points]"), strict=True
+        panels, ("above own precoders [points]", "above the better plain broadcast [points]"), strict=True
     ):
         axes.axvline(0, color="0.4", linewidth=0.8)
         axes.grid(alpha=0.25)

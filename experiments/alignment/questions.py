@@ -33,7 +33,7 @@ VARIANTS: Final = ("federated-scaled", "multi-link-scaled", "federated-real", "r
 OVER_SNR: Final = ("federated", "multi-link", "first-k", "top-k", "federated-wide", "eigen-k-open", "released")
 CONVENTIONS: Final = ("code", "per_symbol")
 IN_CONDITIONS: Final = (
-    "federated", "multi-link", "federated-wide", "multi-link-wide", "eigen-k-open", "eigen-k-own",
+    "federated", "multi-link", "federated-wide", "multi-link-wide", "eigen-k-open", "ridge/open", "eigen-k-own",
 )  # fmt: skip
 
 

@@ -132,12 +132,12 @@ def worth_it(runs: Runs) -> tuple[Line, list[Line]]:
     """Return header and lines: conditions, and whether one precoder for all is worth it under them."""
     header = (
         "", "condition", "federated", "multi-link", "worth it", "real maps: federated", "multi-link", "worth it",
-        title("eigen-k-open"), title("eigen-k-own"),
+        *(title(method) for method in IN_CONDITIONS[4:]),
     )  # fmt: skip
     lines: list[Line] = []
     for condition, verdicts in worth.of_all(runs):
         changed = replace(runs.scope.base, **condition.changes)
-        plain = [band([accuracy(r) for r in runs.of(replace(changed, method=m))]) for m in IN_CONDITIONS[-2:]]
+        plain = [band([accuracy(r) for r in runs.of(replace(changed, method=m))]) for m in IN_CONDITIONS[4:]]
         judged = [text for v in verdicts for text in (str(v.shared), str(v.private), v.words)]
         lines.append((condition.kind, condition.words, *judged, *map(str, plain)))
     return header, lines

@@ -150,10 +150,11 @@ def test_sums_cost_the_same_whatever_the_number_of_pilots_and_sharing_spares_all
 
 
 def test_a_shared_precoder_is_worth_it_if_own_ones_are_hardly_better_and_a_plain_broadcast_is_worse():
-    plain_ = [0.5, 0.51, 0.49]
+    plain_ = [[0.5, 0.51, 0.49], [0.4, 0.4, 0.4]]
     assert worth.verdict([0.8, 0.81, 0.79], [0.805, 0.815, 0.795], plain_).words == "yes"
     assert "own precoders are 5.0 points better" in worth.verdict([0.8] * 3, [0.85] * 3, plain_).words
-    assert "Eigen-K does as well" in worth.verdict([0.5, 0.6, 0.4], [0.5] * 3, plain_).words
+    assert "a plain broadcast does as well" in worth.verdict([0.5, 0.6, 0.4], [0.5] * 3, plain_).words
+    assert "a plain broadcast" in worth.verdict([0.5, 0.6, 0.4], [0.5] * 3, plain_[::-1]).words
 
 
 def test_claims_hold_by_their_rules():
