@@ -204,6 +204,16 @@ def test_codecs_make_messages_short_and_cost_little_of_the_objective(codec, sett
     assert 0 < max(errors) < 0.1
 
 
+@pytest.mark.parametrize("exchange", ["statistics", "pilots"])
+def test_raw_bytes_of_a_coded_message_are_those_of_the_same_message_without_a_codec(exchange):
+    """In each direction: what goes up has another size than what comes down."""
+    settings = Alignment(exchange=exchange)
+    (_, plain), (_, coded) = (align(settings, num_rounds=2, codec=codec) for codec in (None, CODECS["int8"]))
+    for event, same in zip(coded.of("merge"), plain.of("merge"), strict=True):
+        assert event["uplink_bytes"] < event["raw_bytes"] == same["raw_bytes"] == same["uplink_bytes"]
+        assert event["downlink_bytes"] < event["raw_downlink_bytes"] == same["downlink_bytes"]
+
+
 def test_scores_are_those_of_the_received_latents():
     strategy, _ = align(num_rounds=5, evaluate_every=5, **EXACT)
     accuracies, errors, objectives = [], [], []
