@@ -357,6 +357,7 @@ def alike():
         (lambda: align(barrier=True), ConfigError, "say synchronous"),
         (lambda: align(synchronous=False, keep_missing=False), ConfigError, "keep_missing = False"),
         (lambda: align(Alignment(rho="auto")), ConfigError, "give snr_db"),
+        (lambda: align(Alignment(rho="auto"), snr_db=float("nan")), ConfigError, "snr_db = nan: expected a number"),
         (lambda: FederatedAlignment(WORLD.pilots[0], num_transmit=1).sender(), ConfigError, "call start first"),
         (lambda: align(Alignment(exchange="pilots"), users=4, app=alike()), ConfigError, "user 3 has no channel"),
     ],

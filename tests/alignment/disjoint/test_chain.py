@@ -101,6 +101,26 @@ def test_users_of_different_antennas_share_no_broadcast():
         broadcast_links([], 3.0, **ABOUT)
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: broadcast_links(CHANNELS, float("nan"), **ABOUT), "snr_db = nan: expected a number from -300 to 300"),
+        (lambda: broadcast_links(CHANNELS, -4000.0, **ABOUT), "snr_db = -4000.0: expected a number from -300 to 300"),
+        (lambda: broadcast_links(CHANNELS, 3.0, channel_uses=3, num_pilots=1), "num_pilots = 1: expected two or more"),
+        (lambda: broadcast_links(CHANNELS, 3.0, channel_uses=0, num_pilots=9), "channel_uses = 0: expected at least"),
+        (lambda: broadcast_links(CHANNELS, 3.0, power=0.0, **ABOUT), "power = 0.0: expected a positive number"),
+        (lambda: broadcast_links([np.zeros((2, 2))], 3.0, **ABOUT), "channels are all 0"),
+        (lambda: broadcast_links([np.full((2, 2), np.nan)], 3.0, **ABOUT), "values that are not finite"),
+        (lambda: own_link(np.eye(2), -0.1, channel_uses=3), "noise_std = -0.1: expected a number of at least 0"),
+        (lambda: own_link(np.eye(2), 0.1, channel_uses=3, power=-1.0), "power = -1.0: expected a positive number"),
+        (lambda: own_link(np.full((2, 2), np.inf), 0.1, channel_uses=3), "values that are not finite"),
+    ],
+)
+def test_links_that_cannot_be_are_refused_in_words(make, words):
+    with pytest.raises(ConfigError, match=words):
+        make()
+
+
 def test_first_features_come_back_and_the_rest_is_zero():
     selection = FirstK(count=5, size=12)
     found = selection.latents(*selection.features(LATENTS))
