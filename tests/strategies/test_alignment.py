@@ -353,6 +353,17 @@ def alike():
         (lambda: FederatedAlignment(np.zeros((4, 9)), num_transmit=1), DataError, "all the same"),
         (lambda: FederatedAlignment(np.full((4, 9), np.nan), num_transmit=1), DataError, "not finite"),
         (lambda: align(Alignment(exchange="pilots"), channels=()), ConfigError, "give white and channels"),
+        (
+            lambda: align(Alignment(exchange="pilots"), channels=[np.ones((2, 3), complex)]),
+            ConfigError,
+            r"channel of user 0 is \(2, 3\): expected 2 columns",
+        ),
+        (
+            lambda: align(Alignment(exchange="pilots"), channels=[np.full((2, 2), np.nan)]),
+            ConfigError,
+            "channel of user 0 is .*: expected a finite matrix",
+        ),
+        (lambda: FederatedAlignment(np.eye(4) * 1e200, num_transmit=1), DataError, "squares are not finite"),
         (lambda: align(precision="float16"), ConfigError, 'expected "float32" or "float64"'),
         (lambda: align(barrier=True), ConfigError, "say synchronous"),
         (lambda: align(synchronous=False, keep_missing=False), ConfigError, "keep_missing = False"),

@@ -38,13 +38,25 @@ class Link:
         Of one channel use, ``(N_T, N_T)``; white symbols behind it have the power of the budget over :math:`K` uses.
     receiver
         Of one channel use, ``(N_T, N_R)``.
+    channel_uses
+        :math:`K`.
     """
 
     precoder: Complex
     receiver: Complex
+    channel_uses: int
 
     def sent(self, white: Complex) -> Complex:
-        """Return what is sent of white symbols, ``(K N_T, n)``."""
+        """Return what is sent of white symbols, ``(K N_T, n)``.
+
+        Raises
+        ------
+        ConfigError
+            If they are of more or fewer channel uses: the budget would be exceeded, or left.
+        """
+        if white.shape[0] != (symbols := self.channel_uses * self.precoder.shape[1]):
+            msg = f"{white.shape[0]} symbols over a link of {symbols} a latent: expected 2 x {symbols} real features"
+            raise ConfigError(msg)
         return through(self.precoder, white)
 
     def received(self, symbols: Complex) -> Complex:
@@ -102,7 +114,9 @@ def broadcast_links(
     scale = math.sqrt(_energy(precoder, channel_uses) / power)
     if scale == 0:
         raise ConfigError("channels are all 0: nothing that is sent arrives")
-    return tuple(Link(precoder=precoder / scale, receiver=scale * receiver) for receiver in receivers)
+    return tuple(
+        Link(precoder=precoder / scale, receiver=scale * receiver, channel_uses=channel_uses) for receiver in receivers
+    )
 
 
 def own_link(channel: Complex, noise_std: float, *, channel_uses: int, power: float = 1.0) -> Link:
@@ -132,7 +146,8 @@ def own_link(channel: Complex, noise_std: float, *, channel_uses: int, power: fl
     left, gains, right = _decomposed(channel)
     amplitude = math.sqrt(power / (channel_uses * channel.shape[1]))
     inverse = _regularised(gains, (noise_std / amplitude) ** 2) / amplitude
-    return Link(precoder=amplitude * right.conj().T, receiver=inverse[:, None] * left.conj().T)
+    precoder, receiver = amplitude * right.conj().T, inverse[:, None] * left.conj().T
+    return Link(precoder=precoder, receiver=receiver, channel_uses=channel_uses)
 
 
 def _check(channel_uses: int, power: float) -> None:

@@ -185,6 +185,25 @@ def test_with_all_features_and_no_noise_a_chain_is_its_map(selection):
     np.testing.assert_allclose(received, aligned.decode(LATENTS), atol=1e-8)
 
 
+@pytest.mark.parametrize("selection", [FirstK(count=5, size=12), TopK(count=5, size=12), eigen_k(np.eye(12), 5)])
+def test_an_odd_number_of_features_arrives_without_what_packing_adds(selection):
+    aligned = Ridge().fit(LATENTS, LATENTS)
+    chain = Chain.of(aligned, selection, own_link(CHANNELS[0][:1, :1], 0.0, channel_uses=3), LATENTS)
+    symbols, places = chain.sent(LATENTS)
+    found = chain.latents(through(CHANNELS[0][:1, :1], symbols), places)
+    kept = selection.latents(*selection.features(LATENTS))
+    np.testing.assert_allclose(found, aligned.decode(kept), atol=1e-8)
+
+
+def test_a_link_sends_blocks_of_its_channel_uses_alone_for_others_exceed_the_budget():
+    aligned = Ridge().fit(LATENTS, LATENTS)
+    chain = Chain.of(aligned, FirstK(count=12, size=12), own_link(CHANNELS[0], 0.1, channel_uses=1), LATENTS)
+    with pytest.raises(ConfigError, match="6 symbols over a link of 2 a latent: expected 2 x 2 real features"):
+        chain.sent(LATENTS)
+    with pytest.raises(ConfigError, match="the selection is of latents of 9 dimensions, the map sends 12"):
+        Chain.of(aligned, FirstK(count=4, size=9), chain.link, LATENTS)
+
+
 def test_the_symbols_of_pilots_have_the_power_of_the_budget():
     aligned = Ridge().fit(LATENTS, LATENTS)
     for link in (*broadcast_links(CHANNELS, 10.0, **ABOUT), own_link(CHANNELS[0], 0.1, channel_uses=USES)):
