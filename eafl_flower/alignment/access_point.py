@@ -283,6 +283,10 @@ class AccessPoint:
 
 def access_point(settings: Alignment, white: Complex, num_transmit: int, snr_db: float | None = None) -> AccessPoint:
     r"""Return the access point with pilots ``white`` :math:`X`, ``(m, n)``; the rest as `AccessPoint`."""
+    if white.ndim != 2 or white.shape[1] < 2 or not np.isfinite(white).all():
+        raise DataError(
+            f"the access point's pilots are {white.shape}: expected a finite matrix (m, n), two or more pilots"
+        )
     dimensions, num_pilots = white.shape
     return AccessPoint(
         settings=settings,

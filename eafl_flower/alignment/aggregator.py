@@ -87,6 +87,9 @@ class AlignmentAggregator:
     def __post_init__(self) -> None:
         if self.settings.exchange == "pilots" and (self.white is None or not len(self.channels)):
             raise ConfigError('exchange = "pilots" sends each user what it hears: give white and channels')
+        for user, channel in enumerate(self.channels):
+            if channel.ndim != 2 or not channel.size or not np.isfinite(channel).all():
+                raise ConfigError(f"channel of user {user} is {channel.shape}: expected a finite matrix (N_R, N_T)")
         if not self.synchronous and not self.keep_missing:
             raise ConfigError(
                 "keep_missing = False: where each answer counts when it comes, all others count with their last one; "

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from eafl_flower.core.settings import CountFromOne, Positive, check_settings
 from eafl_flower.errors import ConfigError
+from eafl_flower.radio.mimo import check_snr
 
 Aggregation = Literal["average", "joint", "consensus"]
 Links = Literal["shared", "multi-link"]
@@ -73,8 +74,9 @@ class Alignment:
         Raises
         ------
         ConfigError
-            If it depends on the signal-to-noise ratio, and none is given.
+            If it depends on the signal-to-noise ratio and none is given, or this is no number from -300 to 300.
         """
+        check_snr(snr_db)
         if not isinstance(self.rho, str):
             return float(self.rho)
         if snr_db is None:

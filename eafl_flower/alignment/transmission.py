@@ -102,4 +102,8 @@ def compression(channel_uses: int, num_transmit: int, dimensions: int) -> tuple[
     >>> compression(24, 2, 96)
     (0.25, 0.5)
     """
+    if min(channel_uses, num_transmit, dimensions) < 1:
+        raise ConfigError(
+            f"{channel_uses} uses, {num_transmit} antennas, {dimensions} dimensions: expected one or more"
+        )
     return channel_uses / dimensions, channel_uses * num_transmit / dimensions

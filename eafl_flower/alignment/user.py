@@ -203,8 +203,8 @@ class User:
     def __post_init__(self) -> None:
         if self.channel.ndim != 2 or not self.channel.size or not np.isfinite(self.channel).all():
             raise ConfigError(f"channel is {self.channel.shape}: expected a finite matrix (num_receive, num_transmit)")
-        if not 0 <= self.noise_std < np.inf:
-            raise ConfigError(f"noise_std = {self.noise_std}: expected a number of at least 0")
+        if not (self.noise_std >= 0 and self.noise_std * self.noise_std < np.inf):
+            raise ConfigError(f"noise_std = {self.noise_std}: expected a number of at least 0, of a finite square")
         check_regularizer(self.regularizer)
 
     def hears(self, precoder: Complex) -> Complex:

@@ -83,9 +83,12 @@ def fit_whitening(samples: Complex, eps: float = 1e-6) -> Whitening:
         raise DataError("samples to whiten are not finite: leave out those that are not")
     mean = samples.mean(axis=1, keepdims=True)
     centred = samples - mean
-    covariance = centred @ centred.conj().T / (samples.shape[1] - 1)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is refused as such
+        covariance = centred @ centred.conj().T / (samples.shape[1] - 1)
     size = len(covariance)
     variance = float(np.trace(covariance).real) / size
+    if not np.isfinite(covariance).all():
+        raise DataError("samples to whiten are so large that their squares are not finite: scale them down")
     if variance == 0:
         raise DataError("samples to whiten are all the same: their covariance is 0")
     factor = _factor(covariance, max(eps, size * np.finfo(float).eps) * variance)

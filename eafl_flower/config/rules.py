@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eafl_flower.config.parts import is_ours
 from eafl_flower.core.scores import PHASES
 
 ONLY_MODE = {"fedavg": "sync", "fedavgm": "sync", "fedadam": "sync", "fedasync": "async", "fedbuff": "async"}
@@ -80,12 +81,15 @@ def _strategy(values: Mapping[str, Any]) -> list[Clash]:
 def _alignment(values: Mapping[str, Any]) -> list[Clash]:
     found = []
     strategy, task, name = values["strategy.name"], values["task.name"], "alignment"
-    if strategy == name and task != name and ":" not in task:
+    if strategy == name and task != name and is_ours("task", task):
         text = f'its clients train a model, and strategy.name = "{name}" takes messages: set it to "{name}"'
         found.append(Clash(("task.name", "strategy.name"), text))
-    if task == name and strategy != name and ":" not in strategy:
+    if task == name and strategy != name and is_ours("strategy", strategy):
         text = f'it merges models, and clients of task.name = "{name}" answer with messages: set it to "{name}"'
         found.append(Clash(("strategy.name", "task.name"), text))
+    if task == name and (data := values["data.name"]) != "latent-world" and is_ours("data", data):
+        text = f'a row of "{data}" has no latents of users behind those of the access point: set it to "latent-world"'
+        found.append(Clash(("data.name", "task.name"), text))
     if (
         strategy == name
         and values["strategy.mode"] == "async"

@@ -9,7 +9,7 @@ resume       as start, and merge, uploads (merge by default), time_s where the r
 merge        merge, time_s, wall_s, client, counter, base_version, staleness, weight, num_examples,
              uplink_bytes, uplink_framed_bytes, downlink_bytes, downlink_framed_bytes, raw_bytes, energy_j,
              metrics; scale if the norm guard has scaled it down; objective_before, objective_after if EMAM's
-             self-check is on
+             self-check is on; raw_downlink_bytes if the upload is a message
 lost         time_s, client, counter; energy_j, uplink_bytes, uplink_framed_bytes, downlink_bytes,
              downlink_framed_bytes spent until the client vanished
 refused      as lost, and reason (an update that is not finite or does not fit, or a client that does not
@@ -27,8 +27,8 @@ missing      reason; stands in the log, once a resume, for an event that a crash
 ``merge`` is the number of the merge an upload is part of: where several uploads make one merge (a
 barrier, a buffer) each has its own event with the same number. ``time_s`` is virtual (wall-clock in a
 deployment), ``wall_s`` real; fields whose name ends in ``wall_s`` are the only ones in which a resumed
-run may differ from an undisturbed one. ``raw_bytes`` is the size of the upload without a codec,
-``client`` the partition.
+run may differ from an undisturbed one. ``raw_bytes`` is the size of the upload without a codec and,
+unless ``raw_downlink_bytes`` says otherwise, of the download; ``client`` the partition.
 """
 
 from collections.abc import Mapping, Sequence

@@ -21,6 +21,8 @@ from eafl_flower.radio.decibel import from_db
 
 Complex = NDArray[np.complex128]
 NoiseConvention = Literal["code", "per_symbol"]
+MOST_DB = 300.0
+"""Ratios above, or inverse ratios, have powers that are no numbers in double precision, or that nothing is beside."""
 
 
 def complex_normal(shape: tuple[int, ...], variance: float, rng: np.random.Generator) -> Complex:
@@ -71,7 +73,7 @@ def noise_std(
     Parameters
     ----------
     snr_db
-        Signal-to-noise ratio [dB]; 0 is a ratio of 1. None: no noise.
+        Signal-to-noise ratio [dB], from -300 to 300; 0 is a ratio of 1. None: no noise.
     channel_uses, num_receive, num_transmit
         :math:`K`, :math:`N_R`, :math:`N_T`.
     power
@@ -94,12 +96,24 @@ def noise_std(
         raise ConfigError(f"power = {power}: expected a positive number")
     if snr_db is None:
         return 0.0
-    if not math.isfinite(snr_db):
-        raise ConfigError(f"snr_db = {snr_db}: expected a finite number, or None for a channel without noise")
+    check_snr(snr_db)
     snr = from_db(float(snr_db))
     if convention == "code":
         return math.sqrt(1 / (num_receive * snr)) / channel_uses
     return math.sqrt(power / (channel_uses * num_transmit * snr))
+
+
+def check_snr(snr_db: float | None) -> None:
+    """Refuse a signal-to-noise ratio [dB] that is no number from -300 to 300; None is a channel without noise.
+
+    Raises
+    ------
+    ConfigError
+        If it is anything else.
+    """
+    if snr_db is not None and not abs(snr_db) <= MOST_DB:
+        most = f"{MOST_DB:.0f}"
+        raise ConfigError(f"snr_db = {snr_db}: expected a number from -{most} to {most}, or None for no noise")
 
 
 def through(channel: Complex, sent: Complex) -> Complex:

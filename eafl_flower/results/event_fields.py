@@ -23,7 +23,7 @@ _KNOWN = {
     "metrics": mapping(optional(number)),
     "num_values": count,
     **dict.fromkeys(("time_s", "wall_s", "staleness", "energy_j", "raw_bytes", *_BYTES, *_UPLOAD), number),
-    **dict.fromkeys(("bits_paper", "codec_error"), number),
+    **dict.fromkeys(("bits_paper", "codec_error", "raw_downlink_bytes"), number),
 }
 
 

@@ -19,6 +19,7 @@ from eafl_flower.results.stored import check_fields, count, list_of, mapping, nu
 BASELINES = ("no_communication", "exact", "pooled", "majority", "lookup")
 _PACKAGES = ("eafl-flower", "flwr", "torch", "numpy", "scipy", "numba", "ray", "safetensors")
 _SIZES = ("raw_bytes", "uplink_bytes", "downlink_bytes", "uplink_framed_bytes", "downlink_framed_bytes")
+_RAW_DOWN = "raw_downlink_bytes"
 
 
 _TEXTS = ("name", "engine", "stopped", "config_sha256", "order_sha256", "arrays_sha256")
@@ -189,9 +190,9 @@ def summarize(
         "raw_bytes": raw,
         "uplink_saved": _saved(raw, merged.sizes["uplink_bytes"]),
         "uplink_framed_saved": _saved(raw, merged.sizes["uplink_framed_bytes"]),
-        "downlink_saved": _saved(raw, merged.sizes["downlink_bytes"]),
+        "downlink_saved": _saved(merged.sizes[_RAW_DOWN], merged.sizes["downlink_bytes"]),
         "both_ways_saved": _saved(
-            2 * later["raw_bytes"], later["uplink_framed_bytes"] + later["downlink_framed_bytes"]
+            later["raw_bytes"] + later[_RAW_DOWN], later["uplink_framed_bytes"] + later["downlink_framed_bytes"]
         ),
         **merged.coding.means(),
         "energy_j": outcome.energy_j,
@@ -261,7 +262,7 @@ class _Merges:
     def add(self, event: Event) -> None:
         """Take in one merge."""
         self.uploads += 1
-        sizes = {key: event[key] for key in _SIZES}
+        sizes = {key: event[key] for key in _SIZES} | {_RAW_DOWN: event.get(_RAW_DOWN, event["raw_bytes"])}
         self.sizes.update(sizes)
         if event["counter"] > 1:
             self.later.update(sizes)

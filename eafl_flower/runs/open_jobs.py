@@ -32,16 +32,12 @@ class OpenJobs:
     ----------
     members, table
         Who the clients are, and the counters of each.
-    idle
-        Clients that may get a job.
+    idle, never_evaluate
+        Clients that may get a job; those whose app has said that it has no evaluate function.
     ledger, models
         What ended jobs have spent; what is trained, coded and decoded.
-    wires
-        Message and reply of each job that was sent.
-    never_evaluate
-        Clients whose app has said that it has no evaluate function.
-    notes
-        What was left out or bounded of what clients report.
+    wires, notes
+        Message and reply of each job that was sent; what was left out or bounded of what clients report.
     kind, is_personal
         What replies are, and whether each client starts from arrays of its own.
     """
@@ -91,6 +87,10 @@ class OpenJobs:
     def side_of(self, job: Job) -> ServerSide:
         """Return what sends and receives the model of ``job``."""
         return self.models[job.order.model].side
+
+    def base_of(self, job: Job) -> Base:
+        """Return what ``job`` starts from."""
+        return self._sent[job.client].base
 
     def of(self, client: int) -> Job | None:
         """Return the job of ``client``, if it has one."""

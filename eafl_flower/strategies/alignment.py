@@ -102,6 +102,12 @@ class FederatedAlignment(AsynchronousStrategy):
             test=None if test is None else self.whitening.apply(pack(test)),
             channels=tuple(channels),
         )
+        for user, channel in enumerate(channels):
+            if channel.shape[1] != num_transmit:
+                msg = (
+                    f"channel of user {user} is {channel.shape}: expected {num_transmit} columns, as num_transmit says"
+                )
+                raise ConfigError(f"FederatedAlignment: {msg}")
         self._shape = settings.channel_uses * num_transmit, len(white)
         self._precision = precision
         super().__init__(

@@ -8,7 +8,7 @@ import pytest
 from latent_world import accuracy, draw_world, scene_of
 from scipy.linalg import solve_sylvester
 
-from eafl_flower.alignment import EVERYBODY, Alignment, Answer, pack, sent_pilots, train, users_at_once
+from eafl_flower.alignment import EVERYBODY, Alignment, Answer, access_point, pack, sent_pilots, train, users_at_once
 from eafl_flower.core.state import flatten, restore
 from eafl_flower.errors import ConfigError, DataError, UpdateRefusedError
 from eafl_flower.radio.mimo import noisy
@@ -357,6 +357,11 @@ def test_an_access_point_that_cannot_be_is_refused():
         replace(scene.access_point, settings=Alignment(rho="auto"), snr_db=None)
     with pytest.raises(DataError, match="1 pilots"):
         replace(scene.access_point, num_pilots=1)
+    for white in (scene.white[0], scene.white[:, :1], np.full((2, 9), np.nan)):
+        with pytest.raises(DataError, match="expected a finite matrix"):
+            access_point(Alignment(), white, 2)
+    with pytest.raises(ConfigError, match="of a finite square"):
+        replace(scene.by_statistics[0], noise_std=1e200)
     with pytest.raises(DataError, match=r"covariance of the pilots is \(2, 2\): expected \(12, 12\)"):
         replace(scene.access_point, covariance=np.eye(2))
 

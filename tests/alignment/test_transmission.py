@@ -27,6 +27,8 @@ def test_latents_come_through_a_channel_whose_inverse_is_the_equalizer(whitening
 
 def test_compression_counts_uses_and_symbols():
     assert compression(24, 2, 96) == (0.25, 0.5)
+    with pytest.raises(ConfigError, match="4 uses, 4 antennas, 0 dimensions: expected one or more"):
+        compression(4, 4, 0)
 
 
 def test_what_does_not_fit_together_is_refused():

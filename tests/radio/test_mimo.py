@@ -100,7 +100,9 @@ def test_fading_keeps_the_variance_and_correlates_as_it_says():
     [
         (lambda: draw_channel(0, 2, np.random.default_rng(0)), "0 receive and 2 transmit"),
         (lambda: draw_channel(2, 2, np.random.default_rng(0), 0.0), "entry_variance = 0.0: expected a positive"),
-        (lambda: noise_std(float("nan"), **FOUR), "snr_db = nan: expected a finite number, or None"),
+        (lambda: noise_std(float("nan"), **FOUR), "snr_db = nan: expected a number from -300 to 300, or None"),
+        (lambda: noise_std(-4000.0, **FOUR), "snr_db = -4000.0: expected a number from"),
+        (lambda: noise_std(4000.0, **FOUR), "snr_db = 4000.0: expected a number from"),
         (lambda: noise_std(3.0, **FOUR, convention="loud"), 'expected "code" or "per_symbol"'),
         (lambda: noise_std(3.0, **FOUR, power=0.0), "power = 0.0: expected a positive"),
         (lambda: noise_std(3.0, channel_uses=0, num_receive=1, num_transmit=1), "0 uses"),

@@ -41,6 +41,14 @@ def test_the_saved_share_is_that_of_the_merged_uploads():
     assert found["uplink_bytes"] == 250  # the lost one's bytes are counted all the same
 
 
+def test_messages_of_another_size_than_what_comes_down_are_compared_with_themselves():
+    events = [merge(1, 1) | {"raw_downlink_bytes": 250}, merge(1, 2) | {"raw_downlink_bytes": 250}]
+    found = summarize(OUTCOME, events, name="alignment", seed=1, provenance=MADE_FROM, engine="inline")
+    assert found["uplink_saved"] == pytest.approx(1 - 100 / 400)
+    assert found["downlink_saved"] == pytest.approx(1 - 200 / 250)
+    assert found["both_ways_saved"] == pytest.approx(1 - (120 + 260) / 650)
+
+
 def test_what_both_ways_save_is_told_with_framing_and_without_each_clients_first_job():
     events = [merge(1, 1), merge(0, 1), merge(1, 2), merge(1, 4), merge(0, 2)]
     found = summarize(OUTCOME, events, name="emam", seed=1, provenance=MADE_FROM, engine="inline")

@@ -204,6 +204,16 @@ def test_codecs_make_messages_short_and_cost_little_of_the_objective(codec, sett
     assert 0 < max(errors) < 0.1
 
 
+@pytest.mark.parametrize("exchange", ["statistics", "pilots"])
+def test_raw_bytes_of_a_coded_message_are_those_of_the_same_message_without_a_codec(exchange):
+    """In each direction: what goes up has another size than what comes down."""
+    settings = Alignment(exchange=exchange)
+    (_, plain), (_, coded) = (align(settings, num_rounds=2, codec=codec) for codec in (None, CODECS["int8"]))
+    for event, same in zip(coded.of("merge"), plain.of("merge"), strict=True):
+        assert event["uplink_bytes"] < event["raw_bytes"] == same["raw_bytes"] == same["uplink_bytes"]
+        assert event["downlink_bytes"] < event["raw_downlink_bytes"] == same["downlink_bytes"]
+
+
 def test_scores_are_those_of_the_received_latents():
     strategy, _ = align(num_rounds=5, evaluate_every=5, **EXACT)
     accuracies, errors, objectives = [], [], []
@@ -343,10 +353,22 @@ def alike():
         (lambda: FederatedAlignment(np.zeros((4, 9)), num_transmit=1), DataError, "all the same"),
         (lambda: FederatedAlignment(np.full((4, 9), np.nan), num_transmit=1), DataError, "not finite"),
         (lambda: align(Alignment(exchange="pilots"), channels=()), ConfigError, "give white and channels"),
+        (
+            lambda: align(Alignment(exchange="pilots"), channels=[np.ones((2, 3), complex)]),
+            ConfigError,
+            r"channel of user 0 is \(2, 3\): expected 2 columns",
+        ),
+        (
+            lambda: align(Alignment(exchange="pilots"), channels=[np.full((2, 2), np.nan)]),
+            ConfigError,
+            "channel of user 0 is .*: expected a finite matrix",
+        ),
+        (lambda: FederatedAlignment(np.eye(4) * 1e200, num_transmit=1), DataError, "squares are not finite"),
         (lambda: align(precision="float16"), ConfigError, 'expected "float32" or "float64"'),
         (lambda: align(barrier=True), ConfigError, "say synchronous"),
         (lambda: align(synchronous=False, keep_missing=False), ConfigError, "keep_missing = False"),
         (lambda: align(Alignment(rho="auto")), ConfigError, "give snr_db"),
+        (lambda: align(Alignment(rho="auto"), snr_db=float("nan")), ConfigError, "snr_db = nan: expected a number"),
         (lambda: FederatedAlignment(WORLD.pilots[0], num_transmit=1).sender(), ConfigError, "call start first"),
         (lambda: align(Alignment(exchange="pilots"), users=4, app=alike()), ConfigError, "user 3 has no channel"),
     ],

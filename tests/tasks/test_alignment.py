@@ -9,6 +9,7 @@ from eafl_flower.app.client import client_app
 from eafl_flower.app.resolving import resolve
 from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
+from eafl_flower.config.rules import clashes
 from eafl_flower.core.rng import generator
 from eafl_flower.engines import InlineGrid
 from eafl_flower.errors import ConfigError, DataError, ProtocolError
@@ -113,11 +114,20 @@ def test_rows_without_latents_of_the_user_are_refused():
             "multi-link has nothing",
         ),
         ({"task__alignment__channel-uses": 0}, "channel-uses"),
+        ({"data__name": "digits"}, 'a row of "digits" has no latents of users'),
+        ({"task__alignment__snr-db": -4000.0}, "expected a number from -300.0 to 300.0"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused_before_a_run(changes, words):
-    given = {
-        key: value for key, value in SMALL.items() if not (key.startswith("task.alignment") and "task__name" in changes)
-    }
+    others = [f"{key.partition('__')[0]}." for key in changes if key in ("task__name", "data__name")]
+    given = {key: value for key, value in SMALL.items() if not (key.count(".") > 1 and key.startswith(tuple(others)))}
     with pytest.raises(ConfigError, match=words):
         RunConfig.from_flat(given | {key.replace("__", "."): value for key, value in changes.items()})
+
+
+def test_parts_of_others_may_hold_latents_and_answer_with_messages():
+    """Whether they are named by a path or by an entry point: what they do is not known before they are made."""
+    values = RunConfig.from_flat(SMALL).to_flat()
+    for group in ("data", "task", "strategy"):
+        for name in ("package.module:Class", "an-entry-point"):
+            assert clashes({**values, f"{group}.name": name}) == []

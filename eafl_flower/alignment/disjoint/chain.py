@@ -15,6 +15,7 @@ from eafl_flower.alignment.disjoint.maps import Map
 from eafl_flower.alignment.disjoint.selection import Places, Selection
 from eafl_flower.alignment.packing import pack, unpack
 from eafl_flower.alignment.whitening import Whitening, fit_whitening
+from eafl_flower.errors import ConfigError
 
 Real = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -69,7 +70,15 @@ class Chain:
             Latents of the access point, ``(d_0, n)``.
         eps
             As `fit_whitening`.
+
+        Raises
+        ------
+        ConfigError
+            If the selection is of other latents than the map sends.
         """
-        features, _ = selection.features(aligned.encode(pilots))
+        encoded = aligned.encode(pilots)
+        features, places = selection.features(encoded)
+        if (size := len(selection.latents(features, places))) != len(encoded):
+            raise ConfigError(f"the selection is of latents of {size} dimensions, the map sends {len(encoded)}")
         whitening = fit_whitening(pack(features), eps)
         return cls(map=aligned, selection=selection, whitening=whitening, link=link, dewhiten=dewhiten)

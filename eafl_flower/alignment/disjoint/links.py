@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from eafl_flower.errors import ConfigError
 from eafl_flower.radio.decibel import from_db
-from eafl_flower.radio.mimo import through
+from eafl_flower.radio.mimo import check_snr, through
 
 Complex = NDArray[np.complex128]
 _STEPS, _STEP = 30, 0.1  # of the ascent in the released code
@@ -38,13 +38,25 @@ class Link:
         Of one channel use, ``(N_T, N_T)``; white symbols behind it have the power of the budget over :math:`K` uses.
     receiver
         Of one channel use, ``(N_T, N_R)``.
+    channel_uses
+        :math:`K`.
     """
 
     precoder: Complex
     receiver: Complex
+    channel_uses: int
 
     def sent(self, white: Complex) -> Complex:
-        """Return what is sent of white symbols, ``(K N_T, n)``."""
+        """Return what is sent of white symbols, ``(K N_T, n)``.
+
+        Raises
+        ------
+        ConfigError
+            If they are of more or fewer channel uses: the budget would be exceeded, or left.
+        """
+        if white.shape[0] != (symbols := self.channel_uses * self.precoder.shape[1]):
+            msg = f"{white.shape[0]} symbols over a link of {symbols} a latent: expected 2 x {symbols} real features"
+            raise ConfigError(msg)
         return through(self.precoder, white)
 
     def received(self, symbols: Complex) -> Complex:
@@ -73,8 +85,13 @@ def broadcast_links(
     Raises
     ------
     ConfigError
-        If there is no channel, or one is not square, or not as large as the others.
+        If there is no channel, one is not square or not as large as the others, nothing comes through any, or a number
+        is out of range.
     """
+    check_snr(snr_db)
+    _check(channel_uses, power)
+    if num_pilots < 2:
+        raise ConfigError(f"num_pilots = {num_pilots}: expected two or more")
     if not channels or len({channel.shape for channel in channels}) != 1:
         raise ConfigError(f"channels are {[c.shape for c in channels]}: expected one or more, all of one shape")
     receivers = [_receiver(channel, snr_db, channel_uses) for channel in channels]
@@ -95,7 +112,11 @@ def broadcast_links(
             multiplier = max(0.0, multiplier + _STEP * excess) if excess > 0 else 0.0
             precoder = precoder_of(multiplier)
     scale = math.sqrt(_energy(precoder, channel_uses) / power)
-    return tuple(Link(precoder=precoder / scale, receiver=scale * receiver) for receiver in receivers)
+    if scale == 0:
+        raise ConfigError("channels are all 0: nothing that is sent arrives")
+    return tuple(
+        Link(precoder=precoder / scale, receiver=scale * receiver, channel_uses=channel_uses) for receiver in receivers
+    )
 
 
 def own_link(channel: Complex, noise_std: float, *, channel_uses: int, power: float = 1.0) -> Link:
@@ -117,12 +138,23 @@ def own_link(channel: Complex, noise_std: float, *, channel_uses: int, power: fl
     Raises
     ------
     ConfigError
-        If the channel is not square.
+        If the channel is not square, or a number is out of range.
     """
+    _check(channel_uses, power)
+    if not 0 <= noise_std < math.inf:
+        raise ConfigError(f"noise_std = {noise_std}: expected a number of at least 0")
     left, gains, right = _decomposed(channel)
     amplitude = math.sqrt(power / (channel_uses * channel.shape[1]))
     inverse = _regularised(gains, (noise_std / amplitude) ** 2) / amplitude
-    return Link(precoder=amplitude * right.conj().T, receiver=inverse[:, None] * left.conj().T)
+    precoder, receiver = amplitude * right.conj().T, inverse[:, None] * left.conj().T
+    return Link(precoder=precoder, receiver=receiver, channel_uses=channel_uses)
+
+
+def _check(channel_uses: int, power: float) -> None:
+    if channel_uses < 1:
+        raise ConfigError(f"channel_uses = {channel_uses}: expected at least one")
+    if not 0 < power < math.inf:
+        raise ConfigError(f"power = {power}: expected a positive number")
 
 
 def _receiver(channel: Complex, snr_db: float | None, channel_uses: int) -> Complex:
@@ -144,6 +176,8 @@ def _decomposed(channel: Complex) -> tuple[Complex, NDArray[np.float64], Complex
             "access point; the ADMM takes any number"
         )
         raise ConfigError(msg)
+    if not np.isfinite(channel).all():
+        raise ConfigError("channel has values that are not finite")
     left, gains, right = np.linalg.svd(channel)
     return np.asarray(left, np.complex128), np.asarray(gains, np.float64), np.asarray(right, np.complex128)
 

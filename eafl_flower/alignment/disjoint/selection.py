@@ -24,7 +24,7 @@ class Selection(Protocol):
         ...
 
     def latents(self, features: Real, places: Places) -> Real:
-        """Return latents ``(size, n)``."""
+        """Return latents ``(size, n)``; of an odd count features may come with the row of zeros that packing adds."""
         ...
 
 
@@ -53,7 +53,7 @@ class FirstK:
 
     def latents(self, features: Real, places: Places) -> Real:
         """Return latents with zeros behind the features."""
-        return np.concatenate([features, np.zeros((self.size - self.count, features.shape[1]))])
+        return np.concatenate([features[: self.count], np.zeros((self.size - self.count, features.shape[1]))])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class TopK:
     def latents(self, features: Real, places: Places) -> Real:
         """Return latents that are 0 where nothing was sent."""
         found = np.zeros((self.size, features.shape[1]))
-        np.put_along_axis(found, places, features, axis=0)
+        np.put_along_axis(found, places, features[: len(places)], axis=0)
         return found
 
 
@@ -109,7 +109,7 @@ class EigenK:
 
     def latents(self, features: Real, places: Places) -> Real:
         """Return latents in the span of the components."""
-        return self.synthesis @ features
+        return self.synthesis @ features[: self.synthesis.shape[1]]
 
 
 def eigen_k(matrix: Real, count: int, covariance: Real | None = None) -> EigenK:

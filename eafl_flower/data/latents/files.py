@@ -187,7 +187,7 @@ def _rows(arrays: Mapping[str, Array], prefix: str) -> LatentRows:
                 **{name: column.astype(np.int64) for name, column in columns.items()},
             )
     except DataError as error:
-        raise DataError(f"{prefix}{error}") from error
+        raise DataError(f"{prefix[:-1]}: {error}" if prefix else str(error)) from error
 
 
 def _read_safetensors(path: Path) -> Content:

@@ -12,6 +12,8 @@ from eafl_flower.errors import DataError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+MOST_CLASSES = 100_000
+"""A classifier has weights and scores for each class up to the largest label: of more these fill the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,7 +26,7 @@ class LatentRows:
         Latent vectors ``(n, d)`` float32, one image a row. They are called absolute, as in the latents of others, for
         they are not relative to anchors.
     labels
-        Classes ``(n,)`` int64, from 0.
+        Classes ``(n,)`` int64, from 0 and below 100,000.
     images
         Which images they are, ``(n,)`` int64: a number of each one's pixels (``image_numbers``). None if that is not
         known.
@@ -32,7 +34,7 @@ class LatentRows:
     Raises
     ------
     DataError
-        If there is no row or no column, shapes or types do not fit, a value is not finite, or a label is below 0.
+        If there is no row or no column, shapes or types do not fit, a value is not finite, or a label is out of range.
     """
 
     absolute: NDArray[np.float32] = field(repr=False)
@@ -55,6 +57,10 @@ class LatentRows:
         if self.labels.min() < 0:
             msg = f"label {self.labels.min()} of row {int(np.argmin(self.labels))} is below 0; expected 0 and above"
             raise DataError(msg)
+        if self.labels.max() >= MOST_CLASSES:
+            row = int(np.argmax(self.labels))
+            msg = f"label {self.labels[row]} of row {row} is none: expected classes, numbered from 0, fewer than "
+            raise DataError(f"{msg}{MOST_CLASSES:,}")
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -76,7 +76,10 @@ def _array(path: Path, name: str, value: Any) -> Array:
         tensor = torch.as_tensor(value)
         return (tensor.float() if tensor.is_floating_point() else tensor).numpy(force=True)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise DataError(f"{path}: {shown(name)} is a {type(value).__name__}, expected a tensor") from error
+        what = "tensor that is not dense" if isinstance(value, torch.Tensor) else type(value).__name__
+        raise DataError(
+            f"{path}: {shown(name)} is a {what}, expected a tensor with a number for each element"
+        ) from error
 
 
 ALL_READERS: Mapping[str, Reader] = {**READERS, ".pt": _read_torch, ".pth": _read_torch}

@@ -11,7 +11,7 @@ from eafl_flower.errors import CodecError, EAFLError, ProtocolError, UpdateRefus
 from eafl_flower.runs.changed_updates import tell_changes
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.state import Run
-from eafl_flower.types import Diagnostics, Merged, layout_of
+from eafl_flower.types import Arrays, Diagnostics, Merged, layout_of
 from eafl_flower.wire.exchange import check_message
 from eafl_flower.wire.records import NUM_EXAMPLES
 from eafl_flower.wire.replies import MOST_WORDS, is_out_of_step, reason_of, state_was_lost
@@ -53,6 +53,9 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
     jobs.merged(job, decoder)
     jobs.table.failures[job.client] = 0
     run.tally.merged()
+    raw = {"raw_bytes": model.raw_bytes}
+    if expected is not None:  # sizes of what goes up and of what goes down have nothing to do with each other
+        raw = {"raw_bytes": _size(update.delta), "raw_downlink_bytes": _size(jobs.base_of(job).arrays)}
     merged = told[0] if told else None
     if merged is not None:
         tell_changes(jobs.notes, job.client, merged, ends_first_round=run.version == run.pace.round_size)
@@ -71,7 +74,7 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
         staleness=before - job.base_version,
         **_fields(merged),
         num_examples=update.num_examples,
-        raw_bytes=model.raw_bytes,
+        **raw,
         **spent.fields(),
         **(coding.fields() if coding is not None else {}),
         metrics=dict(metrics),
@@ -162,3 +165,7 @@ def _fields(merged: Merged | None) -> dict[str, float | None]:
     if merged.objective_after is not None:
         known |= {"objective_before": merged.objective_before, "objective_after": merged.objective_after}
     return known
+
+
+def _size(arrays: Arrays) -> int:
+    return sum(array.nbytes for array in arrays)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,9 @@ from eafl_flower.alignment.user import User, statistics_of
 from eafl_flower.alignment.whitening import fit_whitening, no_whitening
 from eafl_flower.core.rng import generator
 from eafl_flower.core.scores import Score
-from eafl_flower.core.settings import CountFromOne, Positive, check_settings
+from eafl_flower.core.settings import CountFromOne, Positive, Range, check_settings
 from eafl_flower.errors import ConfigError, DataError, ProtocolError
-from eafl_flower.radio.mimo import NoiseConvention, complex_normal, noise_std, user_channel
+from eafl_flower.radio.mimo import MOST_DB, NoiseConvention, complex_normal, noise_std, user_channel
 from eafl_flower.tasks.training import Training
 from eafl_flower.types import Array, Arrays, Rows
 
@@ -54,7 +54,7 @@ class OverMIMO:
     channel_uses: CountFromOne = 4
     transmit_antennas: CountFromOne = 4
     receive_antennas: CountFromOne = 4
-    snr_db: float = 20.0
+    snr_db: Annotated[float, Range(-MOST_DB, MOST_DB)] = 20.0
     noise: NoiseConvention = "code"
     entry_variance: Positive = 0.5
     regularizer: Regularizer = "identity"

@@ -101,6 +101,26 @@ def test_users_of_different_antennas_share_no_broadcast():
         broadcast_links([], 3.0, **ABOUT)
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: broadcast_links(CHANNELS, float("nan"), **ABOUT), "snr_db = nan: expected a number from -300 to 300"),
+        (lambda: broadcast_links(CHANNELS, -4000.0, **ABOUT), "snr_db = -4000.0: expected a number from -300 to 300"),
+        (lambda: broadcast_links(CHANNELS, 3.0, channel_uses=3, num_pilots=1), "num_pilots = 1: expected two or more"),
+        (lambda: broadcast_links(CHANNELS, 3.0, channel_uses=0, num_pilots=9), "channel_uses = 0: expected at least"),
+        (lambda: broadcast_links(CHANNELS, 3.0, power=0.0, **ABOUT), "power = 0.0: expected a positive number"),
+        (lambda: broadcast_links([np.zeros((2, 2))], 3.0, **ABOUT), "channels are all 0"),
+        (lambda: broadcast_links([np.full((2, 2), np.nan)], 3.0, **ABOUT), "values that are not finite"),
+        (lambda: own_link(np.eye(2), -0.1, channel_uses=3), "noise_std = -0.1: expected a number of at least 0"),
+        (lambda: own_link(np.eye(2), 0.1, channel_uses=3, power=-1.0), "power = -1.0: expected a positive number"),
+        (lambda: own_link(np.full((2, 2), np.inf), 0.1, channel_uses=3), "values that are not finite"),
+    ],
+)
+def test_links_that_cannot_be_are_refused_in_words(make, words):
+    with pytest.raises(ConfigError, match=words):
+        make()
+
+
 def test_first_features_come_back_and_the_rest_is_zero():
     selection = FirstK(count=5, size=12)
     found = selection.latents(*selection.features(LATENTS))
@@ -163,6 +183,25 @@ def test_with_all_features_and_no_noise_a_chain_is_its_map(selection):
     symbols, places = found.sent(LATENTS)
     received = found.latents(through(CHANNELS[0], symbols), places)
     np.testing.assert_allclose(received, aligned.decode(LATENTS), atol=1e-8)
+
+
+@pytest.mark.parametrize("selection", [FirstK(count=5, size=12), TopK(count=5, size=12), eigen_k(np.eye(12), 5)])
+def test_an_odd_number_of_features_arrives_without_what_packing_adds(selection):
+    aligned = Ridge().fit(LATENTS, LATENTS)
+    chain = Chain.of(aligned, selection, own_link(CHANNELS[0][:1, :1], 0.0, channel_uses=3), LATENTS)
+    symbols, places = chain.sent(LATENTS)
+    found = chain.latents(through(CHANNELS[0][:1, :1], symbols), places)
+    kept = selection.latents(*selection.features(LATENTS))
+    np.testing.assert_allclose(found, aligned.decode(kept), atol=1e-8)
+
+
+def test_a_link_sends_blocks_of_its_channel_uses_alone_for_others_exceed_the_budget():
+    aligned = Ridge().fit(LATENTS, LATENTS)
+    chain = Chain.of(aligned, FirstK(count=12, size=12), own_link(CHANNELS[0], 0.1, channel_uses=1), LATENTS)
+    with pytest.raises(ConfigError, match="6 symbols over a link of 2 a latent: expected 2 x 2 real features"):
+        chain.sent(LATENTS)
+    with pytest.raises(ConfigError, match="the selection is of latents of 9 dimensions, the map sends 12"):
+        Chain.of(aligned, FirstK(count=4, size=9), chain.link, LATENTS)
 
 
 def test_the_symbols_of_pilots_have_the_power_of_the_budget():

@@ -131,7 +131,11 @@ def test_one_file_for_each_split_is_read(tmp_path):
         ({"train.absolute": np.ones((2, 2)), "train.labels": np.zeros(3, np.int64)}, r"labels is int64 \(3,\)"),
         ({"train.absolute": np.ones(2), "train.labels": np.zeros(2, np.int64)}, r"absolute is float32 \(2,\)"),
         ({"train.absolute": np.ones((0, 2)), "train.labels": np.zeros(0, np.int64)}, r"at least \(1, 1\)"),
-        ({"train.absolute": np.ones((2, 2)), "train.labels": np.array([0, -1])}, "label -1 of row 1 is below 0"),
+        ({"train.absolute": np.ones((2, 2)), "train.labels": np.array([0, -1])}, "train: label -1 of row 1 is below 0"),
+        (
+            {"train.absolute": np.ones((2, 2)), "train.labels": np.array([0, 10**12])},
+            "train: label 1000000000000 of row 1",
+        ),
         ({"train.absolute": np.array([[1.0], [np.nan]]), "train.labels": np.zeros(2, np.int64)}, "1 of 2 latents"),
         ({"train.absolute": np.array([[np.inf], [1.0]]), "train.labels": np.zeros(2, np.int64)}, "the first is row 0"),
         ({"train.absolute": np.array([[1e300]]), "train.labels": np.zeros(1, np.int64)}, "not finite"),

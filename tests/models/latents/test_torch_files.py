@@ -64,6 +64,7 @@ def test_no_code_of_a_file_runs(tmp_path, monkeypatch):
     [
         ([1, 2], "holds a list, expected a dict"),
         ({"train": {"absolute": ABSOLUTE, "labels": None}}, "train.labels is a NoneType, expected a tensor"),
+        ({"train": {"absolute": ABSOLUTE.to_sparse(), "labels": LABELS}}, "absolute is a tensor that is not dense"),
         ({"train": {"absolute": ABSOLUTE}}, "no array train.labels"),
         ({"train": {"absolute": ABSOLUTE / 0, "labels": LABELS}}, "3 of 3 latents are not finite"),
         ({"absolute": ABSOLUTE, "labels": LABELS}, "has none of train.absolute"),
