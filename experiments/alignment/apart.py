@@ -86,6 +86,7 @@ def open_link(channel: Complex, noise_std: float, *, channel_uses: int, power: f
     return Link(
         precoder=amplitude * np.eye(antennas, dtype=np.complex128),
         receiver=np.linalg.pinv(loaded) @ adjoint / amplitude,
+        channel_uses=channel_uses,
     )
 
 
