@@ -190,7 +190,8 @@ class RoadsideScheduler:
                     tally.weights > 0, tally.scores / np.maximum(tally.weights, 1e-300), rounds.last_score
                 )
                 least_j = self._least_j(tasks, rounds, shares)
-                shares = shared_anew(shares, tally.used_j, scores, least_j=least_j, sharing=self.sharing)
+                used_j = self._used_j(shares, tally, mean_jobs)
+                shares = shared_anew(shares, used_j, scores, least_j=least_j, sharing=self.sharing)
         return RoadsideState(tasks=tuple(tasks), shares=shares, tally=tally.next_round(), rounds=rounds)
 
     def _alike(self, shares: Shares, mean_jobs: Floats) -> Shares:
@@ -205,6 +206,16 @@ class RoadsideScheduler:
         if self.budget_of == "round":
             return shares_j
         return np.asarray(np.divide(shares_j * jobs, mean_jobs, out=np.zeros_like(shares_j), where=jobs > 0))
+
+    def _used_j(self, shares: Shares, tally: Tally, mean_jobs: Floats) -> Floats:
+        """Return what the tasks used in a round [J], of as many jobs as they have on average where budgets are of jobs.
+
+        Otherwise budgets would follow who drives where. A task without a job counts as before.
+        """
+        if self.budget_of == "round":
+            return tally.used_j
+        as_before = shares.used if shares.rounds else shares.budgets
+        return np.asarray(np.divide(tally.used_j * mean_jobs, tally.jobs, out=as_before.copy(), where=tally.jobs > 0))
 
     def short_of_energy(self, state: RoadsideState) -> dict[str, tuple[float, float]]:
         """Return the tasks whose budget is below what a round takes with the smallest rank: both energies [J]."""

@@ -1,7 +1,7 @@
 """Which runs each question needs, and at which learning rate.
 
-Each method has the rate of ``RATES`` by which it was most accurate on validation texts, with the first seed and in half
-of the rounds: the mean over tasks and the last evaluations. Variants of ours have ours.
+Each method has that of the learning rates by which it was most accurate on validation texts, with the first seed and in
+half of the rounds: the mean over tasks and the last evaluations. Variants of ours have ours.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,6 +38,7 @@ class Scope:
     quick: bool = False
     base: Scenario = field(default_factory=Scenario)
     seeds: Sequence[int] = SEEDS
+    rates: Sequence[float] = RATES
     compared: Sequence[str] = COMPARED
     ablations: Sequence[str] = ABLATIONS
     budgets: Sequence[float] = BUDGETS
@@ -60,6 +61,7 @@ def quick_scope(command: str) -> Scope:
         quick=True,
         base=Scenario(vehicles=9, rounds=8, evaluate_every=2, tasks=TASKS[:2], test_rows=200),
         seeds=SEEDS[:2],
+        rates=RATES[1:4],
         compared=(OURS, "homolora", "smallest"),
         ablations=("no-dual",),
         budgets=(0.7, 1.0, 1.4),
@@ -81,9 +83,9 @@ def title(method: str) -> str:
 
 
 def rate_cells(scope: Scope, scenario: Scenario) -> list[Cell]:
-    """Return the runs by which the rate of a scenario's method is chosen, in the order of ``RATES``."""
+    """Return the runs by which the rate of a scenario's method is chosen, in the order of ``scope.rates``."""
     half = replace(scenario, seed=scope.seeds[0], rounds=max(1, scenario.rounds // 2))
-    return [_cell(replace(half, rate=rate)) for rate in RATES]
+    return [_cell(replace(half, rate=rate)) for rate in scope.rates]
 
 
 def needs_rate(scenario: Scenario) -> bool:
@@ -100,7 +102,7 @@ class Runs:
     def rate(self, scenario: Scenario) -> float:
         """Return the rate of a scenario's method, as chosen in the headline scenario, or of its rank."""
         cells = rate_cells(self.scope, _like(self.scope, scenario))
-        return best_rate(RATES, [Recording(self.store[cell]).mean_accuracy("validation") for cell in cells])
+        return best_rate(self.scope.rates, [Recording(self.store[cell]).mean_accuracy("validation") for cell in cells])
 
     def cells(self, scenario: Scenario) -> list[Cell]:
         """Return the runs of a scenario, one for each seed."""

@@ -19,7 +19,7 @@ SEEDS: Final = (1, 2, 3)
 ARMS: Final = (4, 8, 16, 32, 64)
 MEMORY: Final = (64, 32, 64)  # largest rank of the vehicles in turn
 LORA_ALPHA: Final = 32.0
-RATES: Final = (2e-3, 4e-3, 8e-3)  # of AdamW, the same grid for all methods
+RATES: Final = (1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2)  # of AdamW, the same grid for all methods
 
 RANKS: Final = UCBDualScheduler(
     arms=ARMS,

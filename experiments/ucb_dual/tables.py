@@ -28,7 +28,7 @@ from experiments.ucb_dual.questions import (
     title,
     to_choose,
 )
-from experiments.ucb_dual.settings import METHODS, RATES, task_title
+from experiments.ucb_dual.settings import METHODS, task_title
 
 Line = tuple[str, ...]
 COSTS: Final = ("latency of a round [s]", "of the run [s]", "energy of a round [J]", "over budget [%]", "sent [MB]")
@@ -58,7 +58,7 @@ def rates(scope: Scope, runs: Runs) -> tuple[Line, list[Line]]:
         found = [Recording(runs.store[cell]) for cell in rate_cells(scope, scenario)]
         shown = [f"{100 * f.mean_accuracy('validation'):.1f}" for f in found]
         lines.append((title(scenario.method), *shown, f"{runs.rate(scenario):g}"))
-    return ("method", *(f"{rate:g}" for rate in RATES), "taken"), lines
+    return ("method", *(f"{rate:g}" for rate in scope.rates), "taken"), lines
 
 
 def compared(scope: Scope, runs: Runs, methods: Sequence[str]) -> tuple[Line, list[Line]]:

@@ -35,11 +35,11 @@ def test_each_method_is_run_at_the_rate_that_is_best_on_validation_texts(runs):
             put(runs, cell, accuracy=0.9 if number == place else 0.5)
     for place, method in enumerate(SCOPE.compared):
         scenario = replace(SCOPE.base, method=method)
-        assert runs.rate(scenario) == RATES[place]
+        assert runs.rate(scenario) == SCOPE.rates[place]
         assert [(c.config["rate"], c.config["seed"]) for c in runs.cells(scenario)] == [
-            (RATES[place], s) for s in (1, 2)
+            (SCOPE.rates[place], s) for s in (1, 2)
         ]
-    assert [line[-1] for line in tables.rates(SCOPE, runs)[1]] == [f"{rate:g}" for rate in RATES]
+    assert [line[-1] for line in tables.rates(SCOPE, runs)[1]] == [f"{rate:g}" for rate in SCOPE.rates]
 
 
 def test_test_texts_have_no_say_in_the_rate(runs):
@@ -49,7 +49,7 @@ def test_test_texts_have_no_say_in_the_rate(runs):
         for score in runs.store.results[cell.key]["scores"]:
             for task in scenario.tasks:
                 score[task] = {"test": 1.0 - 0.1 * number, "validation": 0.1 * number, "loss": 1.0}
-    assert runs.rate(scenario) == RATES[-1]
+    assert runs.rate(scenario) == SCOPE.rates[-1]
 
 
 def test_all_methods_have_the_same_rates_rounds_and_seed_to_choose_from():

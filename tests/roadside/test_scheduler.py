@@ -187,6 +187,29 @@ def test_budgets_move_to_the_hard_task_that_uses_its_share_and_always_add_up():
     assert (equal.rounds.budget_j == 20.0).all()
 
 
+def test_budgets_do_not_follow_who_drives_where():
+    """Three jobs of one task and one of the other, for three rounds each in turn: all take 4 J and score alike."""
+    scheduler = RoadsideScheduler(
+        coverage=Parked(),
+        tasks=TASKS,
+        hosted=(0, 1),
+        ranks=RANKS,
+        energy_j=20.0,
+        sharing=Sharing(period=3),
+    )
+    state = scheduler.init(4)
+    for number in range(1, 61):
+        busy = (number // 3) % 2
+        for client in range(4):
+            order = Order(model=TASKS[busy if client else 1 - busy], rank=2)
+            state = scheduler.learn(state, merged(client, order, number, energy_j=4.0, score=0.5))
+    rounds = scheduler.closed(state).rounds
+    np.testing.assert_allclose(rounds.share_j.sum(1), 20.0, rtol=1e-12)
+    np.testing.assert_allclose(rounds.share_j[30:], 10.0, rtol=0.05)
+    idle = scheduler.learn(scheduler.closed(state), merged(0, Order(model=TASKS[0], rank=2), 61, energy_j=4.0))
+    assert scheduler.closed(idle).shares.used[1] == pytest.approx(state.shares.used[1], rel=0.05)
+
+
 def test_a_budget_below_the_smallest_ranks_ends_with_the_smallest_rank_and_its_largest_price():
     scheduler = RoadsideScheduler(coverage=Parked(units=(0, 1)), tasks=TASKS, hosted=(0, 1), ranks=RANKS, energy_j=2.0)
     state = played(scheduler, 120, lambda task, rank: 1.0 + rank, score_of=lambda task, number: 0.5)
