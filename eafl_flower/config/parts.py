@@ -62,6 +62,7 @@ GROUPS: Final = {
             "cifar10": "eafl_flower.data.sets.images:CIFAR10",
             "gtsrb": "eafl_flower.data.sets.images:GTSRB",
             "latent-world": "eafl_flower.data.sets.latent_world:LatentWorld",
+            "latents": "eafl_flower.data.latents.part:LatentFiles",
             "csv": "eafl_flower.data.sets.own_csv:OwnCSV",
             "own-rows": "eafl_flower.data.sets.own_rows:OwnRows",
         },

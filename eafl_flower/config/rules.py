@@ -87,7 +87,7 @@ def _alignment(values: Mapping[str, Any]) -> list[Clash]:
     if task == name and strategy != name and is_ours("strategy", strategy):
         text = f'it merges models, and clients of task.name = "{name}" answer with messages: set it to "{name}"'
         found.append(Clash(("strategy.name", "task.name"), text))
-    if task == name and (data := values["data.name"]) != "latent-world" and is_ours("data", data):
+    if task == name and (data := values["data.name"]) not in ("latent-world", "latents") and is_ours("data", data):
         text = f'a row of "{data}" has no latents of users behind those of the access point: set it to "latent-world"'
         found.append(Clash(("data.name", "task.name"), text))
     if (
