@@ -99,7 +99,7 @@ class UCBDualScheduler:
     optimism: NotNegative = 0.0
     discount: Annotated[float, Range(0, 1, above=True)] = 1.0
     share_statistics: bool = False
-    kinds: CountFromOne = 1
+    kinds: Annotated[int, Range(1, 10_000)] = 1
     dual_step: NotNegative = 0.1
     dual_scope: Literal["task", "vehicle"] = "task"
     metric: str = "loss"

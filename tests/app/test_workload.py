@@ -48,8 +48,13 @@ COMPANIONS = {
     "scheduler.schedule.first": {"scheduler.schedule.most": 2**31 - 1},
     "scheduler.schedule.least": {"scheduler.schedule.first": 2**31 - 1, "scheduler.schedule.most": 2**31 - 1},
     "scheduler.schedule.most": {"scheduler.schedule.first": 1},
-    "strategy.alignment.rho": {"task.name": "alignment"},
-    **{key: {"strategy.name": "alignment"} for key in known_settings() if key.startswith("task.alignment.")},
+    "scheduler.ucb-dual.kinds": {"scheduler.ucb-dual.share-statistics": True},
+    "strategy.alignment.rho": {"task.name": "alignment", "data.name": "latent-world"},
+    **{
+        key: {"strategy.name": "alignment", "data.name": "latent-world"}
+        for key in known_settings()
+        if key.startswith("task.alignment.")
+    },
 }
 
 
