@@ -74,10 +74,10 @@ def processes():
 @pytest.mark.parametrize(
     ("special", "kills"),
     [
-        ({**SMALL, "codec.name": "int8"}, 8),
-        ({**SMALL, "codec.name": "lqgcm"}, 20),
-        (PERSONAL, 8),
-        ({**SMALL, **CELL_FREE}, 8),
+        ({**SMALL, "codec.name": "int8"}, 4),
+        ({**SMALL, "codec.name": "lqgcm"}, 10),
+        (PERSONAL, 4),
+        ({**SMALL, **CELL_FREE}, 4),
     ],
     ids=["int8", "lqgcm", "personal", "cell-free"],
 )
