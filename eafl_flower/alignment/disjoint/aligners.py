@@ -5,6 +5,7 @@ which add up over whoever holds a part of them): such an aligner is ``federated`
 anybody. Over a channel a map is combined with a selection of what is sent, and a link (`chain`).
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Protocol
 
@@ -29,7 +30,7 @@ class Aligner(Protocol):
         ...
 
 
-class _FromSums:
+class _FromSums(ABC):
     """An aligner that needs sums only."""
 
     federated: ClassVar[bool] = True
@@ -43,8 +44,9 @@ class _FromSums:
         centred = sums.centred()
         return _with_offset(self._matrix(centred), sums)
 
+    @abstractmethod
     def _matrix(self, centred: LatentSums) -> Real:
-        raise NotImplementedError
+        """Return the matrix of the map, of sums about their means."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,8 +29,8 @@ class Selection(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FirstK:
-    """The first features.
+class _Picked:
+    """Some of the features of a latent, as they are.
 
     Parameters
     ----------
@@ -38,14 +38,25 @@ class FirstK:
         How many.
     size
         Real dimensions of a latent.
+
+    Raises
+    ------
+    ConfigError
+        If there are not as many.
     """
 
     count: int
     size: int
-    uses_counted: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         _check_count(self.count, self.size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstK(_Picked):
+    """The first features."""
+
+    uses_counted: ClassVar[int] = 1
 
     def features(self, latents: Real) -> tuple[Real, Places]:
         """Return the first rows; there is nothing to tell."""
@@ -57,23 +68,10 @@ class FirstK:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TopK:
-    """The features of largest magnitude of each latent, largest first; their places are told without error.
+class TopK(_Picked):
+    """The features of largest magnitude of each latent, largest first; their places are told without error."""
 
-    Parameters
-    ----------
-    count
-        How many.
-    size
-        Real dimensions of a latent.
-    """
-
-    count: int
-    size: int
     uses_counted: ClassVar[int] = 2
-
-    def __post_init__(self) -> None:
-        _check_count(self.count, self.size)
 
     def features(self, latents: Real) -> tuple[Real, Places]:
         """Return the largest features, and their rows."""

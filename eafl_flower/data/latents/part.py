@@ -1,21 +1,17 @@
 """Files of latents as the data of an alignment: an access point's and one of each user."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from eafl_flower.core.settings import check_settings
-from eafl_flower.core.stamps import noted
 from eafl_flower.data.holders import Holders
 from eafl_flower.data.latents.files import read_latents
 from eafl_flower.data.latents.pairs import refuse_other_images
 from eafl_flower.data.latents.values import Latents
 from eafl_flower.data.source import InMemorySource
 from eafl_flower.data.splits import client_counts
-from eafl_flower.data.tables.files import DATA_DIR_VARIABLE
-from eafl_flower.errors import DataError
+from eafl_flower.data.tables.files import find_own
 from eafl_flower.types import Rows
 
 
@@ -63,7 +59,11 @@ class LatentFiles:
         clients, unseen = client_counts(
             holders.clients, holders.unseen, if_zero=len(self.users), available=len(self.users)
         )
-        sent, *own = (read_latents(_found(name, holders.dir)) for name in (self.access_point, *self.users[:clients]))
+        paths = (
+            find_own(name, holders.dir, setting="data.latents", advice="make one with eafl latents")
+            for name in (self.access_point, *self.users[:clients])
+        )
+        sent, *own = map(read_latents, paths)
         refuse_other_images(sent, own)
         classes = max(latents.classes for latents in (sent, *own))
         return InMemorySource(
@@ -80,13 +80,3 @@ def _rows(sent: Latents, own: Latents) -> Rows:
         np.concatenate([sent.rows(split).absolute, own.rows(split).absolute], axis=1) for split in ("train", "test")
     )
     return Rows(x_train=train, y_train=own.rows("train").labels, x_test=test, y_test=own.rows("test").labels)
-
-
-def _found(name: str, folder: str) -> Path:
-    path, folder = Path(name).expanduser(), folder or os.environ.get(DATA_DIR_VARIABLE, "")
-    places = [path] if path.is_absolute() or not folder else [path, Path(folder).expanduser() / path]
-    for place in places:
-        if place.is_file():
-            return noted(place)
-    msg = f"data.latents: no file {' or '.join(map(str, places))}: make one with eafl latents"
-    raise DataError(msg)

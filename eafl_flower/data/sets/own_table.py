@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from eafl_flower.core.stamps import noted
 from eafl_flower.data.splits import content_groups
 from eafl_flower.data.tables.columns import (
     Columns,
@@ -19,7 +18,7 @@ from eafl_flower.data.tables.columns import (
     feature_columns,
     table_columns,
 )
-from eafl_flower.data.tables.files import DATA_DIR_VARIABLE, read_table
+from eafl_flower.data.tables.files import find_own, read_table
 from eafl_flower.data.tables.names import one_spelling
 from eafl_flower.data.tables.times import sortable_times
 from eafl_flower.errors import DataError
@@ -78,14 +77,7 @@ def find_csv(csv: str | os.PathLike[str], data_dir: str | os.PathLike[str] = "")
     DataError
         If it is in neither place.
     """
-    path = Path(csv).expanduser()
-    folder = str(data_dir) or os.environ.get(DATA_DIR_VARIABLE, "")
-    places = [path] if path.is_absolute() or not folder else [path, Path(folder).expanduser() / path]
-    for place in places:
-        if place.is_file():
-            return noted(place)
-    msg = f"data.csv.file: no file {' or '.join(map(str, places))}"
-    raise DataError(msg)
+    return find_own(csv, data_dir, setting="data.csv.file")
 
 
 def read_user_table(path: Path, columns: Columns, *, least_classes: int = 2) -> UserTable:

@@ -65,6 +65,26 @@ def find(file: DataFile, data_dir: str | os.PathLike[str] = "") -> Path:
     raise DataError(msg)
 
 
+def find_own(
+    name: str | os.PathLike[str], data_dir: str | os.PathLike[str] = "", *, setting: str, advice: str = ""
+) -> Path:
+    """Return the path of a user's file: as it is, or under the data folder if it is relative and not here.
+
+    Raises
+    ------
+    DataError
+        If it is in neither place; names the ``setting``.
+    """
+    path = Path(name).expanduser()
+    folder = str(data_dir) or os.environ.get(DATA_DIR_VARIABLE, "")
+    places = [path] if path.is_absolute() or not folder else [path, Path(folder).expanduser() / path]
+    for place in places:
+        if place.is_file():
+            return noted(place)
+    msg = f"{setting}: no file {' or '.join(map(str, places))}{advice and f': {advice}'}"
+    raise DataError(msg)
+
+
 def read_header(path: Path) -> tuple[str, ...]:
     """Return the column names of a CSV file, plain or gzip.
 
