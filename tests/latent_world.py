@@ -13,7 +13,10 @@ from eafl_flower.alignment import (
     access_point,
     fit_whitening,
     pack,
+    sent_pilots,
     statistics_of,
+    train,
+    users_at_once,
 )
 from eafl_flower.radio.mimo import noise_std, noisy, through, user_channel
 
@@ -104,3 +107,21 @@ def read(world, number, latents):
     """Return the accuracy of a user's classifier on latents."""
     scores = world.readers[number] @ np.vstack([latents, np.ones(latents.shape[1])])
     return float(np.mean(scores.argmax(axis=0) == world.labels))
+
+
+def begun(scene, seed=0):
+    return scene.access_point.init(np.random.default_rng(seed), range(len(scene.by_pilots)))
+
+
+def answers_of(scene, state, users=None):
+    """What users answer in an exchange of pilots, ready to merge."""
+    found = {}
+    for number in users if users is not None else range(len(scene.by_pilots)):
+        user = scene.by_pilots[number]
+        received = sent_pilots(scene.access_point.precoder(state, number), scene.white, user.channel)
+        found[number] = scene.access_point.reduced(user.answer(received)[1], scene.white)
+    return found
+
+
+def in_rounds(scene, rounds=30, seed=0, seen=lambda state: None):
+    return train(scene.access_point, users_at_once(scene.by_statistics), begun(scene, seed), rounds, seen)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from latent_world import accuracy, draw_world, scene_of
-from scipy.linalg import solve_sylvester
+from alignment_by_the_book import by_the_book
+from latent_world import accuracy, answers_of, begun, draw_world, in_rounds, scene_of
 
 from eafl_flower.alignment import EVERYBODY, Alignment, Answer, access_point, pack, sent_pilots, train, users_at_once
 from eafl_flower.core.state import flatten, restore
@@ -23,24 +23,6 @@ WAYS = {
 EVERY_WAY = pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS)
 
 
-def begun(scene, seed=0):
-    return scene.access_point.init(np.random.default_rng(seed), range(len(scene.by_pilots)))
-
-
-def answers_of(scene, state, users=None):
-    """What users answer in an exchange of pilots, ready to merge."""
-    found = {}
-    for number in users if users is not None else range(len(scene.by_pilots)):
-        user = scene.by_pilots[number]
-        received = sent_pilots(scene.access_point.precoder(state, number), scene.white, user.channel)
-        found[number] = scene.access_point.reduced(user.answer(received)[1], scene.white)
-    return found
-
-
-def in_rounds(scene, rounds=30, seed=0, seen=lambda state: None):
-    return train(scene.access_point, users_at_once(scene.by_statistics), begun(scene, seed), rounds, seen)
-
-
 def deployed_objective(scene, state):
     """The objective at what is deployed, with equalizers fitted to it."""
     total = 0.0
@@ -55,44 +37,6 @@ def same(one, other, tolerance=1e-8):
     for key in one.precoders:
         np.testing.assert_allclose(one.precoders[key], other.precoders[key], atol=tolerance)
         np.testing.assert_allclose(one.copies[key], other.copies[key], atol=tolerance)
-
-
-def by_the_book(scene, state, rounds):
-    """The precoders of all users after some rounds of the method as it is written down, with whole matrices."""
-    settings, x = scene.access_point.settings, scene.white
-    n, rho, power = x.shape[1], settings.rho, settings.power
-    blocks = [np.kron(np.eye(settings.channel_uses), user.channel) for user in scene.by_pilots]
-    numbers, inverse = range(len(blocks)), np.linalg.inv(x @ x.conj().T)
-    f = [scene.access_point.precoder(state, k) for k in numbers]
-    z, u = [np.zeros_like(f[0]) for _ in numbers], [np.zeros_like(f[0]) for _ in numbers]
-
-    def within(c):
-        return c * min(1.0, np.sqrt(power) / np.linalg.norm(c))
-
-    def minimiser(squares, crosses, target):
-        right = (crosses @ x.conj().T + rho * n * target) @ inverse
-        return solve_sylvester(squares, rho * n * inverse, right)
-
-    for _ in range(rounds):
-        squares, crosses = [], []
-        for k, user in enumerate(scene.by_pilots):
-            a, s = blocks[k] @ f[k] @ x, user.known.latents
-            g = s @ a.conj().T @ np.linalg.inv(a @ a.conj().T + n * user.noise_std**2 * np.eye(len(a)))
-            m = g @ blocks[k]
-            squares.append(m.conj().T @ m)
-            crosses.append(m.conj().T @ s)
-        local = [minimiser(squares[k], crosses[k], z[k] - u[k]) for k in numbers]
-        if settings.aggregation == "joint":
-            local = [minimiser(np.mean(squares, axis=0), np.mean(crosses, axis=0), z[0] - u[0])] * len(local)
-        if settings.links == "shared" and settings.aggregation == "average":
-            local = [np.mean(local, axis=0)] * len(local)
-        if settings.aggregation == "consensus":
-            z = [within(np.mean([a + b for a, b in zip(local, u, strict=True)], axis=0))] * len(local)
-        else:
-            z = [within(a + b) for a, b in zip(local, u, strict=True)]
-        u = [b + a - c for a, b, c in zip(local, u, z, strict=True)]
-        f = z if settings.aggregation == "consensus" else local
-    return f, z
 
 
 @EVERY_WAY
