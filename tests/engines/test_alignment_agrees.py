@@ -1,8 +1,5 @@
 """A federated alignment gives the same bits on every engine, whatever rounds carry and whoever waits for whom."""
 
-import gc
-import sys
-
 import pytest
 from flwr.serverapp import ServerApp
 
@@ -21,8 +18,7 @@ from eafl_flower.types import digest
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),  # Ray leaves these to the garbage collector
-    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+    pytest.mark.usefixtures("ray_leftovers"),
 ]
 USERS = 4
 PRESET = RunConfig.from_toml("alignment").replace(
@@ -132,15 +128,6 @@ def app_of(name):
 
 def run_of(name, grid):
     return of_preset(name, grid) if name in PRESETS else of_api(name, grid)
-
-
-@pytest.fixture(autouse=True)
-def own_ray(monkeypatch):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    yield
-    if "ray" in sys.modules:
-        sys.modules["ray"].shutdown()
-    gc.collect()
 
 
 @pytest.mark.parametrize("name", [*PRESETS, *APIS])

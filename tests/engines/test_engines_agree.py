@@ -4,10 +4,8 @@ With private heads, churn, slow clients and both kinds of codec: whole arrays as
 what went before.
 """
 
-import gc
 import os
 import signal
-import sys
 
 import pytest
 from flwr.serverapp import ServerApp
@@ -22,8 +20,7 @@ from eafl_flower.runs.keeping import autosave
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),  # Ray leaves these to the garbage collector
-    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+    pytest.mark.usefixtures("ray_leftovers"),
 ]
 
 INT8 = RunConfig.from_flat(
@@ -83,15 +80,6 @@ def expected(config, app):
     result = outcome(config, InlineGrid(app(), NUM_NODES))
     assert result[-1].lost > 0
     return result
-
-
-@pytest.fixture(autouse=True)
-def own_ray(monkeypatch):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    yield
-    if "ray" in sys.modules:
-        sys.modules["ray"].shutdown()
-    gc.collect()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

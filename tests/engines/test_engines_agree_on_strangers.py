@@ -1,8 +1,5 @@
 """A client that adopts what it is given, and keeps what it replies, gives the same bits on every engine."""
 
-import gc
-import sys
-
 import numpy as np
 import pytest
 from flwr.app import ArrayRecord
@@ -15,8 +12,7 @@ from eafl_flower.wire.arrays import arrays_of
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),  # Ray leaves these to the garbage collector
-    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+    pytest.mark.usefixtures("ray_leftovers"),
 ]
 NUM_NODES = 4
 
@@ -65,15 +61,6 @@ def outcomes(codec, grid):
         result = made.start(grid, start, num_rounds=12)
         found += [made.run.arrays_sha256(), digest(arrays_of(result.arrays)), made.run.client_scores, made.run.tally]
     return found
-
-
-@pytest.fixture(autouse=True)
-def own_ray(monkeypatch):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    yield
-    if "ray" in sys.modules:
-        sys.modules["ray"].shutdown()
-    gc.collect()
 
 
 @pytest.fixture(params=["plain", "int8", "lqgcm"])

@@ -1,7 +1,5 @@
 """Orders, messages and several models give the same bits on every engine."""
 
-import gc
-import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +20,7 @@ from eafl_flower.wire.arrays import arrays_of
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),  # Ray leaves these to the garbage collector
-    pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
+    pytest.mark.usefixtures("ray_leftovers"),
 ]
 NUM_NODES = 4
 MODELS = ("speech", "text")
@@ -72,15 +69,6 @@ def outcomes(case, codec, grid):
 
 def factory(case, codec):
     return factory_of(CODECS[codec], kind=CASES[case][1], models=("", *MODELS))
-
-
-@pytest.fixture(autouse=True)
-def own_ray(monkeypatch):
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    yield
-    if "ray" in sys.modules:
-        sys.modules["ray"].shutdown()
-    gc.collect()
 
 
 @pytest.mark.parametrize("codec", CODECS)
