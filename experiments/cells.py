@@ -28,6 +28,7 @@ from eafl_flower.app.resolving import resolve
 from eafl_flower.app.resuming import provenance_of
 from eafl_flower.config import RunConfig
 from eafl_flower.config.run_config import DataSettings
+from eafl_flower.core.threads import one_thread
 
 Result = Mapping[str, Any]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -162,6 +163,7 @@ def _outcome(cell: Cell) -> tuple[Result | Exception, str]:
     try:
         module, _, name = cell.function.partition(":")
         function: Callable[..., Result] = getattr(import_module(module), name)
+        one_thread()  # however many processes there are: the same sums, and cores are not fought for
         began_s = time.monotonic()
         data = _data_of(cell)
         found = function(cell.config) if cell.given is None else function(cell.config, cell.given)

@@ -22,7 +22,7 @@ from experiments.alignment.figures import draw
 from experiments.alignment.measures import COLUMNS, rows
 from experiments.alignment.questions import QUESTIONS, Runs, Scope, cell_of, encoder_cells, scenarios
 from experiments.alignment.settings import SEEDS
-from experiments.alignment.spaces import data_digest, groups_of, latents_of, there
+from experiments.alignment.spaces import groups_of, images_of, latents_of, there
 from experiments.alignment.tables import written
 from experiments.arguments import arguments
 from experiments.cells import Store
@@ -40,7 +40,7 @@ def main() -> int:
     if given.quick:
         scope = replace(scope, command=f"{COMMAND} --quick", world="digits")
     try:
-        data_digest({"world": scope.world})
+        images_of(scope.of.images)
     except (ConfigError, DataError) as error:
         print(error, file=sys.stderr)
         return 1

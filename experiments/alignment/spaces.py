@@ -38,8 +38,19 @@ def images_digest(images: str) -> str:
 
 
 def data_digest(settings: Mapping[str, Any]) -> str:
-    """Return the digest of the images that settings of a cell need."""
-    return images_digest(WORLDS[settings["world"]].images)
+    """Return the digest of what cells of a world are made from: images, and latents of the encoders that are there.
+
+    Encoders that are trained on another machine differ in their last bits, and are other encoders.
+    """
+    return _digest(str(settings["world"]))
+
+
+@cache
+def _digest(world: str) -> str:
+    sha = hashlib.sha256(images_digest(WORLDS[world].images).encode())
+    for encoder in there(world):
+        sha.update(digest([rows.absolute for rows in latents_of(world, encoder).splits.values()]).encode())
+    return sha.hexdigest()
 
 
 @cache

@@ -49,9 +49,14 @@ class Scope:
     light: Scenario = LIGHT
 
     @property
+    def half(self) -> Scenario:
+        """Return the headline scenario in half of its rounds, in which rates are chosen and fleets compared."""
+        return replace(self.base, rounds=max(1, self.base.rounds // 2))
+
+    @property
     def alone(self) -> Scenario:
-        """Return the scenario of the rank sweep: one task, which all units host."""
-        return replace(self.base, tasks=self.base.tasks[:1])
+        """Return the scenario of the rank sweep: one task, which all units host, in half of the rounds."""
+        return replace(self.half, tasks=self.base.tasks[:1])
 
 
 def quick_scope(command: str) -> Scope:
@@ -84,8 +89,7 @@ def title(method: str) -> str:
 
 def rate_cells(scope: Scope, scenario: Scenario) -> list[Cell]:
     """Return the runs by which the rate of a scenario's method is chosen, in the order of ``scope.rates``."""
-    half = replace(scenario, seed=scope.seeds[0], rounds=max(1, scenario.rounds // 2))
-    return [_cell(replace(half, rate=rate)) for rate in scope.rates]
+    return [_cell(replace(scenario, seed=scope.seeds[0], rounds=scope.half.rounds, rate=rate)) for rate in scope.rates]
 
 
 def needs_rate(scenario: Scenario) -> bool:
@@ -128,7 +132,7 @@ def scenarios(scope: Scope, question: str) -> list[Scenario]:
         "ablations": (replace(base, method=method) for method in (OURS, *scope.ablations)),
         "budgets": (replace(base, budget=budget) for budget in scope.budgets),
         "ranks": (replace(scope.alone, rank=rank) for rank in scope.ranks),
-        "vehicles": (replace(base, method=m, vehicles=count) for count in scope.fleets for m in scope.in_fleets),
+        "vehicles": (replace(scope.half, method=m, vehicles=count) for count in scope.fleets for m in scope.in_fleets),
         "scale": (),
         "apart": (replace(base, method=method) for method in scope.apart),
     }

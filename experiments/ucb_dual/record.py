@@ -267,14 +267,14 @@ def _plain(values: Any) -> list[Any]:
 
 def data_digest(settings: Mapping[str, Any]) -> str:
     """Return the digest of texts, cabs and encoder."""
-    return _digest(tuple(settings["tasks"]))
+    return _digest(str(settings.get("encoder", "")), tuple(settings["tasks"]))
 
 
 @lru_cache(maxsize=8)
-def _digest(tasks: tuple[str, ...]) -> str:
+def _digest(encoder: str, tasks: tuple[str, ...]) -> str:
     from eafl_flower.data.texts.files import TEXT_SETS
 
-    sha = hashlib.sha256(encoder_digest().encode())
+    sha = hashlib.sha256(encoder_digest(encoder).encode())
     for path in (day_path(), *(find(TEXT_SETS[name].file) for name in tasks)):
         sha.update(path.read_bytes())
     return sha.hexdigest()

@@ -1,8 +1,10 @@
 """The experiments of UCB-DUAL: cabs that fine-tune adapters of several text tasks within budgets of energy.
 
     python -m experiments.ucb_dual.run [--quick] [--seeds 3] [--jobs 2] [--only compared,budgets] [--fresh]
+        [--encoder FOLDER_OR_NAME]
 
-Needs recorded cabs and texts (``EAFL_DATA_DIR``) and the base encoder. Results are kept in ``results/cells.jsonl``
+Needs recorded cabs and texts (``EAFL_DATA_DIR``) and the base encoder: that of ``eafl encoder make``, or any other by
+``--encoder``, a folder or a name on the hub, which has results of its own. Results are kept in ``results/cells.jsonl``
 (``results/quick`` with --quick) as they come: the same command goes on where it was stopped. ``--fresh`` begins anew,
 as it must be after a change of the program. At the end it writes ``claims.csv``, ``tables/QUESTION.md`` and the figures
 beside them; those of questions that were not asked stay.
@@ -40,16 +42,24 @@ COMMAND = "python -m experiments.ucb_dual.run"
 
 def main() -> int:
     """Measure what is missing, then write tables, claims and figures."""
-    given = arguments(__doc__, QUESTIONS, seeds=len(SEEDS), quick="nine vehicles, two tasks, eight rounds, two seeds")
+    given = arguments(
+        __doc__,
+        QUESTIONS,
+        seeds=len(SEEDS),
+        quick="nine vehicles, two tasks, eight rounds, two seeds",
+        texts={"encoder": "folder or name of the base encoder; that of `eafl encoder make` by default"},
+    )
     questions = given.only
     began_s = time.monotonic()
     scope = quick_scope(f"{COMMAND} --quick") if given.quick else replace(Scope(COMMAND), seeds=SEEDS[: given.seeds])
+    scope = replace(scope, base=replace(scope.base, encoder=given.encoder))
     try:
-        data_digest({"tasks": scope.base.tasks})
+        data_digest({"tasks": scope.base.tasks, "encoder": given.encoder})
     except (ConfigError, DataError) as error:
         print(error, file=sys.stderr)
         return 1
-    folder = HERE / "results" / "quick" if given.quick else HERE / "results"
+    folder = HERE / "results" / (f"of-{Path(given.encoder).name}" if given.encoder else "")
+    folder = folder / "quick" if given.quick else folder
     store = Store(folder / "cells.jsonl", fresh=given.fresh)
     runs = Runs(scope, store)
     measure(scope, runs, questions, jobs=given.jobs)

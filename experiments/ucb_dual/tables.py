@@ -192,7 +192,7 @@ def vehicles(scope: Scope, runs: Runs) -> tuple[Line, list[Line]]:
     lines: list[Line] = []
     for count in scope.fleets:
         for method in scope.in_fleets:
-            scenario = replace(scope.base, method=method, vehicles=count)
+            scenario = replace(scope.half, method=method, vehicles=count)
             found = runs.of(scenario)
             minutes = np.mean([runs.seconds(cell) / 60 for cell in runs.cells(scenario)])
             accuracy = str(mean_of([f.mean_accuracy() for f in found]))
@@ -230,7 +230,9 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 def written(scope: Scope, runs: Runs, question: str) -> str:
     """Return the tables of a question as text."""
     seeds = f"{len(scope.seeds)} seeds, mean ± sd"
-    where = f"{scope.base.vehicles} vehicles, {scope.base.rounds} rounds, {seeds}"
+    base = scope.base.encoder or "of `eafl encoder make`"
+    where = f"base {base}, {scope.base.vehicles} vehicles, {scope.base.rounds} rounds, {seeds}"
+    shorter = where.replace(f"{scope.base.rounds} rounds", f"{scope.half.rounds} rounds")
     first = task_title(scope.base.tasks[0])
     variants = [OURS, *scope.ablations]
     made: dict[str, list[tuple[str, Callable[[], tuple[Line, list[Line]]]]]] = {
@@ -244,8 +246,8 @@ def written(scope: Scope, runs: Runs, question: str) -> str:
             ("What was at work", lambda: machinery(scope, runs, variants)),
         ],
         "budgets": [(f"UCB-DUAL under {len(scope.budgets)} budgets: {where}", lambda: budgets(scope, runs))],
-        "ranks": [(f"One rank for all, {first} alone: {where}", lambda: ranks(scope, runs))],
-        "vehicles": [(f"Fleets: {scope.base.rounds} rounds, {seeds}", lambda: vehicles(scope, runs))],
+        "ranks": [(f"One rank for all, {first} alone: {shorter}", lambda: ranks(scope, runs))],
+        "vehicles": [(f"Fleets: {scope.half.rounds} rounds, {seeds}", lambda: vehicles(scope, runs))],
         "scale": [("All cabs of the day, light tasks, one seed", lambda: scale(scope, runs))],
         "apart": [(f"Without federation: {seeds}", lambda: compared(scope, runs, scope.apart))],
     }
