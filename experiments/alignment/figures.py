@@ -63,16 +63,16 @@ def compression(runs: Runs, measure: Measure, label: str, *, log: bool = False) 
         base = replace(runs.scope.base, antennas=antennas)
         for method in COMPARED:
             found = curve(runs, over_uses(base, method, runs.scope.of.uses), measure)
-            _line(axes, found, label=title(method), **STYLES[method])
+            _line(axes, found, log=log, label=title(method), **STYLES[method])
         axes.set_title(f"{antennas} x {antennas}", fontsize=10)
         axes.set_xlabel("compression factor ζ [%]")
         if log:
-            axes.set_yscale("log")  # a band may reach below 0
-            axes.set_ylim(bottom=0.7 * min(float(min(line.get_ydata())) for line in axes.get_lines()))
+            axes.set_yscale("log")
         else:
-            axes.set_ylim(0, 1)
+            axes.set_ylim(bottom=0)
     panels[0][0].set_ylabel(label)
-    _finish(figure, panels[0][0], runs, f"{runs.scope.base.snr_db:g} dB, {NOISE['code']}")
+    told = f"{runs.scope.base.snr_db:g} dB, {NOISE['code']}"
+    _finish(figure, panels[0][0], runs, f"{told}; no band where it would reach below 0" if log else told)
     return figure
 
 
@@ -92,7 +92,7 @@ def over_snr(runs: Runs) -> Any:
                     _line(axes, found, label=title(method), **STYLES[method])
             axes.set_title(f"K = {uses}, ζ = {100 * uses / complex_size(runs):.1f} %\n{NOISE[convention]}", fontsize=8)
             axes.set_xlabel("SNR [dB]")
-            axes.set_ylim(0, 1)
+            axes.set_ylim(bottom=0)
         row[0].set_ylabel("accuracy, mean of users")
     last = panels[0][-1]
     antennas = scope.base.antennas
@@ -132,7 +132,7 @@ def groups(runs: Runs) -> Any:
 
 
 def conditions(runs: Runs) -> Any:
-    """Draw how a shared precoder compares with private ones and with Eigen-K under each condition."""
+    """Draw how a shared precoder compares with private ones and with the better plain broadcast, by condition."""
     from matplotlib.figure import Figure
 
     found = worth.of_all(runs)
@@ -153,20 +153,24 @@ def conditions(runs: Runs) -> Any:
         axes.axvline(0, color="0.4", linewidth=0.8)
         axes.grid(alpha=0.25)
         axes.set_xlabel(label)
-    panels[0].axvspan(-100 * worth.NEAR, 0, color="0.9", zorder=0)
+    near = f"up to {100 * worth.NEAR:g} point behind: still near enough"
+    panels[0].axvspan(-100 * worth.NEAR, 0, color="0.9", zorder=0, label=near)
     panels[0].set_yticks(range(len(found)), [f"{c.kind}: {c.words}" for c, _ in found], fontsize=8)
-    panels[0].invert_yaxis()
+    panels[0].set_ylim(len(found) - 0.4, -0.6)
     base = runs.scope.base
-    told = f"K = {base.uses}, {base.antennas} x {base.antennas}, {base.snr_db:g} dB if not said otherwise"
-    _finish(figure, panels[0], runs, f"{told}; {NOISE['code']}", columns=2)
+    factor = f"ζ = {zeta(base, 2 * complex_size(runs)):.1f} %"
+    told = f"K = {base.uses}, {factor}, {base.antennas} x {base.antennas}, {base.snr_db:g} dB if not said otherwise"
+    _finish(figure, panels[0], runs, f"{told}; {NOISE['code']}")
     return figure
 
 
-def _line(axes: Any, found: Curve, **style: Any) -> None:
+def _line(axes: Any, found: Curve, *, log: bool = False, **style: Any) -> None:
+    """Draw a curve with its band; on a logarithmic axis no band can be drawn where it reaches below 0."""
     at, bands = [x for x, _ in found], [b for _, b in found]
     axes.plot(at, [b.mean for b in bands], markersize=4, **{"linewidth": 1.3, **style})
     low, high = [b.mean - b.half for b in bands], [b.mean + b.half for b in bands]
-    axes.fill_between(at, low, high, color=style["color"], alpha=0.12, linewidth=0)
+    shown = [not log or bottom > 0 for bottom in low]
+    axes.fill_between(at, low, high, where=shown, color=style["color"], alpha=0.12, linewidth=0)
 
 
 def _panels(rows: int, columns: int, **shared: Any) -> tuple[Any, Any]:
@@ -179,9 +183,9 @@ def _panels(rows: int, columns: int, **shared: Any) -> tuple[Any, Any]:
     return figure, panels
 
 
-def _finish(figure: Any, axes: Any, runs: Runs, told: str, columns: int = 3) -> None:
+def _finish(figure: Any, axes: Any, runs: Runs, told: str) -> None:
     """Write onto a figure of what it is, and by which conventions, and what its lines are."""
     scope = runs.scope
     where = f"{scope.of.title}, {len(scope.seeds)} seeds, mean and 95 % interval; {ZETA}, m = {complex_size(runs)}"
     figure.suptitle(f"{where}\n{told}", fontsize=9)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", fontsize=8, ncols=columns)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", fontsize=8, ncols=3)

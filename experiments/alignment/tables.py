@@ -38,6 +38,7 @@ NOISE: Final = {
     "per_symbol": "noise √(P / (K N_T SNR)), channel entries of variance 1 (consistent)",
 }
 ZETA: Final = "ζ = K / m"
+INTERVAL: Final = "mean and 95 % interval"
 
 
 def classifiers(runs: Runs) -> tuple[Line, list[Line]]:
@@ -214,10 +215,10 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([f"| {' | '.join(header)} |", "|" + "---|" * len(header), *rows])
 
 
-def about(scenario: Scenario, seeds: int) -> str:
+def about(scenario: Scenario, seeds: int, shown: str = INTERVAL) -> str:
     """Return what stands with every result: of what it is, and by which conventions."""
     antennas = f"{scenario.antennas} x {scenario.antennas}"
-    return f"{antennas}, {scenario.snr_db:g} dB, {NOISE[scenario.convention]}; {seeds} seeds, mean and 95 % interval"
+    return f"{antennas}, {scenario.snr_db:g} dB, {NOISE[scenario.convention]}; {seeds} seeds, {shown}"
 
 
 def written(runs: Runs, question: str) -> str:
@@ -228,10 +229,12 @@ def written(runs: Runs, question: str) -> str:
     Made = Callable[[], tuple[Line, list[Line]]]
 
     def by_antennas(what: str) -> list[tuple[str, Made]]:
-        words = "Accuracy [%]" if what == "accuracy" else "Network MSE, sum over users of MSE / K,"
+        words, shown = (
+            ("Accuracy [%]", INTERVAL) if what == "accuracy" else ("Network MSE, sum over users of MSE / K,", "mean")
+        )
         made: list[tuple[str, Made]] = []
         for antennas in ANTENNAS:
-            told = f"{words} by {ZETA}: {about(replace(base, antennas=antennas), seeds)}"
+            told = f"{words} by {ZETA}: {about(replace(base, antennas=antennas), seeds, shown)}"
             more = VARIANTS if antennas == base.antennas else ()
             made.append((told, lambda a=antennas, m=more: compression(runs, (*COMPARED, *m), a, what)))  # type: ignore[misc]
         return made
@@ -240,7 +243,10 @@ def written(runs: Runs, question: str) -> str:
         "classifiers": [(f"Encoders: {seeds} seeds of classifiers", lambda: classifiers(runs))],
         "compression": [*by_antennas("accuracy"), *by_antennas("mse")],
         "snr": [
-            (f"Accuracy [%]: {base.antennas} x {base.antennas}, {NOISE[c]}; {seeds} seeds", lambda c=c: snr(runs, c))  # type: ignore[misc]
+            (
+                f"Accuracy [%]: {base.antennas} x {base.antennas}, {NOISE[c]}; {seeds} seeds, {INTERVAL}",
+                lambda c=c: snr(runs, c),  # type: ignore[misc]
+            )
             for c in CONVENTIONS
         ],
         "groups": [(f"Groups of four users: {usual}", lambda: groups(runs))],

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from invented_alignments import InventedStore, invented
+from matplotlib.figure import Figure
 from scipy import stats
 
 from eafl_flower.alignment import Alignment, User, access_point, statistics_of
@@ -186,6 +187,27 @@ def test_every_question_has_a_table_without_gaps(runs, question):
 def test_conventions_stand_with_every_accuracy(runs):
     for question in ("compression", "snr", "groups", "aligners", "conditions"):
         assert "noise √" in tables.written(runs, question)
+
+
+def test_a_heading_speaks_of_intervals_where_the_table_has_them(runs):
+    for question in ("compression", "snr"):
+        for table in tables.written(runs, question).split("### ")[1:]:
+            heading, _, body = table.partition("\n")
+            assert heading == "Claims" or ("interval" in heading) == ("±" in body), heading
+
+
+def test_no_band_reaches_below_what_a_logarithmic_axis_shows():
+    axes = Figure().subplots()
+    axes.set_yscale("log")
+    found = [(1.0, Band(2.0, 3.0, 6)), (2.0, Band(2.0, 1.0, 6)), (3.0, Band(2.0, 0.5, 6))]
+    figures._line(axes, found, log=True, color="C0")
+    (drawn,) = (path.vertices for path in axes.collections[0].get_paths())
+    assert (drawn[:, 0].min(), drawn[:, 1].min()) == (2.0, 1.0)
+    assert list(axes.lines[0].get_xdata()) == [1.0, 2.0, 3.0]
+
+
+def test_the_figure_of_conditions_tells_its_compression_factor(runs):
+    assert "ζ = 6.2 %" in figures.conditions(runs).get_suptitle()
 
 
 def test_all_is_written_and_all_figures_are_drawn(runs, tmp_path, monkeypatch):
