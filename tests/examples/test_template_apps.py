@@ -1,6 +1,7 @@
 """Apps as Flower's templates write them learn as well once a diff has put our parts in."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,23 @@ def test_the_page_shows_the_diffs_as_they_are():
     assert dict(shown) == {name: (APPS / f"{name}.diff").read_text() for name, _ in shown}
 
 
+def test_the_commands_of_the_page_change_an_app(tmp_path):
+    (tmp_path / "examples").symlink_to(APPS.parent)
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
+    commands, run, _ = block.partition("export ")  # flwr run itself: tests/deployment/test_template_apps.py
+    assert run
+    subprocess.run(["bash", "-e", "-c", commands], cwd=tmp_path, check=True)
+    changed = copy_app("pytorch-digits.async", tmp_path)
+    for path in (tmp_path / "my-app-folder").rglob("*.*"):
+        if path.is_file():
+            assert path.read_text() == (changed / path.relative_to(tmp_path / "my-app-folder")).read_text()
+
+
 def test_the_page_names_every_diff_and_every_app():
     page = PAGE.read_text()
     assert [name for name in DIFFS if f"{name}.diff" not in page] == []
-    assert {app_of(name) for name in DIFFS} == {path.name for path in APPS.iterdir() if path.is_dir()} == set(NEEDS)
+    apps = {path.parent.name for path in APPS.glob("*/pyproject.toml")}
+    assert {app_of(name) for name in DIFFS} == apps == set(NEEDS)
 
 
 @pytest.mark.parametrize("app", sorted(NEEDS))
