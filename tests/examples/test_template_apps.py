@@ -43,10 +43,15 @@ def test_the_commands_of_the_page_change_an_app(tmp_path):
     commands, run, _ = block.partition("export ")  # flwr run itself: tests/deployment/test_template_apps.py
     assert run
     subprocess.run(["bash", "-e", "-c", commands], cwd=tmp_path, check=True)
-    changed = copy_app("pytorch-digits.async", tmp_path)
-    for path in (tmp_path / "my-app-folder").rglob("*.*"):
-        if path.is_file():
-            assert path.read_text() == (changed / path.relative_to(tmp_path / "my-app-folder")).read_text()
+    found, wanted = (
+        {
+            path.relative_to(folder): path.read_text()
+            for ending in ("py", "toml")
+            for path in folder.rglob(f"*.{ending}")
+        }
+        for folder in (tmp_path / "my-app-folder", copy_app("pytorch-digits.async", tmp_path))
+    )
+    assert found == wanted
 
 
 def test_the_page_names_every_diff_and_every_app():
