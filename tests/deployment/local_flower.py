@@ -42,8 +42,9 @@ class LocalFlower:
     ) -> tuple[str, str]:
         """Run an app to its end and return status and log; ``resources`` are those of Ray and of each client."""
         options = ("--run-config", run_config, "--federation-config", f"num-supernodes={num_nodes} {resources}")
-        submitted = self.flwr("run", app, *options, "--format", "json")
-        run_id = json.loads(submitted)["run-id"]
+        answer = json.loads(self.flwr("run", app, *options, "--format", "json"))
+        assert answer["success"], answer  # the exit status is 0 all the same
+        run_id = answer["run-id"]
         log = self.flwr("log", run_id, "--stream")  # until the run has ended
         (found,) = json.loads(self.flwr("list", "--run-id", run_id, "--format", "json"))["runs"]
         return str(found["status"]), log
