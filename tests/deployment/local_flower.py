@@ -1,15 +1,22 @@
-"""``flwr run`` on this machine: the SuperLink that ``flwr`` starts itself for simulations, found again and ended."""
+"""``flwr run`` of simulations on this machine.
+
+The SuperLink is the one that ``flwr run`` starts itself (its address ``:local:``), but started here: Flower gives it 15 s
+to answer, which is too little on a loaded machine.
+"""
 
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
-from federation import command_line, descendants, environment, free_ports, kill_all
+from federation import answers, descendants, environment, free_ports, kill_all
+
+LONGEST_START_S = 120.0
 
 
 class LocalFlower:
-    """`flwr` with the SuperLink that it starts itself for simulations and leaves running.
+    """A SuperLink for simulations, and the ``flwr`` that knows it; ``with`` ends what it has started.
 
     Parameters
     ----------
@@ -23,19 +30,38 @@ class LocalFlower:
 
     def __init__(self, folder: Path, *, scripts: Path, site: Path) -> None:
         self.folder, self.scripts = folder, scripts
-        self.port, control = free_ports(2)
         own = environment(folder / "home")
-        self.env = own | {
-            "PATH": f"{scripts}{os.pathsep}{own['PATH']}",
-            "PYTHONPATH": str(site),
-            "FLWR_LOCAL_SUPERLINK_HTTP_API_PORT": str(self.port),
-            "FLWR_LOCAL_CONTROL_API_PORT": str(control),
-            "RAY_ADDRESS": "local",
-        }
-        (folder / "home").mkdir(parents=True)
-        (folder / "home" / "config.toml").write_text(
-            '[superlink]\ndefault = "local"\n\n[superlink.local]\naddress = ":local:"\n'
+        path = f"{scripts}{os.pathsep}{own['PATH']}"
+        self.env = own | {"PATH": path, "PYTHONPATH": str(site), "RAY_ADDRESS": "local"}
+
+    def __enter__(self) -> "LocalFlower":
+        (port,) = free_ports(1)
+        home, log = self.folder / "home", self.folder / "superlink.log"
+        home.mkdir(parents=True)
+        (home / "config.toml").write_text(
+            f'[superlink]\ndefault = "here"\n\n[superlink.here]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
         )
+        command = [self.scripts / "flower-superlink", "--insecure", "--simulation", "--isolation", "subprocess"]
+        with log.open("wb") as file:
+            self.superlink = subprocess.Popen(
+                [*map(str, command), "--host", "127.0.0.1", "--port", str(port)],
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + LONGEST_START_S
+        while not answers(port):
+            if self.superlink.poll() is not None or time.monotonic() > deadline:
+                self.__exit__()
+                raise AssertionError(f"the SuperLink does not listen: {log.read_text(errors='replace')}")
+            time.sleep(0.1)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        kill_all([self.superlink.pid, *descendants(self.superlink.pid)])
+        self.superlink.wait()
 
     def run(
         self, app: Path, *, num_nodes: int, run_config: Path | str, resources: str = "client-resources-num-cpus=1"
@@ -44,9 +70,8 @@ class LocalFlower:
         options = ("--run-config", run_config, "--federation-config", f"num-supernodes={num_nodes} {resources}")
         answer = json.loads(self.flwr("run", app, *options, "--format", "json"))
         assert answer["success"], answer  # the exit status is 0 all the same
-        run_id = answer["run-id"]
-        log = self.flwr("log", run_id, "--stream")  # until the run has ended
-        (found,) = json.loads(self.flwr("list", "--run-id", run_id, "--format", "json"))["runs"]
+        log = self.flwr("log", answer["run-id"], "--stream")  # until the run has ended
+        (found,) = json.loads(self.flwr("list", "--run-id", answer["run-id"], "--format", "json"))["runs"]
         return str(found["status"]), log
 
     def flwr(self, *arguments: object, timeout_s: float = 300) -> str:
@@ -57,12 +82,3 @@ class LocalFlower:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
-
-    def stop(self) -> None:
-        """End the SuperLink, found by its port."""
-        daemons = [int(name) for name in os.listdir("/proc") if name.isdigit() and self._is_ours(int(name))]
-        kill_all([*daemons, *(child for daemon in daemons for child in descendants(daemon))])
-
-    def _is_ours(self, pid: int) -> bool:
-        words = command_line(pid).split()
-        return "--simulation" in words and ["--port", str(self.port)] in [words[i : i + 2] for i in range(len(words))]

@@ -24,9 +24,8 @@ def flower(tmp_path_factory):
     folder = tmp_path_factory.mktemp("simulation")
     copy_app(folder / "eafl-flower")
     site = install(folder / "site")  # a package of somebody else, as if it were installed
-    flower = LocalFlower(folder, scripts=make_environment(folder / "environment"), site=site)
-    yield flower
-    flower.stop()
+    with LocalFlower(folder, scripts=make_environment(folder / "environment"), site=site) as flower:
+        yield flower
 
 
 def run(flower, config, *, num_nodes):

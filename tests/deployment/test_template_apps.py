@@ -16,9 +16,8 @@ def flower(tmp_path_factory):
     folder = tmp_path_factory.mktemp("templates")
     (folder / "site").mkdir()
     (folder / "site" / "eafl_flower").symlink_to(CHECKOUT / "eafl_flower")  # the package, as if it were installed
-    flower = LocalFlower(folder, scripts=BIN, site=folder / "site")
-    yield flower
-    flower.stop()
+    with LocalFlower(folder, scripts=BIN, site=folder / "site") as flower:
+        yield flower
 
 
 @pytest.mark.parametrize("name", sorted([*NEEDS, *DIFFS]))
