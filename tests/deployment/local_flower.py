@@ -1,7 +1,7 @@
 """``flwr run`` of simulations on this machine.
 
-The SuperLink is the one that ``flwr run`` starts itself (its address ``:local:``), but started here: Flower gives it 15 s
-to answer, which is too little on a loaded machine.
+The SuperLink is the one that ``flwr run`` starts itself (its address ``:local:``), but started here: Flower gives it
+15 s to answer, which is too little on a loaded machine.
 """
 
 import json
