@@ -28,7 +28,7 @@ def check_wrapped(strategy: object) -> None:
     """
     kind = type(strategy)
     if isinstance(strategy, Strategy):
-        if kind.start is not Strategy.start:
+        if type(strategy).start is not Strategy.start:
             msg = f"{kind.__name__} has a start() of its own, Compressed cannot stand around it"
             raise TypeError(f"{msg}: use its codec= argument, if it has one")
         return
