@@ -35,6 +35,7 @@ from eafl_flower.wire.records import (
 )
 
 OTHER_METRICS = "metrics.other"
+_OF_LEGACY_SERVERS = ("fitins.", "evaluateins.")  # names of the records that they send
 Plain = bool | int | float | str | bytes
 
 
@@ -133,6 +134,12 @@ def _client(client_fn: Callable[[Context], Any], context: Context) -> NumPyClien
 
 def _request(message: Message) -> tuple[list[str], Arrays, dict[str, Any]]:
     content = message.content
+    if any(name.startswith(_OF_LEGACY_SERVERS) for name in content):
+        msg = (
+            "the server speaks Flower's legacy API (server_fn, ServerAppComponents), this client the Message API: "
+            "write @app.main() in the ServerApp too"
+        )
+        raise ProtocolError(msg)
     record = single_array_record(content, "the server's message")
     # read as items: RecordDict.config_records builds a new mapping of all records each time
     config: dict[str, Any] = dict(content.get(config_name(content), {}))

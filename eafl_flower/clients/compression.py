@@ -4,6 +4,8 @@ The server side is ``eafl_flower.strategies.Compressed`` (around any round-based
 ``codec=`` argument of our own strategies. The ClientApp behind the mod sees Flower's usual layout.
 """
 
+from functools import cache
+from logging import WARNING
 from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
@@ -11,6 +13,7 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.clients.roster import roster_reply
 from eafl_flower.engines.flower_internals import trusted_record
+from eafl_flower.engines.flower_log import log
 from eafl_flower.protocols import Codec
 from eafl_flower.wire.arrays import array_record
 from eafl_flower.wire.client_side import ClientSide, NotHeldError
@@ -37,7 +40,8 @@ def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
     final only once the server says that it merged the payload. An update that cannot be coded (because it is
     not finite, or not like what the client was given) is not sent: the reply says why in its place, and the
     server counts it as refused. Arrays are matched by name. A message that is not coded passes through untouched,
-    but a server of ours that asks who decodes, because the ClientApp has no answer to its query, is told.
+    which the log of a process says once; but a server of ours that asks who decodes, because the ClientApp has no
+    answer to its query, is told.
 
     Behind the mod a message has Flower's usual layout, for Flower's own mods want one ArrayRecord and one ConfigRecord:
     the terms of the job stand in the configuration, as ``eafl.seed``, ``eafl.counter``, ... Mods that read or change
@@ -58,6 +62,7 @@ def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
     side = ClientSide(codec)
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        _note_plain_arrays(message)
         if message.has_content() and ROSTER in message.content:
             return roster_reply(message, context, num_examples=None, kind=kind)
         if not message.has_content() or CODED not in message.content:
@@ -80,6 +85,17 @@ def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
         return reply
 
     return mod
+
+
+def _note_plain_arrays(message: Message) -> None:
+    if message.metadata.message_type == MessageType.TRAIN and message.has_content() and CODED not in message.content:
+        _warn_of_plain_arrays()
+
+
+@cache
+def _warn_of_plain_arrays() -> None:
+    text = "compression_mod has nothing to decode: the server sends plain arrays, and gets plain ones back"
+    log(WARNING, text + "; write Compressed(strategy, codec) there, or codec= of a strategy of ours")
 
 
 def _as_flower_has_it(content: RecordDict, name: str, arrays: ArrayRecord) -> RecordDict:

@@ -69,6 +69,6 @@ def refuse_legacy(kind: type) -> NoReturn:
     msg = (
         f"{kind.__name__} is a strategy of Flower's Message API, and server_fn (ServerAppComponents, start_server) is "
         "the legacy one: write @app.main() with def main(grid, context), and call "
-        f"{kind.__name__}().start(grid, initial_arrays, num_rounds=...) there"
+        f"{kind.__name__}(...).start(grid, initial_arrays, num_rounds=...) there"
     )
     raise ConfigError(msg)

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from logging import INFO, WARNING
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -16,15 +16,17 @@ from eafl_flower.core.arrays import difference, moved
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import CodecError, ConfigError, ProtocolError, UpdateRefusedError
 from eafl_flower.protocols import Codec, DifferenceCodec
+from eafl_flower.runs.hooks import refuse_legacy
 from eafl_flower.runs.options import NO_PRIVACY
 from eafl_flower.strategies.usable import UsableReplies
-from eafl_flower.strategies.wrappers import refuse_privacy_around, warn_of_clipping_before_the_codec
+from eafl_flower.strategies.wrappers import check_wrapped, refuse_privacy_around, warn_of_clipping_before_the_codec
 from eafl_flower.types import Arrays, Layout, layout_of
 from eafl_flower.wire.arrays import array_record, arrays_of
 from eafl_flower.wire.downlink import Base
 from eafl_flower.wire.records import CODED, TERMS, JobTerms, terms_record
 from eafl_flower.wire.replies import reason_of, sizes_of
 from eafl_flower.wire.server_side import Sent, ServerSide
+from eafl_flower.wire.unregistered import advice
 
 _Model = tuple[str, tuple[str, ...], Layout]  # the name of a record, the names of its arrays, and their layout
 
@@ -91,9 +93,7 @@ class Compressed(Strategy):
         remembered_clients: int = 0,
         secret: bytes = b"",
     ) -> None:
-        if type(strategy).start is not Strategy.start:
-            msg = f"{type(strategy).__name__} has a start() of its own, Compressed cannot stand around it"
-            raise TypeError(f"{msg}: use its codec= argument, if it has one")
+        check_wrapped(strategy)
         if remembered_clients < 0:
             raise ConfigError(f"remembered_clients = {remembered_clients}: expected a number of at least 0")
         if len(secret) not in (0, KEY_BYTES):
@@ -151,7 +151,8 @@ class Compressed(Strategy):
         for reply in replies:
             if reply.has_error():
                 passed.append(reply)  # the wrapped strategy reports it
-                reasons.append(reason_of(reply))
+                reason = reason_of(reply)
+                reasons.append(reason + advice(reason))
                 continue
             try:
                 passed.append(self._decode(reply, server_round))
@@ -175,6 +176,10 @@ class Compressed(Strategy):
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Let the wrapped strategy aggregate."""
         return self.strategy.aggregate_evaluate(server_round, replies)
+
+    def initialize_parameters(self, client_manager: object) -> NoReturn:
+        """Not used: what Flower's legacy API calls first; raises ``ConfigError``."""
+        refuse_legacy(type(self))
 
     def _code(self, messages: Iterable[Message], server_round: int, *, trains: bool) -> list[Message]:
         """Replace the arrays of each message; messages often share one record, which is coded once."""

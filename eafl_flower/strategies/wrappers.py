@@ -18,6 +18,26 @@ CLIENT_SIDE = (DifferentialPrivacyClientSideAdaptiveClipping, DifferentialPrivac
 SERVER_SIDE = (DifferentialPrivacyServerSideAdaptiveClipping, DifferentialPrivacyServerSideFixedClipping)
 
 
+def check_wrapped(strategy: object) -> None:
+    """Check that ``Compressed`` can stand around ``strategy``.
+
+    Raises
+    ------
+    TypeError
+        If it is no strategy of Flower's Message API, or has a ``start()`` of its own.
+    """
+    kind = type(strategy)
+    if isinstance(strategy, Strategy):
+        if type(strategy).start is not Strategy.start:
+            msg = f"{kind.__name__} has a start() of its own, Compressed cannot stand around it"
+            raise TypeError(f"{msg}: use its codec= argument, if it has one")
+        return
+    if any(base.__module__.startswith("flwr.server.strategy") for base in kind.__mro__):
+        msg = f"Compressed wraps a strategy of the Message API, {kind.__module__}.{kind.__name__} is of the legacy one"
+        raise TypeError(f"{msg}: import it from flwr.serverapp.strategy, and call start() in @app.main()")
+    raise TypeError(f"Compressed wraps a strategy, not {kind.__name__}: write Compressed(FedAvg(), codec)")
+
+
 def refuse_privacy_around() -> None:
     """Refuse to go on if one of Flower's wrappers for differential privacy has called the caller, directly or not.
 

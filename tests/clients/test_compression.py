@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 
-from eafl_flower.clients import compression_mod
+from eafl_flower.clients import compression, compression_mod
 from eafl_flower.codecs import Float32Codec, Int8Codec, LQGCMCodec
 from eafl_flower.codecs.differences import decode_onto, encode_onto
 from eafl_flower.core.rng import generator
@@ -212,6 +212,17 @@ def test_a_message_without_coded_arrays_passes_untouched(make_context, make_mess
     reply = compression_mod(CODEC)(make_message("train", record), make_context(), adding(1.0))
     np.testing.assert_array_equal(arrays_of(reply.content["arrays"])[0], [2, 2, 2])
     assert "eafl.arrays" not in reply.content
+
+
+def test_a_server_that_forgot_the_codec_is_told_of_once(make_context, make_message, monkeypatch):
+    compression._warn_of_plain_arrays.cache_clear()
+    said = []
+    monkeypatch.setattr(compression, "log", lambda level, text: said.append(text))
+    record = ArrayRecord({"w": Array(np.ones(3, np.float32))})
+    for kind in ("evaluate", "train", "train"):
+        compression_mod(CODEC)(make_message(kind, record), make_context(), adding(1.0))
+    (text,) = said
+    assert "Compressed(strategy, codec)" in text and "codec=" in text
 
 
 def test_an_error_of_the_client_passes(make_context):

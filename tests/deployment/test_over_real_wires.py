@@ -1,4 +1,7 @@
-"""One asynchronous job over gRPC with TLS and node keys gives what its updates give in the pure core."""
+"""One asynchronous job over gRPC with TLS and node keys gives what its updates give in the pure core.
+
+Flower runs in an environment without eafl-flower: what runs there is the app bundle.
+"""
 
 import json
 import math
@@ -7,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from empty_environment import make_environment
 from federation import NAME, Federation, copy_app, tls_name
 from pure_core import replay
 from safetensors import safe_open
@@ -90,7 +94,13 @@ def federation(tmp_path_factory):
     """A SuperLink with two SuperNodes that are allowed in."""
     folder = tmp_path_factory.mktemp("wires")
     copy_app(folder / "eafl-flower")
-    with Federation(folder / "federation") as federation:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("federation.BIN", make_environment(folder / "environment"))
+        yield from two_nodes(folder / "federation")
+
+
+def two_nodes(folder):
+    with Federation(folder) as federation:
         federation.start_superlink()
         for node in range(2):
             key = federation.make_key(f"node-{node}")

@@ -1,0 +1,1 @@
+"""lora-digits: A Flower / PEFT app."""

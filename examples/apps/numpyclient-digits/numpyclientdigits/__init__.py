@@ -1,0 +1,1 @@
+"""numpyclient-digits: A Flower app with a NumPyClient."""

@@ -1,0 +1,1 @@
+"""pytorch-digits: A Flower / PyTorch app."""

@@ -1,0 +1,1 @@
+"""sklearn-digits: A Flower / scikit-learn app."""
