@@ -196,9 +196,10 @@ def test_a_results_folder_that_cannot_be_written_is_one_message(experiment, eafl
     assert "the results folder full cannot be written" in eafl("sweep", "--out", "full").err
 
 
-def test_a_failed_run_exits_with_one_line(experiment, eafl):
+@pytest.mark.parametrize(("main", "arguments"), [(cli.main, ["run"]), (cli.run_simulation, [])])
+def test_a_failed_run_exits_with_one_line(experiment, eafl, main, arguments):
     experiment.run_experiment = fail(RunFailedError("the error budget of 10 is spent"))
-    ended = eafl("run", "--set", *SHORT)
+    ended = eafl(*arguments, "--set", *SHORT, main=main)
     assert (ended.code, ended.err) == (1, "error: the error budget of 10 is spent\n")
 
 
