@@ -2,15 +2,23 @@
 
 import json
 import logging
+import re
 
 import pytest
+from flwr.app import Context, RecordDict
+from threaded_grid import ThreadedGrid
 
+from eafl_flower.app.client import client_app
+from eafl_flower.app.experiment import run_in_server_app
+from eafl_flower.app.resolving import resolve
 from eafl_flower.cli import main as cli
-from eafl_flower.config import RunConfig
+from eafl_flower.config import RunConfig, parse_overrides
+from eafl_flower.engines import waiting
 from eafl_flower.engines.flower_log import log, log_through
 from eafl_flower.errors import ConfigError
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.sinks import table
+from eafl_flower.runs.loop import wall_time
 
 SMALL = (
     "data.clients=4",
@@ -18,6 +26,7 @@ SMALL = (
     "data.idm.rows-per-client=24",
     "strategy.merges=12",
     "task.tabular.hidden=4",
+    "strategy.concurrency=2",
 )
 
 
@@ -67,6 +76,33 @@ def test_a_tracker_that_is_not_installed_ends_the_start_with_one_line_and_leaves
         == "error: results.sinks = \"tensorboard\" needs tensorboardX: pip install 'eafl-flower[tensorboard]'\n"
     )
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_server_app_tells_how_the_run_stands_and_whoever_waits_gets_its_exit_status(
+    tmp_path, monkeypatch, capsys, log_format
+):
+    monkeypatch.setattr(wall_time, "NODE_POLL_S", 0.02)
+    monkeypatch.setattr(wall_time, "REPLY_POLL_S", 0.02)
+    monkeypatch.setattr(waiting, "LONGEST_POLL_NETWORK_S", 0.005)
+    told = {"results.dir": str(tmp_path / "runs"), "results.log-format": log_format, "results.status-every-s": 1e-6}
+    config = RunConfig().replace(parse_overrides([*SMALL, "data.unseen=0", "results.baselines=none"])).replace(told)
+    grid = ThreadedGrid(client_app(resolve(config)), 4)
+    context = Context(run_id=1, node_id=0, node_config={}, state=RecordDict(), run_config=config.to_flat())
+    try:
+        run_in_server_app(grid, context)
+    finally:
+        grid.close()
+    out = capsys.readouterr().out
+    if log_format == "json":
+        status = [line for line in map(json.loads, out.splitlines()) if line["event"] == "status"][-1]
+        assert (status["there"], status["away"], status["merges_planned"]) == (4, 0, 12)
+    else:
+        assert re.search(r"^\d\d:\d\d:\d\dZ  \d+/12 merges.*in flight  4 nodes there", out, re.MULTILINE)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["status", str(tmp_path / "runs" / "emam"), "--wait"])
+    assert (ended.value.code or 0) == 0
+    assert "finished: 12 merges made" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
