@@ -40,12 +40,13 @@ def status(
     at most --within seconds ago. The exit status is 0 if the run goes on or has finished, 1 if it failed, was stopped
     or is silent, 2 if there is none or its files cannot be read.
     """
+    from eafl_flower.app.resumable import updates_in
     from eafl_flower.results.finding import await_run, find_run
     from eafl_flower.results.run_state import GOING_ON, RunWatcher
 
     console = new_console()
     try:
-        watcher = RunWatcher(await_run(run, within_s=within) if wait else find_run(run))
+        watcher = RunWatcher(await_run(run, within_s=within) if wait else find_run(run), updates_in)
         found = watcher.status()
         while (wait or watch is not None) and found["state"] in GOING_ON:
             if watch is not None:

@@ -27,7 +27,7 @@ def find_run(path: Path) -> RunDirectory:
         return RunDirectory.open(path)
     if runs := runs_at(path):
         return RunDirectory.open(runs[-1])
-    if path.is_dir():
+    if path.is_dir() and any(path.iterdir()):
         return RunDirectory.open(path)  # which says what is wrong with it
     msg = (
         f"there is no run {path}, nor {path}-<time>: expected the directory of a run, its name without the time, or a "

@@ -12,6 +12,8 @@ silent     no process works on it here, and none has said why it ended: killed, 
 """
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from eafl_flower.errors import CheckpointError
@@ -20,8 +22,6 @@ from eafl_flower.results.ownership import is_owned, owner_of
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import staleness_counted
 from eafl_flower.results.watch import SIZES, TROUBLE, Client, Watch
-from eafl_flower.runs.keeping.checkpoint import open_checkpoint
-from eafl_flower.runs.tally import Tally
 
 GOING_ON: Final = ("starting", "running", "finishing")
 QUIET_S: Final = 60.0  # without an event: then it is said for how long
@@ -36,10 +36,12 @@ class RunWatcher:
     ----------
     run
         The directory; it must exist.
+    updates_in
+        Returns how many updates a checkpoint holds; raises ``CheckpointError`` if it cannot be used.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
-        self.run = run
+    def __init__(self, run: RunDirectory, updates_in: Callable[[Path], int]) -> None:
+        self.run, self._updates_in = run, updates_in
         self.watch = Watch()
         self._follower = Follower(run, self._begin_again)
         self._checkpoint: tuple[float, dict[str, Any]] | None = None  # time of the file, and what it says
@@ -129,7 +131,7 @@ class RunWatcher:
         if self._checkpoint is None or self._checkpoint[0] != file.st_mtime:
             told: dict[str, Any] = {"bytes": file.st_size}
             try:
-                told["updates"] = open_checkpoint(path).restore_field("tally", Tally()).updates
+                told["updates"] = self._updates_in(path)
             except CheckpointError as error:
                 told["problem"] = str(error)
             self._checkpoint = file.st_mtime, told

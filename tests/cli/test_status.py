@@ -53,7 +53,7 @@ def test_a_run_that_did_not_complete_has_exit_status_1_and_says_what_to_do(eafl,
     ("make", "message"),
     [
         (lambda: None, "there is no run run, nor run-<time>"),
-        (lambda: Path("run").mkdir(), "run was not left by a run of eafl-flower"),
+        (lambda: Path("run/other").mkdir(parents=True), "run was not left by a run of eafl-flower"),
         (lambda: append(run_with(Path("run"), START), {"event": "merge"}), r"damaged at line 2: it lacks client"),
         (lambda: run_with(Path("run")).events_path.unlink(), "run is damaged: events.jsonl is missing"),
     ],

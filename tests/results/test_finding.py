@@ -44,12 +44,14 @@ def test_of_a_folder_the_newest_run_counts(runs):
     ("name", "message"),
     [
         ("nope", "there is no run .*nope, nor .*nope-<time>: expected"),
-        ("empty", "empty was not left by a run of eafl-flower"),
+        ("empty", "there is no run"),
+        ("other", "other was not left by a run of eafl-flower"),
         ("file", "there is no run"),
     ],
 )
 def test_what_is_no_run_is_one_error(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "other" / "inside").mkdir(parents=True)
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match=message):
         find_run(tmp_path / name)

@@ -7,6 +7,7 @@ import time
 import pytest
 from recorded_logs import FAILED, INTERRUPTED, START, STOP, append, merge, run_with, status, trouble
 
+from eafl_flower.app.resumable import updates_in
 from eafl_flower.errors import CheckpointError
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_state import QUIET_S, SETTLING_S, RunWatcher
@@ -18,7 +19,7 @@ def quiet_for(run, seconds):
 
 
 def state_of(run):
-    return RunWatcher(run).status()["state"]
+    return RunWatcher(run, updates_in).status()["state"]
 
 
 @pytest.mark.parametrize(
@@ -34,9 +35,9 @@ def state_of(run):
 def test_a_run_that_a_process_works_on_goes_on(tmp_path, events, state):
     run = run_with(tmp_path / "run", *events)
     with owned(run.path, wait_s=0):
-        found = RunWatcher(run).status()
+        found = RunWatcher(run, updates_in).status()
         assert (found["state"], found["pid"]) == (state, os.getpid())
-    assert RunWatcher(run).status()["pid"] is None or state == "starting"
+    assert RunWatcher(run, updates_in).status()["pid"] is None or state == "starting"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def test_a_run_that_a_process_works_on_goes_on(tmp_path, events, state):
     ],
 )
 def test_a_run_that_nobody_works_on_says_how_it_ended(tmp_path, events, state, reason):
-    found = RunWatcher(run_with(tmp_path / "run", *events)).status()
+    found = RunWatcher(run_with(tmp_path / "run", *events), updates_in).status()
     assert found["state"] == state
     assert reason in found["reason"]
 
@@ -81,7 +82,7 @@ def test_where_locks_cannot_be_seen_young_events_say_that_the_run_goes_on(tmp_pa
 
 def test_a_run_that_failed_at_its_start_and_left_nothing_has_failed(tmp_path):
     run = run_with(tmp_path / "run")
-    watcher = RunWatcher(run)
+    watcher = RunWatcher(run, updates_in)
     assert watcher.status()["state"] == "starting"
     shutil.rmtree(run.path)
     found = watcher.status()
@@ -90,7 +91,7 @@ def test_a_run_that_failed_at_its_start_and_left_nothing_has_failed(tmp_path):
 
 def test_only_what_is_new_is_read_and_a_line_that_is_being_written_waits(tmp_path):
     run = run_with(tmp_path / "run", START, merge(1))
-    watcher = RunWatcher(run)
+    watcher = RunWatcher(run, updates_in)
     assert watcher.status()["merges"] == 1
     with run.events_path.open("ab") as file:
         file.write(b'{"event":"lost","time_s":2.0,')
@@ -105,7 +106,7 @@ def test_a_log_that_was_cut_back_by_a_resume_is_read_afresh(tmp_path):
     run = run_with(
         tmp_path / "run", START, *(merge(n, wall_s=float(n)) for n in range(1, 6)), trouble("error", 1, 9.0, "x")
     )
-    watcher = RunWatcher(run)
+    watcher = RunWatcher(run, updates_in)
     assert watcher.status()["error"] == 1
     append(run, {"event": "resume", "events": 3})
     assert (watcher.status()["merges"], watcher.status()["error"]) == (2, 0)
@@ -128,14 +129,14 @@ def test_a_damaged_line_is_one_error_that_says_where(tmp_path, content, message)
     with run.events_path.open("ab") as file:
         file.write(content)
     with pytest.raises(CheckpointError, match=message):
-        RunWatcher(run).status()
+        RunWatcher(run, updates_in).status()
 
 
 def test_a_checkpoint_of_another_version_is_told_and_ends_nothing(tmp_path):
     run = run_with(tmp_path / "run", START, merge(1), INTERRUPTED)
     run.checkpoint_dir.mkdir()
     run.checkpoint_path.write_bytes(b"of another program")
-    found = RunWatcher(run).status()
+    found = RunWatcher(run, updates_in).status()
     assert found["state"] == "stopped"
     assert "cannot be read" in found["checkpoint"]["problem"]
 
@@ -143,7 +144,7 @@ def test_a_checkpoint_of_another_version_is_told_and_ends_nothing(tmp_path):
 def test_on_the_wall_the_newest_status_says_who_is_there(tmp_path):
     run = run_with(tmp_path / "run", START, merge(1, client=1), status(1, 3.0, in_flight=1, there=2, away=(2,)))
     with owned(run.path, wait_s=0):
-        found = RunWatcher(run).status()
+        found = RunWatcher(run, updates_in).status()
     assert (found["clock"], found["in_flight"], found["nodes"]) == ("wall", 1, {"there": 2, "away": 1})
     assert {row["client"]: row["away"] for row in found["clients"]} == {1: False, 2: True}
     assert next(row["seen_ago_s"] for row in found["clients"] if row["client"] == 1) >= 2.0
@@ -151,6 +152,6 @@ def test_on_the_wall_the_newest_status_says_who_is_there(tmp_path):
 
 def test_clients_in_trouble_come_first_then_those_unseen_for_longest(tmp_path):
     events = (merge(1, 7), merge(2, 3), trouble("error", 5, 3.0, "old"), trouble("refused", 4, 4.0, "new"))
-    found = RunWatcher(run_with(tmp_path / "run", START, *events)).status()
+    found = RunWatcher(run_with(tmp_path / "run", START, *events), updates_in).status()
     assert [row["client"] for row in found["clients"]] == [4, 5, 7, 3]
     assert [row["trouble"] for row in found["clients"]] == ["refused: new", "failed: old", None, None]

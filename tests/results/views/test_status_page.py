@@ -7,6 +7,7 @@ import pytest
 from recorded_logs import FAILED, START, merge, run_with, status, trouble
 from rich.console import Console
 
+from eafl_flower.app.resumable import updates_in
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_state import RunWatcher
 from eafl_flower.results.views.json_lines import JsonLines
@@ -27,7 +28,7 @@ EVENTS = (
 
 def page(run, *, width=100, terminal=False, most=20):
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal, highlight=False, color_system=None)
-    console.print(status_page(RunWatcher(run).status(), console, most))
+    console.print(status_page(RunWatcher(run, updates_in).status(), console, most))
     return console.file.getvalue()
 
 
