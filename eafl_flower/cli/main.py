@@ -167,19 +167,22 @@ def run_simulation(arguments: Sequence[str] | None = None) -> None:
 def _execute(
     config: "RunConfig", run_dir: "RunDirectory", *, engine: str, resume: bool, ray_address: str | None, again: str
 ) -> None:
-    from eafl_flower.app.experiment import run_experiment
-    from eafl_flower.app.resolving import resolve
-    from eafl_flower.app.telling import Teller
     from eafl_flower.results.ownership import owned
-    from eafl_flower.runs.options import NO_PRIVACY
 
-    logging.getLogger("flwr").setLevel(logging.WARNING)  # its settings and rounds would bury our lines
-    teller = Teller(config, run_dir, new_console())
-    if config.codec.name != "none":
-        teller.say(NO_PRIVACY)
     try:
-        with owned(run_dir.path, wait_s=0):
+        with owned(
+            run_dir.path, wait_s=0
+        ):  # before the imports, which take seconds: whoever looks sees that it goes on
             try:
+                from eafl_flower.app.experiment import run_experiment
+                from eafl_flower.app.resolving import resolve
+                from eafl_flower.app.telling import Teller
+                from eafl_flower.runs.options import NO_PRIVACY
+
+                logging.getLogger("flwr").setLevel(logging.WARNING)  # its settings and rounds would bury our lines
+                teller = Teller(config, run_dir, new_console())
+                if config.codec.name != "none":
+                    teller.say(NO_PRIVACY)
                 experiment = resolve(config)
                 for note in experiment.source.notes:
                     teller.say(note)

@@ -8,6 +8,7 @@ import pytest
 
 from eafl_flower.cli import main as cli
 from eafl_flower.errors import RunFailedError
+from eafl_flower.results.ownership import is_owned
 from eafl_flower.results.run_directory import RunDirectory
 
 SHORT = ("strategy.merges=96",)
@@ -56,6 +57,21 @@ def test_with_arguments_the_cheap_baselines_are_the_default(experiment, eafl):
     found = summary(only_run())
     assert found["seed"] == 5
     assert [name for name, scores in found["baselines"].items() if scores] == ["majority", "lookup"]
+
+
+def test_a_run_is_owned_before_anything_heavy_is_imported(experiment, eafl, monkeypatch):
+    from eafl_flower.app import telling
+
+    seen = []
+
+    class Looking(telling.Teller):
+        def __init__(self, config, run_dir, console):
+            seen.append(is_owned(run_dir.path))
+            super().__init__(config, run_dir, console)
+
+    monkeypatch.setattr(telling, "Teller", Looking)
+    eafl("run", "--set", *SHORT)
+    assert seen == [True]
 
 
 def test_baselines_can_be_chosen(experiment, eafl):
