@@ -16,14 +16,13 @@ from eafl_flower.app.training import train
 from eafl_flower.app.workload import Experiment
 from eafl_flower.config import RunConfig
 from eafl_flower.config.effects import MERGES
-from eafl_flower.core.events import Fanout, Observer
+from eafl_flower.core.events import Observer
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.heads.prior import SizedByRanges
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, summarize
-from eafl_flower.results.views.terminal import say
 from eafl_flower.runs.state import Run
 from eafl_flower.tasks.training import ReadsBins
 from eafl_flower.wire.arrays import arrays_of
@@ -128,8 +127,7 @@ def run_in_server_app(grid: Grid, context: Context) -> None:
 def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory) -> None:
     from rich.console import Console
 
-    from eafl_flower.results.views.console import ConsoleObserver
-    from eafl_flower.results.views.tables import print_results
+    from eafl_flower.app.telling import Teller
 
     resume = bool(config.checkpoint.resume)
     if resume:
@@ -139,15 +137,12 @@ def _conduct_in_server_app(config: RunConfig, grid: Grid, run_dir: RunDirectory)
         experiment = shaped(experiment, grid, run_dir.path, resume=resume)
     if resume:
         check_resumable(run_dir, experiment)  # before nodes are waited for
-    console = Console(highlight=False)
+    teller = Teller(config, run_dir, Console(highlight=False))
     for note in experiment.source.notes:
-        say(console, note)
-    observer = Fanout([run_dir.log, ConsoleObserver(console, config.name, experiment.task.scores)])
-    try:
+        teller.say(note)
+    with teller.observing(experiment.task.scores) as observer:
         summary = conduct(experiment, grid, run_dir=run_dir, observer=observer, engine="flower", resume=resume)
-    finally:
-        observer.close()
-    print_results(console, summary, run_dir.path)
+    teller.results(summary)
 
 
 def conduct(
@@ -160,6 +155,7 @@ def conduct(
         experiment,
         grid,
         observer=observer,
+        status_every_s=config.results.status_every_s,
         checkpoint=run_dir.checkpoint_path,
         resume=resume,
         run_name=run_dir.run_name,

@@ -1,4 +1,4 @@
-"""The command line ``eafl``: run, sweep, compare, report, predict, data, mobility, encoder, latents, calibrate.
+"""The command line ``eafl``: run, status, sweep, compare, report, predict, data, mobility, encoder, latents, calibrate.
 
 Nothing heavy is imported before a command needs it, so that ``eafl --help`` answers at once.
 """
@@ -6,7 +6,6 @@ Nothing heavy is imported before a command needs it, so that ``eafl --help`` ans
 import logging
 import shlex
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +18,7 @@ from eafl_flower.cli.latents import latents_app
 from eafl_flower.cli.mobility import mobility
 from eafl_flower.cli.results import compare, predict, report
 from eafl_flower.cli.shared import exit_status, is_given, reported, start, tell
+from eafl_flower.cli.status import status
 from eafl_flower.cli.sweep import sweep
 from eafl_flower.results.views.terminal import new_console, say
 
@@ -101,7 +101,7 @@ def run(
     )
 
 
-for command in (sweep, compare, report, predict, mobility):
+for command in (status, sweep, compare, report, predict, mobility):
     app.command()(command)
 
 
@@ -167,26 +167,26 @@ def run_simulation(arguments: Sequence[str] | None = None) -> None:
 def _execute(
     config: "RunConfig", run_dir: "RunDirectory", *, engine: str, resume: bool, ray_address: str | None, again: str
 ) -> None:
-    from eafl_flower.app.experiment import run_experiment
-    from eafl_flower.app.resolving import resolve
-    from eafl_flower.core.events import Fanout, Spectator
     from eafl_flower.results.ownership import owned
-    from eafl_flower.results.views.console import ConsoleObserver
-    from eafl_flower.results.views.tables import print_results
-    from eafl_flower.runs.options import NO_PRIVACY
 
-    logging.getLogger("flwr").setLevel(logging.WARNING)  # its settings and rounds would bury our lines
-    console = new_console()
-    if config.codec.name != "none":
-        say(console, NO_PRIVACY)
     try:
-        with owned(run_dir.path, wait_s=0):
+        with owned(
+            run_dir.path, wait_s=0
+        ):  # before the imports, which take seconds: whoever looks sees that it goes on
             try:
+                from eafl_flower.app.experiment import run_experiment
+                from eafl_flower.app.resolving import resolve
+                from eafl_flower.app.telling import Teller
+                from eafl_flower.runs.options import NO_PRIVACY
+
+                logging.getLogger("flwr").setLevel(logging.WARNING)  # its settings and rounds would bury our lines
+                teller = Teller(config, run_dir, new_console())
+                if config.codec.name != "none":
+                    teller.say(NO_PRIVACY)
                 experiment = resolve(config)
                 for note in experiment.source.notes:
-                    say(console, note)
-                beside = Spectator(ConsoleObserver(console, config.name, experiment.task.scores))
-                with closing(Fanout([run_dir.log, beside])) as observer:
+                    teller.say(note)
+                with teller.observing(experiment.task.scores) as observer:
                     summary = run_experiment(
                         experiment,
                         run_dir=run_dir,
@@ -209,7 +209,7 @@ def _execute(
             text = f"{why} before the first checkpoint; what there is is in {run_dir.path}"
         tell(text)
         raise typer.Exit(exit_status(stop)) from stop
-    print_results(console, summary, run_dir.path)
+    teller.results(summary)
 
 
 def _stored_config(run_dir: "RunDirectory") -> "RunConfig":

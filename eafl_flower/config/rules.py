@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from eafl_flower.config.addresses import parse_address
 from eafl_flower.config.parts import is_ours
 from eafl_flower.core.scores import PHASES
 
@@ -30,7 +31,7 @@ class Clash:
 
 def clashes(values: Mapping[str, Any]) -> list[Clash]:
     """Return every contradiction between the settings in ``values``, a complete mapping from key to value."""
-    rules = (_name, _clients, _strategy, _alignment, _stop, _simulation)
+    rules = (_name, _clients, _strategy, _alignment, _stop, _simulation, _results)
     return [clash for rule in rules for clash in rule(values)]
 
 
@@ -144,3 +145,11 @@ def _simulation(values: Mapping[str, Any]) -> list[Clash]:
         text = 'task.device = "cuda" needs a share of a GPU for each client, as in engine.num-gpus = 0.25'
         found.append(Clash(("engine.num-gpus", "task.device", "engine.name"), text))
     return found
+
+
+def _results(values: Mapping[str, Any]) -> list[Clash]:
+    try:
+        parse_address(values["results.metrics-address"] or "1")
+    except ValueError as error:
+        return [Clash(("results.metrics-address",), str(error))]
+    return []

@@ -162,10 +162,14 @@ class CheckpointSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultsSettings:
-    """Where results go and what stands beside them."""
+    """Where results go, what stands beside them, and what is told while the run goes on."""
 
     dir: str = "runs"
     baselines: Literal["all", "cheap", "none"] = "cheap"
+    status_every_s: NotNegative = 30.0  # real, between two status lines of a deployment; 0: none
+    log_format: Literal["text", "json"] = "text"
+    sinks: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+    metrics_address: str = ""  # where Prometheus asks: host:port, or port of this machine alone; empty: nowhere
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,11 @@ unfinished   as lost: a job that was open when the run ended
 evaluate     merge, time_s, wall_s, metrics (``accuracy-before``, ``accuracy-after``, ``accuracy-unseen``, ...),
              left_out (clients and single values that are not in the means)
 checkpoint   merge, time_s
+status       merge, time_s, wall_s, in_flight (jobs open now), there and away (clients whose node is online, or is not),
+             away_clients (the first of them); in wall-clock runs, at intervals
 stop         merge, time_s, reason
+failed       merge, time_s, reason: an error has ended the run
+interrupted  merge, time_s, reason: somebody has ended it
 missing      reason; stands in the log, once a resume, for an event that a crash of the machine took
 ===========  ==================================================================================
 
@@ -28,7 +32,8 @@ missing      reason; stands in the log, once a resume, for an event that a crash
 barrier, a buffer) each has its own event with the same number. ``time_s`` is virtual (wall-clock in a
 deployment), ``wall_s`` real; fields whose name ends in ``wall_s`` are the only ones in which a resumed
 run may differ from an undisturbed one. ``raw_bytes`` is the size of the upload without a codec and,
-unless ``raw_downlink_bytes`` says otherwise, of the download; ``client`` the partition.
+unless ``raw_downlink_bytes`` says otherwise, of the download; ``client`` the partition. ``failed`` and ``interrupted``
+come after the last checkpoint: a run that goes on drops them.
 """
 
 from collections.abc import Mapping, Sequence

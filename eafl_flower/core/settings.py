@@ -73,7 +73,10 @@ class Setting:
         """What a value must be, in words that complete "expected ..."."""
         if self.choices:
             *others, last = (json.dumps(choice) for choice in self.choices)
-            return f"{', '.join(others)} or {last}" if others else last
+            words = f"{', '.join(others)} or {last}" if others else last
+            return (
+                f'{words}, several separated by commas, as in "{",".join(self.choices[:2])}"' if self.is_list else words
+            )
         one = {bool: "true or false", int: "an integer", float: "a number", str: "text in Unicode"}[self.kind]
         many = {int: "integers", float: "numbers"}.get(self.kind, one)
         example = "a,b" if self.kind is str else "4,8,16"
@@ -135,7 +138,10 @@ class Setting:
 
     def _number(self, text: str) -> int | float | str:
         if self.kind is str:
-            return text
+            if self._allows(text):
+                return text
+            msg = f"expected {self.expected}"
+            raise ValueError(msg)
         try:
             number: int | float = self.kind(text)
         except ValueError as error:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from eafl_flower.core.events import Event
-from eafl_flower.results.stored import Check, check_fields, count, mapping, number, optional, text
+from eafl_flower.results.stored import Check, check_fields, count, counts, mapping, number, optional, text
 
 _BYTES = ("uplink_bytes", "uplink_framed_bytes", "downlink_bytes", "downlink_framed_bytes")
 _UPLOAD = ("uplink_energy_j", "uplink_time_s")
@@ -12,16 +12,21 @@ _MERGE = {
     **dict.fromkeys(("merge", "time_s", "staleness", *_BYTES), number),
 }
 _WITHOUT_RESULT = {"client": count, "time_s": number}
+_END = {"merge": count, "time_s": number, "reason": text}
 _REQUIRED: dict[str, Mapping[str, Check]] = {
     "merge": _MERGE,
     **dict.fromkeys(("lost", "refused", "timeout", "error"), _WITHOUT_RESULT),
     "evaluate": {"merge": count, "time_s": number, "metrics": mapping(optional(number))},
+    "status": {**dict.fromkeys(("merge", "in_flight", "there", "away"), count), "time_s": number},
+    "failed": _END,
+    "interrupted": _END,
 }
 _KNOWN = {
     "client": count,
     "reason": text,
     "metrics": mapping(optional(number)),
-    "num_values": count,
+    "away_clients": counts,
+    **dict.fromkeys(("num_values", "clients", "in_flight", "merges_planned", "uploads"), count),
     **dict.fromkeys(("time_s", "wall_s", "staleness", "energy_j", "raw_bytes", *_BYTES, *_UPLOAD), number),
     **dict.fromkeys(("bits_paper", "codec_error", "raw_downlink_bytes"), number),
 }

@@ -27,6 +27,7 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lines = _complete_lines(path)
+        self._is_cut = False  # its last line, as by a full disk
         self._file = open_unlinked(path, "ab", buffering=0)
 
     def write(self, event: Event) -> None:
@@ -40,15 +41,19 @@ class EventLog:
         if event["event"] == "resume":
             self.truncate(event["events"])
             return
-        line = json.dumps(_plain(event), allow_nan=False, separators=(",", ":"))
+        line = json.dumps(plain(event), allow_nan=False, separators=(",", ":"))
         self._append(line.encode() + b"\n")
         self._lines += 1
 
     def _append(self, line: bytes) -> None:
+        if self._is_cut:
+            msg = f"{self.path} ends within an event: resume the run, which cuts it off"
+            raise RunFailedError(msg)
         try:
             while line:
                 line = line[self._file.write(line) :]
         except OSError as error:
+            self._is_cut = True
             msg = f"{self.path} cannot be written ({error.strerror or error}): make room, then resume the run"
             raise RunFailedError(msg) from error
 
@@ -131,14 +136,19 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                event = parse_json(line)
-            except ValueError:
-                event = None
-            if not isinstance(event, dict) or not isinstance(event.get("event"), str):
-                msg = f'{path} is damaged at line {number}: expected a JSON object with the field "event"'
-                raise CheckpointError(msg)
-            yield event
+            yield parse_event(line, path, number)
+
+
+def parse_event(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    """Return the event on line ``number`` of the log ``path``; raises ``CheckpointError`` if it is none."""
+    try:
+        event = parse_json(line)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        msg = f'{path} is damaged at line {number}: expected a JSON object with the field "event"'
+        raise CheckpointError(msg)
+    return event
 
 
 def _complete_lines(path: Path) -> int:
@@ -165,12 +175,12 @@ def _is_event(line: bytes) -> bool:
     return isinstance(event, dict) and "event" in event
 
 
-def _plain(value: Any) -> Any:
-    """Turn numpy scalars into Python's; JSON has no NaN or infinity, so these become null."""
+def plain(value: Any) -> Any:
+    """Return a value as the log has it: of Python's own types; JSON has no NaN or infinity, so these become null."""
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if hasattr(value, "item") and not isinstance(value, str | bytes):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

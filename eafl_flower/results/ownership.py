@@ -16,19 +16,33 @@ except ImportError:  # a system without it: nobody is kept out
     fcntl = None  # type: ignore[assignment]
 
 POLL_S = 0.2
+GLANCE_S = 0.3  # who only looks whether a run is owned holds its lock for a moment
 
 
-def is_owned(folder: Path) -> bool:
-    """Whether a process owns the run directory ``folder`` at the moment, as far as can be seen."""
+def is_owned(folder: Path) -> bool | None:
+    """Whether a process owns the run directory ``folder`` at the moment; None if that cannot be seen."""
+    if fcntl is None:
+        return None
     try:
         with (folder / "owner").open("rb") as file:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except FileNotFoundError:
+        return False
     except OSError:
-        pass  # never owned, or a file system without locks
+        return None  # a file system without locks
     return False
+
+
+def owner_of(folder: Path) -> int | None:
+    """Return the number of the process that owns the run directory ``folder``; None if nobody can be seen to."""
+    if not is_owned(folder):
+        return None
+    try:
+        return int((folder / "owner").read_bytes()[:40])
+    except (OSError, ValueError):
+        return None
 
 
 @contextmanager
@@ -43,14 +57,14 @@ def owned(folder: Path, *, wait_s: float) -> Iterator[None]:
     folder
         The run directory; the file ``owner`` in it is locked and holds the number of the process.
     wait_s
-        Longest wait for another process to end [s]; 0 asks once.
+        Longest wait for another process to end [s]; at 0 only for one that looks who owns the run.
 
     Raises
     ------
     CheckpointError
         If another process still owns the run.
     """
-    deadline = time.monotonic() + wait_s
+    deadline = time.monotonic() + max(wait_s, GLANCE_S)
     with open_unlinked(folder / "owner", "ab+") as file:  # the number in it is the owner's, so keep it
         while fcntl is not None:
             try:

@@ -10,6 +10,7 @@
     ├── model.json          what the model expects and gives (see ``model_description``)
     ├── checkpoint/         the server's checkpoints
     ├── state/              what the clients keep between jobs
+    ├── tensorboard/, ...   curves, if a sink of this name was chosen
     └── owner               locked by the process that works on the run
 """
 

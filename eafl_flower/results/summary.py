@@ -200,7 +200,7 @@ def summarize(
         "scores": scores_to_store(outcome.metrics, scores),
         "baselines": {key: None if (found := given.get(key)) is None else keyed(found, scores) for key in BASELINES},
         "baselines_left_out": dict(baselines_left_out or {}),
-        "staleness": _middle_and_end(merged.staleness),
+        "staleness": staleness_counted(merged.staleness),
         "order_sha256": merged.order.hexdigest(),
         "arrays_sha256": outcome.arrays_sha256,
         "versions": versions(),
@@ -209,11 +209,11 @@ def summarize(
 
 def staleness_of(staleness: Iterable[float]) -> dict[str, float | None]:
     """Return median, 95th percentile (nearest rank) and maximum; null without merges."""
-    return _middle_and_end(Counter(staleness))
+    return staleness_counted(Counter(staleness))
 
 
-def _middle_and_end(times: Mapping[float, int]) -> dict[str, float | None]:
-    """Return the same of values that occur so many ``times``."""
+def staleness_counted(times: Mapping[float, int]) -> dict[str, float | None]:
+    """Return the same of staleness that occurs so many ``times``."""
     counts = sorted(times.items())
     ranks = list(accumulate(count for _, count in counts))
     if not ranks:

@@ -119,6 +119,8 @@ class RunOptions:
         Go on from the checkpoint instead of starting afresh.
     observer
         Sees every event.
+    status_every_s
+        On the wall clock, seconds between two events ``status``; 0 means none.
     clock
         "virtual": arrivals are events in virtual time, the same for the same seed on every engine.
         "wall": replies count when they come (deployment). "auto": virtual where the grid is a
@@ -175,6 +177,7 @@ class RunOptions:
     checkpoint_every: int = 0
     resume: bool = False
     observer: Observer = field(default_factory=lambda: Fanout(()))
+    status_every_s: float = 0.0
     clock: Clock = "auto"
     min_available_nodes: int = 2
     expected_nodes: int = 0
@@ -203,6 +206,7 @@ class RunOptions:
                 ("min_evaluate_nodes", 0),
                 ("min_available_nodes", 1),
                 ("node_timeout_s", 0),
+                ("status_every_s", 0),
             )
             if not (isinstance(getattr(self, name), int | float) and least <= getattr(self, name) < float("inf"))
         ]

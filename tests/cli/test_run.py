@@ -8,6 +8,7 @@ import pytest
 
 from eafl_flower.cli import main as cli
 from eafl_flower.errors import RunFailedError
+from eafl_flower.results.ownership import is_owned
 from eafl_flower.results.run_directory import RunDirectory
 
 SHORT = ("strategy.merges=96",)
@@ -56,6 +57,21 @@ def test_with_arguments_the_cheap_baselines_are_the_default(experiment, eafl):
     found = summary(only_run())
     assert found["seed"] == 5
     assert [name for name, scores in found["baselines"].items() if scores] == ["majority", "lookup"]
+
+
+def test_a_run_is_owned_before_anything_heavy_is_imported(experiment, eafl, monkeypatch):
+    from eafl_flower.app import telling
+
+    seen = []
+
+    class Looking(telling.Teller):
+        def __init__(self, config, run_dir, console):
+            seen.append(is_owned(run_dir.path))
+            super().__init__(config, run_dir, console)
+
+    monkeypatch.setattr(telling, "Teller", Looking)
+    eafl("run", "--set", *SHORT)
+    assert seen == [True]
 
 
 def test_baselines_can_be_chosen(experiment, eafl):
@@ -196,9 +212,10 @@ def test_a_results_folder_that_cannot_be_written_is_one_message(experiment, eafl
     assert "the results folder full cannot be written" in eafl("sweep", "--out", "full").err
 
 
-def test_a_failed_run_exits_with_one_line(experiment, eafl):
+@pytest.mark.parametrize(("main", "arguments"), [(cli.main, ["run"]), (cli.run_simulation, [])])
+def test_a_failed_run_exits_with_one_line(experiment, eafl, main, arguments):
     experiment.run_experiment = fail(RunFailedError("the error budget of 10 is spent"))
-    ended = eafl("run", "--set", *SHORT)
+    ended = eafl(*arguments, "--set", *SHORT, main=main)
     assert (ended.code, ended.err) == (1, "error: the error budget of 10 is spent\n")
 
 

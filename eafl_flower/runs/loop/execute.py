@@ -1,20 +1,25 @@
 """One run from start to end, whatever clock decides what comes next."""
 
+from contextlib import suppress
 from logging import INFO, WARNING
 
 from flwr.serverapp.strategy import Result
 
+from eafl_flower.core.excerpt import excerpt
 from eafl_flower.engines.flower_log import log
 from eafl_flower.runs.clock import Clock
 from eafl_flower.runs.keeping.autosave import Autosave
 from eafl_flower.runs.keeping.signals import interrupts
 from eafl_flower.runs.keeping.take_up import take_up
+from eafl_flower.runs.loop.pulse import Pulse
 from eafl_flower.runs.loop.settling import finish, settle
 from eafl_flower.runs.members.mailbox import Interrupted
 from eafl_flower.runs.members.roster import Roster, take_roster
 from eafl_flower.runs.pace import announce
 from eafl_flower.runs.state import Run
 from eafl_flower.wire.unregistered import no_tracebacks
+
+MOST_REASON = 1_000  # letters
 
 
 def execute(run: Run, clock: Clock) -> Result:
@@ -35,7 +40,7 @@ def execute(run: Run, clock: Clock) -> Result:
 
 
 def _execute(run: Run, clock: Clock) -> Result:
-    options, saves = run.options, Autosave()
+    options, saves, pulse = run.options, Autosave(), Pulse()
     # Ctrl-C while nodes are waited for stops at once: there is nothing to keep yet.
     roster = take_roster(
         run.plan.grid,
@@ -54,6 +59,7 @@ def _execute(run: Run, clock: Clock) -> Result:
             while not run.done:
                 saves.look(run, clock)
                 clock.advance()
+                pulse.look(run, clock)
                 if run.mail.interrupted:
                     raise Interrupted
                 _settle(run, clock, saves)
@@ -62,7 +68,11 @@ def _execute(run: Run, clock: Clock) -> Result:
         except Interrupted:
             _checkpoint(run, clock, saves)
             log(INFO, "run %s stopped after %d merges", options.run_name, run.version)
+            _tell_end(run, clock, "interrupted", str(run.mail.reason) or "interrupted")
             raise run.mail.reason from None
+        except Exception as error:
+            _tell_end(run, clock, "failed", str(error) or type(error).__name__)
+            raise
         if run.mail.interrupted:  # when nobody looked any more
             raise run.mail.reason
     return result
@@ -104,6 +114,13 @@ def _settle(run: Run, clock: Clock, saves: Autosave) -> None:
     if settle(run, clock) and run.options.checkpoint is not None:
         run.emit("checkpoint", merge=run.version, time_s=clock.now_s())  # only a scheduled one is an event of the run
         saves.write(run, clock)
+
+
+def _tell_end(run: Run, clock: Clock, kind: str, reason: str) -> None:
+    """Tell why a run that had begun has ended without its results; nothing counts these events."""
+    if run.num_events:
+        with suppress(Exception):  # what has ended the run is told to its caller, whatever becomes of the event
+            run.emit(kind, merge=run.version, time_s=clock.now_s(), reason=excerpt(reason, MOST_REASON))
 
 
 def _checkpoint(run: Run, clock: Clock, saves: Autosave) -> None:
