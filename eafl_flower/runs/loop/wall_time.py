@@ -18,6 +18,7 @@ from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.keeping.checkpoint import open_checkpoint
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
 from eafl_flower.runs.loop.offering import fail_without_orders, first_order, new_jobs
+from eafl_flower.runs.loop.overdue import Overdue
 from eafl_flower.runs.members.mailbox import NODE_UNAVAILABLE, Interrupted, was_delivered
 from eafl_flower.runs.members.newcomers import Newcomers, next_number
 from eafl_flower.runs.members.roster import Roster, roster_question
@@ -51,7 +52,7 @@ class WallClock:
         self._online: set[int] = set()  # nodes, at the last look
         self._away: set[int] = set()  # clients whose node is not online
         self._absent: frozenset[int] = frozenset()  # clients that the run had lost when it was interrupted
-        self._newcomers = Newcomers()
+        self._newcomers, self._overdue = Newcomers(), Overdue(run)
         self._next_look_s = self._last_seen_s = 0.0
 
     def now_s(self) -> float:
@@ -73,9 +74,9 @@ class WallClock:
         return self._absent
 
     def clients_to_evaluate(self) -> list[int]:
-        """Clients that are there and, before the end, have no job: nobody waits for those at work."""
-        done = self.run.done
-        return [c for c in sorted(self.jobs.members) if c not in self._away and (done or c not in self.jobs)]
+        """Clients that are there, answer and, before the end, have no job: nobody waits for those at work."""
+        done, out = self.run.done, self._away | self._overdue.silent
+        return [c for c in sorted(self.jobs.members) if c not in out and (done or c not in self.jobs)]
 
     def check(self, roster: Roster) -> None:
         """Fail where the nodes are configured for another number of clients than the data has.
@@ -117,12 +118,13 @@ class WallClock:
         self._dispatch()
         if self.run.mail.interrupted:  # then jobs may be open that could not be sent
             raise Interrupted
-        ids = [wire.message_id for wire in self.jobs.wires.values()] + list(self._late) + list(self._asked)
-        if ids:
+        ids = [wire.message_id for wire in self.jobs.wires.values()] + [*self._late, *self._asked]
+        if ids := ids + self._overdue.questions:
             self._inbox += self.run.mail.wait_for_any(ids, REPLY_POLL_S)
         else:
             time.sleep(REPLY_POLL_S)
         self._give_up()
+        self._overdue.look(self.now_s(), self._away, self.plan.timeout_s)
 
     def _dispatch(self) -> None:
         most_s = self.options.deadline_s or self.plan.timeout_s
@@ -143,6 +145,10 @@ class WallClock:
         message_id = reply.metadata.reply_to_message_id
         if message_id in self._asked:
             self._welcome(reply, self._asked.pop(message_id)[0])
+            return
+        if message_id in self._overdue.questions:
+            if (lost := self._overdue.take(reply, self._inbox)) is not None:
+                self._lose(lost)
             return
         if message_id in self._late:
             late, _ = self._late.pop(message_id)
@@ -165,6 +171,7 @@ class WallClock:
             self._price(job, reply)
             # All of it is known to have been sent: the price model's times are not those of the wall.
             if merge(self.run, job, reply, now_s=self.now_s(), until_s=math.inf):
+                self._overdue.note_merged(job, self.now_s())
                 self._free(job.client)
             else:
                 self._rest(job.client)
@@ -175,11 +182,8 @@ class WallClock:
         self.run.tally.late += 1
         job.uplink_bytes, job.uplink_framed_bytes = sizes_of(reply.content)
         self._price(job, reply)
-        self.run.emit(
-            "late",
-            **self.run.where(job, self.now_s()),
-            **book_late(self.run.ledger, job).fields(),
-        )
+        spent = book_late(self.run.ledger, job)
+        self.run.emit("late", **self.run.where(job, self.now_s()), **spent.fields())
         self._resting.pop(job.client, None)
         self._free(job.client)
 
