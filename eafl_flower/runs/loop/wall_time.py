@@ -5,11 +5,13 @@ import secrets
 import time
 from collections import deque
 from dataclasses import replace
+from logging import WARNING
 from typing import TypeVar
 
 from flwr.app import Message, MessageType
 
 from eafl_flower.codecs.keys import KEY_BYTES, needs_key
+from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import RunFailedError
 from eafl_flower.radio.transfers import alone
 from eafl_flower.runs.charges import book_late, price_as_made
@@ -25,11 +27,10 @@ from eafl_flower.runs.members.roster import Roster, roster_question
 from eafl_flower.runs.members.roster_answers import MOST_CLIENTS, Member, answer_of
 from eafl_flower.runs.snapshot import Snapshot
 from eafl_flower.runs.state import Run
-from eafl_flower.wire.replies import sizes_of
+from eafl_flower.wire.replies import reason_of, sizes_of
 
 T = TypeVar("T")
-NODE_POLL_S = 2.0
-REPLY_POLL_S = 0.5
+NODE_POLL_S, REPLY_POLL_S = 2.0, 0.5
 
 
 class WallClock:
@@ -75,8 +76,8 @@ class WallClock:
 
     def clients_to_evaluate(self) -> list[int]:
         """Clients that are there, answer and, before the end, have no job: nobody waits for those at work."""
-        done, out = self.run.done, self._away | self._overdue.silent
-        return [c for c in sorted(self.jobs.members) if c not in out and (done or c not in self.jobs)]
+        out = self._away | self._overdue.silent
+        return [c for c in sorted(self.jobs.members) if c not in out and (self.run.done or c not in self.jobs)]
 
     def check(self, roster: Roster) -> None:
         """Fail where the nodes are configured for another number of clients than the data has.
@@ -118,8 +119,8 @@ class WallClock:
         self._dispatch()
         if self.run.mail.interrupted:  # then jobs may be open that could not be sent
             raise Interrupted
-        ids = [wire.message_id for wire in self.jobs.wires.values()] + [*self._late, *self._asked]
-        if ids := ids + self._overdue.questions:
+        ids = [wire.message_id for wire in self.jobs.wires.values()]
+        if ids := [*ids, *self._late, *self._asked, *self._overdue.questions]:
             self._inbox += self.run.mail.wait_for_any(ids, REPLY_POLL_S)
         else:
             time.sleep(REPLY_POLL_S)
@@ -151,13 +152,11 @@ class WallClock:
                 self._lose(lost)
             return
         if message_id in self._late:
-            late, _ = self._late.pop(message_id)
-            if not reply.has_error():
-                self._note_late(late, reply)
+            self._note_late(self._late.pop(message_id)[0], reply)
             return
         job = next((j for j in self.jobs if self.jobs.wires[j.client].message_id == message_id), None)
-        if job is None:
-            self.run.tally.late += 1  # a second reply to a job that has ended
+        if job is None:  # a second reply to a job that has ended
+            self.run.tally.late += 1
         elif not was_delivered(reply):
             if reply.error.code == NODE_UNAVAILABLE:
                 self._away.add(job.client)  # until the node is seen again: another job would be lost too
@@ -178,7 +177,11 @@ class WallClock:
         self._end_round()
 
     def _note_late(self, job: Job, reply: Message) -> None:
-        """Take the reply of a job that was given up: what it cost is booked, and its client is free."""
+        """Take the reply of a job that was given up: what it cost is booked, and its client is free; or it says why."""
+        if reply.has_error():
+            if was_delivered(reply):
+                log(WARNING, "client %d, whose job %d was given up: %s", job.client, job.counter, reason_of(reply))
+            return
         self.run.tally.late += 1
         job.uplink_bytes, job.uplink_framed_bytes = sizes_of(reply.content)
         self._price(job, reply)
@@ -248,8 +251,7 @@ class WallClock:
         if online:
             self._last_seen_s = self.now_s()
         elif self.now_s() > self._last_seen_s + self.plan.timeout_s:
-            msg = f"no node has been online for {self.plan.timeout_s:g} s: {self.run.made}"
-            raise RunFailedError(msg)
+            raise RunFailedError(f"no node has been online for {self.plan.timeout_s:g} s: {self.run.made}")
         self._online = set(online)
         self._note_who_is_there(self._online)
         self._newcomers.forget_those_gone(self._online)
@@ -307,8 +309,7 @@ class WallClock:
         else:
             return  # gone again before it answered
         self._newcomers.first_holders.setdefault(member.client, node)
-        job = jobs.of(member.client)
-        if job is not None:
+        if (job := jobs.of(member.client)) is not None:
             self._lose(job)
         jobs.members[member.client] = member
         self._away.discard(member.client)
