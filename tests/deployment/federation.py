@@ -19,6 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from certificates import make_certificates, make_node_key
+from flwr.cli.supernode.register import try_load_public_key
+from flwr.cli.typing import SuperLinkConnection
+from flwr.cli.utils import init_http_client_from_connection
+from flwr.proto.control_pb2 import RegisterNodeRequest
 
 CHECKOUT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -115,9 +119,16 @@ class Federation:
         make_node_key(path, comment=node)
         return path
 
-    def register(self, key: Path) -> None:
-        """Let the node with this key take part."""
-        self.flwr("supernode", "register", key.with_suffix(".pub"), NAME)
+    def register(self, *keys: Path) -> None:
+        """Let nodes with these keys take part: `flwr supernode register`, without a process for each."""
+        superlink = SuperLinkConnection(NAME, f"127.0.0.1:{self.http}", root_certificates=str(self.ca))
+        client = init_http_client_from_connection(superlink)
+        try:
+            for key in keys:
+                public = try_load_public_key(key.with_suffix(".pub"))
+                assert client.RegisterNode(RegisterNodeRequest(public_key=public)).node_id
+        finally:
+            client.close()
 
     def start_node(
         self,
@@ -183,7 +194,7 @@ class Federation:
             assert time.monotonic() < deadline, f"{complaint} after {timeout_s:g} s\n{self.logs()}"
             time.sleep(0.1)
 
-    def flwr(self, *arguments: object, timeout_s: float = 60) -> str:
+    def flwr(self, *arguments: object, timeout_s: float = 180) -> str:
         """Run Flower's command line and return what it prints."""
         command = [str(BIN / "flwr"), *map(str, arguments)]
         done = subprocess.run(
@@ -204,10 +215,10 @@ class Federation:
             tails.append("\n".join([f"--- {path.name}", *tail]))
         return "\n".join(tails)
 
-    def kill(self, name: str) -> None:
-        """End a process and all it has started at once, as a power failure does."""
+    def kill(self, name: str, *, alone: bool = False) -> None:
+        """End a process at once, and all it has started, as a power failure does; or the process ``alone``."""
         process = self.processes.pop(name)
-        kill_all([process.pid, *descendants(process.pid)])
+        kill_all([process.pid, *(() if alone else descendants(process.pid))])
         process.wait()
 
     def kill_server_app(self, number: int = signal.SIGKILL) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import pytest
-
 HERE, THERE = "10.213.77.1", "10.213.77.2"  # of the two ends of the cable
 
 
@@ -32,18 +30,26 @@ class Namespace:
         ip("link", "set", self.name, "up")
 
 
+def why_not() -> str:
+    """Say why no namespace can be made here, "" if one can."""
+    if shutil.which("ip") is None:
+        return "network namespaces need the program `ip` (Debian's package iproute2)"
+    name = f"eafl{os.getpid()}-try"
+    try:
+        ip("netns", "add", name)
+        ip("netns", "delete", name)
+    except subprocess.CalledProcessError as error:
+        return f"no network namespace can be made here, which takes the rights of root: {error.stderr.strip()}"
+    return ""
+
+
 @contextmanager
 def namespace() -> Iterator[Namespace]:
-    """Make a namespace and remove it; skip the test where that is not possible."""
-    if shutil.which("ip") is None:
-        pytest.skip("network namespaces need the program `ip` (Debian package iproute2)")
-    made = Namespace(f"eafl{os.getpid()}")  # names of links have at most 15 letters
+    """Make a namespace, and remove it."""
+    made = Namespace(f"eafl{os.getpid()}")  # also that of a link, which has at most 15 letters
+    there = ("-n", made.name)
+    ip("netns", "add", made.name)
     try:
-        ip("netns", "add", made.name)
-    except subprocess.CalledProcessError as error:
-        pytest.skip(f"network namespaces cannot be made here (it takes root): {error.stderr.strip()}")
-    try:
-        there = ("-n", made.name)
         ip("link", "add", made.name, "type", "veth", "peer", "name", "eth0", "netns", made.name)
         ip("addr", "add", f"{HERE}/30", "dev", made.name)
         ip(*there, "addr", "add", f"{THERE}/30", "dev", "eth0")
