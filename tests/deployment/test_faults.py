@@ -121,8 +121,9 @@ class Trouble:
 
     def node_config(self, partition):
         state = str(self.federation.folder / f"state-{partition}")
-        shared = {"partition-id": partition, "num-partitions": NODES, "state-dir": state, "pause-s": 2}
-        return {**shared, "faults": FAULTS.get(partition, "")}
+        shared = {"partition-id": partition, "num-partitions": NODES, "state-dir": state}
+        pause = {} if partition in FAULTS else {"pause-s": 5}  # jobs cost a process each
+        return {**shared, **pause, "faults": FAULTS.get(partition, "")}
 
     def wait_for_merges(self, counters):
         """Wait until of each of these clients a job with at least this number was merged."""
@@ -167,7 +168,6 @@ def test_what_was_merged_is_each_accepted_update_once(trouble):
 def test_a_client_that_misbehaves_is_told_each_time_and_trains_on(trouble):
     ended = trouble.of(1)
     assert [ended[counter][0] for counter in (1, 4, 7, 10)] == ["merge"] * 4
-    assert merges_of(trouble.run)
     for counter, kind, words in (
         (2, "error", "error 2: ValueError: the lidar is dirty"),
         (3, "refused", "values that are NaN or infinite"),
@@ -178,7 +178,7 @@ def test_a_client_that_misbehaves_is_told_each_time_and_trains_on(trouble):
         (11, "error", "returned NoneType; expected Message(..., reply_to=message)"),
     ):
         assert ended[counter][0] == kind and words in ended[counter][1], (counter, ended[counter])
-        assert ended[counter][1][:60] in trouble.log
+    assert "client 1, failed: error 2: ValueError: the lidar is dirty" in trouble.log
 
 
 def test_a_client_that_exits_is_missed_by_flower_and_its_node_goes_on(trouble):
@@ -198,7 +198,7 @@ def test_another_machine_takes_the_place_of_a_killed_one_with_what_is_on_its_dis
     ended = [how for how, _ in trouble.of(4).values()]
     assert ended.count("lost") == 1
     assert ended[-1] == "merge"
-    assert "have partition-id = 4" in trouble.log or "partition-id 4" in trouble.log
+    assert "both have partition-id 4: the second gets no jobs while the first is there" in trouble.log
     assert "client 4 has lost its state" not in trouble.log
 
 

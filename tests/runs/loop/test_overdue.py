@@ -1,6 +1,7 @@
 """Jobs that nobody will ever answer, although their node is there. Nothing asserted depends on how long things take."""
 
 import threading
+import time
 
 import pytest
 from threaded_grid import ThreadedGrid
@@ -145,3 +146,46 @@ def test_a_client_that_answers_again_takes_part_again(deploy):
     assert [e["counter"] for e in recorder.of("merge") if e["client"] == 2][:2] == [1, 2]
     assert [kind for node, kind in grid.pushed].count("evaluate") == 3
     assert run.tally.lost == 0
+
+
+class AsFlowers(ThreadedGrid):
+    """Tells of a node that is away only whoever asks meanwhile, and of what it was sent before nobody ever again."""
+
+    def stop(self, partition):
+        with self._lock:
+            node = self.node_id(partition)
+            self._online.discard(node)
+            self._queues.pop(node).put(None)
+
+    def pull_messages(self, message_ids):
+        with self._lock:
+            for i in [i for i in message_ids if i in self._open and self._open[i] not in self._online]:
+                del self._open[i]
+                self._done[i] = self._gone(i)
+        return super().pull_messages(message_ids)
+
+    def push_messages(self, messages):
+        message = list(messages)[-1]
+        if (message.metadata.dst_node_id, message.metadata.message_type) != (self.node_id(2), "evaluate"):
+            return super().push_messages(messages)
+        set_message_id(message, "lost")
+        self._open["lost"] = self.node_id(2)
+        self.stop(2)
+        threading.Timer(0.3, self.start, [2]).start()
+        return ["lost"]
+
+
+def test_a_node_that_is_started_again_during_an_evaluation_is_not_waited_for(deploy, flower_log):
+    """Client 0 takes so long to evaluate that node 2 is back before it has answered."""
+    app = toy_app()
+
+    def slow(message, context):
+        if (message.metadata.message_type, context.node_config["partition-id"]) == ("evaluate", 0):
+            time.sleep(1.0)
+        return app(message, context)
+
+    grid = deploy(slow, 3, AsFlowers, delay=lambda client, number: 0.0)
+    run, _ = run_deployed(grid, 6, timeout=5.0)
+    assert "evaluation on client 2 failed: error 5" in flower_log.text
+    assert "1 of 3 clients are left out" in flower_log.text
+    assert run.client_scores[6]
