@@ -11,6 +11,7 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 from eafl_flower.app.own_rows import client_of, has_own_rows, workload_of
 from eafl_flower.app.resolving import experiment_of_items
 from eafl_flower.app.workload import Experiment
+from eafl_flower.clients.answering import answering_mod
 from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.compression import compression_mod
 from eafl_flower.clients.durable_state import durable_state_mod
@@ -28,6 +29,8 @@ def experiment_of(context: Context) -> Experiment:
 
 def client_app(experiment: Experiment | None = None, state_dir: Path | str | None = None) -> ClientApp:
     """Return the ClientApp of an experiment; without one it takes Flower's configuration, message by message.
+
+    Then a message that is not answered after ``job.reply-timeout-s`` is given up.
 
     Parameters
     ----------
@@ -60,7 +63,10 @@ def client_app(experiment: Experiment | None = None, state_dir: Path | str | Non
         kind = MESSAGE if isinstance(client.workload.task, MessageTask) else "delta"
         return {"num-examples": client.num_examples, "trains": int(client.trains), "kind": kind}
 
-    return numpy_client_app(client_fn, mods=[own_rows_mod(own_rows), durable, compress], roster_fn=roster)
+    mods = [own_rows_mod(own_rows), durable, compress]
+    if experiment is None:  # a process of Flower's, in which nobody else looks after the time
+        mods.insert(0, answering_mod(lambda context: experiment_of(context).config.job.reply_timeout_s))
+    return numpy_client_app(client_fn, mods=mods, roster_fn=roster)
 
 
 def _workload(experiment: Experiment) -> Workload:

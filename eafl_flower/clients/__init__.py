@@ -1,6 +1,7 @@
 """Flower clients: NumPyClients as a ClientApp, and mods for payloads and for state that lasts."""
 
 from eafl_flower.clients.alignment import AlignmentClient, alignment_app
+from eafl_flower.clients.answering import answering_mod
 from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.compression import compression_mod
 from eafl_flower.clients.durable_state import durable_state_mod
@@ -15,6 +16,7 @@ __all__ = [
     "HowToTune",
     "Workload",
     "alignment_app",
+    "answering_mod",
     "compression_mod",
     "durable_state_mod",
     "federated_client_fn",

@@ -12,6 +12,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, M
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.clients.roster import roster_reply
+from eafl_flower.engines.answer import reply_of
 from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.engines.flower_log import log
 from eafl_flower.protocols import Codec
@@ -66,7 +67,7 @@ def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
         if message.has_content() and ROSTER in message.content:
             return roster_reply(message, context, num_examples=None, kind=kind)
         if not message.has_content() or CODED not in message.content:
-            return call_next(message, context)
+            return reply_of(call_next, message, context)
         coded = config_record(message.content, CODED) or ConfigRecord()
         terms = terms_of(message.content)
         try:
@@ -75,7 +76,7 @@ def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
             reason = ConfigRecord({REFUSED: str(error)})
             return Message(RecordDict({CODED: reason, TERMS: ConfigRecord({STATE_LOST: True})}), reply_to=message)
         message.content = _as_flower_has_it(message.content, str(coded.get(RECORD, ARRAYS)), array_record(keys, base))
-        reply = call_next(message, context)
+        reply = reply_of(call_next, message, context)
         if message.metadata.message_type != MessageType.TRAIN or not reply.has_content():
             return reply
         new = single_array_record(reply.content, "the client's reply")

@@ -21,6 +21,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, M
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.core.durable import PRIVATE_FOLDER, make_folder, write_private
+from eafl_flower.engines.answer import reply_of
 from eafl_flower.engines.flower_internals import copy_records, trusted_record
 from eafl_flower.errors import ClientFailedError, ProtocolError
 from eafl_flower.wire.arrays import array_record, arrays_of
@@ -35,7 +36,7 @@ Records = dict[str, ArrayRecord | MetricRecord | ConfigRecord]
 
 
 def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool = True) -> Mod:
-    """Return a client mod that gives each job the client state its terms name; it must be the outermost one.
+    """Return a client mod that gives each job the client state its terms name; only ``answering_mod`` is before it.
 
     Parameters
     ----------
@@ -61,7 +62,7 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
             raise ProtocolError(f"{msg}: write mods=[durable_state_mod(), compression_mod(codec)]")
         terms = terms_of(message.content) if message.has_content() and TERMS in message.content else None
         if terms is None or kind not in (MessageType.TRAIN, MessageType.EVALUATE):
-            return call_next(message, context)
+            return reply_of(call_next, message, context)
         if not RUN_NAME.fullmatch(terms.run):
             msg = f"the server names its run {terms.run!r}: expected letters, digits and . _ = , + -"
             raise ProtocolError(msg)
@@ -71,7 +72,7 @@ def durable_state_mod(state_dir: str | Path | None = None, *, power_safe: bool =
         start, lost = _state_at(stored, terms, folder)
         context.state = copy_records(trusted_record(RecordDict, {**start, **of_the_node}))  # array bytes are shared
         try:
-            reply = call_next(message, context)
+            reply = reply_of(call_next, message, context)
             if kind == MessageType.TRAIN:
                 trained = dict(context.state.items())
                 _taken_out(trained)

@@ -22,6 +22,11 @@ def call(app: Client, message: Message, context: Context) -> Message:
         Flower's own runtimes the former kills the worker and the latter is never answered.
     """
     one_thread()
+    return reply_of(app, message, context)
+
+
+def reply_of(app: Client, message: Message, context: Context) -> Message:
+    """Return the app's reply; the errors are those of ``call``."""
     message_id = message.metadata.message_id
     try:
         reply = app(message, context)

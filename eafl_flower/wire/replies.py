@@ -27,6 +27,7 @@ MOST_WORDS = 1000
 _MOST_READ = 100_000  # letters of a reason, from each end
 _FLOWERS_WORDS = "ClientAppException occurred. Message: "
 _ORDER = " Mods that work on arrays come after the one that decodes them: mods=[compression_mod(codec), ...]"
+_ON_A_NODE = re.compile(r"<class '([\w.<>]+)'>:<'(.*)'>", re.DOTALL)  # how a node of a deployment tells an exception
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -126,7 +127,7 @@ def words_of(reason: str | None) -> str:
     """Return what the client said, in one line: of a traceback, the exception.
 
     Our engines begin with it, Flower's simulation puts it into a traceback of its own, with colours and
-    quotes around, and a plain traceback ends with it.
+    quotes around, a node of a deployment puts it in quotes with its class, and a plain traceback ends with it.
     """
     text = reason or ""
     if len(text) > 2 * _MOST_READ:
@@ -135,6 +136,8 @@ def words_of(reason: str | None) -> str:
     _, found, said = text.rpartition(_FLOWERS_WORDS)
     if found:
         text = said.removesuffix("'>")
+    elif on_a_node := _ON_A_NODE.fullmatch(text):
+        text = f"{on_a_node[1]}: {on_a_node[2]}"
     else:
         said, found, _ = text.partition("\nTraceback (most recent call last)")
         text = said if found else text.rpartition("\n")[2]

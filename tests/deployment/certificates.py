@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make_certificates(folder: Path) -> None:
-    """Make an authority (`ca.crt`) and a server certificate for localhost (`server.pem`, `server.key`)."""
+def make_certificates(folder: Path, host: str = "127.0.0.1") -> None:
+    """Make an authority (`ca.crt`) and a server certificate for localhost and ``host`` (`server.pem`, `server.key`)."""
     now = datetime.now(UTC)
     authority_key, server_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test-ca")])
@@ -37,7 +37,8 @@ def make_certificates(folder: Path) -> None:
         )
         .sign(authority_key, hashes.SHA256())
     )
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
+    addresses = [x509.IPAddress(ip_address(address)) for address in sorted({"127.0.0.1", host})]
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses])
     server = (
         certificate(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "superlink")]), server_key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -13,12 +13,16 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from certificates import make_certificates, make_node_key
+from flwr.cli.supernode.register import try_load_public_key
+from flwr.cli.typing import SuperLinkConnection
+from flwr.cli.utils import init_http_client_from_connection
+from flwr.proto.control_pb2 import RegisterNodeRequest
 
 CHECKOUT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -65,16 +69,18 @@ class Federation:
     ----------
     folder
         Where certificates, keys, logs, Flower's home and the run's working directory go.
+    fleet_host
+        Address that SuperNodes find the SuperLink at.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, fleet_host: str = "127.0.0.1") -> None:
+        self.folder, self.fleet_host = folder, fleet_host
         self.env = environment(folder / "home")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         for name in ("home", "logs", "certs", "keys"):
             (folder / name).mkdir(parents=True)
         self.http, self.fleet = free_ports(2)
-        make_certificates(folder / "certs")
+        make_certificates(folder / "certs", fleet_host)
         (folder / "home" / "config.toml").write_text(
             f'[superlink]\ndefault = "{NAME}"\n\n[superlink.{NAME}]\naddress = "127.0.0.1:{self.http}"\n'
             f'root-certificates = "{self.ca}"\n'
@@ -101,9 +107,11 @@ class Federation:
             *("--ssl-certfile", certs / "server.pem", "--ssl-keyfile", certs / "server.key"),
             "--enable-supernode-auth",
             "--disable-runtime-dependency-installation",
-            *("--fleet-api-address", f"127.0.0.1:{self.fleet}", "--host", "127.0.0.1", "--port", self.http),
+            *("--fleet-api-address", f"{self.fleet_host}:{self.fleet}", "--host", "127.0.0.1", "--port", self.http),
         )
-        self.wait_until(lambda: answers(self.http) and answers(self.fleet), 30, "the SuperLink does not listen")
+        self.wait_until(
+            lambda: answers(self.http) and answers(self.fleet, self.fleet_host), 30, "the SuperLink does not listen"
+        )
 
     def make_key(self, node: str) -> Path:
         """Make the key pair of a node and return the path of the private one."""
@@ -111,20 +119,50 @@ class Federation:
         make_node_key(path, comment=node)
         return path
 
-    def register(self, key: Path) -> None:
-        """Let the node with this key take part."""
-        self.flwr("supernode", "register", key.with_suffix(".pub"), NAME)
+    def register(self, *keys: Path) -> None:
+        """Let nodes with these keys take part: `flwr supernode register`, without a process for each."""
+        superlink = SuperLinkConnection(NAME, f"127.0.0.1:{self.http}", root_certificates=str(self.ca))
+        client = init_http_client_from_connection(superlink)
+        try:
+            for key in keys:
+                public = try_load_public_key(key.with_suffix(".pub"))
+                assert client.RegisterNode(RegisterNodeRequest(public_key=public)).node_id
+        finally:
+            client.close()
 
-    def start_node(self, node: str, key: Path, config: Mapping[str, int | str]) -> subprocess.Popen[bytes]:
-        """Start a SuperNode with the private ``key``; ``config`` goes through a TOML file, as in ``clients/``."""
+    def start_node(
+        self,
+        node: str,
+        key: Path | None,
+        config: Mapping[str, int | str],
+        *,
+        ca: Path | None = None,
+        inside: Sequence[str] = (),
+    ) -> subprocess.Popen[bytes]:
+        """Start a SuperNode; ``config`` goes through a TOML file, as in ``clients/``.
+
+        Parameters
+        ----------
+        node
+            Names the process and its log.
+        key
+            Private key; None leaves the node without one.
+        config
+            The node's configuration.
+        ca
+            Certificate of the authority that it trusts, by default the federation's.
+        inside
+            Command that starts the program in a place of its own, as ``ip netns exec NAME`` does.
+        """
         path = self.folder / f"{node}.toml"
         path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in config.items()))
         return self._start(
             node,
             "flower-supernode",
-            *("--superlink", f"127.0.0.1:{self.fleet}", "--root-certificates", self.ca),
-            *("--auth-supernode-private-key", key, "--node-config", path),
-            *("--host", "127.0.0.1", "--port", free_ports(1)[0]),
+            *("--superlink", f"{self.fleet_host}:{self.fleet}", "--root-certificates", ca or self.ca),
+            *(() if key is None else ("--auth-supernode-private-key", key)),
+            *("--node-config", path, "--host", "127.0.0.1", "--port", free_ports(1)[0]),
+            inside=inside,
         )
 
     def submit(self, app: Path, run_config: Path) -> int:
@@ -156,7 +194,7 @@ class Federation:
             assert time.monotonic() < deadline, f"{complaint} after {timeout_s:g} s\n{self.logs()}"
             time.sleep(0.1)
 
-    def flwr(self, *arguments: object, timeout_s: float = 60) -> str:
+    def flwr(self, *arguments: object, timeout_s: float = 180) -> str:
         """Run Flower's command line and return what it prints."""
         command = [str(BIN / "flwr"), *map(str, arguments)]
         done = subprocess.run(
@@ -177,10 +215,10 @@ class Federation:
             tails.append("\n".join([f"--- {path.name}", *tail]))
         return "\n".join(tails)
 
-    def kill(self, name: str) -> None:
-        """End a process and all it has started at once, as a power failure does."""
+    def kill(self, name: str, *, alone: bool = False) -> None:
+        """End a process at once, and all it has started, as a power failure does; or the process ``alone``."""
         process = self.processes.pop(name)
-        kill_all([process.pid, *descendants(process.pid)])
+        kill_all([process.pid, *(() if alone else descendants(process.pid))])
         process.wait()
 
     def kill_server_app(self, number: int = signal.SIGKILL) -> None:
@@ -210,10 +248,12 @@ class Federation:
         kill_all(pid for pid, command in children.items() if command_line(pid) == command)
         self.processes.clear()
 
-    def _start(self, name: str, program: str, *arguments: object) -> subprocess.Popen[bytes]:
+    def _start(
+        self, name: str, program: str, *arguments: object, inside: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [str(BIN / program), *map(str, arguments)],
+                [*inside, str(BIN / program), *map(str, arguments)],
                 cwd=self.folder,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
@@ -267,10 +307,10 @@ def tls_name(port: int, ca: Path) -> str:
     return str(dict(pair for entry in subject for pair in entry)["commonName"])
 
 
-def answers(port: int) -> bool:
-    """Whether somebody listens on this port of loopback."""
+def answers(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody listens on this port of ``host``, which is this machine."""
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection((host, port), timeout=1).close()
     except OSError:
         return False
     return True

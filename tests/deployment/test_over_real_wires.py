@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from certificates import make_certificates
 from empty_environment import make_environment
 from federation import NAME, Federation, copy_app, tls_name
 from pure_core import replay
@@ -221,6 +222,27 @@ def test_nodes_come_in_by_tls_and_with_a_registered_key_only(federation):
     assert "Exit Code: 305" in federation.log("stranger")
 
 
+def test_nodes_without_a_key_or_with_another_authority_end_and_say_why(federation, tmp_path):
+    make_certificates(tmp_path)
+    config, key = {"partition-id": 1, "num-partitions": 2}, federation.make_key("elsewhere")
+    federation.register(key)
+    refused = {
+        "keyless": federation.start_node("keyless", None, config),
+        "elsewhere": federation.start_node("elsewhere", key, config, ca=tmp_path / "ca.crt"),
+    }
+    try:
+        assert [process.wait(60) for process in refused.values()] == [1, 1]
+    finally:
+        for name in refused:
+            federation.kill(name)
+    for name, words in (
+        ("keyless", "SuperNode authentication is enabled. All SuperNodes must be registered via the CLI."),
+        ("elsewhere", "SSL/TLS handshake error detected."),
+    ):
+        assert "Exit Code: 305" in federation.log(name)
+        assert words in federation.log(name)
+
+
 def test_a_run_for_another_number_of_clients_fails_at_once_and_says_what_to_do(federation, tmp_path):
     run_id = submit(federation, tmp_path / "results", merges=6, clients=3)
     assert federation.wait(run_id, 200) == "finished:failed"
@@ -246,6 +268,30 @@ def test_a_run_goes_on_in_a_new_one_after_its_server_app_was_killed(federation, 
     assert_arrays_are_those_of_the_pure_core(run)
     assert run.summary()["merges"] == 6 > killed_at
     assert run.summary()["refused"] == 0  # both sides held the same
+
+
+def test_a_run_goes_on_after_its_superlink_was_killed_and_started_again(federation, tmp_path):
+    """Only the SuperLink dies: its ServerApp lives on, until the new SuperLink does not know it."""
+    results = tmp_path / "results"
+    submit(federation, results, merges=8, codec="lqgcm")
+    federation.wait_until(lambda: merged(results, 3), 400, "no three merges")
+    run = run_of(results)
+    federation.kill("superlink", alone=True)
+    killed_at = len(merges_of(run))
+    nodes = [federation.processes.pop(f"node-{node}") for node in range(2)]
+    federation.start_superlink()
+    assert [node.wait(120) for node in nodes] == [0, 0]  # as if all were well: the new SuperLink does not know them
+    for node in range(2):
+        federation.register(federation.folder / "keys" / f"node-{node}")
+        start_node(federation, node)
+
+    again = tmp_path / "again.toml"
+    again.write_text(run.config_path.read_text().replace('resume = ""', f'resume = "{run.path}"'))
+    run_id = federation.submit(federation.folder.parent / "eafl-flower", again)
+    assert federation.wait(run_id, 400) == "finished:completed"
+    assert_arrays_are_those_of_the_pure_core(run)
+    assert killed_at <= 8 == run.summary()["merges"]
+    assert run.summary()["refused"] == run.summary()["client_states_lost"] == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

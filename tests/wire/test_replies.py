@@ -28,6 +28,8 @@ def test_the_words_of_our_engines_are_those_of_the_exception():
             "ClientAppException occurred. Message: no data\nin here\n'>",
             "no data in here",
         ),
+        ("<class 'ValueError'>:<'no data:\n  it's missing'>", "ValueError: no data: it's missing"),
+        ("<class 'eafl_flower.errors.DataError'>:<''>", "eafl_flower.errors.DataError:"),
         (None, "no reason given"),
         (" \n", "no reason given"),
         ("x" * 5000, "x" * 1000 + "… (5000 characters)"),

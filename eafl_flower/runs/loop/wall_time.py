@@ -5,11 +5,13 @@ import secrets
 import time
 from collections import deque
 from dataclasses import replace
+from logging import WARNING
 from typing import TypeVar
 
 from flwr.app import Message, MessageType
 
 from eafl_flower.codecs.keys import KEY_BYTES, needs_key
+from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import RunFailedError
 from eafl_flower.radio.transfers import alone
 from eafl_flower.runs.charges import book_late, price_as_made
@@ -18,17 +20,17 @@ from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.keeping.checkpoint import open_checkpoint
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
 from eafl_flower.runs.loop.offering import fail_without_orders, first_order, new_jobs
+from eafl_flower.runs.loop.overdue import Overdue
 from eafl_flower.runs.members.mailbox import NODE_UNAVAILABLE, Interrupted, was_delivered
 from eafl_flower.runs.members.newcomers import Newcomers, next_number
 from eafl_flower.runs.members.roster import Roster, roster_question
 from eafl_flower.runs.members.roster_answers import MOST_CLIENTS, Member, answer_of
 from eafl_flower.runs.snapshot import Snapshot
 from eafl_flower.runs.state import Run
-from eafl_flower.wire.replies import sizes_of
+from eafl_flower.wire.replies import reason_of, sizes_of
 
 T = TypeVar("T")
-NODE_POLL_S = 2.0
-REPLY_POLL_S = 0.5
+NODE_POLL_S, REPLY_POLL_S = 2.0, 0.5
 
 
 class WallClock:
@@ -51,7 +53,7 @@ class WallClock:
         self._online: set[int] = set()  # nodes, at the last look
         self._away: set[int] = set()  # clients whose node is not online
         self._absent: frozenset[int] = frozenset()  # clients that the run had lost when it was interrupted
-        self._newcomers = Newcomers()
+        self._newcomers, self._overdue = Newcomers(), Overdue(run)
         self._next_look_s = self._last_seen_s = 0.0
 
     def now_s(self) -> float:
@@ -73,9 +75,9 @@ class WallClock:
         return self._absent
 
     def clients_to_evaluate(self) -> list[int]:
-        """Clients that are there and, before the end, have no job: nobody waits for those at work."""
-        done = self.run.done
-        return [c for c in sorted(self.jobs.members) if c not in self._away and (done or c not in self.jobs)]
+        """Clients that are there, answer and, before the end, have no job: nobody waits for those at work."""
+        out = self._away | self._overdue.silent
+        return [c for c in sorted(self.jobs.members) if c not in out and (self.run.done or c not in self.jobs)]
 
     def check(self, roster: Roster) -> None:
         """Fail where the nodes are configured for another number of clients than the data has.
@@ -117,12 +119,13 @@ class WallClock:
         self._dispatch()
         if self.run.mail.interrupted:  # then jobs may be open that could not be sent
             raise Interrupted
-        ids = [wire.message_id for wire in self.jobs.wires.values()] + list(self._late) + list(self._asked)
-        if ids:
+        ids = [wire.message_id for wire in self.jobs.wires.values()]
+        if ids := [*ids, *self._late, *self._asked, *self._overdue.questions]:
             self._inbox += self.run.mail.wait_for_any(ids, REPLY_POLL_S)
         else:
             time.sleep(REPLY_POLL_S)
         self._give_up()
+        self._overdue.look(self.now_s(), self._away, self.plan.timeout_s)
 
     def _dispatch(self) -> None:
         most_s = self.options.deadline_s or self.plan.timeout_s
@@ -144,14 +147,16 @@ class WallClock:
         if message_id in self._asked:
             self._welcome(reply, self._asked.pop(message_id)[0])
             return
+        if message_id in self._overdue.questions:
+            if (lost := self._overdue.take(reply, self._inbox)) is not None:
+                self._lose(lost)
+            return
         if message_id in self._late:
-            late, _ = self._late.pop(message_id)
-            if not reply.has_error():
-                self._note_late(late, reply)
+            self._note_late(self._late.pop(message_id)[0], reply)
             return
         job = next((j for j in self.jobs if self.jobs.wires[j.client].message_id == message_id), None)
-        if job is None:
-            self.run.tally.late += 1  # a second reply to a job that has ended
+        if job is None:  # a second reply to a job that has ended
+            self.run.tally.late += 1
         elif not was_delivered(reply):
             if reply.error.code == NODE_UNAVAILABLE:
                 self._away.add(job.client)  # until the node is seen again: another job would be lost too
@@ -165,21 +170,23 @@ class WallClock:
             self._price(job, reply)
             # All of it is known to have been sent: the price model's times are not those of the wall.
             if merge(self.run, job, reply, now_s=self.now_s(), until_s=math.inf):
+                self._overdue.note_merged(job, self.now_s())
                 self._free(job.client)
             else:
                 self._rest(job.client)
         self._end_round()
 
     def _note_late(self, job: Job, reply: Message) -> None:
-        """Take the reply of a job that was given up: what it cost is booked, and its client is free."""
+        """Take the reply of a job that was given up: what it cost is booked, and its client is free; or it says why."""
+        if reply.has_error():
+            if was_delivered(reply):
+                log(WARNING, "client %d, whose job %d was given up: %s", job.client, job.counter, reason_of(reply))
+            return
         self.run.tally.late += 1
         job.uplink_bytes, job.uplink_framed_bytes = sizes_of(reply.content)
         self._price(job, reply)
-        self.run.emit(
-            "late",
-            **self.run.where(job, self.now_s()),
-            **book_late(self.run.ledger, job).fields(),
-        )
+        spent = book_late(self.run.ledger, job)
+        self.run.emit("late", **self.run.where(job, self.now_s()), **spent.fields())
         self._resting.pop(job.client, None)
         self._free(job.client)
 
@@ -244,8 +251,7 @@ class WallClock:
         if online:
             self._last_seen_s = self.now_s()
         elif self.now_s() > self._last_seen_s + self.plan.timeout_s:
-            msg = f"no node has been online for {self.plan.timeout_s:g} s: {self.run.made}"
-            raise RunFailedError(msg)
+            raise RunFailedError(f"no node has been online for {self.plan.timeout_s:g} s: {self.run.made}")
         self._online = set(online)
         self._note_who_is_there(self._online)
         self._newcomers.forget_those_gone(self._online)
@@ -303,8 +309,7 @@ class WallClock:
         else:
             return  # gone again before it answered
         self._newcomers.first_holders.setdefault(member.client, node)
-        job = jobs.of(member.client)
-        if job is not None:
+        if (job := jobs.of(member.client)) is not None:
             self._lose(job)
         jobs.members[member.client] = member
         self._away.discard(member.client)

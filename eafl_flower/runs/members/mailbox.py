@@ -1,6 +1,7 @@
 """Messages to nodes and their replies, on any Grid, with Ctrl-C as a request to stop."""
 
 import time
+from collections.abc import Iterable
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
@@ -57,6 +58,34 @@ class Mailbox:
                 raise Interrupted
             if left_s == 0.0:
                 return None
+
+    def wait_for_all(self, message_ids: Iterable[str], timeout_s: float | None = None) -> dict[str, Message]:
+        """Wait for the replies to these messages until none has come for ``timeout_s``; return those that came, by id.
+
+        All are asked for together: Flower tells of a node that is away only to whoever asks meanwhile.
+
+        Raises
+        ------
+        Interrupted
+            If the user asked to stop meanwhile.
+        """
+        waiting, replies = dict.fromkeys(message_ids), dict[str, Message]()
+        longest_s = self.timeout_s if timeout_s is None else timeout_s
+        deadline = time.monotonic() + longest_s
+        while waiting:
+            if self.interrupted:
+                raise Interrupted
+            left_s = max(0.0, deadline - time.monotonic())
+            arrived = self.wait_for_any(list(waiting), min(left_s, LONGEST_LOOK_S))
+            if not arrived and left_s == 0.0:
+                break
+            for reply in arrived:
+                message_id = reply.metadata.reply_to_message_id
+                if message_id in waiting:
+                    del waiting[message_id]
+                    replies[message_id] = reply
+                    deadline = time.monotonic() + longest_s
+        return replies
 
     def wait_for_any(self, message_ids: list[str], timeout_s: float) -> list[Message]:
         """Return those of these replies that are there, after waiting for the first; [] on time-out.

@@ -1,6 +1,6 @@
 """Evaluation on the clients: ask them all, then average each metric over those that report it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from logging import WARNING
 
 from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDict
@@ -19,6 +19,8 @@ from eafl_flower.wire.replies import reason_of, state_was_lost
 from eafl_flower.wire.reported import bounded_scores
 from eafl_flower.wire.size import framed_bytes
 from eafl_flower.wire.unregistered import has_no_evaluate
+
+TOGETHER = 200  # messages whose replies are asked for at a time
 
 
 def sample(jobs: OpenJobs, clients: Iterable[int], number: int) -> list[int]:
@@ -70,15 +72,9 @@ def evaluate_on_clients(
         content = theirs.message(terms, config, server_round, jobs.options.configrecord_key)
         sent[client] = theirs.payload_bytes, theirs.framed_with(content)
         asked.append((client, jobs.mail.push(jobs.members[client].node_id, content, MessageType.EVALUATE, version)))
-    replies: list[tuple[int, Message | None]] = []
-    timeout_s = jobs.mail.timeout_s
-    for client, message_id in asked:
-        if jobs.mail.interrupted:
-            raise Interrupted
-        reply = jobs.mail.wait(message_id, timeout_s) if message_id else None
-        # Who has had this long need not be waited for once more: only what is there already counts.
-        timeout_s = 0.0 if message_id and reply is None else timeout_s
-        replies.append((client, reply))
+    if jobs.mail.interrupted:
+        raise Interrupted
+    replies = _replies(jobs, asked)
     weighted_by, aggregate = jobs.options.weighted_by_key, jobs.options.evaluate_metrics_aggr_fn
     contents: list[RecordDict] = []
     without = {client for client, reply in replies if has_no_evaluate(reply)}
@@ -118,6 +114,18 @@ def evaluate_on_clients(
     kinds = {client: member.trains for client, member in jobs.members.items()}
     means = robust_means(reports, jobs.notes, kinds=kinds, scores=jobs.options.scores)
     return MetricRecord(dict(means))
+
+
+def _replies(jobs: OpenJobs, asked: Sequence[tuple[int, str]]) -> list[tuple[int, Message | None]]:
+    """Return the reply of each client, None where there is none in time."""
+    timeout_s, found = jobs.mail.timeout_s, dict[str, Message]()
+    ids = [message_id for _, message_id in asked if message_id]
+    for start in range(0, len(ids), TOGETHER):
+        there = jobs.mail.wait_for_all(ids[start : start + TOGETHER], timeout_s)
+        # Who has had this long need not be waited for once more: only what is there already counts.
+        timeout_s = 0.0 if len(there) < len(ids[start : start + TOGETHER]) else timeout_s
+        found |= there
+    return [(client, found.get(message_id)) for client, message_id in asked]
 
 
 def _mention_unjudged(reports: list[Report], jobs: OpenJobs) -> None:

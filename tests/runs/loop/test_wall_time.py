@@ -369,6 +369,18 @@ def test_a_late_reply_is_counted_and_booked_but_not_merged(deploy, clocks):
     assert_events_hold_the_ledger(run, recorder)
 
 
+def test_the_error_of_a_job_that_was_given_up_is_told(deploy, flower_log):
+    def broken(client, counter, arrays):
+        if (client, counter) == (0, 1):
+            raise ValueError("the disk is full")
+
+    delay = lambda client, number: 0.4 if (client, number) == (0, 1) else 0.02  # noqa: E731
+    run, recorder = run_deployed(deploy(toy_app(train=broken), 2, delay=delay), 60, deadline_s=0.2)
+    assert (0, 1) in [(e["client"], e["counter"]) for e in recorder.of("timeout")]
+    assert "client 0, whose job 1 was given up: error 2: ValueError: the disk is full" in flower_log.text
+    assert run.tally.errors == 0
+
+
 def assert_events_hold_the_ledger(run, recorder):
     for kind in ("uplink", "downlink"):
         booked = run.ledger.total(kind)

@@ -1,0 +1,66 @@
+"""A network of two: this machine and a namespace behind a cable that can be cut."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+HERE, THERE = "10.213.77.1", "10.213.77.2"  # of the two ends of the cable
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A network namespace at the other end of a cable to this machine; nothing else can be reached from it."""
+
+    name: str
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """Command that starts a program in it."""
+        return ("ip", "netns", "exec", self.name)
+
+    def cut(self) -> None:
+        """Pull the cable: what is sent is lost, and nobody is told."""
+        ip("link", "set", self.name, "down")
+
+    def mend(self) -> None:
+        """Plug the cable in again."""
+        ip("link", "set", self.name, "up")
+
+
+def why_not() -> str:
+    """Say why no namespace can be made here, "" if one can."""
+    if shutil.which("ip") is None:
+        return "network namespaces need the program `ip` (Debian's package iproute2)"
+    name = f"eafl{os.getpid()}-try"
+    try:
+        ip("netns", "add", name)
+        ip("netns", "delete", name)
+    except subprocess.CalledProcessError as error:
+        return f"no network namespace can be made here, which takes the rights of root: {error.stderr.strip()}"
+    return ""
+
+
+@contextmanager
+def namespace() -> Iterator[Namespace]:
+    """Make a namespace, and remove it."""
+    made = Namespace(f"eafl{os.getpid()}")  # also that of a link, which has at most 15 letters
+    there = ("-n", made.name)
+    ip("netns", "add", made.name)
+    try:
+        ip("link", "add", made.name, "type", "veth", "peer", "name", "eth0", "netns", made.name)
+        ip("addr", "add", f"{HERE}/30", "dev", made.name)
+        ip(*there, "addr", "add", f"{THERE}/30", "dev", "eth0")
+        ip("link", "set", made.name, "up")
+        ip(*there, "link", "set", "eth0", "up")
+        ip(*there, "link", "set", "lo", "up")
+        yield made
+    finally:
+        ip("netns", "delete", made.name)  # and with it the cable
+
+
+def ip(*arguments: str) -> None:
+    """Run ``ip``."""
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
