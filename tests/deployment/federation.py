@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from eafl_flower.deployment.credentials import add_nodes, make_credentials
+from certificates import make_certificates, make_node_key
 
 CHECKOUT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -69,11 +69,16 @@ class Federation:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.env = environment(folder / "flwr")
+        self.env = environment(folder / "home")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        (folder / "logs").mkdir(parents=True)
+        for name in ("home", "logs", "certs", "keys"):
+            (folder / name).mkdir(parents=True)
         self.http, self.fleet = free_ports(2)
-        make_credentials(folder, nodes=(), address=f"127.0.0.1:{self.http}")
+        make_certificates(folder / "certs")
+        (folder / "home" / "config.toml").write_text(
+            f'[superlink]\ndefault = "{NAME}"\n\n[superlink.{NAME}]\naddress = "127.0.0.1:{self.http}"\n'
+            f'root-certificates = "{self.ca}"\n'
+        )
 
     def __enter__(self) -> "Federation":
         return self
@@ -102,12 +107,13 @@ class Federation:
 
     def make_key(self, node: str) -> Path:
         """Make the key pair of a node and return the path of the private one."""
-        add_nodes(self.folder, [node])
-        return self.folder / "keys" / node
+        path = self.folder / "keys" / node
+        make_node_key(path, comment=node)
+        return path
 
     def register(self, key: Path) -> None:
         """Let the node with this key take part."""
-        self.flwr("supernode", "register", self.folder / "public" / f"{key.name}.pub", NAME)
+        self.flwr("supernode", "register", key.with_suffix(".pub"), NAME)
 
     def start_node(self, node: str, key: Path, config: Mapping[str, int | str]) -> subprocess.Popen[bytes]:
         """Start a SuperNode with the private ``key``; ``config`` goes through a TOML file, as in ``clients/``."""

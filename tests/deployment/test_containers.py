@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from federation import CHECKOUT
+from pages import blocks_of
 
 from eafl_flower.results.run_directory import RunDirectory
 
 pytestmark = pytest.mark.slow
 
 IMAGE = os.environ.get("EAFL_IMAGE", "eafl-flower")
-NODES = "rsu-0,rsu-1,rsu-2"
 AT = "/var/lib/eafl-flower"
 MERGES = 90  # a killed node is missed after a minute, in which the others go on
 KILL_SERVER_APP = """
@@ -67,7 +67,7 @@ class Containers:
         done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         if told:
-            self.say(f"$ {' '.join(command)}\n{done.stdout.strip()}")
+            self.say(f"$ {command[-1] if command[0] == 'bash' else ' '.join(command)}\n{done.stdout.strip()}")
         return done.stdout
 
     def compose(self, *arguments, told=True):
@@ -76,13 +76,15 @@ class Containers:
     def at_superlink(self, *command, told=True):
         return self.compose("exec", "-T", "superlink", *command, told=told)
 
-    def submit(self, run_config):
-        answer = self.at_superlink(
-            "flwr", "run", "/app/eafl-flower", "--run-config", run_config, "--format", "json", told=False
-        )
-        run_id = json.loads(answer)["run-id"]
-        self.say(f"flwr run --run-config {run_config}: run {run_id}")
-        return run_id
+    def paste(self, block):
+        """Run a block of docs/containers.md, but for the build: the image is there."""
+        for on_the_page, here in (
+            ("docker-compose build\n", ""),
+            ("docker-compose ", f"{' '.join(self.command)} "),
+            ('eafl-flower"\n', f'{IMAGE}"\n'),
+        ):
+            block = block.replace(on_the_page, here)
+        return self.run("bash", "-euc", block)
 
     def events(self):
         """Return the events of the one run there is, none before it begins."""
@@ -108,44 +110,30 @@ def merges_in(events):
 @pytest.fixture
 def containers(tmp_path):
     made = Containers(compose_command(), tmp_path)
-    mounted = f"{tmp_path}/federation:/federation"
-    root = ("docker", "run", "--rm", "--user", "0", "--volume", mounted, IMAGE)
-    made.run(*root, "eafl", "credentials", "make", "/federation", NODES, "--hosts", "superlink", "--owner", "10001")
-    made.run(*root, "eafl", "data", "sample", "/federation/rows", NODES)
     try:
-        made.compose("up", "-d")
         yield made
     finally:
         made.compose("down", "--volumes", "--timeout", "5", told=False)
 
 
 def test_a_job_in_containers_survives_the_death_of_a_node_and_of_its_server_app(containers, tmp_path):
-    containers.submit("/jobs/three-rsus.toml")
+    start, results, resume = blocks_of("containers.md")
+    containers.paste(start)
     before = containers.wait_for_merges(lambda merges: len(merges) >= 6, 400)
     containers.compose("kill", "rsu-1")
     others = containers.wait_for_merges(lambda merges: len(merges) >= before + 3, 300)
     containers.compose("up", "-d", "rsu-1")
     containers.wait_for_merges(lambda merges: any(event["client"] == 1 for event in merges[others + 1 :]), 400)
-    containers.at_superlink("python", "-c", KILL_SERVER_APP)
+    containers.at_superlink("python", "-c", KILL_SERVER_APP, told=False)
     killed_at = len(merges_in(containers.events()))
     containers.say(f"the ServerApp was killed at {killed_at} merges")
-    containers.at_superlink(
-        *(
-            "sh",
-            "-c",
-            f'sed "s|^resume = .*|resume = \\"$(echo {AT}/runs/*)\\"|" {AT}/runs/*/config.toml > {AT}/resume.toml',
-        )
-    )
-    run_id = containers.submit(f"{AT}/resume.toml")
+    containers.paste(resume)
     containers.wait_for_merges(lambda merges: len(merges) >= MERGES, 900)
-    status = "running"
-    while status == "running":
-        answer = containers.at_superlink("flwr", "list", "--run-id", run_id, "--format", "json", told=False)
-        status = json.loads(answer)["runs"][0]["status"]
+    while "finished:completed" not in (runs := containers.at_superlink("flwr", "list", "--format", "json", told=False)):
+        assert "running" in runs, runs
     containers.compose("ps")
-    assert status == "finished:completed"
+    containers.paste(results)
 
-    containers.run("docker", "cp", f"{containers.compose('ps', '-q', 'superlink', told=False).strip()}:{AT}/runs", ".")
     (path,) = Path(tmp_path, "runs").iterdir()
     run = RunDirectory.open(path)
     merges, summary = merges_in(run.events()), run.summary()

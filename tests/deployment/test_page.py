@@ -8,21 +8,20 @@ import subprocess
 from contextlib import suppress
 
 import pytest
+from federation import command_line, copy_app, descendants, environment, free_ports, kill_all
+from pages import blocks_of
 
 from eafl_flower.results.run_directory import RunDirectory
-from federation import CHECKOUT, command_line, copy_app, descendants, environment, free_ports, kill_all
 
 pytestmark = pytest.mark.slow
 
-PAGE = (CHECKOUT / "docs" / "deployment.md").read_text()
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
 NODE_PORT = "$((9094 + $1))"
 
 
 def script():
     """Return the page's blocks with ports of loopback that nobody has; nothing else is changed."""
     http, fleet, *nodes = free_ports(5)
-    text = "".join(BLOCKS)
+    text = "".join(blocks_of("deployment.md"))
     changes = {
         "127.0.0.1:8000": f"127.0.0.1:{http}",
         "--port 8000": f"--port {http}",
