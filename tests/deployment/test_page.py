@@ -1,6 +1,7 @@
 """The commands of docs/deployment.md, pasted in order into one shell, do what the page says."""
 
 import csv
+import json
 import os
 import re
 import signal
@@ -39,7 +40,8 @@ def pasted(tmp_path_factory):
     """Run the page's script and return its folder and what it printed."""
     home = tmp_path_factory.mktemp("home")
     app = copy_app(home / "eafl-flower")
-    env = {key: value for key, value in environment(home).items() if key != "FLWR_HOME"}  # the page says where that is
+    not_given = {"FLWR_HOME", "EAFL_DATA_DIR"}  # the page says where the one is, and needs no other
+    env = {key: value for key, value in environment(home).items() if key not in not_given}
     env |= {"HOME": str(home), "COLUMNS": "120"}
     of_this_checkout = f'eafl() {{ PYTHONPATH={app} command eafl "$@"; }}\n'
     with (home / "output").open("w") as output:
@@ -85,6 +87,9 @@ def test_the_job_of_the_page_ends_and_the_two_nodes_learn(pasted):
     held_out = [row["manoeuvre"] for node in range(2) for row in rows(folder, node) if float(row["time_s"]) >= 45]
     majority = max(held_out.count(kind) for kind in set(held_out)) / len(held_out)
     assert summary["accuracy"]["before"] > majority + 0.03
+    for node in range(2):  # the server tells the nodes what it made of their sums
+        (held,) = (folder / "state" / f"rsu-{node}").glob(f"shape-{node}-*.json")
+        assert json.loads(held.read_text())["mean"] == run.description().scaler.mean.tolist()
 
 
 def test_a_node_predicts_by_the_model_and_its_own_head(pasted):
