@@ -63,6 +63,26 @@ def check(
         raise DataError(msg)
 
 
+@data_app.command()
+@reported
+def sample(
+    folder: Annotated[Path, typer.Argument(help="Where the files go.", show_default=False)],
+    units: Annotated[str, typer.Argument(metavar="A,B,...", help="Names of the files.", show_default=False)],
+    seconds: Annotated[int, typer.Option(min=10, max=3600, help="Rows of each vehicle.")] = 60,
+    seed: Annotated[int, typer.Option(help="Seed of the traffic.")] = 1,
+    debug: Debug = False,
+) -> None:
+    """Generate rows for a trial: of each of several road-side units a file, with the traffic that it sees.
+
+    The class to be learnt is in the column manoeuvre, the time in time_s.
+    """
+    from eafl_flower.deployment.sample_rows import write_sample
+
+    names = [name.strip() for name in units.split(",") if name.strip()]
+    for path in write_sample(folder, names, seconds=seconds, seed=seed):
+        say(new_console(), str(path))
+
+
 @prepare_app.command("geolife")
 @reported
 def prepare_geolife(

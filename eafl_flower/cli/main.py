@@ -1,4 +1,4 @@
-"""The command line ``eafl``: run, status, sweep, compare, report, predict, data, mobility, encoder, latents, calibrate.
+"""The command line ``eafl``: run, status, sweep, compare, report, predict, calibrate, and groups of commands beside them.
 
 Nothing heavy is imported before a command needs it, so that ``eafl --help`` answers at once.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eafl_flower.cli.chosen import Baselines, Beside, Chosen, Configs, Preset, Settings, chosen_config, own_data
+from eafl_flower.cli.credentials import credentials_app
 from eafl_flower.cli.data import Client, Csv, Debug, Features, Label, Time, data_app
 from eafl_flower.cli.encoder import encoder_app
 from eafl_flower.cli.latents import latents_app
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.add_typer(encoder_app, name="encoder")
 app.add_typer(latents_app, name="latents")
+app.add_typer(credentials_app, name="credentials")
 
 
 @app.command()

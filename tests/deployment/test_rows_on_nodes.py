@@ -1,11 +1,8 @@
-"""Two nodes with different files in different folders, and a server process that has no data at all."""
-
-import json
+"""Nodes whose files do not go together (those that do: ``test_page``), and a server process that has no data at all."""
 
 import pytest
 from federation import NAME, Federation, copy_app
 
-from eafl_flower.app.prediction import predictor_of
 from eafl_flower.core.rng import generator
 from eafl_flower.results.run_directory import RunDirectory
 
@@ -61,7 +58,6 @@ def start(federation, node, rows):
     state = federation.folder / f"state-{node}"
     config = {"partition-id": node, "num-partitions": 2, "state-dir": str(state), "rows-file": str(rows)}
     federation.start_node(f"node-{node}", key, config)
-    return state
 
 
 def run(federation, tmp_path, name):
@@ -70,23 +66,6 @@ def run(federation, tmp_path, name):
     job.write_text(JOB.format(results=results))
     run_id = federation.submit(tmp_path / "eafl-flower", job)
     return federation.wait(run_id, 300), results, run_id
-
-
-def test_nodes_train_on_files_that_the_server_never_sees(federation, tmp_path):
-    files = [write(tmp_path / folder / "rows.csv", node) for node, folder in enumerate(["first", "second"])]
-    states = [start(federation, node, files[node]) for node in range(2)]
-    status, results, _ = run(federation, tmp_path, "results")
-    assert status == "finished:completed"
-    (path,) = results.iterdir()
-    stored = RunDirectory.open(path)
-    summary, description = stored.summary(), stored.description()
-    assert (summary["merges"], summary["errors"], summary["refused"]) == (6, 0, 0)
-    assert description.class_names == ("brake", "keep", "turn")
-    assert description.feature_names == ("speed", "gap")
-    for node, state in enumerate(states):
-        (held,) = state.glob(f"shape-{node}-*.json")
-        assert json.loads(held.read_text())["mean"] == description.scaler.mean.tolist()
-        assert predictor_of(stored, node, state_dir=state).model
 
 
 def test_a_node_with_other_columns_is_refused_by_one_line(federation, tmp_path):
