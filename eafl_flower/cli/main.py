@@ -1,4 +1,4 @@
-"""The command line ``eafl``: run, sweep, compare, report, predict, data, mobility, encoder, latents, calibrate.
+"""The command line ``eafl``: run, sweep, compare, report, predict, node, data, mobility, encoder, latents, calibrate.
 
 Nothing heavy is imported before a command needs it, so that ``eafl --help`` answers at once.
 """
@@ -17,6 +17,7 @@ from eafl_flower.cli.data import Client, Csv, Debug, Features, Label, Time, data
 from eafl_flower.cli.encoder import encoder_app
 from eafl_flower.cli.latents import latents_app
 from eafl_flower.cli.mobility import mobility
+from eafl_flower.cli.node import node
 from eafl_flower.cli.results import compare, predict, report
 from eafl_flower.cli.shared import exit_status, is_given, reported, start, tell
 from eafl_flower.cli.sweep import sweep
@@ -101,7 +102,7 @@ def run(
     )
 
 
-for command in (sweep, compare, report, predict, mobility):
+for command in (sweep, compare, report, predict, mobility, node):
     app.command()(command)
 
 

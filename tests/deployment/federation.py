@@ -116,16 +116,31 @@ class Federation:
         self.flwr("supernode", "register", key.with_suffix(".pub"), NAME)
 
     def start_node(self, node: str, key: Path, config: Mapping[str, int | str]) -> subprocess.Popen[bytes]:
-        """Start a SuperNode with the private ``key``; ``config`` goes through a TOML file, as in ``clients/``."""
-        path = self.folder / f"{node}.toml"
-        path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in config.items()))
+        """Start a SuperNode with the private ``key``."""
         return self._start(
             node,
             "flower-supernode",
             *("--superlink", f"127.0.0.1:{self.fleet}", "--root-certificates", self.ca),
-            *("--auth-supernode-private-key", key, "--node-config", path),
+            *("--auth-supernode-private-key", key, "--node-config", self.write_config(node, config)),
             *("--host", "127.0.0.1", "--port", free_ports(1)[0]),
         )
+
+    def start_kept_node(self, node: str, key: Path, config: Mapping[str, int | str]) -> subprocess.Popen[bytes]:
+        """Start ``eafl node`` of this checkout in the place of a SuperNode."""
+        return self._start(
+            node,
+            "python",
+            *("-m", "eafl_flower.cli.main", "node"),
+            *("--superlink", f"127.0.0.1:{self.fleet}", "--root-certificates", self.ca),
+            *("--auth-supernode-private-key", key, "--node-config", self.write_config(node, config)),
+            environment={"PYTHONPATH": str(CHECKOUT)},
+        )
+
+    def write_config(self, node: str, config: Mapping[str, int | str]) -> Path:
+        """Write a node's configuration to a TOML file, as in ``clients/``."""
+        path = self.folder / f"{node}.toml"
+        path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in config.items()))
+        return path
 
     def submit(self, app: Path, run_config: Path) -> int:
         """Submit a run of ``app`` and return its id."""
@@ -210,12 +225,14 @@ class Federation:
         kill_all(pid for pid, command in children.items() if command_line(pid) == command)
         self.processes.clear()
 
-    def _start(self, name: str, program: str, *arguments: object) -> subprocess.Popen[bytes]:
+    def _start(
+        self, name: str, program: str, *arguments: object, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [str(BIN / program), *map(str, arguments)],
                 cwd=self.folder,
-                env=self.env,
+                env={**self.env, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
