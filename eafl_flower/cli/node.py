@@ -29,7 +29,7 @@ def node(
         float | None, typer.Option(min=0, help="Seconds to wait for one that is away.", show_default="for ever")
     ] = None,
     poll_s: Annotated[
-        float, typer.Option(help="Pause between two questions for work [s]; ten times that while there is none.")
+        float, typer.Option(help="Seconds between two questions for work; ten times that while there is none.")
     ] = 0.1,
     debug: Debug = False,
 ) -> None:
@@ -51,4 +51,5 @@ def node(
         max_retries=max_retries,
         max_wait_s=max_wait_time,
     )
-    NodeAtWork(node_config_of(node_config), Apps(), poll_s=poll_s).serve(link)
+    with Apps() as apps:
+        NodeAtWork(node_config_of(node_config), apps, poll_s=poll_s).serve(link)

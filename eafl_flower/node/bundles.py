@@ -33,7 +33,10 @@ _CARRIED = (".py", ".toml", ".json")  # kinds of files that a bundle carries
 
 
 class Apps:
-    """ClientApps of the bundles that came, each loaded when its first message does; for all nodes of a process."""
+    """ClientApps of the bundles that came, each loaded when its first message does; for all nodes of a process.
+
+    At the end of ``with`` they are forgotten, and what was unpacked is deleted.
+    """
 
     def __init__(self) -> None:
         # As it is now: what is installed over it later does not change the modules that are loaded.
@@ -41,6 +44,12 @@ class Apps:
         self._apps: dict[str, ClientApp | str] = {}  # by bundle; a text: why it is refused
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._lock = threading.Lock()
+
+    def __enter__(self) -> "Apps":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._make_room()
 
     def app_of(self, name: str, bundle: bytes, sha256: str) -> ClientApp:
         """Return the ClientApp of a bundle; the same bundle gives the same object, or the same refusal.

@@ -81,9 +81,9 @@ class Link:
         """Return the node's private key, a fresh one where it has none of its own."""
         if self.private_key is None:
             return ec.generate_private_key(ec.SECP384R1())
-        key: object = None
+        content, key = _content(self.private_key), None
         with suppress(ValueError, TypeError, UnsupportedAlgorithm):  # a TypeError: it has a passphrase
-            key = load_ssh_private_key(_content(self.private_key), None)
+            key = load_ssh_private_key(content, None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise ConfigError(
                 f"{self.private_key} is not an ECDSA key in OpenSSH's format without a passphrase: "

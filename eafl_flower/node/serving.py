@@ -43,7 +43,7 @@ class NodeAtWork:
     Attributes
     ----------
     answered, errors
-        Replies that were sent, and how many of them are errors.
+        Replies so far, and how many of them are errors.
 
     Raises
     ------
@@ -126,8 +126,8 @@ class NodeAtWork:
         if reply.has_error():
             reply = _in_one_line(reply, message)
             self.errors += 1
-        fleet.answer(reply, time.monotonic() - began_s)
         self.answered += 1
+        fleet.answer(reply, time.monotonic() - began_s)
 
     def _run(self, fleet: Fleet, run_id: int) -> RunInfo:
         if run_id not in self._runs:
