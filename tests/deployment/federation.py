@@ -91,15 +91,15 @@ class Federation:
         """Certificate of the authority that everybody trusts."""
         return self.folder / "certs" / "ca.crt"
 
-    def start_superlink(self) -> None:
-        """Start the SuperLink and wait until it answers."""
+    def start_superlink(self, *, keys: bool = True) -> None:
+        """Start the SuperLink and wait until it answers; without ``keys`` nodes may register themselves."""
         certs = self.folder / "certs"
-        self._start(
+        self.start(
             "superlink",
             "flower-superlink",
             *("--ssl-ca-certfile", certs / "ca.crt"),
             *("--ssl-certfile", certs / "server.pem", "--ssl-keyfile", certs / "server.key"),
-            "--enable-supernode-auth",
+            *(("--enable-supernode-auth",) if keys else ()),
             "--disable-runtime-dependency-installation",
             *("--fleet-api-address", f"127.0.0.1:{self.fleet}", "--host", "127.0.0.1", "--port", self.http),
         )
@@ -115,32 +115,31 @@ class Federation:
         """Let the node with this key take part."""
         self.flwr("supernode", "register", key.with_suffix(".pub"), NAME)
 
-    def start_node(self, node: str, key: Path, config: Mapping[str, int | str]) -> subprocess.Popen[bytes]:
-        """Start a SuperNode with the private ``key``."""
-        return self._start(
+    def start_node(self, node: str, key: Path | None, config: Mapping[str, int | str]) -> subprocess.Popen[bytes]:
+        """Start a SuperNode with the private ``key``; without one it registers itself."""
+        return self.start(
             node,
             "flower-supernode",
-            *("--superlink", f"127.0.0.1:{self.fleet}", "--root-certificates", self.ca),
-            *("--auth-supernode-private-key", key, "--node-config", self.write_config(node, config)),
+            *self._node_arguments(node, key, config),
             *("--host", "127.0.0.1", "--port", free_ports(1)[0]),
         )
 
-    def start_kept_node(self, node: str, key: Path, config: Mapping[str, int | str]) -> subprocess.Popen[bytes]:
+    def start_kept_node(self, node: str, key: Path | None, config: Mapping[str, int | str]) -> subprocess.Popen[bytes]:
         """Start ``eafl node`` of this checkout in the place of a SuperNode."""
-        return self._start(
+        return self.start(
             node,
             "python",
             *("-m", "eafl_flower.cli.main", "node"),
-            *("--superlink", f"127.0.0.1:{self.fleet}", "--root-certificates", self.ca),
-            *("--auth-supernode-private-key", key, "--node-config", self.write_config(node, config)),
+            *self._node_arguments(node, key, config),
             environment={"PYTHONPATH": str(CHECKOUT)},
         )
 
-    def write_config(self, node: str, config: Mapping[str, int | str]) -> Path:
-        """Write a node's configuration to a TOML file, as in ``clients/``."""
+    def _node_arguments(self, node: str, key: Path | None, config: Mapping[str, int | str]) -> list[object]:
+        """What both kinds of nodes are told; the configuration goes through a TOML file, as in ``clients/``."""
         path = self.folder / f"{node}.toml"
         path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in config.items()))
-        return path
+        arguments = ["--superlink", f"127.0.0.1:{self.fleet}", "--root-certificates", self.ca, "--node-config", path]
+        return arguments if key is None else [*arguments, "--auth-supernode-private-key", key]
 
     def submit(self, app: Path, run_config: Path) -> int:
         """Submit a run of ``app`` and return its id."""
@@ -208,9 +207,10 @@ class Federation:
         children = descendants(self.processes["superlink"].pid)
         return [pid for pid, command in children.items() if "flwr-serverapp" in command]
 
-    def stop(self) -> None:
-        """Stop everything: SuperNodes first, so that they can say good-bye."""
-        running = [process for process in reversed(self.processes.values()) if process.poll() is None]
+    def stop(self, *names: str) -> None:
+        """Stop these processes, or everything: SuperNodes first, so that they can say good-bye."""
+        chosen = [self.processes.pop(name) for name in names or reversed(list(self.processes))]
+        running = [process for process in chosen if process.poll() is None]
         children: dict[int, str] = {}
         for process in running:
             children |= descendants(process.pid)
@@ -223,11 +223,11 @@ class Federation:
                 process.kill()
                 process.wait()
         kill_all(pid for pid, command in children.items() if command_line(pid) == command)
-        self.processes.clear()
 
-    def _start(
+    def start(
         self, name: str, program: str, *arguments: object, environment: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
+        """Start a program of this Python's folder under a name of the federation's."""
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [str(BIN / program), *map(str, arguments)],
