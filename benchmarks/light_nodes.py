@@ -32,7 +32,8 @@ def main() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    print(f"{sum(node.answered for node in nodes)} answered, {sum(node.errors for node in nodes)} by an error")
+    answered, errors = sum(node.answered for node in nodes), sum(node.errors for node in nodes)
+    print(f"{answered} answered, {errors} by an error")
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ def main() -> None:
     parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES", help="at most 60; only this")
     parser.add_argument("--poll-s", type=float, default=1.0, help="pause of light nodes in the soak [s]")
     arguments = parser.parse_args()
-    if not 0 <= arguments.soak <= 60:
-        parser.error("--soak: at most 60 minutes")
+    if arguments.soak and not 1 <= arguments.soak <= 60:
+        parser.error("--soak: expected 1 to 60 minutes")
     with tempfile.TemporaryDirectory(prefix="wires-") as folder:
         if arguments.soak:
             write_rows("wires_soak", soak(Path(folder), arguments.soak, arguments.poll_s))

@@ -12,7 +12,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests" / "deployment"))  # for `federation`
 
-from federation import CHECKOUT, NAME, Federation, copy_app, descendants
+from federation import CHECKOUT, NAME, Federation, copy_app, descendants  # noqa: E402
 
 POLL = "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"  # Flower's own; its default is a second
 LONGEST_S = 1200.0  # for one job

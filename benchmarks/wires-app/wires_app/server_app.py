@@ -79,4 +79,6 @@ def main(grid: Grid, context: Context) -> None:
         assert ours.run is not None
         tally = ours.run.tally
         beside = {"lost": tally.lost, "refused": tally.refused, "errors": tally.errors, "clients": len(merged)}
-    Path(config["out"]).write_text(json.dumps(clock.told() | beside))
+    out = Path(config["out"])
+    out.with_suffix(".new").write_text(json.dumps(clock.told() | beside))
+    out.with_suffix(".new").rename(out)  # whoever waits for it finds all of it
