@@ -56,7 +56,13 @@ def job(federation: Federation, settings: dict[str, Any]) -> dict[str, Any]:
 def submit(federation: Federation, app: Path, run_config: Path) -> None:
     """Submit a run; no other may be under way."""
     federation.wait_until(lambda: not federation.server_apps(), LONGEST_S, "the ServerApp before has not ended")
-    federation.flwr("run", app, NAME, "--run-config", run_config, timeout_s=300)
+    for left in reversed(range(3)):
+        try:
+            federation.flwr("run", app, NAME, "--run-config", run_config, timeout_s=300)
+            break
+        except AssertionError:  # flwr gives a SuperLink five seconds to shake hands, and a loaded machine takes longer
+            if not left or federation.server_apps():
+                raise
     federation.wait_until(federation.server_apps, 300, "no ServerApp begins")
 
 

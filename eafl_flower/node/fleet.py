@@ -246,7 +246,7 @@ class Fleet:
                 "; is its key registered (flwr supernode register KEY.pub)? The key of a node that crashed counts as "
                 "online for up to a minute: start it again then"
             )
-            msg = f"the SuperLink at {self.link.superlink} does not let this node in: {error}"
+            msg = f"the SuperLink at {self.link.superlink} does not let this node in: {str(error).rstrip('.')}"
             raise RefusedError(msg + (hint if self.link.private_key else "")) from error
 
     def _patient(self, method: Callable[..., Any]) -> Callable[[Any], Any]:

@@ -85,7 +85,7 @@ class NodeAtWork:
             except RefusedError as error:
                 if again is None:
                     raise
-                again.wait(str(error))
+                again.wait(str(error.__cause__ or error))
             except GivenUpError:
                 if not self._stop.is_set():
                     raise

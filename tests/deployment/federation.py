@@ -103,7 +103,7 @@ class Federation:
             "--disable-runtime-dependency-installation",
             *("--fleet-api-address", f"127.0.0.1:{self.fleet}", "--host", "127.0.0.1", "--port", self.http),
         )
-        self.wait_until(lambda: answers(self.http) and answers(self.fleet), 30, "the SuperLink does not listen")
+        self.wait_until(lambda: answers(self.http) and answers(self.fleet), 120, "the SuperLink does not listen")
 
     def make_key(self, node: str) -> Path:
         """Make the key pair of a node and return the path of the private one."""
@@ -170,7 +170,7 @@ class Federation:
             assert time.monotonic() < deadline, f"{complaint} after {timeout_s:g} s\n{self.logs()}"
             time.sleep(0.1)
 
-    def flwr(self, *arguments: object, timeout_s: float = 60) -> str:
+    def flwr(self, *arguments: object, timeout_s: float = 180) -> str:
         """Run Flower's command line and return what it prints."""
         command = [str(BIN / "flwr"), *map(str, arguments)]
         done = subprocess.run(
