@@ -97,20 +97,20 @@ class Federation:
         """Certificate of the authority that everybody trusts."""
         return self.folder / "certs" / "ca.crt"
 
-    def start_superlink(self) -> None:
-        """Start the SuperLink and wait until it answers."""
+    def start_superlink(self, *, keys: bool = True) -> None:
+        """Start the SuperLink and wait until it answers; without ``keys`` nodes may register themselves."""
         certs = self.folder / "certs"
-        self._start(
+        self.start(
             "superlink",
             "flower-superlink",
             *("--ssl-ca-certfile", certs / "ca.crt"),
             *("--ssl-certfile", certs / "server.pem", "--ssl-keyfile", certs / "server.key"),
-            "--enable-supernode-auth",
+            *(("--enable-supernode-auth",) if keys else ()),
             "--disable-runtime-dependency-installation",
             *("--fleet-api-address", f"{self.fleet_host}:{self.fleet}", "--host", "127.0.0.1", "--port", self.http),
         )
         self.wait_until(
-            lambda: answers(self.http) and answers(self.fleet, self.fleet_host), 30, "the SuperLink does not listen"
+            lambda: answers(self.http) and answers(self.fleet, self.fleet_host), 120, "the SuperLink does not listen"
         )
 
     def make_key(self, node: str) -> Path:
@@ -139,14 +139,14 @@ class Federation:
         ca: Path | None = None,
         inside: Sequence[str] = (),
     ) -> subprocess.Popen[bytes]:
-        """Start a SuperNode; ``config`` goes through a TOML file, as in ``clients/``.
+        """Start a SuperNode.
 
         Parameters
         ----------
         node
             Names the process and its log.
         key
-            Private key; None leaves the node without one.
+            Private key; without one it registers itself.
         config
             The node's configuration.
         ca
@@ -154,16 +154,33 @@ class Federation:
         inside
             Command that starts the program in a place of its own, as ``ip netns exec NAME`` does.
         """
-        path = self.folder / f"{node}.toml"
-        path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in config.items()))
-        return self._start(
+        return self.start(
             node,
             "flower-supernode",
-            *("--superlink", f"{self.fleet_host}:{self.fleet}", "--root-certificates", ca or self.ca),
-            *(() if key is None else ("--auth-supernode-private-key", key)),
-            *("--node-config", path, "--host", "127.0.0.1", "--port", free_ports(1)[0]),
+            *self._node_arguments(node, key, config, ca),
+            *("--host", "127.0.0.1", "--port", free_ports(1)[0]),
             inside=inside,
         )
+
+    def start_kept_node(self, node: str, key: Path | None, config: Mapping[str, int | str]) -> subprocess.Popen[bytes]:
+        """Start ``eafl node`` of this checkout in the place of a SuperNode."""
+        return self.start(
+            node,
+            "python",
+            *("-m", "eafl_flower.cli.main", "node"),
+            *self._node_arguments(node, key, config),
+            environment={"PYTHONPATH": str(CHECKOUT)},
+        )
+
+    def _node_arguments(
+        self, node: str, key: Path | None, config: Mapping[str, int | str], ca: Path | None = None
+    ) -> list[object]:
+        """What both kinds of nodes are told; the configuration goes through a TOML file, as in ``clients/``."""
+        path = self.folder / f"{node}.toml"
+        path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in config.items()))
+        address = f"{self.fleet_host}:{self.fleet}"
+        arguments = ["--superlink", address, "--root-certificates", ca or self.ca, "--node-config", path]
+        return arguments if key is None else [*arguments, "--auth-supernode-private-key", key]
 
     def submit(self, app: Path, run_config: Path) -> int:
         """Submit a run of ``app`` and return its id."""
@@ -231,9 +248,10 @@ class Federation:
         children = descendants(self.processes["superlink"].pid)
         return [pid for pid, command in children.items() if "flwr-serverapp" in command]
 
-    def stop(self) -> None:
-        """Stop everything: SuperNodes first, so that they can say good-bye."""
-        running = [process for process in reversed(self.processes.values()) if process.poll() is None]
+    def stop(self, *names: str) -> None:
+        """Stop these processes, or everything: SuperNodes first, so that they can say good-bye."""
+        chosen = [self.processes.pop(name) for name in names or reversed(list(self.processes))]
+        running = [process for process in chosen if process.poll() is None]
         children: dict[int, str] = {}
         for process in running:
             children |= descendants(process.pid)
@@ -246,16 +264,21 @@ class Federation:
                 process.kill()
                 process.wait()
         kill_all(pid for pid, command in children.items() if command_line(pid) == command)
-        self.processes.clear()
 
-    def _start(
-        self, name: str, program: str, *arguments: object, inside: Sequence[str] = ()
+    def start(
+        self,
+        name: str,
+        program: str,
+        *arguments: object,
+        inside: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
+        """Start a program of this Python's folder under a name of the federation's."""
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [*inside, str(BIN / program), *map(str, arguments)],
                 cwd=self.folder,
-                env=self.env,
+                env={**self.env, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

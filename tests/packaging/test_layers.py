@@ -15,7 +15,7 @@ LAYERS = (
     *("data.tables", "mobility", "radio", "power", "alignment"),
     *("schedulers", "ranks", "roadside"),
     *("data", "data.sets", "data.leaks", "data.latents", "models.latents"),
-    *("engines", "wire", "tasks", "clients"),
+    *("engines", "node", "wire", "tasks", "clients"),
     *("runs.members", "runs", "runs.scoring", "runs.state", "runs.clock", "runs.keeping", "runs.loop"),
     "strategies",
     *("config", "results", "results.views", "baselines", "conformance"),

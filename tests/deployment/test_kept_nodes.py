@@ -1,0 +1,117 @@
+"""`eafl node` in the place of SuperNodes: over the same wires it gives what its updates give in the pure core."""
+
+import signal
+
+import pytest
+from federation import CHECKOUT, NAME, Federation, copy_app
+from pure_core import replay
+from test_over_real_wires import (
+    assert_arrays_are_those_of_the_pure_core,
+    merged,
+    merges_of,
+    run_of,
+    state_dir,
+    submit,
+)
+
+from eafl_flower.config import RunConfig
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory):
+    """A SuperLink with two nodes that keep their model."""
+    folder = tmp_path_factory.mktemp("kept")
+    copy_app(folder / "eafl-flower")
+    with Federation(folder / "federation") as federation:
+        federation.start_superlink()
+        for node in range(2):
+            key = federation.make_key(f"node-{node}")
+            federation.register(key)
+            start_node(federation, node)
+        yield federation
+
+
+@pytest.fixture(autouse=True)
+def logs(federation):
+    """Let a failed test show what the processes wrote."""
+    yield
+    print(federation.logs())
+
+
+def start_node(federation, node):
+    config = {"partition-id": node, "num-partitions": 2, "state-dir": str(state_dir(federation, node))}
+    return federation.start_kept_node(f"node-{node}", federation.folder / "keys" / f"node-{node}", config)
+
+
+def test_merged_arrays_are_those_of_the_pure_core(federation, tmp_path):
+    results = tmp_path / "results"
+    assert federation.wait(submit(federation, results, merges=12), 400) == "finished:completed"
+    run = run_of(results)
+    assert_arrays_are_those_of_the_pure_core(run)
+    summary, merges = run.summary(), merges_of(run)
+    assert {event["client"] for event in merges} == {0, 1}
+    assert (summary["merges"], summary["refused"], summary["lost"], summary["errors"]) == (12, 0, 0, 0)
+    for node in range(2):
+        assert federation.log(f"node-{node}").count("stays in memory") == 1
+
+
+def test_a_node_that_was_told_to_end_returns_with_its_state(federation, tmp_path):
+    results = tmp_path / "results"
+    run_id = submit(federation, results, merges=1000, codec="lqgcm")
+    federation.wait_until(lambda: merged(results, 4), 240, "no four merges")
+    run = run_of(results)
+    leaving = federation.processes.pop("node-0")
+    leaving.send_signal(signal.SIGTERM)
+    assert leaving.wait(60) == 128 + signal.SIGTERM
+    at_least = len(merges_of(run))
+    start_node(federation, 0)
+    federation.wait_until(
+        lambda: any(event["client"] == 0 for event in merges_of(run)[at_least + 1 :]), 200, "it has not come back"
+    )
+    federation.flwr("stop", run_id, NAME)
+    federation.wait_until(lambda: not federation.server_apps(), 90, "the ServerApp goes on")
+    merges = merges_of(run)
+    assert "has lost its state" not in federation.log("superlink")
+    replayed = replay(RunConfig.from_toml(run.config_path), merges, in_flight=2, clients=2)
+    assert [event["metrics"]["loss"] for event in merges] == replayed.losses
+
+
+def test_a_run_of_another_version_is_refused_by_one_line(federation, tmp_path):
+    app = copy_app(tmp_path / "eafl-flower")
+    changed = app / "eafl_flower" / "client_app.py"
+    changed.write_text(changed.read_text() + "# another version\n")
+    path = tmp_path / "job.toml"
+    path.write_text('data.clients = 2\ndata.unseen = 0\nresults.dir = "results"\n')
+    run_id = federation.submit(app, path)
+    refusal = r"another eafl_flower than the 0.1.0 that is installed here, [eafl_flower/client_app.py] differ"
+    federation.wait_until(lambda: refusal in federation.log("node-1"), 120, "nobody has refused it")
+    federation.flwr("stop", run_id, NAME)
+
+
+def test_a_superlink_that_was_restarted_gets_its_nodes_back_once_their_keys_are_registered(federation, tmp_path):
+    federation.stop("superlink")
+    federation.start_superlink()
+    nodes = [f"node-{node}" for node in range(2)]
+    for node in nodes:
+        federation.register(federation.folder / "keys" / node)
+    for node in nodes:
+        federation.wait_until(
+            lambda node=node: federation.log(node).count("answers the SuperLink at 127") > 1, 90, "a node is missing"
+        )
+    results = tmp_path / "results"
+    assert federation.wait(submit(federation, results, merges=4), 400) == "finished:completed"
+    assert_arrays_are_those_of_the_pure_core(run_of(results))
+
+
+def test_a_transformer_is_loaded_once(federation, tmp_path):
+    pytest.importorskip("peft")
+    out = tmp_path / "out.json"
+    path = tmp_path / "job.toml"
+    path.write_text(f'task = "lora"\nnodes = 2\nupdates = 8\nout = "{out}"\n')
+    run_id = federation.submit(CHECKOUT / "benchmarks" / "wires-app", path)
+    assert federation.wait(run_id, 400) == "finished:completed"
+    for node in range(2):
+        log = federation.log(f"node-{node}")
+        assert log.count("the transformer is loaded") == 1
