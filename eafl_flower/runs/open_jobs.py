@@ -21,7 +21,7 @@ from eafl_flower.wire.downlink import Base
 from eafl_flower.wire.models import Models
 from eafl_flower.wire.notes import Notes
 from eafl_flower.wire.records import JobTerms
-from eafl_flower.wire.replies import is_out_of_step, metrics_of, sizes_of, wrong_kind
+from eafl_flower.wire.replies import is_out_of_step, metrics_of, sizes_of
 from eafl_flower.wire.server_side import Sent, ServerSide
 
 
@@ -109,9 +109,6 @@ class OpenJobs:
             If it is not a reply to such a job.
         """
         sent, whose = self._sent[job.client], f"the reply of client {job.client}"
-        said = self.members[job.client].kind if job.client in self.members else ""
-        if said and said != self.kind:
-            raise wrong_kind(whose, said, self.kind, "as its node says in the roster")
         if expected is None:
             received = self.side_of(job).receive(job.client, job.counter, content, sent, whose=whose)
             delta, base, decoder = received.delta, sent.base.arrays, received.decoder

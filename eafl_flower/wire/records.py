@@ -9,11 +9,13 @@ record          kind          holds
                               what it is the difference to, and ``record``, the name of the record it stands for,
                               if that is not ``arrays``; in the reply only ``payload`` and ``told``, the bits that the
                               codec's paper would count and the relative error, of a message ``layout`` and ``keys``
-                              too; or ``refused``, why the client has nothing to send
+                              too; or ``refused``, why the client has nothing to send; of ``Compressed``, ``agreed``
+                              until a reply of the node was used
 ``config``      ConfigRecord  the user's configuration and ``server-round``, from 1
 ``eafl``        ConfigRecord  the terms of the job (``JobTerms``), among them its order, as far as that is not the usual
                               one (``wire.orders``); in a reply ``state-lost``, if it was
-``roster``      ConfigRecord  in the answer to the roster query: ``kind``, ``refusal`` if it cannot take part, ``note``
+``roster``      ConfigRecord  in the answer to the roster query: ``kind``, ``refusal`` if it cannot take part, ``note``,
+                              ``agreed``: what both sides must have alike (``wire.agreement``)
 ``eafl.rows``   ConfigRecord  in that answer, what a node tells of rows that it alone has (``data.shape``)
 ``eafl.greeting`` ConfigRecord  in the query, what every node is told before its first job
 ``metrics``     MetricRecord  ``num-examples`` and whatever the client reports; in the answer to the roster query
@@ -43,6 +45,7 @@ TERMS = "eafl"
 METRICS = "metrics"
 ROSTER = "roster"
 NUM_EXAMPLES = "num-examples"
+PARTITION = "partition-id"
 STATE_LOST = "state-lost"
 UNJUDGED = "unjudged"
 REFUSED = "refused"

@@ -281,7 +281,7 @@ class WallClock:
 
     def _welcome(self, reply: Message, node: int) -> None:
         """Take a node in that has answered: a new client, or a known one on a new node."""
-        answer, jobs = answer_of(reply, node, self.most_clients), self.jobs
+        answer, jobs = answer_of(reply, node, self.most_clients, self.plan.agreed), self.jobs
         if answer.refusal:
             self._newcomers.refuse(node, node, answer.refusal)
             return
