@@ -149,6 +149,7 @@ class Experiment:
             "codec": self.codec,
             "remembered_clients": config.codec.remembered_clients,
             "radio": self.radio,
+            "measured": config.radio.measured,
             "scheduler": made(config.scheduler.part),
             "processors": Processors(energy=CMOSEnergy(**vars(config.energy)), slowdown=config.clients.slowdown),
             "on_job_times": config.churn.on_job_times,

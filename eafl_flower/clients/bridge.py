@@ -15,6 +15,7 @@ from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
+from eafl_flower.clients.own_time import own_time_mod
 from eafl_flower.clients.roster import roster_reply
 from eafl_flower.core.arrays import fits
 from eafl_flower.core.excerpt import excerpt
@@ -73,7 +74,7 @@ def numpy_client_app(
     A client of the kind ``"message"`` returns from ``fit`` a mapping of names to arrays in the place of the list: they
     are sent as they are.
     """
-    app = ClientApp(mods=list(mods))
+    app = ClientApp(mods=[own_time_mod, *mods])
 
     @app.train()
     def train(message: Message, context: Context) -> Message:

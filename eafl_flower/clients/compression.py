@@ -9,6 +9,7 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
+from eafl_flower.clients.own_time import telling_own_time
 from eafl_flower.clients.roster import roster_reply
 from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.errors import ProtocolError
@@ -91,7 +92,7 @@ def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
         reply.content = trusted_record(RecordDict, {**others, CODED: coded})
         return reply
 
-    return mod
+    return telling_own_time(mod)
 
 
 def _with_codec(reply: Message, codec: Codec[Any]) -> Message:

@@ -20,10 +20,11 @@ _REQUIRED: dict[str, Mapping[str, Check]] = {
 _KNOWN = {
     "client": count,
     "reason": text,
+    "rate_source": text,
     "metrics": mapping(optional(number)),
     "num_values": count,
     **dict.fromkeys(("time_s", "wall_s", "staleness", "energy_j", "raw_bytes", *_BYTES, *_UPLOAD), number),
-    **dict.fromkeys(("bits_paper", "codec_error", "raw_downlink_bytes"), number),
+    **dict.fromkeys(("bits_paper", "codec_error", "raw_downlink_bytes", "rate_bit_s"), number),
 }
 
 

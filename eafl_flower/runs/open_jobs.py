@@ -38,8 +38,8 @@ class OpenJobs:
         What ended jobs have spent; what is trained, coded and decoded.
     wires, notes
         Message and reply of each job that was sent; what was left out or bounded of what clients report.
-    kind, is_personal
-        What replies are, and whether each client starts from arrays of its own.
+    kind, is_personal, timed
+        What replies are, whether each client starts from arrays of its own, and whether nodes tell how long they took.
     """
 
     def __init__(self, plan: Plan, mail: Mailbox) -> None:
@@ -65,7 +65,7 @@ class OpenJobs:
         self.notes = Notes()
         self.num_selections = 0
         self.kind: Kind = "difference"
-        self.is_personal = False
+        self.is_personal = self.timed = False
         self.never_evaluate: set[int] = set()
         self.claims = Claims(self.notes)
         self._jobs: dict[int, Job] = {}
@@ -257,6 +257,7 @@ class OpenJobs:
             key=self.models.first.side.key_of(client),
             order=order,
             kind=kind,
+            timed=self.timed,
         )
 
     def _terms_of(self, client: int, counter: int, load: int, order: Order) -> JobTerms:

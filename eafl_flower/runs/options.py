@@ -69,6 +69,9 @@ class RunOptions:
         contact. Codec, layout of the model, kind of replies and version of this package are compared in any case.
     radio
         Grants rates and powers to those who transfer.
+    measured
+        Whether a deployment measures the rates of its links and prices jobs with them, as far as they can be told from
+        pauses (``radio.measured``); the powers, and all rates in a simulation, are those of ``radio``.
     processors
         Price the computation of a job.
     churn
@@ -153,6 +156,7 @@ class RunOptions:
     greeting: Mapping[str, str] | None = None
     agreed: Mapping[str, Plain] = field(default_factory=dict)
     radio: Radio = field(default_factory=ConstantRate)
+    measured: bool = True
     processors: Processors = field(default_factory=Processors)
     churn: Churn = field(default_factory=AlwaysOn)
     on_job_times: float = 0.0

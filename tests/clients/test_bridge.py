@@ -221,3 +221,10 @@ def test_mods_see_messages_outermost_first(make_message, make_context):
     app = numpy_client_app(lambda _: Stranger(), mods=[mod("outer"), mod("inner")])
     app(make_message("train", floats()), make_context())
     assert seen == ["outer", "inner"]
+
+
+def test_a_client_tells_how_long_it_was_at_work_only_if_it_is_asked(make_message, make_context):
+    app, counter = numpy_client_app(lambda _: Returns((floats().to_numpy_ndarrays(), 5, {}))), {"counter": 1}
+    assert "eafl" not in app(make_message("train", floats(), terms=counter), make_context()).content
+    told = app(make_message("train", floats(), terms={**counter, "timed": True}), make_context()).content["eafl"]
+    assert set(told) == {"own-s"} and 0 <= told["own-s"] < 60
