@@ -179,6 +179,12 @@ def refusals(node, log):
     return refused(log)
 
 
+def test_a_simulation_without_a_node_says_that_it_was_left_out():
+    ours, node = experiment(), experiment(**{"task.batch-size": 4})
+    with pytest.raises(RunFailedError, match="has 2 nodes, 1 more left out as warned, the run expects 3"):
+        train(ours, InlineGrid(apart(client_app(ours), client_app(node)), 3))
+
+
 def test_another_task_in_an_experiment(flower_log):
     line = refusals(experiment(**{"task.batch-size": 4}), flower_log)
     assert "task.batch_size is 4 on the node and 16 in the run: give both sides the same task" in line
