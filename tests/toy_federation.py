@@ -55,12 +55,14 @@ class Recorder:
         return [{k: v for k, v in e.items() if not k.endswith("wall_s")} for e in self.events]
 
 
-def toy_app(*, codec=None, state_dir=None, train=None, spoil=None, hear=None, plain=(), trains=lambda client: True):
+def toy_app(
+    *, codec=None, state_dir=None, train=None, spoil=None, hear=None, plain=(), trains=lambda client: True, outer=()
+):
     """The ClientApp of the federation.
 
     ``train(client, counter, arrays)`` replaces training; ``spoil(client, counter, reply)`` changes the
     reply on its way out, after all mods; ``hear(client, terms)`` gets the terms of each job; clients in ``plain`` do
-    not answer the roster query.
+    not answer the roster query. ``outer`` are mods around all others.
     """
 
     def spoiling(message, context, call_next):
@@ -76,7 +78,7 @@ def toy_app(*, codec=None, state_dir=None, train=None, spoil=None, hear=None, pl
             raise ValueError("what is a roster?")
         return call_next(message, context)
 
-    mods = [silent] if spoil is None else [silent, spoiling]
+    mods = [*outer, silent] if spoil is None else [*outer, silent, spoiling]
     mods += [durable_state_mod(state_dir, power_safe=False)]
     mods += [] if codec is None else [compression_mod(codec)]
     app = ClientApp(mods=mods)

@@ -10,7 +10,7 @@ from flwr.clientapp.typing import ClientAppCallable, Mod
 
 from eafl_flower.app.own_rows import client_of, has_own_rows, workload_of
 from eafl_flower.app.resolving import experiment_of_items
-from eafl_flower.app.workload import Experiment
+from eafl_flower.app.workload import Experiment, task_agreed
 from eafl_flower.clients.answering import answering_mod
 from eafl_flower.clients.bridge import numpy_client_app
 from eafl_flower.clients.compression import compression_mod
@@ -18,7 +18,10 @@ from eafl_flower.clients.durable_state import durable_state_mod
 from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
 from eafl_flower.clients.own_rows import OwnRowsClient, own_rows_mod
 from eafl_flower.codecs.float32 import Float32Codec
+from eafl_flower.core.provenance import Plain
 from eafl_flower.tasks.training import MessageTask
+from eafl_flower.types import layout_of
+from eafl_flower.wire.agreement import layout_in_words
 from eafl_flower.wire.records import MESSAGE
 
 
@@ -57,11 +60,13 @@ def client_app(experiment: Experiment | None = None, state_dir: Path | str | Non
         return FederatedClient(workload_of(experiment or experiment_of(context), context), context)
 
     def roster(context: Context) -> dict[str, Any]:
+        asked = experiment or experiment_of(context)
         if (own := own_rows(context)) is not None:
-            return own.roster(context)
+            return {**own.roster(context), "agreed": task_agreed(asked)}
         client = client_fn(context)
         kind = MESSAGE if isinstance(client.workload.task, MessageTask) else "delta"
-        return {"num-examples": client.num_examples, "trains": int(client.trains), "kind": kind}
+        known = {"num-examples": client.num_examples, "trains": int(client.trains), "kind": kind}
+        return {**known, "agreed": _agreed(asked)}
 
     mods = [own_rows_mod(own_rows), durable, compress]
     if experiment is None:  # a process of Flower's, in which nobody else looks after the time
@@ -71,6 +76,14 @@ def client_app(experiment: Experiment | None = None, state_dir: Path | str | Non
 
 def _workload(experiment: Experiment) -> Workload:
     return experiment.workload
+
+
+@lru_cache(maxsize=4)
+def _agreed(experiment: Experiment) -> dict[str, Plain]:
+    """Return what a node states of its task and of the model that it starts from."""
+    workload = experiment.workload
+    shared = workload.initial(workload.seed)[: workload.task.num_shared]
+    return {**task_agreed(experiment), "layout": layout_in_words(layout_of(shared))}
 
 
 @lru_cache(maxsize=4)

@@ -8,7 +8,7 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid
 
-from eafl_flower.app.workload import Experiment
+from eafl_flower.app.workload import Experiment, task_agreed
 from eafl_flower.clients.numpy_client import Workload
 from eafl_flower.clients.own_rows import RUN, SHAPE, OwnRowsClient
 from eafl_flower.config import RunConfig
@@ -20,6 +20,7 @@ from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import CheckpointError, ProtocolError
 from eafl_flower.runs.members.roster import take_roster
 from eafl_flower.runs.options import RunOptions
+from eafl_flower.wire.agreement import statement
 
 FILE = "shape.json"
 LONGEST_WAIT_S = RunOptions().node_timeout_s  # for nodes to come
@@ -65,7 +66,7 @@ def shaped(experiment: Experiment, grid: Grid, folder: Path, *, resume: bool) ->
         except (OSError, ProtocolError) as error:
             msg = f"{path} cannot be read ({error}): without the shape of its data the run cannot go on"
             raise CheckpointError(msg) from error
-    shape = _asked(experiment.config, grid)
+    shape = _asked(experiment, grid)
     write_atomically(path, shape.to_json().encode())
     return Experiment(experiment.config, given=ShapedSource(shape=shape))
 
@@ -76,8 +77,11 @@ def greeting(experiment: Experiment, run_name: str) -> dict[str, str] | None:
     return {SHAPE: source.shape.to_json(), RUN: run_name} if isinstance(source, ShapedSource) else None
 
 
-def _asked(config: RunConfig, grid: Grid) -> Shape:
-    roster = take_roster(grid, min_nodes=max(1, config.data.clients), timeout_s=LONGEST_WAIT_S)
+def _asked(experiment: Experiment, grid: Grid) -> Shape:
+    config = experiment.config
+    agreed = statement(codec=experiment.codec, further=task_agreed(experiment))
+    least = max(1, config.data.clients)
+    roster = take_roster(grid, min_nodes=least, timeout_s=LONGEST_WAIT_S, agreed=agreed)
     reports: dict[int, RowsReport] = {}
     for member in roster.members:
         whose = f"node {member.node_id}, client {member.client},"

@@ -13,6 +13,7 @@ from eafl_flower.clients.numpy_client import Workload
 from eafl_flower.config import RunConfig
 from eafl_flower.config.parts import made
 from eafl_flower.config.run_config import DataSettings
+from eafl_flower.core.provenance import Plain, plain_settings
 from eafl_flower.data.holders import Holders
 from eafl_flower.data.row_summary import RowSummary
 from eafl_flower.data.sets.own_rows import ShapedSource
@@ -148,6 +149,7 @@ class Experiment:
             "codec": self.codec,
             "remembered_clients": config.codec.remembered_clients,
             "radio": self.radio,
+            "measured": config.radio.measured,
             "scheduler": made(config.scheduler.part),
             "processors": Processors(energy=CMOSEnergy(**vars(config.energy)), slowdown=config.clients.slowdown),
             "on_job_times": config.churn.on_job_times,
@@ -158,10 +160,16 @@ class Experiment:
             "evaluate_every": config.evaluate.every,
             "evaluate_first": bool(config.evaluate.every),
             "scores": self.task.scores,
+            "agreed": task_agreed(self),
             "stop": self.stop,
             "checkpoint_every": config.checkpoint.every,
         }
         return AsynchronousStrategy(self.aggregator, barrier=s.mode == "sync", **{**settings, **options})
+
+
+def task_agreed(experiment: Experiment) -> dict[str, Plain]:
+    """Return what is trained, as server and nodes must have it alike: the task with all its settings."""
+    return plain_settings("task", experiment.config.task)
 
 
 @lru_cache(maxsize=2)

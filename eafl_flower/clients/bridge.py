@@ -15,6 +15,7 @@ from flwr.client import NumPyClient
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import Mod
 
+from eafl_flower.clients.own_time import own_time_mod
 from eafl_flower.clients.roster import roster_reply
 from eafl_flower.core.arrays import fits
 from eafl_flower.core.excerpt import excerpt
@@ -65,15 +66,16 @@ def numpy_client_app(
         ``trains`` (1, or 0 for a client that is only evaluated) and ``kind`` of the payloads (``"full"``:
         complete weights, ``"delta"``: coded differences, ``"message"``: other arrays than it is sent), or in
         ``refusal`` why this node cannot take part, in ``note`` what the server
-        should tell of it. Without it the client is asked: its attributes ``num_examples``,
-        ``trains`` and ``kind`` if it has them, else 1, 1 and ``"full"``.
+        should tell of it, and in ``agreed`` plain values by name, such as ``{"task": "cars, 9 classes"}``: a node is
+        refused if the server's ``agreed`` has another value under a name. Without it the client is asked: its
+        attributes ``num_examples``, ``trains``, ``kind`` and ``agreed`` if it has them, else 1, 1, ``"full"`` and none.
 
     Notes
     -----
     A client of the kind ``"message"`` returns from ``fit`` a mapping of names to arrays in the place of the list: they
     are sent as they are.
     """
-    app = ClientApp(mods=list(mods))
+    app = ClientApp(mods=[own_time_mod, *mods])
 
     @app.train()
     def train(message: Message, context: Context) -> Message:
@@ -109,6 +111,7 @@ def numpy_client_app(
             client = _client(client_fn, context)
             known = {NUM_EXAMPLES: getattr(client, "num_examples", 1), "trains": getattr(client, "trains", True)}
             known["kind"] = getattr(client, "kind", "full")
+            known["agreed"] = getattr(client, "agreed", None)
         return roster_reply(
             message,
             context,
@@ -117,6 +120,7 @@ def numpy_client_app(
             kind=str(known.get("kind", "full")),
             refusal=str(known.get("refusal", "")),
             note=str(known.get("note", "")),
+            agreed=known.get("agreed"),
         )
 
     return app

@@ -11,16 +11,20 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp.typing import ClientAppCallable, Mod
 
+from eafl_flower.clients.own_time import telling_own_time
 from eafl_flower.clients.roster import roster_reply
 from eafl_flower.engines.answer import reply_of
 from eafl_flower.engines.flower_internals import trusted_record
 from eafl_flower.engines.flower_log import log
+from eafl_flower.errors import ProtocolError
 from eafl_flower.protocols import Codec
+from eafl_flower.wire.agreement import disagreement, stated_in, statement, with_codec
 from eafl_flower.wire.arrays import array_record
 from eafl_flower.wire.client_side import ClientSide, NotHeldError
 from eafl_flower.wire.records import (
     ARRAYS,
     CODED,
+    PARTITION,
     RECORD,
     REFUSED,
     ROSTER,
@@ -52,6 +56,9 @@ def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
     and what comes next is the difference to them. A client that does not hold what a job builds on says so instead
     of training, and gets whole arrays then.
 
+    The codec is stated in the answer to the roster query, and ``Compressed`` states its own in the first message to
+    each node: where the two differ, the node is refused by one line that names both.
+
     Parameters
     ----------
     codec
@@ -60,15 +67,21 @@ def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
         What the ClientApp answers, told where it has no answer to the roster query: "delta", or "message" if its arrays
         are others than those it is sent, for methods that take such.
     """
-    side = ClientSide(codec)
+    side, ours = ClientSide(codec), statement(codec=codec)
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         _note_plain_arrays(message)
         if message.has_content() and ROSTER in message.content:
-            return roster_reply(message, context, num_examples=None, kind=kind)
+            return _with_codec(roster_reply(message, context, num_examples=None, kind=kind), codec)
+        if message.metadata.message_type == MessageType.QUERY:
+            return _with_codec(call_next(message, context), codec)
         if not message.has_content() or CODED not in message.content:
             return reply_of(call_next, message, context)
         coded = config_record(message.content, CODED) or ConfigRecord()
+        if why := disagreement(stated_in(coded), ours):
+            if message.metadata.message_type != MessageType.TRAIN:
+                raise ProtocolError(why)
+            return Message(RecordDict({CODED: ConfigRecord({REFUSED: why})}), reply_to=message)
         terms = terms_of(message.content)
         try:
             keys, base = side.receive(context.state, coded, terms)
@@ -85,7 +98,15 @@ def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
         reply.content = trusted_record(RecordDict, {**others, CODED: coded})
         return reply
 
-    return mod
+    return telling_own_time(mod)
+
+
+def _with_codec(reply: Message, codec: Codec[Any]) -> Message:
+    """Let a node state its codec in its answer to the roster query, whoever has written that; leave others alone."""
+    if not reply.has_content() or not any(PARTITION in record for record in reply.content.metric_records.values()):
+        return reply
+    reply.content[ROSTER] = with_codec(config_record(reply.content, ROSTER) or ConfigRecord(), codec)
+    return reply
 
 
 def _note_plain_arrays(message: Message) -> None:

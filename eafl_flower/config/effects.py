@@ -9,6 +9,7 @@ WITHOUT_EFFECT: Final = (
     "name",
     "data.dir",  # where data lie: what they hold counts
     "data.csv.file",
+    "radio.measured",  # by what deployments price transfers, whose times no setting decides
     "job.reply-timeout-s",  # when a run gives up
     "job.error-budget",
     "checkpoint",

@@ -97,6 +97,7 @@ class RadioSettings(Choice):
 
     group: ClassVar[str] = "radio"
     name: str = "constant-rate"
+    measured: bool = True  # in a deployment: rates that are measured take the place of the model's
 
 
 @dataclass(frozen=True, kw_only=True)

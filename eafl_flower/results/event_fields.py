@@ -24,11 +24,12 @@ _REQUIRED: dict[str, Mapping[str, Check]] = {
 _KNOWN = {
     "client": count,
     "reason": text,
+    "rate_source": text,
     "metrics": mapping(optional(number)),
     "away_clients": counts,
     **dict.fromkeys(("num_values", "clients", "in_flight", "merges_planned", "uploads"), count),
     **dict.fromkeys(("time_s", "wall_s", "staleness", "energy_j", "raw_bytes", *_BYTES, *_UPLOAD), number),
-    **dict.fromkeys(("bits_paper", "codec_error", "raw_downlink_bytes"), number),
+    **dict.fromkeys(("bits_paper", "codec_error", "raw_downlink_bytes", "rate_bit_s"), number),
 }
 
 

@@ -43,7 +43,7 @@ _LATER_FIELDS = {
     **dict.fromkeys(
         (
             *("timeouts", "errors", "uploads", "client_states_lost", "clients_left_out", "rows_left_out"),
-            "uncertified_powers",
+            *("uncertified_powers", "rates_measured"),
         ),
         count,
     ),
@@ -154,7 +154,8 @@ def summarize(
         ``virtual_time_s`` is the time on the run's clock, virtual in simulations and real in deployments;
         ``config_sha256`` is of the settings that change results alone, ``client_states_lost`` counts client states
         that were missing, so that a client had to start afresh, ``uncertified_powers`` allocations of power that are
-        not proven to be the best; ``order_sha256`` is ``order_digest`` of the merges. ``scores``, ``accuracy`` and
+        not proven to be the best; of a deployment ``rates_measured`` counts the merges that are priced at a measured
+        rate; ``order_sha256`` is ``order_digest`` of the merges. ``scores``, ``accuracy`` and
         ``baselines`` are as ``results/scores.py`` says.
     """
     merged = _Merges()
@@ -195,6 +196,7 @@ def summarize(
             later["raw_bytes"] + later[_RAW_DOWN], later["uplink_framed_bytes"] + later["downlink_framed_bytes"]
         ),
         **merged.coding.means(),
+        **({"rates_measured": merged.rates["measured"]} if merged.rates else {}),
         "energy_j": outcome.energy_j,
         "accuracy": keyed(outcome.metrics, [score for score in scores if score.name == ACCURACY.name]),
         "scores": scores_to_store(outcome.metrics, scores),
@@ -258,6 +260,7 @@ class _Merges:
         self.staleness: Counter[float] = Counter()
         self.order = hashlib.sha256()
         self.coding = _Coding()
+        self.rates: Counter[str] = Counter()  # what merges were priced by, in a deployment
 
     def add(self, event: Event) -> None:
         """Take in one merge."""
@@ -270,6 +273,8 @@ class _Merges:
         self.order.update(_order_line(event))
         if event.get("num_values"):
             self.coding.add(event)
+        if "rate_source" in event:
+            self.rates[event["rate_source"]] += 1
 
 
 @dataclass

@@ -21,7 +21,7 @@ from eafl_flower.wire.downlink import Base
 from eafl_flower.wire.models import Models
 from eafl_flower.wire.notes import Notes
 from eafl_flower.wire.records import JobTerms
-from eafl_flower.wire.replies import is_out_of_step, metrics_of, sizes_of, wrong_kind
+from eafl_flower.wire.replies import is_out_of_step, metrics_of, sizes_of
 from eafl_flower.wire.server_side import Sent, ServerSide
 
 
@@ -38,8 +38,8 @@ class OpenJobs:
         What ended jobs have spent; what is trained, coded and decoded.
     wires, notes
         Message and reply of each job that was sent; what was left out or bounded of what clients report.
-    kind, is_personal
-        What replies are, and whether each client starts from arrays of its own.
+    kind, is_personal, timed
+        What replies are, whether each client starts from arrays of its own, and whether nodes tell how long they took.
     """
 
     def __init__(self, plan: Plan, mail: Mailbox) -> None:
@@ -65,7 +65,7 @@ class OpenJobs:
         self.notes = Notes()
         self.num_selections = 0
         self.kind: Kind = "difference"
-        self.is_personal = False
+        self.is_personal = self.timed = False
         self.never_evaluate: set[int] = set()
         self.claims = Claims(self.notes)
         self._jobs: dict[int, Job] = {}
@@ -109,9 +109,6 @@ class OpenJobs:
             If it is not a reply to such a job.
         """
         sent, whose = self._sent[job.client], f"the reply of client {job.client}"
-        said = self.members[job.client].kind if job.client in self.members else ""
-        if said and said != self.kind:
-            raise wrong_kind(whose, said, self.kind, "as its node says in the roster")
         if expected is None:
             received = self.side_of(job).receive(job.client, job.counter, content, sent, whose=whose)
             delta, base, decoder = received.delta, sent.base.arrays, received.decoder
@@ -260,6 +257,7 @@ class OpenJobs:
             key=self.models.first.side.key_of(client),
             order=order,
             kind=kind,
+            timed=self.timed,
         )
 
     def _terms_of(self, client: int, counter: int, load: int, order: Order) -> JobTerms:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from flwr.app import MetricRecord, RecordDict
 
 from eafl_flower.core.events import Fanout, Observer
-from eafl_flower.core.provenance import Provenance
+from eafl_flower.core.provenance import Plain, Provenance
 from eafl_flower.core.scores import Score
 from eafl_flower.energy.processors import Processors
 from eafl_flower.errors import ConfigError
@@ -64,8 +64,14 @@ class RunOptions:
         to it; the others are sent whole arrays again. 0: as many as fit into 256 MiB.
     greeting
         What every node is told when it is asked who it is, at the start or when it joins; None: nothing.
+    agreed
+        What else nodes must have alike, plain values by name: a node that states another value is refused at the first
+        contact. Codec, layout of the model, kind of replies and version of this package are compared in any case.
     radio
         Grants rates and powers to those who transfer.
+    measured
+        Whether a deployment measures the rates of its links and prices jobs with them, as far as they can be told from
+        pauses (``radio.measured``); the powers, and all rates in a simulation, are those of ``radio``.
     processors
         Price the computation of a job.
     churn
@@ -150,7 +156,9 @@ class RunOptions:
     codec: Codec[Any] | None = None
     remembered_clients: int = 0
     greeting: Mapping[str, str] | None = None
+    agreed: Mapping[str, Plain] = field(default_factory=dict)
     radio: Radio = field(default_factory=ConstantRate)
+    measured: bool = True
     processors: Processors = field(default_factory=Processors)
     churn: Churn = field(default_factory=AlwaysOn)
     on_job_times: float = 0.0

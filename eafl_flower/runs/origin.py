@@ -13,7 +13,7 @@ from eafl_flower.runs.plan import Plan
 
 WITHOUT_EFFECT: Final = frozenset(
     {
-        *("run_name", "provenance", "clock", "greeting"),  # each looked at by itself
+        *("run_name", "provenance", "clock", "greeting", "agreed", "measured"),  # each looked at by itself
         *("checkpoint", "checkpoint_every", "resume", "observer"),
         *("on_merge", "on_evaluate", "train_metrics_aggr_fn", "evaluate_metrics_aggr_fn", "scores"),  # they only look
         *("error_budget", "min_available_nodes", "expected_nodes", "node_timeout_s"),  # when a run gives up

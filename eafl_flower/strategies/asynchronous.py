@@ -128,7 +128,7 @@ class AsynchronousStrategy(Strategy):
             name: value
             for name in RunOptions.__dataclass_fields__
             if (value := getattr(self.options, name)) != getattr(defaults, name)
-            and name not in ("observer", "provenance", "scores")
+            and name not in ("observer", "provenance", "scores", "agreed")
         }
         log(INFO, "%s with %s", type(self).__name__, ", ".join(f"{k} = {v}" for k, v in changed.items()) or "defaults")
         if self.options.codec is not None:

@@ -21,6 +21,7 @@ from eafl_flower.runs.options import NO_PRIVACY
 from eafl_flower.strategies.usable import UsableReplies
 from eafl_flower.strategies.wrappers import check_wrapped, refuse_privacy_around, warn_of_clipping_before_the_codec
 from eafl_flower.types import Arrays, Layout, layout_of
+from eafl_flower.wire.agreement import with_codec
 from eafl_flower.wire.arrays import array_record, arrays_of
 from eafl_flower.wire.downlink import Base
 from eafl_flower.wire.records import CODED, TERMS, JobTerms, terms_record
@@ -215,7 +216,9 @@ class Compressed(Strategy):
                 base = scored[place] = scored.get(place) or side.downlink.encode(version, arrays)
             self.downlink_bytes += base.payload_bytes
             others = {key: value for key, value in message.content.items() if key != name}
-            message.content = RecordDict({**others, CODED: base.record, TERMS: terms_record(terms)})
+            # until a reply of this node was used, it is told what codec to expect
+            coded = base.record if load or isinstance(base.record, ArrayRecord) else with_codec(base.record, self.codec)
+            message.content = RecordDict({**others, CODED: coded, TERMS: terms_record(terms)})
         return messages
 
     def _side_of(self, model: "_Model") -> ServerSide:

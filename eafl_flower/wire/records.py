@@ -9,11 +9,14 @@ record          kind          holds
                               what it is the difference to, and ``record``, the name of the record it stands for,
                               if that is not ``arrays``; in the reply only ``payload`` and ``told``, the bits that the
                               codec's paper would count and the relative error, of a message ``layout`` and ``keys``
-                              too; or ``refused``, why the client has nothing to send
+                              too; or ``refused``, why the client has nothing to send; of ``Compressed``, ``agreed``
+                              until a reply of the node was used
 ``config``      ConfigRecord  the user's configuration and ``server-round``, from 1
 ``eafl``        ConfigRecord  the terms of the job (``JobTerms``), among them its order, as far as that is not the usual
-                              one (``wire.orders``); in a reply ``state-lost``, if it was
-``roster``      ConfigRecord  in the answer to the roster query: ``kind``, ``refusal`` if it cannot take part, ``note``
+                              one (``wire.orders``); in a reply ``state-lost``, if it was, and to a job that is to
+                              be ``timed``, ``own-s``: how long the node was at work [s]
+``roster``      ConfigRecord  in the answer to the roster query: ``kind``, ``refusal`` if it cannot take part, ``note``,
+                              ``agreed``: what both sides must have alike (``wire.agreement``)
 ``eafl.rows``   ConfigRecord  in that answer, what a node tells of rows that it alone has (``data.shape``)
 ``eafl.greeting`` ConfigRecord  in the query, what every node is told before its first job
 ``metrics``     MetricRecord  ``num-examples`` and whatever the client reports; in the answer to the roster query
@@ -43,7 +46,9 @@ TERMS = "eafl"
 METRICS = "metrics"
 ROSTER = "roster"
 NUM_EXAMPLES = "num-examples"
+PARTITION = "partition-id"
 STATE_LOST = "state-lost"
+TIMED, OWN_S = "timed", "own-s"
 UNJUDGED = "unjudged"
 REFUSED = "refused"
 REFUSAL, NOTE = "refusal", "note"
@@ -87,6 +92,8 @@ class JobTerms:
         What the client is to do; travels only as far as it is not the usual.
     kind
         What it is to answer with; travels only if that is a message.
+    timed
+        Whether the node is to tell how long it was at work, as in a deployment; travels only then.
     """
 
     run: str
@@ -98,10 +105,11 @@ class JobTerms:
     durable: int
     key: bytes = field(default=b"", repr=False)
     kind: str = DIFFERENCE
+    timed: bool = False
     order: Order = NO_ORDER
 
 
-_NOT_SENT: Final = {"key": b"", "kind": DIFFERENCE}  # values of terms that do not travel
+_NOT_SENT: Final = {"key": b"", "kind": DIFFERENCE, "timed": False}  # values of terms that do not travel
 
 
 def config_record(content: RecordDict, name: str) -> ConfigRecord | None:

@@ -14,6 +14,7 @@ from eafl_flower.wire.notes import Notes
 from eafl_flower.wire.records import (
     CODED,
     NUM_EXAMPLES,
+    OWN_S,
     REFUSED,
     STATE_LOST,
     TERMS,
@@ -54,6 +55,13 @@ def state_was_lost(content: RecordDict) -> bool:
     """Whether the client says that it had to start from a fresh state."""
     record = config_record(content, TERMS)
     return record is not None and record.get(STATE_LOST) is True
+
+
+def own_seconds(content: RecordDict) -> float | None:
+    """Return how long the node says that it was at work [s], None if it does not say, or nothing that can be."""
+    record = config_record(content, TERMS)
+    told = None if record is None else record.get(OWN_S)
+    return told if isinstance(told, float) and 0 <= told < math.inf else None
 
 
 def is_out_of_step(onto: int, content: RecordDict) -> bool:

@@ -189,15 +189,15 @@ def test_the_roster_reply_tells_part_and_number_of_examples(make_message, make_c
 
     def answer(**options):
         content = numpy_client_app(**options)(make_message("query"), make_context(2)).content
-        return dict(content.metric_records["metrics"]), dict(content.config_records["roster"])
+        return dict(content.metric_records["metrics"]), content.config_records["roster"]["kind"]
 
     part = {"partition-id": 2, "num-partitions": 6}
-    assert answer(client_fn=lambda _: Counted()) == (part | {"num-examples": 11, "trains": 0}, {"kind": "full"})
-    assert answer(client_fn=lambda _: Stranger()) == (part | {"num-examples": 1, "trains": 1}, {"kind": "full"})
+    assert answer(client_fn=lambda _: Counted()) == (part | {"num-examples": 11, "trains": 0}, "full")
+    assert answer(client_fn=lambda _: Stranger()) == (part | {"num-examples": 1, "trains": 1}, "full")
     known = {"num-examples": 5, "trains": 1, "kind": "delta"}
     assert answer(client_fn=lambda _: None, roster_fn=lambda _: known) == (
         part | {"num-examples": 5, "trains": 1},
-        {"kind": "delta"},
+        "delta",
     )
 
 
@@ -221,3 +221,10 @@ def test_mods_see_messages_outermost_first(make_message, make_context):
     app = numpy_client_app(lambda _: Stranger(), mods=[mod("outer"), mod("inner")])
     app(make_message("train", floats()), make_context())
     assert seen == ["outer", "inner"]
+
+
+def test_a_client_tells_how_long_it_was_at_work_only_if_it_is_asked(make_message, make_context):
+    app, counter = numpy_client_app(lambda _: Returns((floats().to_numpy_ndarrays(), 5, {}))), {"counter": 1}
+    assert "eafl" not in app(make_message("train", floats(), terms=counter), make_context()).content
+    told = app(make_message("train", floats(), terms={**counter, "timed": True}), make_context()).content["eafl"]
+    assert set(told) == {"own-s"} and 0 <= told["own-s"] < 60

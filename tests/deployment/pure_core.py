@@ -55,6 +55,10 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
         encoded, _ = whole.encode(whole.init(layout), served[version], generator(seed, "downlink", version))
         return whole.decode(whole.init(layout), encoded.payload)[0]
 
+    def fresh_head(client: int, base: Arrays) -> Arrays:
+        rows, rng = workload.source.partition(client), generator(seed, "personalise", client)
+        return task.personalise(base + initial[task.num_shared :], rows, rng, client=client)[task.num_shared :]
+
     heads: dict[int, Arrays] = {}
     streams: dict[int, Any] = {}
     newest: dict[int, int] = {}
@@ -63,7 +67,7 @@ def replay(config: RunConfig, merges: Iterable[Mapping[str, Any]], *, in_flight:
         client, counter = event["client"], event["counter"]
         base = base_of(client, counter, event["base_version"])
         model, loss = task.train(
-            base + heads.get(client, initial[task.num_shared :]),
+            base + (heads[client] if client in heads else fresh_head(client, base)),
             workload.source.partition(client),
             generator(seed, "train", client, counter),
             epochs=workload.local_epochs,

@@ -5,8 +5,10 @@ Flower runs in an environment without eafl-flower: what runs there is the app bu
 
 import json
 import math
+import shutil
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,6 +198,77 @@ def test_an_alignment_ends_with_the_bits_of_the_inline_engine(federation, tmp_pa
     assert (summary["merges"], summary["refused"], summary["lost"], summary["errors"]) == (2, 0, 0, 0)
     assert summary["uplink_bytes"] == inline.ledger.total("uplink").payload_bytes
     assert summary["accuracy"]["before"] == inline.client_scores[2]["accuracy-before"]
+
+
+SHORT = {"data.clients": 2, "data.unseen": 0, "evaluate.every": 0, "job.reply-timeout-s": 350.0, "checkpoint.every": 0}
+
+
+def run_preset(federation, results, preset, **changes):
+    """Run a preset on the wires, changed to a few merges of two clients, and return its results."""
+    path = results.with_suffix(".toml")
+    there = {"results.dir": str(results), "results.baselines": "none"}
+    path.write_text(RunConfig.from_toml(preset).replace({**SHORT, **there, **changes}).to_toml())
+    run_id = federation.submit(federation.folder.parent / "eafl-flower", path)
+    assert federation.wait(run_id, 400) == "finished:completed"
+    return run_of(results)
+
+
+def test_rounds_of_emq_end_with_the_bits_of_the_inline_engine(federation, tmp_path):
+    """Its budget of time is one of virtual time: on the wall only the budget of energy is kept."""
+    changes = {"strategy.merges": 2, "task.local-epochs": 1, "stop.virtual-time-s": 0.0, "stop.energy-j": 10.0}
+    run = run_preset(federation, tmp_path / "results", "emq", **changes)
+    summary, inline = run.summary(), train(resolve(RunConfig.from_toml(run.config_path)), inline_grid(run))
+    assert summary["arrays_sha256"] == inline.arrays_sha256()
+    assert (summary["merges"], summary["refused"], summary["lost"], summary["errors"]) == (2, 0, 0, 0)
+    assert summary["uplink_bytes"] == inline.ledger.total("uplink").payload_bytes
+    assert summary["accuracy"]["before"] == inline.client_scores[2]["accuracy-before"]
+    assert summary["rates_measured"] == 0  # four exchanges show no rate: joules are those of the allocated powers
+
+
+def test_eafl_alp_with_private_heads_and_a_few_bytes_an_upload_is_the_pure_core(federation, tmp_path):
+    """The preset of the recorded trips, on rows that are generated."""
+    rows = {"data.name": "idm", "data.idm.rows-per-client": 32}
+    run = run_preset(
+        federation, tmp_path / "results", "alp-geolife", **rows, **{"strategy.merges": 6, "strategy.concurrency": 0}
+    )
+    assert_arrays_are_those_of_the_pure_core(run)
+    summary = run.summary()
+    assert (summary["merges"], summary["refused"], summary["lost"], summary["errors"]) == (6, 0, 0, 0)
+    assert 0 < max(event["uplink_bytes"] for event in merges_of(run)) < 0.01 * summary["raw_bytes"] / 6
+    assert_heads_are_on_their_nodes_alone(federation, run)
+
+
+def test_vehicles_that_choose_ranks_under_roadside_units_end_with_the_bits_of_the_inline_engine(federation, tmp_path):
+    for package in ("torch", "transformers", "peft"):
+        pytest.importorskip(package, reason=f"needs {package}: pip install 'eafl-flower[lora]'")
+    import vehicles
+
+    path = tmp_path / "vehicles.toml"
+    path.write_text(f'[results]\ndir = "{tmp_path / "results"}"\n')
+    run_id = federation.submit(bundled_vehicles(tmp_path / "vehicles"), path)
+    assert federation.wait(run_id, 400) == "finished:completed", federation.flwr("log", run_id, NAME, "--show")
+    found = json.loads((tmp_path / "results" / "found.json").read_text())
+    assert found == vehicles.fine_tune(InlineGrid(vehicles.client_app, 2))
+    orders = [[1, 0, 1, "three", 1], [1, 1, 2, "two", 1], [2, 0, 1, "three", 2], [2, 1, 2, "two", 2]]
+    assert [merge[:5] for merge in found["merges"]] == orders  # round, vehicle, unit, task and rank
+
+
+def bundled_vehicles(target):
+    """Copy the app of the vehicles, with the package beside it, for `flwr run`."""
+    copy_app(target)
+    tests = Path(__file__).parents[1]
+    for source in (tests / "deployment" / "vehicles.py", tests / "tiny_encoders.py", tests / "tuning_rows.py"):
+        shutil.copy(source, target)
+    project = (target / "pyproject.toml").read_text()
+    for ours, theirs in (
+        ("eafl_flower.server_app:app", "vehicles:server_app"),
+        ("eafl_flower.client_app:app", "vehicles:client_app"),
+        ("fab-include = [", 'fab-include = ["/vehicles.py", "/tiny_encoders.py", "/tuning_rows.py", '),
+    ):
+        assert ours in project
+        project = project.replace(ours, theirs)
+    (target / "pyproject.toml").write_text(project)
+    return target
 
 
 def inline_grid(run):

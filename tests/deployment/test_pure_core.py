@@ -48,11 +48,13 @@ class Merges:
         {"codec.name": "lqgcm-published"},
         {"codec.name": "laq"},
         {"codec.name": "aquila", "codec.aquila.target": "update"},
+        {"codec.name": "lqgcm", "task.name": "fractal", "task.fractal.head": "both", "strategy.merges": 30},
     ],
     ids=str,
 )
 def test_a_simulated_run_is_the_plain_loop_over_its_merges(changes):
-    config = RunConfig.from_flat({**SETTINGS, **changes})
+    settings = {key: value for key, value in SETTINGS.items() if "task.name" not in changes or key[:5] != "task."}
+    config = RunConfig.from_flat({**settings, **changes})
     merges = Merges()
     grid = InlineGrid(client_app(resolve(config)), resolve(config).source.num_clients)
     run = train(resolve(config), grid, observer=merges)

@@ -100,3 +100,10 @@ def test_the_order_digest_is_over_clients_and_counters_in_order():
 def test_versions_name_python_and_the_libraries():
     assert versions()["python"].startswith("3.")
     assert versions()["numpy"]
+
+
+def test_only_of_a_deployment_merges_at_a_measured_rate_are_counted():
+    events = [merge(1, 1) | {"rate_source": "model"}, merge(1, 2) | {"rate_source": "measured", "rate_bit_s": 2e6}]
+    found = summarize(OUTCOME, events, name="emam", seed=1, provenance=MADE_FROM, engine="deployment")
+    assert found["rates_measured"] == 1
+    assert "rates_measured" not in summary()

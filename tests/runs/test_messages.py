@@ -78,44 +78,40 @@ def test_a_run_of_messages_that_was_killed_ends_as_if_nothing_had_happened(tmp_p
 
 
 @pytest.mark.parametrize("codec", ["plain", "int8"])
-def test_a_reply_of_the_wrong_kind_is_refused_by_one_line_that_names_both(codec):
+def test_a_node_that_answers_another_kind_is_refused_at_the_first_contact_by_one_line_that_names_both(codec):
     with pytest.raises(
         RunFailedError,
-        match=r"the reply of client \d is a message \(as its node says in the roster\), "
-        "expected a difference: the method of this run takes differences",
+        match=r"node \d, partition \d, gets no jobs: kind is message on the node and difference in the run",
     ):
-        run_messages(CODECS[codec], aggregator=FedAvg, app=answering("message", CODECS[codec]), error_budget=2)
+        run_messages(CODECS[codec], aggregator=FedAvg)
     with pytest.raises(
         RunFailedError,
-        match=r"the reply of client \d is a difference \(as its node says in the roster\), "
-        "expected a message: the method of this run takes messages",
+        match=r"node \d, partition \d, gets no jobs: kind is difference on the node and message in the run",
     ):
-        run_messages(CODECS[codec], app=answering("full", CODECS[codec]), error_budget=2)
+        run_messages(CODECS[codec], kind="full")
 
 
-def answering(kind, codec):
-    """An app whose clients are told that what they answer is what is wanted, and answer it."""
+def saying(kind, says):
+    """An app whose clients say that they answer another kind than they do."""
 
     def mod(message, context, call_next):
-        terms = message.content.get("eafl")
-        if message.metadata.message_type == "train" and terms is not None:
-            del message.content["eafl"]
-            wanted = {"kind": kind} if kind == "message" else {}
-            message.content["eafl"] = ConfigRecord({k: v for k, v in terms.items() if k != "kind"} | wanted)
-        return call_next(message, context)
+        reply = call_next(message, context)
+        if message.metadata.message_type == "query":
+            reply.content["roster"] = ConfigRecord({**reply.content["roster"], "kind": says})
+        return reply
 
-    return factory_of(codec, kind=kind, outer=[mod])()
+    return factory_of(None, kind=kind, outer=[mod])()
 
 
 def test_a_client_that_answers_another_kind_than_it_is_asked_for_says_so():
     with pytest.raises(
         RunFailedError, match="answered with a message, the server expects a difference: return a list of 2"
     ):
-        run_messages(aggregator=FedAvg, error_budget=2)
+        run_messages(aggregator=FedAvg, app=saying("message", "full"), error_budget=2)
     with pytest.raises(
         RunFailedError, match="answered with a difference, the server expects a message: return a mapping"
     ):
-        run_messages(kind="full", error_budget=2)
+        run_messages(app=saying("full", "message"), error_budget=2)
 
 
 def hostile(change, codec=None):

@@ -113,7 +113,7 @@ def _scores(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _costs(summary: Mapping[str, Any]) -> str:
-    staleness = summary["staleness"]
+    staleness, measured = summary["staleness"], summary.get("rates_measured")
     rows = [
         ("uplink [bytes]", f"{summary['uplink_bytes']:,}", f"{percent_text(summary['uplink_saved'])} saved"),
         ("uplink, framed [bytes]", f"{summary['uplink_framed_bytes']:,}", ""),
@@ -121,6 +121,7 @@ def _costs(summary: Mapping[str, Any]) -> str:
         *_both_ways(summary),
         *_bits(summary),
         ("energy", energy_text(summary["energy_j"]), ""),
+        *([("merges at a measured rate", f"{measured:,}", "the others by the model")] if measured is not None else []),
         *([] if on_the_wall(summary) else [("virtual time", time_text(summary["virtual_time_s"]), "")]),
         ("real time", time_text(summary["wall_s"]), ""),
         ("merges", f"{summary['merges']:,}", f"{summary['lost']:,} lost, {summary['refused']:,} refused"),

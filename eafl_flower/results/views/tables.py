@@ -75,6 +75,7 @@ def cost_table(summary: Mapping[str, Any]) -> Table:
         *_both_ways(summary.get("both_ways_saved")),
         *_bits(summary),
         ("energy", energy_text(summary["energy_j"])),
+        *_rates(summary),
         ("time", f"{virtual}{time_text(summary['wall_s'])} real"),
         ("merges", ", ".join(merges)),
         ("staleness", stale),
@@ -185,6 +186,12 @@ def _bits(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     counted, error = summary.get("bits_per_value_paper"), summary.get("codec_error")
     told = "" if counted is None or error is None else f", {counted:.3g} by the codec's paper, error {error:.3g}"
     return [("upload", f"{sent:.3g} bits a value{told}")]
+
+
+def _rates(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if (count := summary.get("rates_measured")) is None:
+        return []
+    return [("links", f"{count:,} of {summary['uploads']:,} merges priced at a measured rate, the others by the model")]
 
 
 def _states_lost(count: int) -> list[tuple[str, str]]:

@@ -50,6 +50,7 @@ def _execute(run: Run, clock: Clock) -> Result:
         ask_mods=options.codec is not None,
         absent=clock.not_awaited(),
         greeting=options.greeting,
+        agreed=run.plan.agreed,
     )
     with interrupts(run.mail):
         try:

@@ -28,8 +28,11 @@ def note_reply(run: Run, job: Job, reply: Message) -> None:
         run.note_lost_state(job.client, job.load)
 
 
-def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -> bool:
-    """Take in the reply of ``job``, which arrives at ``now_s`` and is charged until ``until_s``; False if refused."""
+def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float, **further: Any) -> bool:
+    """Take in the reply of ``job``, which arrives at ``now_s`` and is charged until ``until_s``; False if refused.
+
+    The event of the merge has the fields ``further``, too.
+    """
     jobs, number, server_round, told = run.jobs, run.version + 1, run.server_round, NOT_YET
     model, state = run.models[job.order.model], run.states[job.order.model]
     before = int(state.version)
@@ -80,6 +83,7 @@ def merge(run: Run, job: Job, reply: Message, *, now_s: float, until_s: float) -
         metrics=dict(metrics),
         **({"epochs": epochs} if (epochs := job.order.epochs_made(metrics.get("epochs"))) else {}),
         **({"model": model.name} if model.name else {}),
+        **further,
     )
     _close_unit(run)
     if run.options.on_merge is not None:

@@ -66,7 +66,8 @@ class VirtualClock:
         """Refuse another number of nodes: a seed means the same thing only with the same clients."""
         expected, there = self.options.expected_nodes, len(roster.members)
         if expected and there != expected:
-            msg = f"the federation has {there} nodes, the run expects {expected}"
+            without = f", {len(roster.refused)} more left out as warned," if roster.refused else ","
+            msg = f"the federation has {there} nodes{without} the run expects {expected}"
             raise RunFailedError(msg)
 
     def snapshot(self) -> ClockSnapshot:

@@ -4,20 +4,19 @@ import math
 import secrets
 import time
 from collections import deque
-from dataclasses import replace
 from logging import WARNING
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flwr.app import Message, MessageType
 
 from eafl_flower.codecs.keys import KEY_BYTES, needs_key
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import RunFailedError
-from eafl_flower.radio.transfers import alone
 from eafl_flower.runs.charges import book_late, price_as_made
 from eafl_flower.runs.clock import ClockSnapshot
 from eafl_flower.runs.jobs import Job
 from eafl_flower.runs.keeping.checkpoint import open_checkpoint
+from eafl_flower.runs.loop.links import Links
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
 from eafl_flower.runs.loop.offering import fail_without_orders, first_order, new_jobs
 from eafl_flower.runs.loop.overdue import Overdue
@@ -36,8 +35,8 @@ NODE_POLL_S, REPLY_POLL_S = 2.0, 0.5
 class WallClock:
     """The clock of deployments.
 
-    Nodes may join, vanish and return at any time. Energy is that of the price model, for the bytes really
-    sent; ``time_s`` of its events is real.
+    Nodes may join, vanish and return at any time. Energy is that of the price model, for the bytes really sent and at
+    the rates that are measured; ``time_s`` of its events is real.
     """
 
     unit = "s"
@@ -46,6 +45,8 @@ class WallClock:
         self.run, self.jobs, self.options, self.plan = run, run.jobs, run.options, run.plan
         if needs_key(self.options.codec):
             self.jobs.models.secret = secrets.token_bytes(KEY_BYTES)
+        self._links = Links(self.options.radio, measured=self.options.measured)
+        self.jobs.timed = self.options.measured
         self._inbox: deque[Message] = deque()
         self._resting: dict[int, float] = {}  # client -> when it may work again
         self._late: dict[str, tuple[Job, float]] = {}  # messages of jobs given up -> job, and until when [s]
@@ -121,7 +122,8 @@ class WallClock:
             raise Interrupted
         ids = [wire.message_id for wire in self.jobs.wires.values()]
         if ids := [*ids, *self._late, *self._asked, *self._overdue.questions]:
-            self._inbox += self.run.mail.wait_for_any(ids, REPLY_POLL_S)
+            self._inbox += (replies := self.run.mail.wait_for_any(ids, REPLY_POLL_S))
+            self._links.note_arrivals(replies)
         else:
             time.sleep(REPLY_POLL_S)
         self._give_up()
@@ -130,7 +132,9 @@ class WallClock:
     def _dispatch(self) -> None:
         most_s = self.options.deadline_s or self.plan.timeout_s
         for job in new_jobs(self.run, now_s=self.now_s, ends_s=lambda _: self.now_s() + most_s):
-            if not self.jobs.send(job) and not self.run.mail.interrupted:
+            if self.jobs.send(job):
+                self._links.note_sent(job)
+            elif not self.run.mail.interrupted:
                 self._lose(job)
         may_come = self._resting or self._away or self._asked or self.run.mail.interrupted
         if len(self.jobs.idle) and not len(self.jobs) and not may_come and not self._churns():
@@ -167,9 +171,9 @@ class WallClock:
             self._rest(job.client)
         else:
             note_reply(self.run, job, reply)
-            self._price(job, reply)
+            rate = self._price(job, reply)
             # All of it is known to have been sent: the price model's times are not those of the wall.
-            if merge(self.run, job, reply, now_s=self.now_s(), until_s=math.inf):
+            if merge(self.run, job, reply, now_s=self.now_s(), until_s=math.inf, **rate):
                 self._overdue.note_merged(job, self.now_s())
                 self._free(job.client)
             else:
@@ -190,11 +194,10 @@ class WallClock:
         self._resting.pop(job.client, None)
         self._free(job.client)
 
-    def _price(self, job: Job, reply: Message) -> None:
-        """Price the upload of ``job`` as if it had the radio to itself: when it was sent, nobody knows."""
+    def _price(self, job: Job, reply: Message) -> dict[str, Any]:
+        """Price the transfers of ``job`` as if it had the radio to itself: when it was sent, nobody knows."""
         price_as_made(self.options, self.jobs.table, job, reply.content)
-        upload = alone(self.options.radio, job.client, job.uplink_bytes, job.price.upload_start_s)
-        job.price = replace(job.price, upload=upload)
+        return self._links.price(job, reply)
 
     def _end_round(self) -> None:
         if self.plan.barrier and not len(self.jobs):
@@ -287,7 +290,7 @@ class WallClock:
 
     def _welcome(self, reply: Message, node: int) -> None:
         """Take a node in that has answered: a new client, or a known one on a new node."""
-        answer, jobs = answer_of(reply, node, self.most_clients), self.jobs
+        answer, jobs = answer_of(reply, node, self.most_clients, self.plan.agreed), self.jobs
         if answer.refusal:
             self._newcomers.refuse(node, node, answer.refusal)
             return

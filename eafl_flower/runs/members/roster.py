@@ -27,6 +27,7 @@ from eafl_flower.runs.members.roster_answers import (
     believed_total,
     both_claim,
 )
+from eafl_flower.wire.agreement import Statement
 from eafl_flower.wire.records import CONFIG, GREETING, ROSTER
 
 BATCH = 200  # questions that are open at a time
@@ -69,9 +70,9 @@ class _Answers:
         log(WARNING, "%s", reason)
         self.refused[node] = obstacle, reason
 
-    def take(self, reply: Message, node: int, most: int) -> None:
+    def take(self, reply: Message, node: int, most: int, agreed: Statement | None) -> None:
         """Sort one answer in."""
-        answer = answer_of(reply, node, most)
+        answer = answer_of(reply, node, most, agreed)
         if answer.refusal:
             self.refuse(node, node, answer.refusal)
         elif answer.member is None:
@@ -114,6 +115,7 @@ def take_roster(
     ask_mods: bool = False,
     absent: frozenset[int] = frozenset(),
     greeting: Greeting = None,
+    agreed: Statement | None = None,
 ) -> Roster:
     """Ask every node of ``grid`` who it is, and return those that are there, in order.
 
@@ -137,6 +139,8 @@ def take_roster(
         Clients that are not waited for: a run that resumes had lost them.
     greeting
         What every node is told with the question.
+    agreed
+        What every node must have alike: one that has not is left out, with a warning that names it.
 
     Raises
     ------
@@ -152,10 +156,10 @@ def take_roster(
         new = [n for n in grid.get_node_ids() if n not in known]
         for start in range(0, len(new), BATCH):
             asked = new[start : start + BATCH]
-            _ask(grid, asked, answers, most, deadline, greeting=greeting)
+            _ask(grid, asked, answers, most, deadline, greeting=greeting, agreed=agreed)
             if ask_mods and (silent := [node for node in asked if node in answers.plain]):
                 answers.plain.difference_update(silent)
-                _ask(grid, silent, answers, most, deadline, of_mods=True, greeting=greeting)
+                _ask(grid, silent, answers, most, deadline, of_mods=True, greeting=greeting, agreed=agreed)
         count, left_out, total = len(answers.members) + len(answers.plain), len(answers.refused), answers.total
         if count != seen:
             stable_since, seen = time.monotonic(), count
@@ -164,7 +168,7 @@ def take_roster(
         least, expected = min_nodes - len(missing), total - sum(client < total for client in missing)
         if count >= max(least, 1) and (count + left_out >= expected if total else stable):
             break
-        late = time.monotonic() > deadline
+        late = time.monotonic() > deadline or (in_order and left_out > 0)  # nobody else will come to such a grid
         if late and count >= max(least, 1) and len(set(answers.totals.values())) > 1:
             log(WARNING, "%d nodes are there, the nodes do not agree on how many there are: the run starts", count)
             break
@@ -207,6 +211,7 @@ def _ask(
     deadline: float,
     *,
     greeting: Greeting,
+    agreed: Statement | None,
     of_mods: bool = False,
 ) -> None:
     """Query ``nodes``, or the mods of their train functions, and sort their answers in."""
@@ -218,4 +223,4 @@ def _ask(
             waiting.pop(reply.metadata.reply_to_message_id, None)
             node = reply.metadata.src_node_id
             if node in nodes:  # errors made on the way have another sender: such a node is asked again
-                answers.take(reply, node, most)
+                answers.take(reply, node, most, agreed)

@@ -11,11 +11,13 @@ from flwr.app import Message
 from eafl_flower.core.excerpt import excerpt
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ProtocolError
+from eafl_flower.wire.agreement import Statement, disagreement, stated_in
 from eafl_flower.wire.records import (
     DIFFERENCE,
     MESSAGE,
     NOTE,
     NUM_EXAMPLES,
+    PARTITION,
     REFUSAL,
     ROSTER,
     ROWS,
@@ -23,7 +25,6 @@ from eafl_flower.wire.records import (
     single_metric_record,
 )
 
-PARTITION = "partition-id"
 NUM_PARTITIONS = "num-partitions"
 TRAINS = "trains"
 COUNTED = "counted"
@@ -38,8 +39,7 @@ class Member:
 
     ``client`` is its number in the run: the partition id, or a number after all partitions for a plain
     client. ``trains`` is False for a client that is only evaluated; ``counted`` if ``num_examples`` is its number of
-    examples, and not 1 until its first reply tells. ``kind`` is what it says that it answers: "message", "difference",
-    or "" if it does not say. ``rows`` is what it tells of rows that it alone has.
+    examples, and not 1 until its first reply tells. ``rows`` is what it tells of rows that it alone has.
     """
 
     client: int
@@ -48,7 +48,6 @@ class Member:
     trains: bool
     plain: bool
     counted: bool = True
-    kind: str = ""
     rows: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
 
@@ -61,8 +60,11 @@ class Answer:
     refusal: str = ""
 
 
-def answer_of(reply: Message, node: int, most: int) -> Answer:
-    """Read the answer of ``node`` to the roster query; a ``num-partitions`` above ``most`` is not believed."""
+def answer_of(reply: Message, node: int, most: int, agreed: Statement | None = None) -> Answer:
+    """Read the answer of ``node`` to the roster query; a ``num-partitions`` above ``most`` is not believed.
+
+    A node is refused that does not have alike what the run states in ``agreed``.
+    """
     if reply.has_error():
         return Answer()
     try:
@@ -86,6 +88,9 @@ def answer_of(reply: Message, node: int, most: int) -> Answer:
     refusal = None if about is None else about.get(REFUSAL)
     if isinstance(refusal, str):
         return Answer(refusal=f"node {node}, partition {client}, gets no jobs: {excerpt(refusal, 1000)}")
+    kind = "" if about is None else _kind_of(about.get(KIND))
+    if why := disagreement(agreed or {}, {**stated_in(about), **({KIND: kind} if kind else {})}):
+        return Answer(refusal=f"node {node}, partition {client}, gets no jobs: {why}")
     if about is not None and isinstance(note := about.get(NOTE), str):
         log(WARNING, "node %d, partition %d: %s", node, client, excerpt(note, 1000))
     trains, counted = bool(record.get(TRAINS, 1)), bool(record.get(COUNTED, 1))
@@ -96,7 +101,6 @@ def answer_of(reply: Message, node: int, most: int) -> Answer:
         trains=trains,
         plain=False,
         counted=counted,
-        kind="" if about is None else _kind_of(about.get(KIND)),
         rows=config_record(reply.content, ROWS),
     )
     return Answer(member=member, num_partitions=total)

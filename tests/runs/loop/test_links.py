@@ -1,0 +1,159 @@
+"""Deployments price transfers at the rates that they measure; delays are real, nothing asserted depends on them."""
+
+import pytest
+from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from schedulers import Growing
+from threaded_grid import ThreadedGrid
+from toy_federation import network, run_toy, toy_app
+
+from eafl_flower.clients.own_time import own_time_mod
+from eafl_flower.radio.constant_rate import ConstantRate
+from eafl_flower.radio.measured import FEWEST
+from eafl_flower.radio.price import JobPrice
+from eafl_flower.runs.jobs import Job
+from eafl_flower.runs.loop import links, wall_time
+from eafl_flower.runs.loop.links import LONGEST_GAP_S, Links
+from eafl_flower.types import Phase
+
+SLOW, FAST = network(up=1e2, down=1e2), network(up=1e12, down=1e12)  # models of links, beside real milliseconds
+
+
+@pytest.fixture(autouse=True)
+def no_long_pauses(monkeypatch):
+    monkeypatch.setattr(wall_time, "REPLY_POLL_S", 0.02)
+
+
+class Listening(Growing):
+    """Orders as ``Growing`` and keeps what it learns."""
+
+    def __init__(self):
+        self.__dict__["outcomes"] = []
+
+    def learn(self, state, outcome):
+        self.outcomes.append(outcome)
+        return super().learn(state, outcome)
+
+
+def deployed(merges=24, *, app=None, **options):
+    """Run two clients that each compute for nearly nothing and are reached over 20 ms."""
+    grid = ThreadedGrid(app or toy_app(outer=(own_time_mod,)), 2, delay=lambda client, number: 0.02)
+    try:
+        return run_toy(merges=merges, grid=grid, timeout=30.0, **options)
+    finally:
+        grid.close()
+
+
+def test_once_a_rate_is_known_joules_are_those_of_the_bits_at_that_rate():
+    _, recorder = deployed(**SLOW)
+    merges = recorder.of("merge")
+    measured = [e for e in merges if e["rate_source"] == "measured"]
+    assert [e["rate_source"] for e in merges if e["counter"] < FEWEST] == ["model"] * 2 * (FEWEST - 1)
+    assert all(e["counter"] >= FEWEST for e in measured) and {e["client"] for e in measured} == {0, 1}
+    for event in measured:
+        assert event["uplink_time_s"] == pytest.approx(8 * event["uplink_bytes"] / event["rate_bit_s"])
+        assert event["uplink_energy_j"] == pytest.approx(0.2 * event["uplink_time_s"])
+        both = event["uplink_framed_bytes"] + event["downlink_framed_bytes"]
+        assert event["rate_bit_s"] <= 8 * both / 0.02  # each job took the delay at least
+
+
+def test_the_model_prices_what_pauses_hide():
+    _, recorder = deployed(**FAST)
+    merges = recorder.of("merge")
+    assert {e["rate_source"] for e in merges} == {"model"}
+    assert all(e["uplink_time_s"] == pytest.approx(8 * e["uplink_bytes"] / 1e12) for e in merges)
+
+
+def test_it_can_be_switched_off():
+    _, recorder = deployed(**SLOW, measured=False)
+    assert {e["rate_source"] for e in recorder.of("merge")} == {"model"}
+
+
+def test_nodes_that_do_not_tell_how_long_they_were_at_work_are_priced_by_the_model():
+    _, recorder = deployed(app=toy_app(), **SLOW)
+    assert {e["rate_source"] for e in recorder.of("merge")} == {"model"}
+
+
+def test_a_scheduler_learns_what_uploads_took_at_the_measured_rate():
+    scheduler = Listening()
+    _, recorder = deployed(**SLOW, scheduler=scheduler)
+    learnt = {(o.client, o.began_s): o for o in scheduler.outcomes if o.kind == "merged"}
+    assert sorted(o.upload.energy_j for o in learnt.values()) == sorted(
+        e["uplink_energy_j"] for e in recorder.of("merge")
+    )
+    assert any(e["rate_source"] == "measured" for e in recorder.of("merge"))
+
+
+def test_simulations_ask_nobody_and_tell_nothing_of_it():
+    heard = []
+    _, recorder = run_toy(2, 12, app=toy_app(outer=(own_time_mod,), hear=lambda client, terms: heard.append(terms)))
+    assert not any("timed" in terms for terms in heard)
+    assert not any("rate_source" in event for event in recorder.of("merge"))
+
+
+# One exchange after the other, at times that the test says.
+
+
+class Told:
+    def __init__(self, monkeypatch, *, measured=True):
+        self.now_s = 0.0
+        monkeypatch.setattr(links.time, "monotonic", lambda: self.now_s)
+        self.links = Links(ConstantRate(uplink_rate_bit_s=1.0, downlink_rate_bit_s=1.0), measured=measured)
+        self.count = 0
+
+    def exchange(self, *, sent_s, seen_s, looked_s, own_s, counter=None):
+        self.count += 1
+        nothing = Phase(time_s=0.0, energy_j=0.0)
+        job = Job(
+            client=3,
+            counter=self.count,
+            load=0,
+            base_version=0,
+            price=JobPrice(dispatched_s=0.0, download=nothing, compute=nothing),
+            ends_s=1e9,
+            downlink_bytes=100,
+            downlink_framed_bytes=125,
+            uplink_bytes=100,
+            uplink_framed_bytes=125,
+        )
+        self.now_s = sent_s
+        self.links.note_sent(job)
+        self.now_s = looked_s
+        self.links.note_arrivals([])
+        question = Message(RecordDict(), 7, "train")
+        question.metadata.__dict__["_message_id"] = f"job {self.count}"
+        told = {} if own_s is None else {"eafl": ConfigRecord({"own-s": own_s})}
+        reply = Message(RecordDict({**told, "metrics": MetricRecord({"num-examples": 1})}), reply_to=question)
+        self.now_s = seen_s
+        self.links.note_arrivals([reply])
+        return self.links.price(job, reply), job
+
+
+def test_the_nodes_own_time_does_not_count(monkeypatch):
+    told = Told(monkeypatch)
+    for start_s in range(0, 100 * FEWEST, 100):
+        fields, job = told.exchange(sent_s=start_s, looked_s=start_s + 51.0, seen_s=start_s + 52.0, own_s=48.0)
+    assert fields == {"rate_source": "measured", "rate_bit_s": 2000 / 4}
+    assert job.price.upload.segment.time_s == pytest.approx(800 / 500)
+    assert job.price.download.time_s == pytest.approx(800 / 500)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"looked_s": 52.0 - LONGEST_GAP_S - 0.1},  # nobody looked: it may have been there for long
+        {"own_s": 60.0},  # longer than the job took
+        {"own_s": -1.0},
+        {"own_s": float("nan")},
+        {"own_s": float("inf")},
+        {"own_s": "long"},
+        {"own_s": None},
+    ],
+    ids=str,
+)
+def test_an_exchange_that_is_not_known_in_full_is_not_counted(monkeypatch, odd):
+    told = Told(monkeypatch)
+    times = {"looked_s": 51.0, "seen_s": 52.0, "own_s": 48.0, **odd}
+    for start_s in range(0, 100 * (FEWEST + 3), 100):
+        later = {name: start_s + times[name] for name in ("looked_s", "seen_s")}
+        fields, _ = told.exchange(sent_s=start_s, own_s=times["own_s"], **later)
+    assert fields == {"rate_source": "model"}
