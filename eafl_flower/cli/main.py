@@ -1,4 +1,4 @@
-"""The command line ``eafl``: run, status, sweep, compare, report, predict, calibrate, and groups of commands beside them.
+"""The command line ``eafl``: run, status, sweep, compare, report, predict, and groups of commands beside them.
 
 Nothing heavy is imported before a command needs it, so that ``eafl --help`` answers at once.
 """
