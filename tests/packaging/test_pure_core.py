@@ -18,6 +18,7 @@ ADAPTERS = {
     "eafl_flower.clients",
     "eafl_flower.engines",
     "eafl_flower.models",
+    "eafl_flower.node",
     "eafl_flower.results.views.report",
     "eafl_flower.runs",
     "eafl_flower.server_app",
