@@ -15,6 +15,7 @@ from eafl_flower.radio.transfers import alone
 from eafl_flower.runs.jobs import Job
 from eafl_flower.wire.replies import own_seconds
 
+MOST_ARRIVED = 10_000  # replies that are not priced yet
 LONGEST_GAP_S = 1.5  # between two looks for replies; what is found after a longer one may have been there for long
 
 
@@ -50,6 +51,8 @@ class Links:
         now_s = time.monotonic()
         if now_s - self._looked_s <= LONGEST_GAP_S:
             self._arrived |= {reply.metadata.reply_to_message_id: now_s for reply in replies}
+        for message_id in list(self._arrived)[:-MOST_ARRIVED]:  # answers to questions are nobody's price
+            del self._arrived[message_id]
         self._looked_s = now_s
 
     def price(self, job: Job, reply: Message) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import secrets
 import time
 from collections import deque
 from logging import WARNING
-from typing import Any, TypeVar
+from typing import Any
 
 from flwr.app import Message, MessageType
 
@@ -20,7 +20,7 @@ from eafl_flower.runs.loop.links import Links
 from eafl_flower.runs.loop.merging import end, fail, flush_barrier, merge, note_reply
 from eafl_flower.runs.loop.offering import fail_without_orders, first_order, new_jobs
 from eafl_flower.runs.loop.overdue import Overdue
-from eafl_flower.runs.members.mailbox import NODE_UNAVAILABLE, Interrupted, was_delivered
+from eafl_flower.runs.members.mailbox import NODE_UNAVAILABLE, Interrupted, still_awaited, was_delivered
 from eafl_flower.runs.members.newcomers import Newcomers, next_number
 from eafl_flower.runs.members.roster import Roster, roster_question
 from eafl_flower.runs.members.roster_answers import MOST_CLIENTS, Member, answer_of
@@ -28,7 +28,6 @@ from eafl_flower.runs.snapshot import Snapshot
 from eafl_flower.runs.state import Run
 from eafl_flower.wire.replies import reason_of, sizes_of
 
-T = TypeVar("T")
 NODE_POLL_S, REPLY_POLL_S = 2.0, 0.5
 
 
@@ -258,7 +257,8 @@ class WallClock:
         self._online = set(online)
         self._note_who_is_there(self._online)
         self._newcomers.forget_those_gone(self._online)
-        self._late, self._asked = self._still_awaited(self._late), self._still_awaited(self._asked)
+        self._late = still_awaited(self._late, self.now_s())
+        self._asked = still_awaited(self._asked, self.now_s())
         known = {m.node_id for m in self.jobs.members.values()} | {node for node, _ in self._asked.values()}
         known |= self._newcomers.refused.keys()
         for node in [node for node in online if node not in known]:
@@ -269,10 +269,6 @@ class WallClock:
         message_id = self.run.mail.push(node, *roster_question(of_mods=of_mods, greeting=self.options.greeting))
         if message_id:
             self._asked[message_id] = node, self.now_s() + self.plan.timeout_s
-
-    def _still_awaited(self, messages: dict[str, tuple[T, float]]) -> dict[str, tuple[T, float]]:
-        """Return those of these messages whose reply may still come."""
-        return {i: (of, until_s) for i, (of, until_s) in messages.items() if self.now_s() <= until_s}
 
     def _note_who_is_there(self, online: set[int]) -> None:
         """Give no job to a client whose node is offline; one that is back need not rest any longer."""

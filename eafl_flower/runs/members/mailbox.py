@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterable
+from typing import TypeVar
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from eafl_flower.engines.waiting import wait_for
 
+T = TypeVar("T")
 LONGEST_LOOK_S = 0.5  # between two looks at whether the user wants to stop
 MESSAGE_UNAVAILABLE, NODE_UNAVAILABLE = 3, 5  # of Flower's error codes, of messages that did not reach a node
 
@@ -125,3 +127,8 @@ class Mailbox:
 def was_delivered(reply: Message) -> bool:
     """Whether the node had the message that this is the reply to, be it an error of the node's."""
     return not reply.has_error() or reply.error.code not in (MESSAGE_UNAVAILABLE, NODE_UNAVAILABLE)
+
+
+def still_awaited(messages: dict[str, tuple[T, float]], now_s: float) -> dict[str, tuple[T, float]]:
+    """Return those of ``messages`` (by id: what for, and until when [s]) whose reply may still come."""
+    return {message_id: (of, until_s) for message_id, (of, until_s) in messages.items() if now_s <= until_s}
