@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 IMAGE = os.environ.get("EAFL_IMAGE", "eafl-flower")
 AT = "/var/lib/eafl-flower"
-MERGES = 70  # a killed node is missed after a minute, in which the others go on
+MERGES = 80  # a killed node is missed after a minute, in which the others go on
 KILL_SERVER_APP = """
 import os, pathlib
 for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
