@@ -77,6 +77,7 @@ class Federation:
         self.folder, self.fleet_host = folder, fleet_host
         self.env = environment(folder / "home")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._orphans: dict[int, str] = {}  # started by processes that were killed alone
         for name in ("home", "logs", "certs", "keys"):
             (folder / name).mkdir(parents=True)
         self.http, self.fleet = free_ports(2)
@@ -235,7 +236,10 @@ class Federation:
     def kill(self, name: str, *, alone: bool = False) -> None:
         """End a process at once, and all it has started, as a power failure does; or the process ``alone``."""
         process = self.processes.pop(name)
-        kill_all([process.pid, *(() if alone else descendants(process.pid))])
+        children = descendants(process.pid)
+        if alone:
+            self._orphans |= children
+        kill_all([process.pid, *(() if alone else children)])
         process.wait()
 
     def kill_server_app(self, number: int = signal.SIGKILL) -> None:
@@ -252,7 +256,7 @@ class Federation:
         """Stop these processes, or everything: SuperNodes first, so that they can say good-bye."""
         chosen = [self.processes.pop(name) for name in names or reversed(list(self.processes))]
         running = [process for process in chosen if process.poll() is None]
-        children: dict[int, str] = {}
+        children = dict(self._orphans)
         for process in running:
             children |= descendants(process.pid)
             process.send_signal(signal.SIGTERM)
