@@ -158,5 +158,5 @@ def test_after_lost_refused_and_altered_uploads_both_sides_hold_the_same():
 
 
 def test_sides_that_disagree_on_what_is_coded_say_so(flower_log):
-    with pytest.raises(Exception, match="codec.target is weights on the node and update in the run"):
+    with pytest.raises(Exception, match=r"codec\.target is weights on the node and update in the run"):
         compressed(LAQCodec(), LAQCodec(target="update"))
