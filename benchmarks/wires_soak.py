@@ -18,8 +18,8 @@ Look = dict[str, tuple[float, int]]  # of each process: resident memory [MiB], o
 def soak(folder: Path, minutes: float, poll_s: float) -> list[dict[str, Any]]:
     """Let 20 light nodes work and look at every process once a minute.
 
-    A machine with far too much to do may let the ServerApp's heartbeats come too late: then Flower ends the run, and the
-    rows say after how many minutes; what was merged is not known then.
+    On a machine with far too much to do the ServerApp's heartbeats may come too late: then Flower ends the run, and
+    the rows say after how many minutes; what was merged is not known then.
     """
     looks: list[Look] = []
     loads = [os.getloadavg()[0]]

@@ -33,7 +33,7 @@ def tuning_app() -> ClientApp:
     def tasks_of(client: int, clients: int) -> dict[str, ClientTask]:
         rng = np.random.default_rng(client)
         inputs = {"pixel_values": rng.standard_normal((ROWS, 3, 32, 32)).astype(np.float32)}
-        rows = TuningRows(inputs, rng.integers(0, CLASSES, ROWS))
-        return {"": ClientTask(learner=one, train=rows, test=rows.part(slice(0, 0)))}
+        rows = TuningRows(inputs=inputs, labels=rng.integers(0, CLASSES, ROWS))
+        return {"": ClientTask(learner=one, train=rows, test=rows.part(np.arange(0)))}
 
     return finetune_app(tasks_of, how=HowToTune(score_after_training=False))
