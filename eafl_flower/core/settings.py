@@ -101,7 +101,9 @@ class Setting:
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < _TOO_LARGE:
             value = float(value)
         if type(value) is not self.kind or not self._allows(value):
-            msg = f"expected {self.expected}"
+            endless = self.range is None or math.isinf(self.range.high)
+            large = endless and type(value) is self.kind is int and abs(value) >= _TOO_LARGE
+            msg = f"expected {self.expected}{' and below 2^63' if large else ''}"
             raise ValueError(msg)
         return value
 
@@ -112,10 +114,11 @@ class Setting:
         if self.kind is bool:
             return self.read({"true": True, "false": False}.get(text.lower(), text))
         try:
-            return self.read(self.kind(text))
+            value = self.kind(text)
         except ValueError as error:
             msg = f"expected {self.expected}"
             raise ValueError(msg) from error
+        return self.read(value)
 
     def write(self, value: Any) -> Value:
         """Return the value of the field as TOML and Flower's run configuration hold it."""

@@ -115,6 +115,8 @@ def test_all_mistakes_are_reported_together_with_the_file(tmp_path):
         ({"seed": "5"}, r'seed = "5": expected an integer from 0'),
         ({"seed": True}, r"seed = true: expected an integer"),
         ({"seed": 1.0}, r"seed = 1\.0: expected an integer"),
+        ({"strategy.merges": 2**63}, r"expected an integer of at least 1 and below 2\^63$"),
+        ({"seed": 2**63}, r"expected an integer from 0 to 9223372036854775807$"),
         ({"evaluate.after-training": 1}, r"expected true or false"),
         ({"task.learning-rate": float("nan")}, r"task\.learning-rate = NaN: expected a number above 0"),
         ({"task.learning-rate": float("inf")}, r"expected a number above 0"),
