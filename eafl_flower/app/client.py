@@ -17,6 +17,7 @@ from eafl_flower.clients.compression import compression_mod
 from eafl_flower.clients.durable_state import durable_state_mod
 from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
 from eafl_flower.clients.own_rows import OwnRowsClient, own_rows_mod
+from eafl_flower.clients.profile import device_of
 from eafl_flower.codecs.float32 import Float32Codec
 from eafl_flower.core.provenance import Plain
 from eafl_flower.tasks.training import MessageTask
@@ -26,8 +27,11 @@ from eafl_flower.wire.records import MESSAGE
 
 
 def experiment_of(context: Context) -> Experiment:
-    """Return the experiment of the configuration that Flower hands to an app."""
-    return experiment_of_items(tuple(context.run_config.items()))
+    """Return the experiment of the configuration that Flower hands to an app; a node may have a device of its own."""
+    items = dict(context.run_config)
+    if device := device_of(context):
+        items["task.device"] = device
+    return experiment_of_items(tuple(items.items()))
 
 
 def client_app(experiment: Experiment | None = None, state_dir: Path | str | None = None) -> ClientApp:

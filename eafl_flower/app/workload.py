@@ -168,8 +168,9 @@ class Experiment:
 
 
 def task_agreed(experiment: Experiment) -> dict[str, Plain]:
-    """Return what is trained, as server and nodes must have it alike: the task with all its settings."""
-    return plain_settings("task", experiment.config.task)
+    """Return what is trained, as server and nodes must have it alike: the task with all its settings but the device."""
+    settings = plain_settings("task", experiment.config.task)
+    return {name: value for name, value in settings.items() if name != "task.device"}
 
 
 @lru_cache(maxsize=2)

@@ -25,6 +25,7 @@ _KNOWN = {
     "client": count,
     "reason": text,
     "rate_source": text,
+    "power_source": text,
     "metrics": mapping(optional(number)),
     "away_clients": counts,
     **dict.fromkeys(("num_values", "clients", "in_flight", "merges_planned", "uploads"), count),

@@ -14,7 +14,8 @@ record          kind          holds
 ``config``      ConfigRecord  the user's configuration and ``server-round``, from 1
 ``eafl``        ConfigRecord  the terms of the job (``JobTerms``), among them its order, as far as that is not the usual
                               one (``wire.orders``); in a reply ``state-lost``, if it was, and to a job that is to
-                              be ``timed``, ``own-s``: how long the node was at work [s]
+                              be ``timed``, ``own-s``: how long the node was at work [s], and the powers that its
+                              configuration states [W] (``POWERS``)
 ``roster``      ConfigRecord  in the answer to the roster query: ``kind``, ``refusal`` if it cannot take part, ``note``,
                               ``agreed``: what both sides must have alike (``wire.agreement``)
 ``eafl.rows``   ConfigRecord  in that answer, what a node tells of rows that it alone has (``data.shape``)
@@ -49,6 +50,8 @@ NUM_EXAMPLES = "num-examples"
 PARTITION = "partition-id"
 STATE_LOST = "state-lost"
 TIMED, OWN_S = "timed", "own-s"
+COMPUTE_W, TRANSMIT_W, RECEIVE_W = POWERS = ("compute-power-w", "transmit-power-w", "receive-power-w")
+MOST_POWER_W: Final = 1e5  # more is no vehicle and no unit at a road
 UNJUDGED = "unjudged"
 REFUSED = "refused"
 REFUSAL, NOTE = "refusal", "note"

@@ -13,8 +13,10 @@ from eafl_flower.errors import ProtocolError, UpdateRefusedError
 from eafl_flower.wire.notes import Notes
 from eafl_flower.wire.records import (
     CODED,
+    MOST_POWER_W,
     NUM_EXAMPLES,
     OWN_S,
+    POWERS,
     REFUSED,
     STATE_LOST,
     TERMS,
@@ -62,6 +64,13 @@ def own_seconds(content: RecordDict) -> float | None:
     record = config_record(content, TERMS)
     told = None if record is None else record.get(OWN_S)
     return told if isinstance(told, float) and 0 <= told < math.inf else None
+
+
+def own_powers_w(content: RecordDict) -> dict[str, float]:
+    """Return the powers that the node states [W] by ``POWERS``; those that cannot be are left out."""
+    record = config_record(content, TERMS)
+    told = {} if record is None else {key: record.get(key) for key in POWERS}
+    return {key: power for key, power in told.items() if isinstance(power, float) and 0 <= power <= MOST_POWER_W}
 
 
 def is_out_of_step(onto: int, content: RecordDict) -> bool:

@@ -13,7 +13,9 @@ from eafl_flower.protocols import Radio
 from eafl_flower.radio.measured import MOST_KEPT, Exchange, at_rate, measured_rate_bit_s
 from eafl_flower.radio.transfers import alone
 from eafl_flower.runs.jobs import Job
-from eafl_flower.wire.replies import own_seconds
+from eafl_flower.types import Phase
+from eafl_flower.wire.records import COMPUTE_W, RECEIVE_W, TRANSMIT_W
+from eafl_flower.wire.replies import own_powers_w, own_seconds
 
 MOST_ARRIVED = 10_000  # replies that are not priced yet
 LONGEST_GAP_S = 1.5  # between two looks for replies; what is found after a longer one may have been there for long
@@ -56,23 +58,36 @@ class Links:
         self._looked_s = now_s
 
     def price(self, job: Job, reply: Message) -> dict[str, Any]:
-        """Price both transfers of ``job``, whose ``reply`` is in, as if it had the link to itself.
+        """Price ``job``, whose ``reply`` is in, as if it had the link to itself.
+
+        Powers are those that the node states, and its computation then takes as long as it says; all else is the
+        model's.
 
         Returns
         -------
         dict
-            Fields of an event: by what rate it is priced.
+            Fields of an event: by what rate and whose powers it is priced.
         """
-        start_s = job.price.dispatched_s
-        download = self._radio.download(job.client, start_s, job.downlink_bytes)
-        upload = alone(self._radio, job.client, job.uplink_bytes, job.price.upload_start_s)
+        powers_w = own_powers_w(reply.content) if self._measured else {}
+        own_s, price = own_seconds(reply.content), job.price
+        if (compute_w := powers_w.get(COMPUTE_W)) is not None and own_s is not None:
+            price = replace(price, compute=Phase(time_s=own_s, energy_j=compute_w * own_s))
+        download = self._radio.download(job.client, price.dispatched_s, job.downlink_bytes)
+        upload = alone(self._radio, job.client, job.uplink_bytes, price.upload_start_s)
         self._note(job, reply, model_s=download.time_s + upload.segment.time_s)
         rate = self._rates.get(job.client, 0.0)
         if rate:
             download = at_rate(download, 8 * job.downlink_bytes, rate)
-            upload = replace(upload, grant=replace(upload.grant, rate_bit_s=rate))
-        job.price = replace(job.price, download=download, upload=upload)
-        return {"rate_source": "measured", "rate_bit_s": rate} if rate else {"rate_source": "model"}
+        if (receive_w := powers_w.get(RECEIVE_W)) is not None:
+            download = replace(download, energy_j=receive_w * download.time_s)
+        grant = replace(
+            upload.grant,
+            rate_bit_s=rate or upload.grant.rate_bit_s,
+            power_w=powers_w.get(TRANSMIT_W, upload.grant.power_w),
+        )
+        job.price = replace(price, download=download, upload=replace(upload, grant=grant))
+        source = {"rate_source": "measured", "rate_bit_s": rate} if rate else {"rate_source": "model"}
+        return {**source, **({"power_source": "node"} if powers_w else {})}
 
     def _note(self, job: Job, reply: Message, *, model_s: float) -> None:
         """Take in an exchange, if both its ends and the node's own time are known."""

@@ -1,12 +1,16 @@
 """Deployments price transfers at the rates that they measure; delays are real, nothing asserted depends on them."""
 
+import math
+
 import pytest
-from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from schedulers import Growing
 from threaded_grid import ThreadedGrid
 from toy_federation import network, run_toy, toy_app
 
 from eafl_flower.clients.own_time import own_time_mod
+from eafl_flower.clients.profile import powers_of
+from eafl_flower.errors import ConfigError
 from eafl_flower.radio.constant_rate import ConstantRate
 from eafl_flower.radio.measured import FEWEST
 from eafl_flower.radio.price import JobPrice
@@ -90,6 +94,41 @@ def test_simulations_ask_nobody_and_tell_nothing_of_it():
     assert not any("rate_source" in event for event in recorder.of("merge"))
 
 
+def with_powers(**powers_w):
+    return toy_app(outer=(stating(powers_w),))
+
+
+def stating(powers_w):
+    """The mod of a node whose configuration has these powers, too."""
+    powers_w = {f"{name.replace('_', '-')}-power-w": value for name, value in powers_w.items()}
+
+    def mod(message, context, call_next):
+        context.node_config = {**context.node_config, **powers_w}
+        return own_time_mod(message, context, call_next)
+
+    return mod
+
+
+def test_joules_are_those_of_the_powers_that_a_node_states():
+    _, recorder = deployed(4, app=with_powers(compute=30, transmit=2.5, receive=0), **SLOW)
+    for event in recorder.of("merge"):
+        assert event["power_source"] == "node"
+        assert event["uplink_energy_j"] == pytest.approx(2.5 * event["uplink_time_s"])
+        assert event["uplink_energy_j"] <= event["energy_j"] <= event["uplink_energy_j"] + 30 * event["wall_s"]
+
+
+def test_nodes_without_powers_of_their_own_have_those_of_the_model():
+    _, recorder = deployed(4, **SLOW)
+    assert not any("power_source" in event for event in recorder.of("merge"))
+
+
+@pytest.mark.parametrize("power_w", [-1.0, 1e6, float("nan"), "5 W", True])
+def test_a_power_that_cannot_be_is_an_error_of_the_node_that_says_what_can(power_w):
+    context = Context(1, 2, {"compute-power-w": power_w}, RecordDict(), {})
+    with pytest.raises(ConfigError, match=r"^compute-power-w = .*: expected watts from 0 to 100000$"):
+        powers_of(context)
+
+
 # One exchange after the other, at times that the test says.
 
 
@@ -100,7 +139,7 @@ class Told:
         self.links = Links(ConstantRate(uplink_rate_bit_s=1.0, downlink_rate_bit_s=1.0), measured=measured)
         self.count = 0
 
-    def exchange(self, *, sent_s, seen_s, looked_s, own_s, counter=None):
+    def exchange(self, *, sent_s, seen_s, looked_s, own_s, **stated):
         self.count += 1
         nothing = Phase(time_s=0.0, energy_j=0.0)
         job = Job(
@@ -121,11 +160,34 @@ class Told:
         self.links.note_arrivals([])
         question = Message(RecordDict(), 7, "train")
         question.metadata.__dict__["_message_id"] = f"job {self.count}"
-        told = {} if own_s is None else {"eafl": ConfigRecord({"own-s": own_s})}
+        told = {} if own_s is None else {"eafl": ConfigRecord({"own-s": own_s, **stated})}
         reply = Message(RecordDict({**told, "metrics": MetricRecord({"num-examples": 1})}), reply_to=question)
         self.now_s = seen_s
         self.links.note_arrivals([reply])
         return self.links.price(job, reply), job
+
+
+def test_a_job_takes_the_node_its_own_seconds_at_its_own_powers(monkeypatch):
+    stated = {"compute-power-w": 20.0, "transmit-power-w": 0.5, "receive-power-w": 0.25}
+    fields, job = Told(monkeypatch).exchange(sent_s=0.0, looked_s=51.0, seen_s=52.0, own_s=48.0, **stated)
+    assert fields == {"rate_source": "model", "power_source": "node"}
+    assert job.price.compute == Phase(time_s=48.0, energy_j=960.0)
+    assert job.price.download == Phase(time_s=800.0, energy_j=200.0)
+    assert job.price.until(math.inf).upload == Phase(time_s=800.0, energy_j=400.0)
+
+
+@pytest.mark.parametrize("lie", [-1.0, 2e5, math.nan, math.inf, "much", [1.0]])
+def test_a_power_that_cannot_be_is_not_believed(monkeypatch, lie):
+    told = Told(monkeypatch)
+    fields, job = told.exchange(sent_s=0.0, looked_s=51.0, seen_s=52.0, own_s=48.0, **{"transmit-power-w": lie})
+    assert fields == {"rate_source": "model"} and math.isfinite(job.price.until(math.inf).energy_j)
+
+
+def test_nodes_are_asked_for_nothing_where_measuring_is_off(monkeypatch):
+    told = Told(monkeypatch, measured=False)
+    stated = {"compute-power-w": 20.0}
+    fields, job = told.exchange(sent_s=0.0, looked_s=51.0, seen_s=52.0, own_s=48.0, **stated)
+    assert fields == {"rate_source": "model"} and job.price.compute.energy_j == 0.0
 
 
 def test_the_nodes_own_time_does_not_count(monkeypatch):
