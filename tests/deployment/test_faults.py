@@ -16,6 +16,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+pytest.importorskip("flwr.client.grpc_rere_client", reason="SuperNodes speak gRPC up to flwr 1.39")
+
 from federation import NAME, Federation, copy_app
 from namespaces import HERE, namespace, why_not
 from pure_core import replay
