@@ -3,15 +3,16 @@
 import signal
 
 import pytest
-from federation import CHECKOUT, NAME, Federation, copy_app
+from federation import CHECKOUT, NAME, copy_app
 from pure_core import replay
 from test_over_real_wires import (
     assert_arrays_are_those_of_the_pure_core,
     merged,
     merges_of,
     run_of,
-    state_dir,
+    start_node,
     submit,
+    two_nodes,
 )
 
 from eafl_flower.config import RunConfig
@@ -21,16 +22,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def federation(tmp_path_factory):
-    """A SuperLink with two nodes that keep their model."""
     folder = tmp_path_factory.mktemp("kept")
     copy_app(folder / "eafl-flower")
-    with Federation(folder / "federation") as federation:
-        federation.start_superlink()
-        for node in range(2):
-            key = federation.make_key(f"node-{node}")
-            federation.register(key)
-            start_node(federation, node)
-        yield federation
+    yield from two_nodes(folder / "federation", kept=True)
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +32,6 @@ def logs(federation):
     """Let a failed test show what the processes wrote."""
     yield
     print(federation.logs())
-
-
-def start_node(federation, node):
-    config = {"partition-id": node, "num-partitions": 2, "state-dir": str(state_dir(federation, node))}
-    return federation.start_kept_node(f"node-{node}", federation.folder / "keys" / f"node-{node}", config)
 
 
 def test_merged_arrays_are_those_of_the_pure_core(federation, tmp_path):
@@ -66,7 +55,7 @@ def test_a_node_that_was_told_to_end_returns_with_its_state(federation, tmp_path
     leaving.send_signal(signal.SIGTERM)
     assert leaving.wait(60) == 128 + signal.SIGTERM
     at_least = len(merges_of(run))
-    start_node(federation, 0)
+    start_node(federation, 0, kept=True)
     federation.wait_until(
         lambda: any(event["client"] == 0 for event in merges_of(run)[at_least + 1 :]), 200, "it has not come back"
     )

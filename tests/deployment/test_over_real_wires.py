@@ -102,13 +102,14 @@ def federation(tmp_path_factory):
         yield from two_nodes(folder / "federation")
 
 
-def two_nodes(folder):
+def two_nodes(folder, *, kept=False):
+    """A SuperLink with two nodes; ``kept`` ones keep their model."""
     with Federation(folder) as federation:
         federation.start_superlink()
         for node in range(2):
             key = federation.make_key(f"node-{node}")
             federation.register(key)
-            start_node(federation, node)
+            start_node(federation, node, kept=kept)
         yield federation
 
 
@@ -119,9 +120,10 @@ def logs(federation):
     print(federation.logs())
 
 
-def start_node(federation, node):
+def start_node(federation, node, *, kept=False):
     config = {"partition-id": node, "num-partitions": 2, "state-dir": str(state_dir(federation, node))}
-    return federation.start_node(f"node-{node}", federation.folder / "keys" / f"node-{node}", config)
+    start = federation.start_kept_node if kept else federation.start_node
+    return start(f"node-{node}", federation.folder / "keys" / f"node-{node}", config)
 
 
 def state_dir(federation, node):
