@@ -25,11 +25,11 @@ def test_the_wheel_contains_only_the_package(members):
     assert top == {"eafl_flower", info}
 
 
-def test_the_wheel_contains_every_module_preset_and_table(members, checkout):
+def test_the_wheel_contains_every_module_preset_table_and_template(members, checkout):
     package = checkout / "eafl_flower"
     wanted = {
         path.relative_to(checkout).as_posix()
-        for ending in ("*.py", "*.toml", "*.json")
+        for ending in ("*.py", "*.toml", "*.json", "*.txt")
         for path in package.rglob(ending)
     }
     assert wanted <= set(members)
