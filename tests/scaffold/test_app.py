@@ -42,10 +42,11 @@ def test_a_new_app_learns(framework, tmp_path, monkeypatch, progress_log):
     datasets = pytest.importorskip("sklearn.datasets", reason="the app needs scikit-learn")
     if framework is Framework.TORCH:
         pytest.importorskip("torch", reason="the app needs torch: pip install 'eafl-flower[torch]'")
-    run_inline(new_app(tmp_path, framework), 2, monkeypatch, **{"num-server-rounds": 6})
+    run_inline(new_app(tmp_path, framework), 2, monkeypatch, **{"num-server-rounds": 4})
     _, digits = datasets.load_digits(return_X_y=True)
     majority = np.bincount(digits).max() / len(digits)
     assert last_accuracy(progress_log.text) > majority + 0.3
+    assert "plain arrays" not in progress_log.text  # they are coded
 
 
 def test_three_lines_beside_their_imports_are_ours(app):
