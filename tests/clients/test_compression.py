@@ -230,7 +230,9 @@ def test_the_question_who_a_node_is_is_not_taken_for_a_forgotten_codec(make_cont
     said = []
     monkeypatch.setattr(compression, "log", lambda level, text: said.append(text))
     become_server()
-    question = Message(RecordDict({"roster": ConfigRecord()}), 2, "train")  # as an app without a query function is asked
+    question = Message(
+        RecordDict({"roster": ConfigRecord()}), 2, "train"
+    )  # as an app without a query function is asked
     reply = compression_mod(CODEC)(question, make_context(), adding(1.0))
     assert "agreed" in reply.content["roster"]
     assert said == []
