@@ -76,13 +76,11 @@ def main() -> None:
     first = memory.resident_bytes[FIRST]
     rows = []
     for count, held in sorted(memory.resident_bytes.items()):
-        against = (
-            {"peer": f"after {FIRST:,}", "peer_value": first / 1e6, "ratio": first / held} if count > FIRST else {}
-        )
+        against = {"peer": f"after {FIRST:,}", "peer_value": first / 1e6, "ratio": first / held}
+        if count == FIRST:
+            against = {}
         aim = 1 / MOST_MORE if count == merges else None
-        rows.append(
-            row(f"resident after {count:,} merges", held / 1e6, "MB", **(against if count > FIRST else {}), aim=aim)
-        )
+        rows.append(row(f"resident after {count:,} merges", held / 1e6, "MB", **against, aim=aim))
     rows.append(row("event log", log_bytes / 1e6, "MB"))
     rows.append(row("the whole run", time.perf_counter() - began_s, "s"))
     write_rows("memory", rows)
