@@ -15,7 +15,7 @@ from eafl_flower.errors import ConfigError
 from eafl_flower.models.extras import require
 
 if TYPE_CHECKING:
-    from eafl_flower.models.latents.encoders import FrozenEncoder
+    from eafl_flower.models.latents.frozen import FrozenEncoder
 
 ENCODERS = {
     "digits": "vit-64,vit-48,vit-32,mlp-64,mlp-96,mlp-128,cnn-32,cnn-48,cnn-64,cnn-96",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from eafl_flower.data.latents.images import ImageRows, ImageSet
     from eafl_flower.data.latents.values import Latents
-    from eafl_flower.models.latents.encoders import FrozenEncoder
+    from eafl_flower.models.latents.frozen import FrozenEncoder
 
 latents_app = typer.Typer(help="Latents of images, of several encoders.", no_args_is_help=True)
 
@@ -68,8 +68,8 @@ def extract(
         list[str],
         typer.Argument(
             metavar="ENCODER...",
-            help="resnet20, resnet32, resnet44, resnet56 or mobilenet of the data folder, timm:NAME, or a folder or "
-            "hub name of transformers.",
+            help="resnet20, resnet32, resnet44, resnet56 or mobilenet of the data folder, timm:NAME, timm:NAME=FILE or "
+            "timm:local-dir:FOLDER of timm, or a folder or hub name of transformers.",
         ),
     ],
     images: Annotated[str, typer.Option(help=IMAGES_HELP)] = "cifar10",

@@ -36,6 +36,21 @@ def message(value: object, most: int = MOST_LINE) -> str:
     return "\n".join(shown(line, most) for line in str(value).split("\n"))
 
 
+def reason(error: Exception, most: int = MOST) -> str:
+    r"""Return the first line of what an error says, without its full stop, or else what kind of error it is.
+
+    Examples
+    --------
+    >>> reason(ValueError("no such file.\nTry another one.")), reason(ValueError()), reason(KeyError("architecture"))
+    ('no such file', 'ValueError', "KeyError: 'architecture'")
+    """
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    kind = f"{type(error).__name__}: " if isinstance(error, KeyError) else ""  # whose text is only the key
+    return shown(kind + lines[0].rstrip("."), most)
+
+
 def cell(value: Any) -> Any:
     """Return a value for a cell of a CSV file: a text that a spreadsheet would calculate gets a quote before it.
 

@@ -4,19 +4,21 @@ Each is a module that makes features ``(n, d)`` of images, and the view of image
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from eafl_flower.core.words import shown
+from eafl_flower.core.words import reason, shown
 from eafl_flower.data.tables.files import DataFile, find
 from eafl_flower.errors import ConfigError
 from eafl_flower.models.extras import require
+from eafl_flower.models.latents.frozen import FrozenEncoder
 from eafl_flower.models.latents.resnet import LAYERS, load_resnet
+from eafl_flower.models.latents.timm_models import open_timm
 from eafl_flower.models.latents.view import HALF, IMAGENET, View
 from eafl_flower.models.lora.pooling import CLASSIFIERS, Pooled, pooled
 
@@ -40,28 +42,6 @@ STORED = (*_RESNETS, "mobilenet")
 _RESAMPLES: Mapping[int, str] = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # numbers of Pillow
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class FrozenEncoder:
-    """An encoder that nobody trains any more.
-
-    Parameters
-    ----------
-    name
-        Of the encoder.
-    features
-        From images ``(n, channels, side, side)``, as ``view`` gives them, to features ``(n, d)``.
-    view
-        How images come to it.
-    trained_on
-        What it has learnt from, in words.
-    """
-
-    name: str
-    features: Callable[[torch.Tensor], torch.Tensor] = field(repr=False)
-    view: View
-    trained_on: str = ""
-
-
 def open_encoder(
     encoder: str, *, data_dir: str | os.PathLike[str] = "", features: Pooled = "auto", side: int = 0
 ) -> FrozenEncoder:
@@ -71,8 +51,8 @@ def open_encoder(
     ----------
     encoder
         ``"resnet20"``, ``"resnet32"``, ``"resnet44"``, ``"resnet56"`` (trained on CIFAR-10) or ``"mobilenet"`` (on
-        ImageNet), both in the data folder; ``"timm:NAME"``, a pre-trained model of timm; or a folder or hub name of an
-        image encoder of transformers.
+        ImageNet), both in the data folder; ``"timm:..."``, a model of timm (``open_timm``); or a folder or hub name of
+        an image encoder of transformers.
     data_dir
         Folder of the data; ``EAFL_DATA_DIR`` if empty.
     features
@@ -97,7 +77,7 @@ def open_encoder(
         view = View(side=MOBILENET_SIDE, mean=HALF[0], sd=HALF[1])
         found = replace(found, name=encoder, view=view, trained_on="ImageNet")
     elif encoder.startswith(_TIMM):
-        found = _of_timm(encoder.removeprefix(_TIMM))
+        found = open_timm(encoder.removeprefix(_TIMM), data_dir=data_dir)
     else:
         found = _transformer(encoder, features)
     return replace(found, view=_of_side(found.view, side))
@@ -124,7 +104,7 @@ def _transformer(encoder: str, features: Pooled) -> FrozenEncoder:
         expected = (
             f"expected {', '.join(STORED)}, timm:NAME, or a folder of save_pretrained or a hub name of transformers"
         )
-        raise ConfigError(f'encoder "{shown(encoder)}" cannot be loaded: {_reason(error)}; {expected}') from error
+        raise ConfigError(f'encoder "{shown(encoder)}" cannot be loaded: {reason(error)}; {expected}') from error
     if getattr(module, "main_input_name", "") != "pixel_values":
         raise ConfigError(f'"{shown(encoder)}" is no encoder of images: expected one that takes pixel_values')
     how = CLASSIFIERS.get(str(module.config.model_type), "mean") if features == "auto" else features
@@ -188,36 +168,6 @@ def _edge(size: Any, otherwise: int) -> int:
     return size if isinstance(size, int) and size > 0 else otherwise
 
 
-def _of_timm(name: str) -> FrozenEncoder:
-    try:
-        require(f'the encoder "timm:{name}"', "timm", extra="timm")
-    except RuntimeError as error:  # of torchvision, as it is imported
-        remedy = "install torch and torchvision of one build, both for the CPU or both for CUDA"
-        raise ConfigError(f"timm cannot be imported ({_reason(error)}): {remedy}") from error
-    import timm
-
-    try:
-        module = timm.create_model(name, pretrained=True, num_classes=0).eval()
-    except (RuntimeError, ValueError, OSError) as error:
-        expected = "expected a name of timm.list_models(pretrained=True)"
-        raise ConfigError(f'"timm:{shown(name)}" cannot be loaded: {_reason(error)}; {expected}') from error
-    settings = timm.data.resolve_model_data_config(module)
-    side = int(settings["input_size"][-1])
-    view = View(
-        side=side,
-        resized=max(side, int(side / settings["crop_pct"])),
-        mean=tuple(settings["mean"]),
-        sd=tuple(settings["std"]),
-        interpolation=settings["interpolation"],
-    )
-    return FrozenEncoder(name=name, features=module, view=view, trained_on="what its publisher says")
-
-
 def _of_side(view: View, side: int) -> View:
     """Return the view with another side, cut out of images that are larger by the same factor; 0: as it is."""
     return replace(view, side=side, resized=round(side * view.resized / view.side)) if side else view
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip()
-    return shown(text.splitlines()[0].rstrip(".") if text else type(error).__name__)

@@ -11,7 +11,7 @@ from eafl_flower.core.words import shown
 from eafl_flower.data.latents.images import ImageRows, ImageSet, image_numbers
 from eafl_flower.data.latents.values import SPLITS, LatentRows, Latents
 from eafl_flower.errors import ConfigError, DataError
-from eafl_flower.models.latents.encoders import FrozenEncoder
+from eafl_flower.models.latents.frozen import FrozenEncoder
 
 BATCH_SIZE = 100
 

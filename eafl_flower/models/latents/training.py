@@ -26,8 +26,8 @@ from eafl_flower.core.words import shown
 from eafl_flower.data.latents.images import ImageSet, image_numbers
 from eafl_flower.errors import DataError
 from eafl_flower.models.encoder.store import RECORD, keep
-from eafl_flower.models.latents.encoders import FrozenEncoder
 from eafl_flower.models.latents.families import EncoderKind, Training, new_network
+from eafl_flower.models.latents.frozen import FrozenEncoder
 from eafl_flower.models.latents.view import native
 from eafl_flower.types import digest
 

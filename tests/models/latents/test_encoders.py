@@ -1,6 +1,4 @@
 import json
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from eafl_flower.errors import ConfigError
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'eafl-flower[torch]'")
 
+from eafl_flower.models.extras import require  # noqa: E402
 from eafl_flower.models.latents.encoders import open_encoder  # noqa: E402
 from eafl_flower.models.latents.extraction import features_of  # noqa: E402
 from eafl_flower.models.latents.view import View  # noqa: E402
@@ -21,6 +20,7 @@ PIXELS = generator(1, "encoders").integers(0, 256, (3, 8, 8, 3)).astype(np.uint8
 def vit(tmp_path_factory):
     """A vision transformer that its owner saved as a classifier, with the settings of its preprocessor."""
     transformers = pytest.importorskip("transformers", reason="needs transformers: pip install 'eafl-flower[lora]'")
+    require("small-vit", "transformers", extra="lora")  # beside a torchvision of another build, too
     path = tmp_path_factory.mktemp("encoders") / "small-vit"
     config = transformers.ViTConfig(
         image_size=16, patch_size=8, hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
@@ -75,6 +75,7 @@ def test_features_of_weights_that_are_not_there_are_refused(vit):
 
 def test_what_is_no_encoder_of_images_is_refused(tmp_path):
     transformers = pytest.importorskip("transformers", reason="needs transformers: pip install 'eafl-flower[lora]'")
+    require("bert", "transformers", extra="lora")
     sizes = {"vocab_size": 9, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1}
     transformers.BertModel(transformers.BertConfig(**sizes)).save_pretrained(tmp_path / "bert")
     with pytest.raises(ConfigError, match="is no encoder of images"):
@@ -90,51 +91,3 @@ def test_the_stored_mobilenet_gives_256_features_of_images_that_it_sees_at_96_pi
     encoder = open_encoder("mobilenet")
     assert (encoder.view.side, encoder.trained_on) == (96, "ImageNet")
     assert features_of(encoder, PIXELS, 255).shape == (3, 256)
-
-
-@pytest.fixture
-def stand_in(monkeypatch):
-    """Stands in for timm, which needs a torchvision of torch's build: the two functions that we call."""
-    torch.manual_seed(1)
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 5), torch.nn.Dropout())
-
-    def create_model(name, *, pretrained, num_classes):
-        assert pretrained and num_classes == 0  # features of trained weights
-        if name != "tiny":
-            raise RuntimeError(f"Unknown model ({name})")
-        return network.train()
-
-    settings = {
-        "input_size": (3, 16, 16), "interpolation": "bicubic", "crop_pct": 0.8, "crop_mode": "center",
-        "mean": (0.1, 0.2, 0.3), "std": (1.0, 2.0, 3.0),
-    }  # fmt: skip
-    timm = types.ModuleType("timm")
-    timm.create_model, timm.data = create_model, types.SimpleNamespace(resolve_model_data_config=lambda model: settings)
-    monkeypatch.setitem(sys.modules, "timm", timm)
-    return network
-
-
-def test_an_encoder_of_timm_sees_images_as_its_settings_say(stand_in):
-    encoder = open_encoder("timm:tiny")
-    assert (encoder.name, encoder.view) == ("tiny", View(side=16, resized=20, mean=(0.1, 0.2, 0.3), sd=(1.0, 2.0, 3.0)))
-    expected = stand_in.eval()(encoder.view(PIXELS, 255)).detach().numpy()
-    np.testing.assert_array_equal(features_of(encoder, PIXELS, 255), expected)
-    with pytest.raises(ConfigError, match=r'"timm:huge" cannot be loaded: Unknown model \(huge\); expected a name of'):
-        open_encoder("timm:huge")
-
-
-def test_a_torchvision_of_another_build_than_torch_is_named(monkeypatch):
-    def broken(*args, **kwargs):
-        raise RuntimeError("operator torchvision::nms does not exist")
-
-    monkeypatch.setattr("eafl_flower.models.latents.encoders.require", broken)
-    with pytest.raises(
-        ConfigError, match=r"torchvision::nms does not exist\): install torch and torchvision of one build"
-    ):
-        open_encoder("timm:vit_tiny_patch16_224")
-
-
-def test_without_timm_what_brings_it_is_told(monkeypatch):
-    monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'eafl-flower\[timm\]'"):
-        open_encoder("timm:vit_tiny_patch16_224")

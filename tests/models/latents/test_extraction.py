@@ -7,9 +7,9 @@ from eafl_flower.errors import ConfigError, DataError
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'eafl-flower[torch]'")
 
 from eafl_flower.data.latents.images import ImageSet, image_numbers, split_images  # noqa: E402
-from eafl_flower.models.latents.encoders import FrozenEncoder  # noqa: E402
 from eafl_flower.models.latents.extraction import extract  # noqa: E402
 from eafl_flower.models.latents.families import kind_of, new_network  # noqa: E402
+from eafl_flower.models.latents.frozen import FrozenEncoder  # noqa: E402
 from eafl_flower.models.latents.view import native  # noqa: E402
 
 RNG = generator(1, "extraction")
