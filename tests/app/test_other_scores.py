@@ -18,10 +18,10 @@ from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Fanout
 from eafl_flower.core.scores import PHASES
 from eafl_flower.errors import ConfigError
+from eafl_flower.results.report.comparison_page import comparison_page
+from eafl_flower.results.report.run_page import run_page
 from eafl_flower.results.run_directory import RunDirectory
-from eafl_flower.results.views.comparison import comparison_page
 from eafl_flower.results.views.console import ConsoleObserver
-from eafl_flower.results.views.report import run_page
 from eafl_flower.results.views.tables import comparison_table, print_results, sweep_table
 
 TESTS = str(Path(__file__).parents[1])
