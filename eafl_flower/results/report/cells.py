@@ -91,7 +91,7 @@ def sweep_of(folder: Path) -> Sweep:
             runs=tuple(of_cell),
             summaries=tuple(run.summary() for run in of_cell),
         )
-        for values, of_cell in groups.items()
+        for values, of_cell in sorted(groups.items(), key=lambda item: [_ordered(value) for value in item[0]])
     )
     return Sweep(cells=cells, unfinished=tuple(run.path.name for run in runs if not run.finished))
 
@@ -107,6 +107,12 @@ def mean_curve(title: str, curves: Sequence[Curve]) -> tuple[Curve, list[float],
     means = {name: [fmean(at(name, merge)) for merge in common] for name in ("time_s", "uplink_bytes", "values")}
     values = [at("values", merge) for merge in common]
     return Curve(title, **means, merges=common), [min(v) for v in values], [max(v) for v in values]
+
+
+def _ordered(value: Any) -> tuple[bool, float, str]:
+    """Return by what values are put in order: numbers first and by size, then texts."""
+    is_number = isinstance(value, int | float)
+    return not is_number, float(value) if is_number else 0.0, str(value)
 
 
 def _short(key: str, keys: Sequence[str]) -> str:

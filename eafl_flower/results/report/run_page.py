@@ -116,7 +116,6 @@ def _results(summary: Mapping[str, Any]) -> str:
             drawn.append(standing_figure(score, list(own), own, beside))
         drawn.append(_score_table(summary["name"], score, own, beside))
     note = "; ".join(left_out(summary))
-    note = note[:1].upper() + note[1:]
     return page.section("What came out", page.figures(*drawn), note=note)
 
 

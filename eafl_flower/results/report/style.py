@@ -30,6 +30,7 @@ header { margin-bottom: 2rem; }
 .verdict p:first-child { font-size: clamp(1.15rem, 1.05rem + .5vw, 1.35rem); line-height: 1.4; font-weight: 500; }
 .verdict p:last-child { margin: 0; }
 .note { color: var(--faint); margin-bottom: 1rem; }
+.note::first-letter { text-transform: uppercase; }
 .warning { border: 1px solid var(--series-1); border-radius: .5rem; padding: .6rem .9rem; }
 section { margin-top: 3.25rem; padding-top: 1.5rem; border-top: 1px solid var(--line); }
 .tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: .75rem; margin: 0; }

@@ -129,7 +129,7 @@ TERMS: Final = {
         "Precoder and equalizers are learnt together, so that latents of one encoder are understood by another one, "
         "over the air.",
     ),
-    "mse": ("mean squared error", "Mean squared difference between the latents that arrive and those that should."),
+    "mse": ("mean squared error", "The mean of the squared differences between what comes out and what should."),
     "objective": (
         "objective",
         "What the alignment minimises: the error over the pilots and the noise that the equalizer lets through.",

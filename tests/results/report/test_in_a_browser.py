@@ -16,9 +16,18 @@ PAPER = 688  # of A4 between its margins, in CSS pixels
 LONG = "a-name-that-is-much-longer-than-any-column-of-any-table-" * 3
 
 
+MADE = {}
+
+
 @pytest.fixture(params=["run", "city", "comparison", "sweep", "long names"])
 def page(request, make_run, tmp_path):
     find_browser()
+    if request.param not in MADE:
+        MADE[request.param] = made(request, make_run, tmp_path)
+    return MADE[request.param]
+
+
+def made(request, make_run, tmp_path):
     if request.param == "city":
         return run_page(city_run(tmp_path / "city", vehicles=6, num_rounds=12))
     if request.param == "comparison":
