@@ -155,7 +155,8 @@ def test_the_report_of_a_finished_run_needs_no_task(tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, module, None)  # importing it fails
     text = run_page(RunDirectory.open(run.path))
     for words in (
-        "mean squared error [m²]", "lower is better", "mean squared error [m²], lower is better", 'aria-label="Mean squared error against virtual time',
+        "mean squared error [m²]", "lower is better", "mean squared error [m²], lower is better",
+        'aria-label="Mean squared error against virtual time',
     ):  # fmt: skip
         assert words in text
     assert "ccuracy" not in text.replace("the task has no accuracy", "")
