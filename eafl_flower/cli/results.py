@@ -37,10 +37,10 @@ def compare(
 
     Runs that are not finished are left out.
     """
+    from eafl_flower.results.report.comparison_page import comparison_page
     from eafl_flower.results.run_directory import RunDirectory
     from eafl_flower.results.views.comparison import (
         changed_configs,
-        comparison_page,
         data_note,
         differing_settings,
         run_titles,
@@ -69,18 +69,24 @@ def compare(
 
 @reported
 def report(
-    run_directory: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run.")],
+    run_directory: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of a run, or the folder of a sweep.")],
     out: Annotated[Path | None, typer.Option(help="The page to write.", show_default="RUN/report.html")] = None,
     debug: Debug = False,
 ) -> None:
-    """Write one self-contained HTML page about a run."""
+    """Write one self-contained HTML page about a run, or about all runs of a sweep."""
+    from eafl_flower.results.report.cells import is_sweep
+    from eafl_flower.results.report.run_page import run_page
+    from eafl_flower.results.report.sweep_page import sweep_page
     from eafl_flower.results.run_directory import RunDirectory
-    from eafl_flower.results.views.report import run_page
 
-    found = RunDirectory.open(run_directory)
-    _refuse_unfinished(found)
-    target = out or found.path / "report.html"
-    _write(target, run_page(found))
+    target = out or run_directory / "report.html"
+    if is_sweep(run_directory):
+        text = sweep_page(run_directory)
+    else:
+        found = RunDirectory.open(run_directory)
+        _refuse_unfinished(found)
+        text = run_page(found)
+    _write(target, text)
     say(new_console(), f"Page: {target}")
 
 

@@ -28,6 +28,11 @@ interrupted  merge, time_s, reason: somebody has ended it
 missing      reason; stands in the log, once a resume, for an event that a crash of the machine took
 ===========  ==================================================================================
 
+Where ranks are chosen, the events of ended jobs have ``rank`` and, where energy has a price, ``price`` and
+``budget_j``, what a job may take on average [J]; under roadside units ``unit`` (from 1) and ``leaving`` and, where
+positions are known, where the vehicle and its unit are then [m]: ``x_m``, ``y_m``, ``unit_x_m``, ``unit_y_m``.
+``model`` of a merge says which one, if there are several.
+
 ``merge`` is the number of the merge an upload is part of: where several uploads make one merge (a
 barrier, a buffer) each has its own event with the same number. ``time_s`` is virtual (wall-clock in a
 deployment), ``wall_s`` real; fields whose name ends in ``wall_s`` are the only ones in which a resumed

@@ -178,6 +178,15 @@ class UCBDualScheduler:
         state = RankState(bandit=bandit, costs=costs, usual=usual)
         return replace(state, bandit=self._priced(state, client, outcome.energy_j))
 
+    def told(self, state: RankState, client: int, order: Order, time_s: float) -> dict[str, float]:
+        """Return the price of energy and what a job may take on average [J]; nothing while no budget is known."""
+        known = self._prices(state)
+        if known.budget is None or not self.dual_step:
+            return {}
+        dual = state.bandit.dual
+        price = dual[0] if self.dual_scope == "task" else dual[client] if client < len(dual) else 0.0
+        return {"price": float(price), "budget_j": float(known.budget * known.unit_j)}
+
     def after_round(self, state: RankState, *, energy_j: float, jobs: float, budget_j: float) -> RankState:
         r"""Move the one price of energy by a whole round, instead of by each of its jobs.
 

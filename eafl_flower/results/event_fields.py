@@ -30,6 +30,9 @@ _KNOWN = {
     "away_clients": counts,
     **dict.fromkeys(("num_values", "clients", "in_flight", "merges_planned", "uploads"), count),
     **dict.fromkeys(("time_s", "wall_s", "staleness", "energy_j", "raw_bytes", *_BYTES, *_UPLOAD), number),
+    **dict.fromkeys(("rank", "unit"), count),
+    **dict.fromkeys(("model", "leaving"), text),
+    **dict.fromkeys(("price", "budget_j", "x_m", "y_m", "unit_x_m", "unit_y_m"), number),
     **dict.fromkeys(("bits_paper", "codec_error", "raw_downlink_bytes", "rate_bit_s"), number),
 }
 

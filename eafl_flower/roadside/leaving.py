@@ -55,6 +55,19 @@ def units_of(coverage: Coverage) -> int:
     return int(getattr(coverage, "num_units", 0)) or len(getattr(coverage, "units_m", ()))
 
 
+def places_of(coverage: Coverage, vehicle: int, unit: int, time_s: float) -> dict[str, float]:
+    """Return where a vehicle and its unit are, to a decimetre [m], as fields of an event; nothing that is not known."""
+    told: dict[str, float] = {}
+    units_m, position = getattr(coverage, "units_m", ()), getattr(coverage, "position", None)
+    if 0 <= unit < len(units_m):
+        told |= {"unit_x_m": round(float(units_m[unit][0]), 1), "unit_y_m": round(float(units_m[unit][1]), 1)}
+    if position is not None:
+        places_m, there = position(time_s, [vehicle])
+        if bool(there[0]):
+            told |= {"x_m": round(float(places_m[0][0]), 1), "y_m": round(float(places_m[0][1]), 1)}
+    return told
+
+
 @dataclass(frozen=True, kw_only=True)
 class Departures:
     r"""How vehicles choose.

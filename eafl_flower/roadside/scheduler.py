@@ -16,7 +16,7 @@ from eafl_flower.protocols import Scheduler
 from eafl_flower.ranks.budget import Shares, Sharing, first_shares, shared_anew
 from eafl_flower.ranks.scheduler import RankState, UCBDualScheduler
 from eafl_flower.roadside.history import Rounds, finished, first_rounds
-from eafl_flower.roadside.leaving import Course, Coverage, Departures, Expected, course_of, units_of
+from eafl_flower.roadside.leaving import Course, Coverage, Departures, Expected, course_of, places_of, units_of
 from eafl_flower.roadside.tally import Tally, behind_best, expected_job, first_tally, with_outcome
 
 Floats = NDArray[np.float64]
@@ -164,6 +164,16 @@ class RoadsideScheduler:
         tasks = (*state.tasks[:task], learnt, *state.tasks[task + 1 :])
         tally = with_outcome(state.tally, task, outcome, self.metric, lower_is_better=self.lower_is_better)
         return replace(state, tasks=tasks, tally=tally)
+
+    def told(self, state: RoadsideState, client: int, order: Order, time_s: float) -> dict[str, float]:
+        """Return the price of energy in its task and a job's budget [J], and where vehicle and unit are [m]."""
+        told = {}
+        if self.energy_j and order.model in self.tasks:
+            task, mean_jobs = self.tasks.index(order.model), _mean_jobs(state.rounds, state.tally)
+            shares = self._alike(state.shares, mean_jobs)
+            if mean_jobs[task]:
+                told = {"price": self.prices(state)[task], "budget_j": float(shares.budgets[task] / mean_jobs[task])}
+        return told | places_of(self.coverage, client, order.unit - 1, time_s)
 
     def prices(self, state: RoadsideState) -> list[float]:
         """Return the price of energy of each task, the mean over vehicles where each has its own; 0 without."""

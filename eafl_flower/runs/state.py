@@ -29,6 +29,7 @@ from eafl_flower.runs.progress import Progress
 from eafl_flower.runs.scoring.train_metrics import NEWEST_KEPT, TrainMetrics
 from eafl_flower.runs.snapshot import ANY_UPDATE, Scores, Served, Snapshot
 from eafl_flower.runs.tally import Tally
+from eafl_flower.schedulers.telling import told_by
 from eafl_flower.types import Diagnostics, Layout, Update, digest
 from eafl_flower.wire.exchange import arrays_for, is_personal, kind_of
 
@@ -248,12 +249,11 @@ class Run:
         self.options.observer.write(told)
         return told
 
-    @staticmethod
-    def where(job: Job, now_s: float) -> dict[str, Any]:
-        """Return the fields of an event that say when it was and which job it is of."""
-        order = job.order
-        told = {name: value for name in ("rank", "unit", "leaving") if (value := getattr(order, name))}
-        return {"time_s": now_s, "client": job.client, "counter": job.counter, **told}
+    def where(self, job: Job, now_s: float) -> dict[str, Any]:
+        """Return the fields of an event that say when it was and which job it is of, and what its scheduler tells."""
+        order, told = job.order, told_by(self.options.scheduler, self.plans, job.client, job.order, now_s)
+        ordered = {name: value for name in ("rank", "unit", "leaving") if (value := getattr(order, name))}
+        return {"time_s": now_s, "client": job.client, "counter": job.counter, **ordered, **told}
 
     # Checkpoints.
 

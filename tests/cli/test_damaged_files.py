@@ -19,9 +19,8 @@ def made(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_drawing(monkeypatch):
-    for module in ("figures", "radio_figures"):
-        path = f"eafl_flower.results.views.{module}.svg_of"
-        monkeypatch.setattr(path, lambda figure, name, description: "<svg></svg>")
+    path = "eafl_flower.results.report.drawn.svg_of"
+    monkeypatch.setattr(path, lambda figure, name, description: "<svg></svg>")
 
 
 def read_by_all(made, name):

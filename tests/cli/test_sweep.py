@@ -56,6 +56,8 @@ def test_the_table_lists_the_settings_that_vary(eafl):
     head = next(line for line in ended.out.splitlines() if "seeds" in line)
     assert head.split() == ["batch-size", "seeds", "before", "after", "unseen", "uplink", "energy"]
     assert "…" not in ended.out
+    assert eafl("report", "runs/sweep-emam").out == "Page: runs/sweep-emam/report.html\n"
+    assert "A batch-size=8" in Path("runs/sweep-emam/report.html").read_text()
 
 
 def test_a_failed_run_fails_the_sweep_but_not_the_others(eafl):

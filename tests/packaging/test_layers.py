@@ -18,7 +18,7 @@ LAYERS = (
     *("engines", "node", "wire", "tasks", "clients"),
     *("runs.members", "runs", "runs.scoring", "runs.state", "runs.clock", "runs.keeping", "runs.loop"),
     "strategies",
-    *("config", "results", "results.views", "baselines", "conformance"),
+    *("config", "results", "results.views", "results.report", "baselines", "conformance"),
     *("deployment", "scaffold", "app", "cli"),
     *("client_app", "server_app"),
 )

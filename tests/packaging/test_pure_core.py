@@ -19,7 +19,7 @@ ADAPTERS = {
     "eafl_flower.engines",
     "eafl_flower.models",
     "eafl_flower.node",
-    "eafl_flower.results.views.report",
+    "eafl_flower.results.report.run_page",
     "eafl_flower.runs",
     "eafl_flower.server_app",
     "eafl_flower.strategies",

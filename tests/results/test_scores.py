@@ -5,8 +5,8 @@ from other_tasks import MSE, PERPLEXITY
 
 from eafl_flower.core.scores import ACCURACY
 from eafl_flower.errors import CheckpointError
+from eafl_flower.results.report.run_page import run_page
 from eafl_flower.results.scores import declared_scores, keyed, scores_of_events, scores_to_store, stored_scores
-from eafl_flower.results.views.report import run_page
 
 METRICS = {"accuracy-before": 0.7, "accuracy-unseen": 0.6, "mse-before": 2.5, "mse-after": None, "loss": 2.0}
 

@@ -1,63 +1,11 @@
-"""Several runs side by side."""
+"""Several runs side by side: what they are called, what differs, what must not be compared."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from eafl_flower.core.provenance import listed
-from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.errors import CheckpointError
 from eafl_flower.results.run_directory import RunDirectory
-from eafl_flower.results.scores import declared_scores
-from eafl_flower.results.views import page
-from eafl_flower.results.views.figures import Curve, curves_of, score_figure
-from eafl_flower.results.views.quantities import energy_text, time_text
-from eafl_flower.results.views.score_words import columns_of, direction, heading, phase_text, score_cells
-
-
-def comparison_page(runs: Sequence[RunDirectory]) -> str:
-    """Return an HTML page with the curves and tables of several finished runs.
-
-    Raises
-    ------
-    CheckpointError
-        If a directory is damaged or its run has not ended.
-    ImportError
-        If Matplotlib is missing.
-    """
-    titles = run_titles(runs)
-    summaries = [run.summary() for run in runs]
-    by_score: dict[tuple[Score, str], list[Curve]] = {}
-    for title, run, summary in zip(titles, runs, summaries, strict=True):
-        for score_and_phase, curve in curves_of(run.events(), declared_scores(summary)).items():
-            by_score.setdefault(score_and_phase, []).append(replace(curve, title=title))
-    columns = columns_of(summaries)
-    rows = [
-        (
-            title,
-            *score_cells(summary, columns),
-            f"{summary['merges']:,}",
-            f"{summary['uplink_bytes']:,}",
-            f"{summary['downlink_bytes']:,}",
-            energy_text(summary["energy_j"]),
-            time_text(summary["virtual_time_s"]),
-        )
-        for title, summary in zip(titles, summaries, strict=True)
-    ]
-    header = ("run", *(phase_text(p) if score == ACCURACY else heading(score, p) for score, p in columns.values()))
-    header += ("merges", "uplink [bytes]", "downlink [bytes]", "energy", "virtual time")
-    parts = [page.section("Results", page.table(header, rows), note=data_note(runs))]
-    for (score, phase), curves in by_score.items():
-        name = score.key(phase)
-        figures = [score_figure(curves, score=score, against=axis, name=name) for axis in ("time", "bytes")]
-        parts.append(page.section(heading(score, phase), *map(page.figure, figures), note=direction(score)))
-    if different := differing_settings(runs):
-        rows_of_settings = [(key, *("-" if v is None else v for v in values)) for key, values in different]
-        note = "; ".join(changed_configs(runs))
-        parts.append(
-            page.section("Settings that differ", page.table(("setting", *titles), rows_of_settings), note=note)
-        )
-    return page.page(f"{len(runs)} runs compared", parts)
 
 
 def run_titles(runs: Sequence[RunDirectory]) -> list[str]:

@@ -18,17 +18,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Placeholder colour -> CSS variable. The series are Okabe and Ito's colours (2008), made for colour-blind
-# readers; the page darkens or lightens them for contrast with its ground.
-INK, FAINT = "#010203", "#040506"
-SERIES = tuple(f"#0a0b{index:02x}" for index in range(6))
-_VARIABLES = {INK: "--ink", FAINT: "--faint"} | {colour: f"--series-{i}" for i, colour in enumerate(SERIES)}
+# Placeholder colour -> CSS variable. The page says what each is, on a light ground and on a dark one.
+INK, FAINT, PALE = "#010203", "#040506", "#040507"
+SERIES = tuple(f"#0a0b{index:02x}" for index in range(7))
+_VARIABLES = {INK: "--ink", FAINT: "--faint", PALE: "--pale"} | {
+    colour: f"--series-{i}" for i, colour in enumerate(SERIES)
+}
 _MOST_LEGEND = 80  # letters of a name in a legend
+_ROUNDED = re.compile(r"(\.\d\d)\d+")
 
 
 @contextmanager
-def figure_of(width_in: float, height_in: float) -> "Iterator[tuple[Figure, Axes]]":
-    """Give a figure of this size and its axes; raises ``ImportError`` if Matplotlib is missing."""
+def figure_of(width_in: float, height_in: float, **changed: Any) -> "Iterator[tuple[Figure, Axes]]":
+    """Give a figure of this size and its axes, in a style that ``changed`` changes.
+
+    Raises
+    ------
+    ImportError
+        If Matplotlib is missing.
+    """
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -57,6 +65,7 @@ def figure_of(width_in: float, height_in: float) -> "Iterator[tuple[Figure, Axes
         "grid.color": FAINT,
         "grid.alpha": 0.25,
         "grid.linewidth": 0.6,
+        **changed,
     }
     with matplotlib.rc_context(style):  # type: ignore[arg-type]  # a plain dict of known keys
         figure = Figure(figsize=(width_in, height_in), layout="constrained")
@@ -87,6 +96,8 @@ def svg_of(figure: "Figure", name: str, description: str) -> str:
     # Several figures share a page, ids must not clash.
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", text)
+    # A figure is a few hundred points wide: hundredths of one are enough.
+    text = re.sub(r' (?:d|x|y|transform|points)="[^"]*"', lambda found: _ROUNDED.sub(r"\1", found[0]), text)
     # Let the page give the font and the width.
     text = re.sub(r"font-family: [^;\"]*; ?", "", text)
     text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</defs>", "", text, flags=re.DOTALL)

@@ -12,11 +12,11 @@ from rich.console import Console
 
 from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.words import shown
+from eafl_flower.results.report.comparison_page import comparison_page
+from eafl_flower.results.report.figures import Curve, score_figure
+from eafl_flower.results.report.run_page import run_page
 from eafl_flower.results.scores import scores_to_store
-from eafl_flower.results.views.comparison import comparison_page
 from eafl_flower.results.views.console import ConsoleObserver
-from eafl_flower.results.views.figures import Curve, score_figure
-from eafl_flower.results.views.report import run_page
 from eafl_flower.results.views.tables import comparison_table, print_results, settings_table, sweep_table
 
 NAMES = {
@@ -107,7 +107,7 @@ def test_title_and_unit_of_a_score_are_texts_too(make_run, kind):
 def test_every_name_is_a_text_of_the_legend():
     names = [NAMES[kind] for kind in ("script", "markup", "clear", "mathtext", "power", "half", "underscore")]
     curves = [Curve(name, [0, 1], [0, 9], [0.1, 0.5]) for name in names]
-    figure = score_figure(curves, score=ACCURACY, against="time", name="x\\1")
+    figure = score_figure(curves, score=ACCURACY, against="time", name="x\\1", title="x")
     texts = [text.strip() for text in ET.fromstring(figure).itertext()]
     assert all(shown(name) in texts for name in names)
 
@@ -115,7 +115,7 @@ def test_every_name_is_a_text_of_the_legend():
 @pytest.mark.parametrize("kind", ["script", "group", "half", "power"])
 def test_figures_of_any_score_have_ids_that_are_words(kind):
     curve = Curve("x", [0, 1], [0, 9], [0.1, 0.5])
-    figure = score_figure([curve], score=ACCURACY, against="time", name=NAMES[kind])
+    figure = score_figure([curve], score=ACCURACY, against="time", name=NAMES[kind], title="x")
     ids = {element.get("id") for element in ET.fromstring(figure).iter() if element.get("id")}
     assert all(re.fullmatch(r"score-[\w.-]+", found) for found in ids)
 

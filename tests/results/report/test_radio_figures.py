@@ -7,7 +7,8 @@ import pytest
 
 from eafl_flower.config import RunConfig
 from eafl_flower.power.cell_free_radio import CellFree, CellFreeRadio
-from eafl_flower.results.views.radio_figures import bits_figure, budget_figure, map_figure, radio_of
+from eafl_flower.results.report.activity_figures import spending_figure
+from eafl_flower.results.report.radio_figures import bits_figure, map_figure, powers_figure, radio_of
 
 pytest.importorskip("matplotlib", reason="figures need Matplotlib: pip install 'eafl-flower[report]'")
 RADIO = CellFreeRadio(network=CellFree(num_aps=9), seed=5)
@@ -38,26 +39,36 @@ def test_settings_of_another_version_give_no_map_instead_of_an_error():
 
 
 def test_the_map_names_each_client_that_sent_and_its_largest_mean_power():
-    svg = map_figure(RADIO, EVENTS)
-    assert {"0", "3"} <= set(re.findall(r">\s*(\d+)\s*</text>", svg))
-    assert "20 mW on average" in svg  # client 0: 0.04 J in 2 s; client 3: 0.04 J in 4 s
+    figure = map_figure(RADIO, EVENTS)
+    assert {"0", "3"} <= set(re.findall(r">\s*(\d+)\s*</text>", figure))
+    assert "20 mW" in figure  # client 0: 0.04 J in 2 s; client 3: 0.04 J in 4 s
 
 
 def test_a_run_in_which_nobody_has_sent_yet_has_a_map_of_access_points_alone():
     assert "access point" in map_figure(RADIO, [])
     assert "largest dot" not in map_figure(RADIO, [{"event": "start", "time_s": 0.0}])
+    assert powers_figure([]) == ""
 
 
 def test_bits_are_of_both_counts_where_both_are_told():
-    both = [merge(k, 0, bits_paper=300) for k in range(1, 90)]
-    assert "counted by the codec&#39;s paper" in (svg := bits_figure(both)) or "codec's paper" in svg
-    assert "paper" not in bits_figure(EVENTS)
+    both = [merge(k, 0, bits_paper=300, uplink_bytes=90 + k) for k in range(1, 90)]
+    assert 'href="#term-bits-paper"' in bits_figure(both)
+    assert "term-bits-paper" not in bits_figure([merge(k, 0, uplink_bytes=90 + k) for k in range(1, 9)])
+
+
+def test_bits_that_never_change_are_no_figure():
+    assert bits_figure(EVENTS) == ""
+
+
+def test_bits_of_a_round_are_one_point():
+    rounds = [merge(k, client, uplink_bytes=100 * (client + 1)) for k in (1, 2) for client in (0, 2)]
+    assert "8 as sent at the end" in bits_figure(rounds)  # 100 and 300 bytes for 200 values each: 8 bits
 
 
 @pytest.mark.parametrize("quantity", ["energy", "time"])
 def test_a_budget_is_drawn_where_there_is_one(quantity):
-    assert "budget" in re.sub("budget-", "", budget_figure(EVENTS, quantity, 5.0))
-    assert "budget" not in re.sub("budget-", "", budget_figure(EVENTS, quantity, 0.0))
+    assert "budget" in spending_figure(EVENTS, quantity, 5.0)
+    assert "budget" not in spending_figure(EVENTS, quantity, 0.0)
 
 
 def test_where_users_move_the_map_is_of_the_last_event():
