@@ -48,8 +48,9 @@ def test_that_it_brought_nothing_or_harm_is_said_too(own, alone, words):
 
 
 def test_without_the_baseline_nothing_is_claimed():
-    told = " ".join(verdict(summary({"before": 0.8}), {"before": 0.4}))
-    assert "80.0 % for seen clients before training (at the start 40.0 %)" in told
+    told = " ".join(verdict(summary({"before": 0.8, "unseen": 0.7}), {"before": 0.4}))
+    assert "80.0 % for seen clients before training (at the start 40.0 %) and 70.0 % for unseen clients" in told
+    assert verdict(summary({"before": 0.8}))[0] == "Accuracy is 80.0 %."
     assert "not known" in told
     assert "brought " not in told.replace("What federation brought", "")
     reason = {"baselines_left_out": {"no_communication": "clients train no model"}}
