@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import accumulate
 from typing import Any
 
+from eafl_flower import __version__
 from eafl_flower.core.events import Event
 from eafl_flower.core.provenance import Provenance
 from eafl_flower.core.scores import ACCURACY, Score
@@ -17,7 +18,7 @@ from eafl_flower.results.scores import SCORE_FIELDS, check_scores, keyed, scores
 from eafl_flower.results.stored import check_fields, count, list_of, mapping, number, optional, record, share, text
 
 BASELINES = ("no_communication", "exact", "pooled", "majority", "lookup")
-_PACKAGES = ("eafl-flower", "flwr", "torch", "numpy", "scipy", "numba", "ray", "safetensors")
+_PACKAGES = ("flwr", "torch", "numpy", "scipy", "numba", "ray", "safetensors")
 _SIZES = ("raw_bytes", "uplink_bytes", "downlink_bytes", "uplink_framed_bytes", "downlink_framed_bytes")
 _RAW_DOWN = "raw_downlink_bytes"
 
@@ -241,7 +242,7 @@ def order_digest(merged: Iterable[Event]) -> str:
 
 def versions() -> dict[str, str | None]:
     """Versions of Python and of what the arrays depend on, without importing any of it; null if absent."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    found: dict[str, str | None] = {"python": platform.python_version(), "eafl-flower": __version__}
     for package in _PACKAGES:
         try:
             found[package] = version(package)

@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from flwr.app import ConfigRecord
 
+from eafl_flower import __version__
 from eafl_flower.core.excerpt import excerpt
 from eafl_flower.core.provenance import Plain, plain_settings
 from eafl_flower.errors import ConfigError
 from eafl_flower.protocols import Codec
 from eafl_flower.types import Layout
 
-VERSION: Final = "0.1.0"
-"""Version of this package, of the code itself: an app bundle does not ask what is installed beside it."""
+VERSION: Final = __version__
 AGREED: Final = "agreed"  # key of a statement in a ConfigRecord
 
 Statement = Mapping[str, Plain]
