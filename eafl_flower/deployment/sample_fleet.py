@@ -119,7 +119,7 @@ def _kwh_100km(
     force_n = _ROLLING * weight_n + _AIR_KG_M3 / 2 * van.drag_area_m2 * speed_m_s**2 + start_n
     force_n = force_n + np.where(climb_n > 0, climb_n, _RECOVERED * climb_n)
     heating_w = 220 * np.maximum(0, 18 - outside_c)
-    joules_a_metre = np.maximum(force_n, 0) / _EFFICIENCY + heating_w / speed_m_s
+    joules_a_metre: Values = np.maximum(force_n, 0) / _EFFICIENCY + heating_w / speed_m_s
     return joules_a_metre * 1e5 / 3.6e6
 
 
