@@ -153,7 +153,8 @@ def _mathml(found: re.Match[str], page: Page) -> str:
     kind, formula = found.group(1), html.unescape(found.group(2)).strip()
     try:
         drawn = convert(formula, display="block" if kind == "div" else "inline")
-        return f'<div style="overflow-x: auto">{drawn}</div>' if kind == "div" else drawn
+        style = "overflow: auto hidden; padding: 0.6em 0"  # a long one can be scrolled, and no index is cut off
+        return f'<div style="{style}">{drawn}</div>' if kind == "div" else drawn
     except Exception as error:  # whatever it raises, the page is to be named
         log.warning("%s: the formula %s cannot be converted: %r", page.file.src_uri, formula, error)
         return f"<code>{html.escape(formula)}</code>"
