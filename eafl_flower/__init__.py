@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     )
 
 # Of the code itself: an app bundle carries no metadata, and those of an editable install may be older.
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "EMAM",

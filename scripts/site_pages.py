@@ -22,7 +22,7 @@ STARTS = [  # the pages; files that they link to come beside them
     for pattern in ("*.md", "docs/*.md", "*/README.md", "experiments/*/README.md")
     for path in ROOT.glob(pattern)
 ]
-AS_THEY_ARE = {".md", ".png", ".svg"}
+AS_THEY_ARE = {".md", ".png", ".svg", ".ipynb"}
 LANGUAGES = {".py": "python", ".diff": "diff", ".sh": "sh", ".toml": "toml", ".json": "json"}
 LINK = re.compile(r"(\]\()([^)#\s:]+)(#[^)\s]*)?(\))")
 FENCE = re.compile(r"^ {0,3}```", flags=re.MULTILINE)

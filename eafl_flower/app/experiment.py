@@ -106,6 +106,34 @@ def run_experiment(
     return summaries[0]
 
 
+def run_config(config: RunConfig) -> RunDirectory:
+    """Run an experiment from Python and return the directory with its results; only Flower's log tells of it.
+
+    The directory is a new one in ``config.results.dir``, as ``eafl run`` makes it; engine, checkpoints and sinks are
+    those of the configuration.
+
+    Raises
+    ------
+    EAFLError
+        As ``run_experiment``: the configuration, its data or the run itself is what it should not be.
+    """
+    from rich.console import Console
+
+    from eafl_flower.app.telling import Teller
+
+    run_dir = RunDirectory.create(config.results.dir, config.name)
+    run_dir.write_config(config.to_toml())
+    with owned(run_dir.path, wait_s=0):
+        try:
+            experiment = resolve(config)
+            with Teller(config, run_dir, Console(quiet=True)).observing(experiment.task.scores) as observer:
+                run_experiment(experiment, run_dir=run_dir, observer=observer, engine=config.engine.name)
+        except BaseException:
+            run_dir.remove_if_unused()
+            raise
+    return run_dir
+
+
 def run_in_server_app(grid: Grid, context: Context) -> None:
     """Run the experiment of Flower's run configuration: what ``flwr run`` does."""
     config = experiment_of(context).config

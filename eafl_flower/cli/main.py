@@ -17,6 +17,7 @@ from eafl_flower.cli.data import Client, Csv, Debug, Features, Label, Time, data
 from eafl_flower.cli.encoder import encoder_app
 from eafl_flower.cli.latents import latents_app
 from eafl_flower.cli.mobility import mobility
+from eafl_flower.cli.new import new
 from eafl_flower.cli.node import node
 from eafl_flower.cli.results import compare, predict, report
 from eafl_flower.cli.shared import exit_status, is_given, reported, start, tell
@@ -104,7 +105,7 @@ def run(
     )
 
 
-for command in (status, sweep, compare, report, predict, mobility, node):
+for command in (status, sweep, compare, report, predict, mobility, node, new):
     app.command()(command)
 
 

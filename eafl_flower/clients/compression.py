@@ -70,9 +70,9 @@ def compression_mod(codec: Codec[Any], *, kind: str = "delta") -> Mod:
     side, ours = ClientSide(codec), statement(codec=codec)
 
     def mod(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        _note_plain_arrays(message)
         if message.has_content() and ROSTER in message.content:
             return _with_codec(roster_reply(message, context, num_examples=None, kind=kind), codec)
+        _note_plain_arrays(message)
         if message.metadata.message_type == MessageType.QUERY:
             return _with_codec(call_next(message, context), codec)
         if not message.has_content() or CODED not in message.content:

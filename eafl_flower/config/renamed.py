@@ -1,4 +1,4 @@
-"""Keys of the version before, and what they are called now; to be removed with the next version."""
+"""Keys of 0.1, and what they are called now (docs/upgrading.md); to be removed with the version after 0.2."""
 
 from typing import Final
 

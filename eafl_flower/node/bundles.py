@@ -16,7 +16,6 @@ import tempfile
 import threading
 import tomllib
 import zipfile
-from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -109,7 +108,7 @@ class Apps:
         differ = sorted(name for name in names if carried.get(name) != self._installed.get(name))
         if carried and differ:
             raise ProtocolError(
-                f"it carries another eafl_flower than the {version('eafl-flower')} that is installed here, "
+                f"it carries another eafl_flower than the {eafl_flower.__version__} that is installed here, "
                 f"{excerpts(differ, most=3)} differ; install here what `flwr run` was started from and start the node "
                 "again, or start flower-supernode, which takes any"
             )

@@ -241,7 +241,7 @@ def order_digest(merged: Iterable[Event]) -> str:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python and of what the arrays depend on, without importing any of it; null if absent."""
+    """Versions of Python, this code and what the arrays depend on, without importing any of it; null if absent."""
     found: dict[str, str | None] = {"python": platform.python_version(), "eafl-flower": __version__}
     for package in _PACKAGES:
         try:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +18,6 @@ from eafl_flower.data.texts.files import load_texts
 from eafl_flower.data.texts.rows import TextRows
 from eafl_flower.data.texts.sharing import split_texts, texts_of_vehicles
 from eafl_flower.errors import ConfigError
-from eafl_flower.models.encoder.store import encoder_path
 from eafl_flower.models.lora import Adapted, shared_encoder
 from eafl_flower.tasks.finetune import FineTune, TuningRows, text_rows
 from eafl_flower.types import Arrays
@@ -26,7 +26,7 @@ from experiments.ucb_dual.settings import LORA_ALPHA, Scenario
 MAX_LENGTH: Final = 32
 BATCH: Final = 16
 OWN_TESTS: Final = 50  # rows on which a vehicle scores what it has trained
-BASE_SEED: Final = 1  # of the encoder
+BASE: Final = Path(__file__).parent / "base"  # what `eafl encoder make` trained on one machine, in float16
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +110,8 @@ def bytes_of(world: World, rank: int) -> float:
 
 
 def encoder_path_of(encoder: str) -> str:
-    """Return the folder or the name of an encoder, which is that of ``eafl encoder make`` if empty."""
-    return encoder or str(encoder_path(BASE_SEED))
+    """Return the folder or the name of an encoder, which is ``BASE`` if empty."""
+    return encoder or str(BASE)
 
 
 @lru_cache(maxsize=1)

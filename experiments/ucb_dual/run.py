@@ -3,8 +3,8 @@
     python -m experiments.ucb_dual.run [--quick] [--seeds 3] [--jobs 2] [--only compared,budgets] [--fresh]
         [--encoder FOLDER_OR_NAME]
 
-Needs recorded cabs and texts (``EAFL_DATA_DIR``) and the base encoder: that of ``eafl encoder make``, or any other by
-``--encoder``, a folder or a name on the hub, which has results of its own. Results are kept in ``results/cells.jsonl``
+Needs recorded cabs and texts (``EAFL_DATA_DIR``). The base encoder is that of ``base/``, or any other by ``--encoder``,
+a folder or a name on the hub, which has results of its own. Results are kept in ``results/cells.jsonl``
 (``results/quick`` with --quick) as they come: the same command goes on where it was stopped. ``--fresh`` begins anew,
 as it must be after a change of the program. At the end it writes ``claims.csv``, ``tables/QUESTION.md`` and the figures
 beside them; those of questions that were not asked stay.
@@ -47,7 +47,7 @@ def main() -> int:
         QUESTIONS,
         seeds=len(SEEDS),
         quick="nine vehicles, two tasks, eight rounds, two seeds",
-        texts={"encoder": "folder or name of the base encoder; that of `eafl encoder make` by default"},
+        texts={"encoder": "folder or name of the base encoder; that of base/ by default"},
     )
     questions = given.only
     began_s = time.monotonic()

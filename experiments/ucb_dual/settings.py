@@ -82,7 +82,7 @@ class Scenario:
 
     ``budget`` is the room that the budget leaves above what the smallest ranks take, in units of the default one: 0 is
     all of them at rank 4, 1 / 0.3 all at their largest. ``rows`` are those of a job, drawn from the vehicle's.
-    ``encoder`` is a folder or a name on the hub; without one it is that of ``eafl encoder make``.
+    ``encoder`` is a folder or a name on the hub; without one it is that of ``base/``.
     """
 
     method: str = "ucb-dual"

@@ -230,7 +230,7 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 def written(scope: Scope, runs: Runs, question: str) -> str:
     """Return the tables of a question as text."""
     seeds = f"{len(scope.seeds)} seeds, mean ± sd"
-    base = scope.base.encoder or "of `eafl encoder make`"
+    base = scope.base.encoder or "of `eafl encoder make`, kept in `base/`"
     where = f"base {base}, {scope.base.vehicles} vehicles, {scope.base.rounds} rounds, {seeds}"
     shorter = where.replace(f"{scope.base.rounds} rounds", f"{scope.half.rounds} rounds")
     first = task_title(scope.base.tasks[0])

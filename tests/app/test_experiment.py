@@ -8,13 +8,13 @@ from toy_federation import Recorder
 from eafl_flower.app import baselines, experiment
 from eafl_flower.app.baselines import exact_config
 from eafl_flower.app.client import client_app
-from eafl_flower.app.experiment import run_experiment
+from eafl_flower.app.experiment import run_config, run_experiment
 from eafl_flower.app.resolving import resolve
 from eafl_flower.app.training import train
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Fanout
 from eafl_flower.engines import InlineGrid
-from eafl_flower.errors import RunFailedError
+from eafl_flower.errors import ConfigError, RunFailedError
 from eafl_flower.results.run_directory import RunDirectory
 
 SMALL = {
@@ -51,6 +51,25 @@ def test_a_run_leaves_model_events_and_a_summary_of_what_happened(tmp_path):
     assert summary["baselines"]["majority"].keys() == {"before", "after", "unlabelled", "unseen"}
     assert summary["baselines"]["exact"] is None
     assert [len(a) for a in run_dir.model().values()] == [8, 8, 8, 8]  # two layers; the heads stay where they are
+
+
+def test_a_run_from_python_is_that_of_the_command_line_and_prints_nothing(tmp_path, capfd):
+    config = RunConfig.from_flat({**SMALL, "results.dir": str(tmp_path / "runs")})
+    found = run_config(config)
+    assert found.path.parent == tmp_path / "runs"
+    assert RunConfig.from_toml(found.config_path) == config
+    plain, _ = run_in(tmp_path / "run")
+    for same in ("arrays_sha256", "order_sha256", "config_sha256", "baselines"):
+        assert found.summary()[same] == plain[same]
+    assert capfd.readouterr().out == ""
+
+
+def test_a_run_from_python_that_cannot_begin_leaves_no_directory(tmp_path):
+    no_such = {"stop.metric": "nonsense-before", "stop.target": 1.0, "evaluate.every": 10}
+    config = RunConfig.from_flat({**SMALL, **no_such, "results.dir": str(tmp_path / "runs")})
+    with pytest.raises(ConfigError, match="nonsense"):
+        run_config(config)
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_a_directory_of_any_name_will_do(tmp_path):

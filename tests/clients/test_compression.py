@@ -225,6 +225,19 @@ def test_a_server_that_forgot_the_codec_is_told_of_once(make_context, make_messa
     assert "Compressed(strategy, codec)" in text and "codec=" in text
 
 
+def test_the_question_who_a_node_is_is_not_taken_for_a_forgotten_codec(make_context, monkeypatch):
+    compression._warn_of_plain_arrays.cache_clear()
+    said = []
+    monkeypatch.setattr(compression, "log", lambda level, text: said.append(text))
+    become_server()
+    question = Message(
+        RecordDict({"roster": ConfigRecord()}), 2, "train"
+    )  # as an app without a query function is asked
+    reply = compression_mod(CODEC)(question, make_context(), adding(1.0))
+    assert "agreed" in reply.content["roster"]
+    assert said == []
+
+
 def test_an_error_of_the_client_passes(make_context):
     def app(message, context):
         return Message(Error(2, "broken"), reply_to=message)

@@ -15,6 +15,7 @@ from test_over_real_wires import (
     two_nodes,
 )
 
+from eafl_flower import __version__
 from eafl_flower.config import RunConfig
 
 pytestmark = pytest.mark.slow
@@ -74,7 +75,7 @@ def test_a_run_of_another_version_is_refused_by_one_line(federation, tmp_path):
     path = tmp_path / "job.toml"
     path.write_text('data.clients = 2\ndata.unseen = 0\nresults.dir = "results"\n')
     run_id = federation.submit(app, path)
-    refusal = r"another eafl_flower than the 0.1.0 that is installed here, [eafl_flower/client_app.py] differ"
+    refusal = f"another eafl_flower than the {__version__} that is installed here, [eafl_flower/client_app.py] differ"
     federation.wait_until(lambda: refusal in federation.log("node-1"), 120, "nobody has refused it")
     federation.flwr("stop", run_id, NAME)
 

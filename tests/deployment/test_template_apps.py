@@ -1,9 +1,11 @@
-"""Apps as Flower's templates write them, before and after a diff has put our parts in, by `flwr run`."""
+"""Apps as Flower's templates write them, before and after a diff has put our parts in, and new ones, by `flwr run`."""
 
 import pytest
 from federation import BIN, CHECKOUT
 from local_flower import LocalFlower
 from template_apps import DIFFS, NEEDS, app_of, copy_app, last_accuracy
+
+from eafl_flower.scaffold.app import Framework, write_app
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +27,17 @@ def test_flwr_run_ends_with_a_model_that_has_learnt(flower, name):
     for package in NEEDS[app_of(name)]:
         pytest.importorskip(package, reason=f"the app needs {package}: pip install 'eafl-flower[lora,dev]'")
     app = copy_app(name, flower.folder)
+    status, log = flower.run(app, num_nodes=2, run_config="num-server-rounds=6", resources=ONE_WORKER)
+    assert status == "finished:completed", log
+    assert last_accuracy(log) > 0.6, log
+
+
+@pytest.mark.parametrize("framework", list(Framework))
+def test_flwr_run_of_a_new_app_ends_with_a_model_that_has_learnt(flower, framework):
+    for module in framework.needs:
+        pytest.importorskip(module, reason=f"the app needs {framework.needs[module]}")
+    app = flower.folder / f"new-{framework}"
+    write_app(app, framework=framework, publisher="somebody")
     status, log = flower.run(app, num_nodes=2, run_config="num-server-rounds=6", resources=ONE_WORKER)
     assert status == "finished:completed", log
     assert last_accuracy(log) > 0.6, log

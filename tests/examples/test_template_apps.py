@@ -39,7 +39,7 @@ def test_the_page_shows_the_diffs_as_they_are():
 
 def test_the_commands_of_the_page_change_an_app(tmp_path):
     (tmp_path / "examples").symlink_to(APPS.parent)
-    (block,) = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
+    _, block = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
     commands, run, _ = block.partition("export ")  # flwr run itself: tests/deployment/test_template_apps.py
     assert run
     subprocess.run(["bash", "-e", "-c", commands], cwd=tmp_path, check=True)

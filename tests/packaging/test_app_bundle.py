@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import eafl_flower
+
 pytestmark = pytest.mark.slow
 
 # Without `site` no .pth file is read, so an editable install of eafl-flower is not seen: only its dependencies are.
@@ -50,6 +52,10 @@ def test_the_bundle_is_the_package_and_its_papers_each_once(bundle, checkout):
     ]
     papers = [".info/CONTENT", "LICENSE", "README.md", "pyproject.toml"]
     assert sorted(zipfile.ZipFile(bundle).namelist()) == sorted([*wanted, *papers])
+
+
+def test_the_bundle_has_the_version_of_the_package(bundle):
+    assert bundle.name.startswith(f"eafl.eafl-flower.{eafl_flower.__version__.replace('.', '-')}.")
 
 
 def test_the_bundle_is_of_format_1_and_made_for_the_flower_that_is_pinned(bundle, checkout):

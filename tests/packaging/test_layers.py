@@ -19,7 +19,7 @@ LAYERS = (
     *("runs.members", "runs", "runs.scoring", "runs.state", "runs.clock", "runs.keeping", "runs.loop"),
     "strategies",
     *("config", "results", "results.views", "baselines", "conformance"),
-    *("deployment", "app", "cli"),
+    *("deployment", "scaffold", "app", "cli"),
     *("client_app", "server_app"),
 )
 MOST_MODULES, MOST_LINES = 18, 320

@@ -5,15 +5,11 @@ import importlib
 import re
 import subprocess
 import sys
-import tomllib
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import eafl_flower
-from eafl_flower.results.summary import versions
-from eafl_flower.wire.agreement import VERSION
 
 HOME = {name: f"eafl_flower.{module}" for module, names in eafl_flower._NAMES.items() for name in names}
 
@@ -57,8 +53,3 @@ def test_the_import_alone_imports_nothing_else():
 def test_another_name_is_an_error():
     with pytest.raises(AttributeError, match="module 'eafl_flower' has no attribute 'AsyncEMA'"):
         _ = eafl_flower.AsyncEMA
-
-
-def test_there_is_one_version(checkout):
-    declared = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]["version"]
-    assert eafl_flower.__version__ == VERSION == versions()["eafl-flower"] == declared == version("eafl-flower")
