@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.protocols import Aggregator, Codec, DataSource, Radio, Task
 from eafl_flower.runs.limits import StopRule
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
+from eafl_flower.strategies.options import Options
 from eafl_flower.tasks.training import Quantiles, Training
 
 
@@ -138,10 +139,10 @@ class Experiment:
         aggregator: Aggregator[Any] = made(self.config.strategy.part, fleet)
         return aggregator
 
-    def strategy(self, **options: Any) -> AsynchronousStrategy:
+    def strategy(self, **options: Unpack[Options]) -> AsynchronousStrategy:
         """Return the strategy of a run; ``options`` are further settings of ``RunOptions``."""
         config, s = self.config, self.config.strategy
-        settings = {
+        settings: Options = {
             "seed": config.seed,
             "unit": "merges",
             "concurrency": (s.cohort if s.mode == "sync" else 0) or s.concurrency,
@@ -164,7 +165,8 @@ class Experiment:
             "stop": self.stop,
             "checkpoint_every": config.checkpoint.every,
         }
-        return AsynchronousStrategy(self.aggregator, barrier=s.mode == "sync", **{**settings, **options})
+        settings.update(options)
+        return AsynchronousStrategy(self.aggregator, barrier=s.mode == "sync", **settings)
 
 
 def task_agreed(experiment: Experiment) -> dict[str, Plain]:

@@ -83,6 +83,24 @@ def sample(
         say(new_console(), str(path))
 
 
+@data_app.command()
+@reported
+def fleet(
+    file: Annotated[Path, typer.Argument(help="The CSV file to write.", show_default=False)],
+    vans: Annotated[int, typer.Option(min=1, max=1000, help="How many there are.")] = 12,
+    seed: Annotated[int, typer.Option(help="Seed of the fleet.")] = 1,
+    debug: Debug = False,
+) -> None:
+    """Generate a file for a trial: a working day of several electric vans, a row each five minutes.
+
+    The class to be learnt is in the column consumption, whose a row is in van, the time in time.
+    """
+    from eafl_flower.deployment.sample_fleet import write_fleet
+
+    rows = write_fleet(file, vans=vans, seed=seed)
+    say(new_console(), f"{file}: {rows:,} rows of {vans} vans, generated")
+
+
 @prepare_app.command("geolife")
 @reported
 def prepare_geolife(

@@ -69,7 +69,7 @@ class Enough:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """What a client is to do in one job; what is not given is as always.
+    """What a client is to do in one job; what is not given is as always. The client is told the first four only.
 
     Parameters
     ----------
@@ -90,8 +90,6 @@ class Order:
     leaving
         What a vehicle does that is about to leave its unit: upload "early", "migrate" with its job to the next unit, or
         "abandon" it. Only noted: ``epochs``, ``until_s`` and ``share`` say what follows from it.
-
-    The client is told the first four only.
 
     Raises
     ------

@@ -4,7 +4,8 @@ Flower's strategies are changed by overriding their four steps of a round. An as
 an override would never be called: it is an error, which names the argument that does the same.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final, NoReturn
 
 from flwr.app import ArrayRecord, ConfigRecord
@@ -53,13 +54,17 @@ def refuse_overrides(kind: type, base: type) -> None:
         raise ConfigError("; ".join(wrong))
 
 
-def refuse_unknown(kind: type, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+def refuse_unknown(kind: type, given: Iterable[str], known: Collection[str]) -> None:
     """Raise ``ConfigError`` if ``given`` has settings that are not among those ``known``."""
     unknown = sorted(set(given) - set(known))
     if not unknown:
         return
     renamed = [f"{name} is called {CALLED_HERE[name]} here" for name in unknown if name in CALLED_HERE]
-    hint = "; ".join(renamed) if len(renamed) == len(unknown) else f"it has {', '.join(known)}"
+    near = [match for name in unknown for match in get_close_matches(name, known, n=1, cutoff=0.8)]
+    if len(renamed) == len(unknown):
+        hint = "; ".join(renamed)
+    else:
+        hint = f"did you mean {', '.join(near)}?" if len(near) == len(unknown) else f"it has {', '.join(known)}"
     msg = f"{kind.__name__} has no setting {', '.join(unknown)}; {hint}"
     raise ConfigError(msg)
 

@@ -128,9 +128,9 @@ class RunOptions:
     status_every_s
         On the wall clock, seconds between two events ``status``; 0 means none.
     clock
-        "virtual": arrivals are events in virtual time, the same for the same seed on every engine.
-        "wall": replies count when they come (deployment). "auto": virtual where the grid is a
-        simulation, wall over a network.
+        How time passes. "virtual": arrivals are events in virtual time, the same for the same seed on every engine.
+        "wall": replies count when they come (deployment). "auto": virtual where the grid is a simulation, wall over a
+        network.
     min_available_nodes
         Fewest nodes to wait for at the start.
     expected_nodes

@@ -7,6 +7,7 @@ from eafl_flower.strategies.asynchronous import AsynchronousStrategy
 from eafl_flower.strategies.compressed import Compressed
 from eafl_flower.strategies.emam import EMAM, AsyncEMAM
 from eafl_flower.strategies.emq import EMQ
+from eafl_flower.strategies.options import Options
 from eafl_flower.strategies.ucb_dual import UCBDual
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "AsynchronousStrategy",
     "Compressed",
     "FederatedAlignment",
+    "Options",
     "RunOptions",
     "StopRule",
     "UCBDual",

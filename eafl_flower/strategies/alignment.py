@@ -1,10 +1,10 @@
 """Federated alignment of latent spaces as a Flower strategy: users answer with two matrices, never with latents."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
-from flwr.app import ArrayRecord
+from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from eafl_flower.alignment.whitening import Whitening, fit_whitening
 from eafl_flower.core.rng import generator
 from eafl_flower.errors import ConfigError
 from eafl_flower.radio.mimo import complex_normal
-from eafl_flower.strategies.asynchronous import AsynchronousStrategy
+from eafl_flower.strategies.asynchronous import AsynchronousStrategy, EvaluateFn
+from eafl_flower.strategies.options import Options
 from eafl_flower.wire.arrays import array_record, arrays_of
 
 Complex = NDArray[np.complex128]
@@ -83,7 +84,7 @@ class FederatedAlignment(AsynchronousStrategy):
         synchronous: bool = True,
         keep_missing: bool = True,
         precision: Literal["float32", "float64"] = "float32",
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         if "barrier" in options:
             raise ConfigError("FederatedAlignment: barrier: say synchronous = True or False instead")
@@ -110,9 +111,9 @@ class FederatedAlignment(AsynchronousStrategy):
                 raise ConfigError(f"FederatedAlignment: {msg}")
         self._shape = settings.channel_uses * num_transmit, len(white)
         self._precision = precision
-        super().__init__(
-            lambda in_flight, clients: self.aggregator, barrier=synchronous, **{"scores": SCORES, **options}
-        )
+        usual: Options = {"scores": SCORES}
+        usual.update(options)
+        super().__init__(lambda in_flight, clients: self.aggregator, barrier=synchronous, **usual)
 
     def initial(self) -> ArrayRecord:
         r"""Return :math:`F^0` of entries :math:`\mathcal{CN}(0, 1)` by the seed, as floats ``(2, K N_T, m)``."""
@@ -120,7 +121,14 @@ class FederatedAlignment(AsynchronousStrategy):
         return array_record([PRECODER], [as_floats(start, self._precision)])
 
     def start(  # type: ignore[override]  # there is something to start from
-        self, grid: Grid, initial_arrays: ArrayRecord | None = None, num_rounds: int = 30, *args: Any, **kwargs: Any
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord | None = None,
+        num_rounds: int = 30,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: EvaluateFn | None = None,
     ) -> Result:
         """Align, as ``AsynchronousStrategy.start`` says; by default from ``initial``, in 30 rounds.
 
@@ -134,7 +142,7 @@ class FederatedAlignment(AsynchronousStrategy):
             shapes = [array.shape for array in arrays_of(first)]
             if shapes != [(2, *self._shape)]:
                 raise ConfigError(f"initial_arrays has shapes {shapes}: expected one array {(2, *self._shape)}")
-        return super().start(grid, first, num_rounds, *args, **kwargs)
+        return super().start(grid, first, num_rounds, timeout, train_config, evaluate_config, evaluate_fn)
 
     def sender(self, user: int = 0) -> Sender:
         """Return what sends latents after a run: whitening and precoder, of private links that of ``user``.

@@ -1,8 +1,9 @@
 """Strategies that merge each update when it arrives, for Flower's Message API."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from inspect import Parameter, signature
 from logging import INFO
-from typing import Any, NoReturn
+from typing import NoReturn, Unpack
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
@@ -20,6 +21,7 @@ from eafl_flower.runs.options import NO_PRIVACY, RunOptions
 from eafl_flower.runs.plan import EvaluateFn, MakeAggregator, Plan
 from eafl_flower.runs.state import Run
 from eafl_flower.strategies.initial import models_of
+from eafl_flower.strategies.options import Options
 
 
 class AsynchronousStrategy(Strategy):
@@ -36,12 +38,13 @@ class AsynchronousStrategy(Strategy):
     barrier
         Wait for all jobs of a round and merge their example-weighted mean (synchronous).
     **options
-        Settings of ``RunOptions``.
+        Settings of the run, see ``RunOptions``.
     """
 
-    def __init__(self, make_aggregator: MakeAggregator, *, barrier: bool = False, **options: Any) -> None:
+    def __init__(self, make_aggregator: MakeAggregator, *, barrier: bool = False, **options: Unpack[Options]) -> None:
         refuse_overrides(type(self), AsynchronousStrategy)
-        refuse_unknown(type(self), options, RunOptions.__dataclass_fields__)
+        own = [p.name for p in signature(type(self)).parameters.values() if p.kind is Parameter.KEYWORD_ONLY]
+        refuse_unknown(type(self), options, [*RunOptions.__dataclass_fields__, *own])
         self.options = RunOptions(**options)
         self.run: Run | None = None
         self._make_aggregator, self._barrier = make_aggregator, barrier
@@ -54,7 +57,7 @@ class AsynchronousStrategy(Strategy):
         timeout: float = 3600,
         train_config: ConfigRecord | None = None,
         evaluate_config: ConfigRecord | None = None,
-        evaluate_fn: Callable[[int, ArrayRecord], MetricRecord | None] | None = None,
+        evaluate_fn: EvaluateFn | None = None,
     ) -> Result:
         """Train until as many updates are merged as FedAvg takes in ``num_rounds`` rounds, or a rule says stop.
 

@@ -18,6 +18,7 @@ from eafl_flower.errors import CodecError, ConfigError, ProtocolError, UpdateRef
 from eafl_flower.protocols import Codec, DifferenceCodec
 from eafl_flower.runs.hooks import refuse_legacy
 from eafl_flower.runs.options import NO_PRIVACY
+from eafl_flower.runs.plan import EvaluateFn
 from eafl_flower.strategies.usable import UsableReplies
 from eafl_flower.strategies.wrappers import check_wrapped, refuse_privacy_around, warn_of_clipping_before_the_codec
 from eafl_flower.types import Arrays, Layout, layout_of
@@ -110,7 +111,16 @@ class Compressed(Strategy):
         self._last_round = 0
         self._usable = UsableReplies(codec)
 
-    def start(self, *args: Any, **kwargs: Any) -> Result:
+    def start(
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord,
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: EvaluateFn | None = None,
+    ) -> Result:
         """Run as every strategy of Flower's does: see ``Strategy.start``.
 
         Raises
@@ -120,7 +130,7 @@ class Compressed(Strategy):
         RunFailedError
             If three rounds in a row, or all there were, had no reply that could be used.
         """
-        result = super().start(*args, **kwargs)
+        result = super().start(grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn)
         self._usable.check_end()
         return result
 

@@ -1,13 +1,14 @@
 """EMAM as Flower strategies: asynchronous, and synchronous for comparison."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 from eafl_flower.aggregation.emam import EMAMAggregator
 from eafl_flower.aggregation.newest import NewestMean
 from eafl_flower.aggregation.staleness import Estimated, HalfLife, StalenessRule
 from eafl_flower.errors import ConfigError
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
+from eafl_flower.strategies.options import Options
 from eafl_flower.types import Arrays
 
 
@@ -63,7 +64,7 @@ class AsyncEMAM(AsynchronousStrategy):
         proxy: Callable[[Arrays], Arrays] | None = None,
         eta: float = 1e-3,
         self_check: bool = False,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         of_alpha = {
             "beta": beta != 0.0,

@@ -1,14 +1,15 @@
 """EMQ as a Flower strategy: rounds over a cell-free uplink, within budgets of energy and time."""
 
-from typing import Any
+from typing import Any, Unpack
 
 from eafl_flower.aggregation.reference import FedAvg
 from eafl_flower.codecs.emq.codec import EMQCodec
 from eafl_flower.errors import ConfigError
 from eafl_flower.power.cell_free_radio import CellFree, CellFreeRadio
-from eafl_flower.protocols import Aggregator, Codec
+from eafl_flower.protocols import Aggregator
 from eafl_flower.runs.limits import StopRule
 from eafl_flower.strategies.asynchronous import AsynchronousStrategy
+from eafl_flower.strategies.options import Options
 
 _CODEC = EMQCodec()
 _NETWORK = CellFree()
@@ -27,13 +28,12 @@ class EMQ(AsynchronousStrategy):
     energy_j, time_s
         Budgets of the whole run: energy of all clients [J], and virtual time [s]; 0: none. The run ends before the
         first round that would exceed one.
-    codec
-        How arrays are coded: the ClientApp needs ``compression_mod`` with the same codec. None: plain arrays.
     aggregator
         What merges a round; by default FedAvg.
     **options
-        Settings of the run, see ``RunOptions``: ``seed``, which also decides where everybody is, ``concurrency``,
-        ``processors``, ``evaluate_every``, ``scheduler``, FedAvg's arguments, ...
+        Settings of the run, see ``RunOptions``: ``codec``, here ``EMQCodec()`` unless given, ``seed``, which also
+        decides where everybody is, ``concurrency``, ``processors``, ``evaluate_every``, ``scheduler``, FedAvg's
+        arguments, ...
 
     Raises
     ------
@@ -52,18 +52,18 @@ class EMQ(AsynchronousStrategy):
         network: CellFree = _NETWORK,
         energy_j: float = 0.0,
         time_s: float = 0.0,
-        codec: Codec[Any] | None = _CODEC,
         aggregator: Aggregator[Any] | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         for option, arguments in (("stop", {"energy_j": energy_j, "time_s": time_s}), ("radio", {"network": network})):
             if option in options and any(value not in (0.0, _NETWORK) for value in arguments.values()):
                 msg = f"EMQ: {option} and {' or '.join(arguments)} say the same; give one of them"
                 raise ConfigError(msg)
-        given = {
+        given: Options = {
             "radio": CellFreeRadio(network=network, seed=options.get("seed", 0)),
             "stop": StopRule(energy_j=energy_j, time_s=time_s, within_budget=True),
-            "codec": codec,
+            "codec": _CODEC,
         }
         merges = aggregator or FedAvg()
-        super().__init__(lambda in_flight, clients: merges, barrier=True, **{**given, **options})
+        given.update(options)
+        super().__init__(lambda in_flight, clients: merges, barrier=True, **given)

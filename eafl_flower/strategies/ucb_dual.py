@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from logging import WARNING
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
-from flwr.app import ArrayRecord
+from flwr.app import ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
 
@@ -18,7 +18,8 @@ from eafl_flower.roadside.churn import WhileServed
 from eafl_flower.roadside.leaving import Coverage, Departures, units_of
 from eafl_flower.roadside.parked import Parked
 from eafl_flower.roadside.scheduler import RoadsideScheduler
-from eafl_flower.strategies.asynchronous import AsynchronousStrategy
+from eafl_flower.strategies.asynchronous import AsynchronousStrategy, EvaluateFn
+from eafl_flower.strategies.options import Options
 
 _RANKS = UCBDualScheduler(share_statistics=True)
 _SHARING = Sharing()
@@ -87,7 +88,7 @@ class UCBDual(AsynchronousStrategy):
         max_rank: int = _MERGING["max_rank"],
         form: str = _MERGING["form"],
         aggregator: Aggregator[Any] | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         if "scheduler" in options:
             raise ConfigError("UCBDual: scheduler is made from tasks, coverage, ranks and budgets; give these instead")
@@ -113,12 +114,20 @@ class UCBDual(AsynchronousStrategy):
             raise ConfigError(f"UCBDual: {told}, which aggregator replaces: give either")
         merges = aggregator or LoRAAggregator(**settings, units=True, seed=options.get("seed", 0))
         period_s = 0.0 if isinstance(coverage, Parked) else _PERIOD_S
-        usual = {"scheduler": scheduler, "churn": WhileServed(coverage), "round_period_s": period_s}
-        super().__init__(lambda in_flight, clients: merges, barrier=True, **{**usual, **options})
+        usual: Options = {"scheduler": scheduler, "churn": WhileServed(coverage), "round_period_s": period_s}
+        usual.update(options)
+        super().__init__(lambda in_flight, clients: merges, barrier=True, **usual)
         self._tasks, self._scheduler = tasks, scheduler
 
     def start(
-        self, grid: Grid, initial_arrays: ArrayRecord | Mapping[str, ArrayRecord], *args: Any, **kwargs: Any
+        self,
+        grid: Grid,
+        initial_arrays: ArrayRecord | Mapping[str, ArrayRecord],
+        num_rounds: int = 3,
+        timeout: float = 3600,
+        train_config: ConfigRecord | None = None,
+        evaluate_config: ConfigRecord | None = None,
+        evaluate_fn: EvaluateFn | None = None,
     ) -> Result:
         """Train, as ``AsynchronousStrategy.start`` says; a model for each task.
 
@@ -131,7 +140,7 @@ class UCBDual(AsynchronousStrategy):
         if set(names) != set(self._tasks):
             told, expected = (", ".join(f'"{name}"' for name in some) for some in (names, self._tasks))
             raise ConfigError(f"initial_arrays has the models {told}: expected one for each of tasks, {expected}")
-        result = super().start(grid, initial_arrays, *args, **kwargs)
+        result = super().start(grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn)
         assert self.run is not None
         for task, (budget_j, least_j) in self._scheduler.short_of_energy(self.run.plans).items():
             text = (

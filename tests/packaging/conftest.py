@@ -9,7 +9,7 @@ import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".*_cache", "__pycache__", "*.egg-info", ".venv", "venv", "build", "dist", "*.fab"
+    ".git", ".*_cache", "__pycache__", "*.egg-info", ".venv", "venv", "build", "dist", "site", "*.fab"
 )
 RESULTS = CHECKOUT / "runs"
 

@@ -64,7 +64,8 @@ def test_the_core_is_most_of_the_package():
     assert len(CORE) > 20
 
 
-@pytest.mark.parametrize("module", CORE)
+# The package itself imports a name when it is asked for: test_public_names.py.
+@pytest.mark.parametrize("module", [name for name in CORE if name != "eafl_flower"])
 def test_a_core_module_names_no_framework_and_no_adapter(module):
     imported = _imported(ast.parse(CORE[module].read_text(encoding="utf-8")))
     assert not {name for name in imported if name.split(".")[0] in FORBIDDEN}

@@ -1,8 +1,13 @@
-"""The commands that README promises are the ones that CI runs."""
+"""The commands that README.md promises are the ones that CI runs."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 CHECKOUT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (CHECKOUT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
@@ -15,6 +20,18 @@ def test_the_first_screen_has_the_two_commands():
     assert test[-1] == "pytest -n auto --dist loadfile"
     first_screen = "\n".join((CHECKOUT / "README.md").read_text().splitlines()[:30])
     assert all(block in first_screen for block in BLOCKS[:2])
+
+
+@pytest.mark.slow
+def test_the_main_job_runs_and_leaves_its_results(tmp_path):
+    """The last line of the first block; what stands before it is what CI has done already."""
+    command = BLOCKS[0].splitlines()[-1].replace("run_simulation.py", str(CHECKOUT / "run_simulation.py")).split()
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, env=env, check=True)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert {"config.toml", "events.jsonl", "summary.json", "model.safetensors", "model.json"} <= {
+        path.name for path in run.iterdir()
+    }
 
 
 def test_ci_installs_and_tests_by_the_command_of_the_readme():
