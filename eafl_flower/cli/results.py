@@ -75,7 +75,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML page about a run, or about all runs of a sweep."""
     from eafl_flower.results.report.cells import is_sweep
-    from eafl_flower.results.report.run_page import run_page
+    from eafl_flower.results.report.run_page import has_ended, run_page
     from eafl_flower.results.report.sweep_page import sweep_page
     from eafl_flower.results.run_directory import RunDirectory
 
@@ -84,7 +84,8 @@ def report(
         text = sweep_page(run_directory)
     else:
         found = RunDirectory.open(run_directory)
-        _refuse_unfinished(found)
+        if not has_ended(found.each_event()):
+            _refuse_unfinished(found)
         text = run_page(found)
     _write(target, text)
     say(new_console(), f"Page: {target}")

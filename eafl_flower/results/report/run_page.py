@@ -1,6 +1,6 @@
 """One run as an HTML page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -29,6 +29,9 @@ from eafl_flower.results.views.verdict import main_score, verdict
 
 _LEVELS: Final = ("pooled", "no_communication", "lookup")  # of each kind one: four lines in a figure are enough
 
+_UNFINISHED: Final = "This run has not finished: it is shown as far as it went."
+_UNSUMMED: Final = "This run has ended without a summary: it is shown by its events alone."
+
 
 def run_page(run: RunDirectory) -> str:
     """Return the HTML report of one run; it may still be going on or have failed.
@@ -51,7 +54,7 @@ def run_page(run: RunDirectory) -> str:
         changed = [page.paragraph(line, "warning") for line in changed_configs([run])]
         parts += [*changed, _results(summary)]
     else:
-        parts.append(page.paragraph("This run has not finished: it is shown as far as it went.", "warning"))
+        parts.append(page.paragraph(_UNSUMMED if has_ended(events) else _UNFINISHED, "warning"))
     parts.append(_learning(curves, summary, clock))
     parts += sections.of_run(events, settings, summary, curves, clock)
     parts += [settings_section(settings), identity_section(summary)]
@@ -63,6 +66,11 @@ def run_page(run: RunDirectory) -> str:
         facts=made_of,
         verdict=verdict(summary, _first(summary, events)) if summary else (),
     )
+
+
+def has_ended(events: Iterable[Event]) -> bool:
+    """Whether a run has come to its end, though it may have no summary: the strategy of somebody's own app."""
+    return any(event["event"] == "stop" for event in events)
 
 
 def _clock(summary: Mapping[str, Any] | None, events: Sequence[Event]) -> str:

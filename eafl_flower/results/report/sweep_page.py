@@ -223,6 +223,8 @@ def _costs(cells: Sequence[Cell]) -> Html:
         for place, cell, values in found:
             if values:
                 x, y = cell.mean("uplink_bytes") / scale, score.factor * fmean(values)
+                deviation = score.factor * stdev(values) if len(values) > 1 else 0.0
+                axes.plot([x, x], [y - deviation, y + deviation], color=series(place), linewidth=1.6)
                 axes.scatter([x], [y], s=64, color=series(place), marker=mark(place))
         axes.set_xlim(left=0)
         axes.margins(y=0.2)

@@ -70,7 +70,7 @@ def sweep_verdict(score: Score, phase: str, cells: Sequence[tuple[str, Sequence[
         return f"{_named(score)} for {_whom(phase)}: {spread_text(score, top)}."
     difference, ends = gain(score, fmean(top), fmean(bottom)), [spread_text(score, values) for values in (top, bottom)]
     if not is_clear(score, difference, fmean(bottom)):
-        return f"For {_whom(phase)} the combinations do not differ by what counts: {ends[0]} to {ends[1]}."
+        return f"For {_whom(phase)} the combinations do not differ by what counts: {' to '.join(dict.fromkeys(ends))}."
     told = f"For {_whom(phase)} {best} is best with {ends[0]}, {last} last with {ends[1]}"
     if len(top) < 2 or len(bottom) < 2:
         return f"{told}. With one seed nobody knows what is chance."

@@ -31,6 +31,7 @@ def test_a_job_tells_where_it_ended_and_what_energy_cost(run):
 def test_the_page_shows_map_ranks_price_and_violation(run):
     text = run_page(run)
     assert_self_contained(text)
+    assert "ended without a summary" in text
     for label in ("Map of 4 roadside units", "Rank of each job over time", "Jobs of each rank", "price λ over time"):
         assert f'aria-label="{label}' in text
     assert {"ucb-dual", "lambda", "violation", "unit"} <= set(re.findall(r'href="#term-([^"]*)"', text))
