@@ -7,7 +7,7 @@ from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from eafl_flower.app.baselines import baselines_beside, baselines_left_out
+from eafl_flower.app.baselines import baselines_beside
 from eafl_flower.app.client import client_app, experiment_of
 from eafl_flower.app.own_rows import greeting, has_own_rows, shaped
 from eafl_flower.app.resolving import resolve
@@ -18,12 +18,14 @@ from eafl_flower.config import RunConfig
 from eafl_flower.config.effects import MERGES
 from eafl_flower.core.events import Observer
 from eafl_flower.engines.inline import InlineGrid
+from eafl_flower.errors import ConfigError
 from eafl_flower.heads.prior import SizedByRanges
 from eafl_flower.results.model_description import ModelDescription
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
 from eafl_flower.results.summary import Outcome, summarize
 from eafl_flower.runs.state import Run
+from eafl_flower.tasks.backend import backend_for
 from eafl_flower.tasks.training import ReadsBins
 from eafl_flower.wire.arrays import arrays_of
 
@@ -65,6 +67,8 @@ def run_experiment(
     if resume:  # before an engine is started
         check_resumable(run_dir, experiment)
     _ = experiment.stop  # a mistake in it is told before an engine is started
+    if ray_address is None:  # clients compute on this machine
+        check_device(config.task.device)
     if engine == "inline":
         grid: Grid = InlineGrid(client_app(experiment, run_dir.state_dir), num_nodes)
         return conduct(experiment, grid, run_dir=run_dir, observer=observer, engine=engine, resume=resume)
@@ -132,6 +136,15 @@ def run_config(config: RunConfig) -> RunDirectory:
             run_dir.remove_if_unused()
             raise
     return run_dir
+
+
+def check_device(device: str) -> None:
+    """Raise ``ConfigError`` or ``ModuleNotFoundError`` if clients on this machine cannot compute on ``task.device``."""
+    try:
+        backend_for(device)
+    except ConfigError as error:
+        msg = f"task.{error}"
+        raise ConfigError(msg) from error
 
 
 def run_in_server_app(grid: Grid, context: Context) -> None:
@@ -219,6 +232,7 @@ def conduct(
     }
     run_dir.write_model(dict(zip(run.models.keys, arrays_of(run.result.arrays), strict=True)), about)
     run_dir.write_description(_description(experiment, run, run_dir.run_name))
+    beside = baselines_beside(experiment, merges=run.version, wall_s=run.wall_s())
     summary = summarize(
         outcome,
         run_dir.each_event(),
@@ -227,8 +241,8 @@ def conduct(
         provenance=provenance,
         engine=engine,
         scores=experiment.task.scores,
-        baselines=baselines_beside(experiment, merges=run.version),
-        baselines_left_out=baselines_left_out(experiment),
+        baselines=beside.found,
+        baselines_left_out=beside.left_out,
         clients_left_out=experiment.source.clients_left_out,
         rows_left_out=experiment.source.rows_left_out,
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from eafl_flower.cli.data import Debug
+from eafl_flower.cli.documented import documented
 from eafl_flower.cli.shared import reported
 from eafl_flower.results.views.terminal import new_console, say
 
@@ -19,7 +20,7 @@ Owner = Annotated[
 ]
 
 
-@credentials_app.command()
+@documented(credentials_app, "eafl credentials make federation rsu-0,rsu-1 --days 365")
 @reported
 def make(
     folder: Folder,
@@ -52,7 +53,7 @@ def make(
     say(new_console(), f"Certificates, keys and FLWR_HOME: {folder}/certs, {folder}/keys, {folder}/flwr")
 
 
-@credentials_app.command()
+@documented(credentials_app, "eafl credentials add federation rsu-2")
 @reported
 def add(folder: Folder, nodes: Nodes, owner: Owner = None, debug: Debug = False) -> None:
     """Make keys for further nodes of a deployment."""

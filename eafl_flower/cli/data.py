@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from eafl_flower.cli.documented import documented
 from eafl_flower.cli.shared import reported
 from eafl_flower.results.views.terminal import new_console, say
 
@@ -22,7 +23,11 @@ Features = Annotated[
 ]
 
 
-@data_app.command()
+@documented(
+    data_app,
+    "eafl data check --csv mine.csv --label kind --client vehicle --time when",
+    "eafl data check UNSW_NB15_training-set.csv",
+)
 @reported
 def check(
     file: Annotated[Path | None, typer.Argument(help="A data file of a kind we know.", show_default=False)] = None,
@@ -63,7 +68,7 @@ def check(
         raise DataError(msg)
 
 
-@data_app.command()
+@documented(data_app, "eafl data sample rows rsu-0,rsu-1")
 @reported
 def sample(
     folder: Annotated[Path, typer.Argument(help="Where the files go.", show_default=False)],
@@ -83,7 +88,7 @@ def sample(
         say(new_console(), str(path))
 
 
-@data_app.command()
+@documented(data_app, "eafl data fleet vans.csv")
 @reported
 def fleet(
     file: Annotated[Path, typer.Argument(help="The CSV file to write.", show_default=False)],
@@ -101,7 +106,7 @@ def fleet(
     say(new_console(), f"{file}: {rows:,} rows of {vans} vans, generated")
 
 
-@prepare_app.command("geolife")
+@documented(prepare_app, "eafl data prepare geolife Geolife-1.3.zip geolife.csv.gz", name="geolife")
 @reported
 def prepare_geolife(
     source: Annotated[Path, typer.Argument(help="GeoLife's folder or zip file, as the publisher has it.")],

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from eafl_flower.cli.data import Debug
+from eafl_flower.cli.documented import documented
 from eafl_flower.cli.shared import reported
 from eafl_flower.results.views.terminal import new_console, say
 
@@ -18,10 +19,17 @@ Width = Annotated[int, typer.Option(help="Length of a token's vector.")]
 Heads = Annotated[int, typer.Option(help="Heads of attention; divides the width.")]
 Vocabulary = Annotated[int, typer.Option(help="Most word pieces.")]
 Passes = Annotated[int, typer.Option(help="Passes over the corpus.")]
-Sets = Annotated[str, typer.Option(metavar="A,B,...", help="Text sets, or CSV files with the columns text and label.")]
+Sets = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B,...",
+        help="Text sets, or CSV files with the columns text and label.",
+        show_default="subj, customer_reviews, snips_intents, atis_intents",
+    ),
+]
 
 
-@encoder_app.command()
+@documented(encoder_app, "eafl encoder make", "eafl encoder make --corpus mine.csv --layers 2 --width 64")
 @reported
 def make(
     seed: Seed = 1,
@@ -66,7 +74,7 @@ def make(
     say(console, str(path))
 
 
-@encoder_app.command("list")
+@documented(encoder_app, "eafl encoder list", name="list")
 @reported
 def list_made(debug: Debug = False) -> None:
     """List the encoders that were made here."""
@@ -82,7 +90,7 @@ def list_made(debug: Debug = False) -> None:
         say(console, "no encoder has been made here: eafl encoder make")
 
 
-@encoder_app.command("path")
+@documented(encoder_app, "eafl encoder path --seed 1", name="path")
 @reported
 def print_path(
     seed: Seed = 1,
@@ -100,7 +108,7 @@ def print_path(
     say(new_console(), str(encoder_path(seed, settings=settings)))
 
 
-@encoder_app.command()
+@documented(encoder_app, "eafl encoder calibrate --ranks 4,8,16")
 @reported
 def calibrate(
     out: Annotated[Path, typer.Option(help="The table to write.")] = Path("finetuning.json"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eafl_flower.cli.data import Debug
+from eafl_flower.cli.documented import documented
 from eafl_flower.cli.shared import reported
 from eafl_flower.results.views.terminal import new_console, say
 
@@ -30,7 +31,7 @@ _LONG_S = 2.0  # of what is told before
 _POINTS = 15  # above raw pixels, that a classifier on latents should be
 
 
-@latents_app.command()
+@documented(latents_app, "eafl latents make", "eafl latents make --encoders cnn-32,mlp-64-2 --out mine")
 @reported
 def make(
     images: Annotated[str, typer.Option(help=IMAGES_HELP)] = "digits",
@@ -61,7 +62,7 @@ def make(
     _written(console, list(made), found, rows, out=out or Path("latents") / images, seed=seed, batch_size=batch_size)
 
 
-@latents_app.command()
+@documented(latents_app, "eafl latents extract resnet20 mobilenet --images cifar10")
 @reported
 def extract(
     encoders: Annotated[
@@ -107,7 +108,7 @@ def extract(
     _written(console, opened, found, rows, out=folder, seed=seed, batch_size=batch_size)
 
 
-@latents_app.command()
+@documented(latents_app, "eafl latents show latents/digits/vit-64.safetensors latents/digits/mlp-64.safetensors")
 @reported
 def show(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of latents; first the access point's.")],

@@ -6,24 +6,40 @@ Nothing heavy is imported before a command needs it, so that ``eafl --help`` ans
 import logging
 import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eafl_flower.cli.chosen import Baselines, Beside, Chosen, Configs, Preset, Settings, chosen_config, own_data
+from eafl_flower.cli.calibrate import calibrate
+from eafl_flower.cli.chosen import (
+    MAIN,
+    Baselines,
+    Chosen,
+    Configs,
+    PresetOrTable,
+    Settings,
+    Verbose,
+    chosen_config,
+    in_typed_words,
+    own_data,
+    preset_or_table,
+)
 from eafl_flower.cli.credentials import credentials_app
 from eafl_flower.cli.data import Client, Csv, Debug, Features, Label, Time, data_app
+from eafl_flower.cli.documented import HELP_OPTIONS, documented
 from eafl_flower.cli.encoder import encoder_app
 from eafl_flower.cli.latents import latents_app
 from eafl_flower.cli.mobility import mobility
 from eafl_flower.cli.new import new
 from eafl_flower.cli.node import node
+from eafl_flower.cli.presets import presets
 from eafl_flower.cli.results import compare, predict, report
 from eafl_flower.cli.shared import exit_status, is_given, reported, start, tell
 from eafl_flower.cli.status import status
 from eafl_flower.cli.sweep import sweep
-from eafl_flower.results.views.terminal import new_console, say
+from eafl_flower.results.views.terminal import new_console
 
 if TYPE_CHECKING:
     from eafl_flower.config import RunConfig
@@ -31,21 +47,45 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Asynchronous, personalised, energy-aware federated learning on Flower.",
+    epilog="The first steps:\n\neafl presets\n\neafl run\n\neafl run --csv mine.csv --label kind",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings=HELP_OPTIONS,
 )
-app.add_typer(data_app, name="data")
-app.add_typer(encoder_app, name="encoder")
-app.add_typer(latents_app, name="latents")
-app.add_typer(credentials_app, name="credentials")
+RUN_EXAMPLES = (
+    "eafl run",
+    "eafl run async-v2x --seed 2 --set strategy.merges=500 task.batch-size=8",
+    "eafl run --csv mine.csv --label kind --client vehicle --time when",
+    "eafl run --resume runs/emam-20261129T161931Z",
+)
 
 
-@app.command()
+def _tell_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    import platform
+    from importlib.metadata import version
+
+    from eafl_flower.wire.agreement import VERSION
+
+    typer.echo(f"eafl-flower {VERSION}, flwr {version('flwr')}, Python {platform.python_version()}")
+    raise typer.Exit
+
+
+@app.callback()
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show versions and exit.")
+    ] = False,
+) -> None:
+    """Stand before every command."""
+
+
+@documented(app, *RUN_EXAMPLES)
 @reported
 def run(
     ctx: typer.Context,
-    preset: Preset = "emam",
+    preset: PresetOrTable = MAIN,
     settings: Settings = None,
     configs: Configs = None,
     engine: Chosen = None,
@@ -55,12 +95,18 @@ def run(
     ray_address: Annotated[
         str | None, typer.Option(help="Ray cluster to use, instead of this machine.", show_default=False)
     ] = None,
-    baselines: Beside = None,
+    baselines: Annotated[
+        Baselines | None,
+        typer.Option(
+            help="What stands beside the scores; auto: all that cost no more than the run.", show_default="auto"
+        ),
+    ] = None,
     csv: Csv = None,
     label: Label = "",
     client: Client = "",
     time: Time = "",
     features: Features = "",
+    verbose: Verbose = False,
     directory: Annotated[Path | None, typer.Option(hidden=True)] = None,
     debug: Debug = False,
 ) -> None:
@@ -71,15 +117,20 @@ def run(
     """
     from eafl_flower.results.run_directory import RunDirectory
 
+    own: dict[str, str] = {}
+    note = ""
     if resume is not None:
         _refuse_beside_resume(ctx)
         run_dir = RunDirectory.open(resume)
         run_dir.check_has_checkpoint()
         config = _stored_config(run_dir)
-        config = config.replace({"results.baselines": str(baselines or config.results.baselines)})
+        told = {"results.baselines": str(baselines or config.results.baselines)}
+        config = config.replace({**told, "results.verbose": verbose or config.results.verbose})
     else:
         if baselines is None and not _anything_given(ctx):
             baselines = Baselines.ALL
+        preset, csv, note = preset_or_table(preset, csv)
+        own = own_data(csv, label=label, client=client, time=time, features=features)
         config = chosen_config(
             preset,
             configs,
@@ -88,88 +139,88 @@ def run(
             seed=seed,
             out=out,
             baselines=baselines,
-            own=own_data(csv, label=label, client=client, time=time, features=features),
+            verbose=verbose,
+            own=own,
         )
         if directory is not None:
             run_dir = RunDirectory.create_at(directory)
         else:
             run_dir = RunDirectory.create(config.results.dir, config.name)
         run_dir.write_config(config.to_toml())
-    _execute(
-        config,
-        run_dir,
-        engine=str(engine or config.engine.name),
-        resume=resume is not None,
-        ray_address=ray_address,
-        again=ctx.command_path,
-    )
+    with in_typed_words(own) if own else nullcontext():
+        _execute(
+            config,
+            run_dir,
+            engine=str(engine or config.engine.name),
+            resume=resume is not None,
+            ray_address=ray_address,
+            again=ctx.command_path,
+            note=note,
+        )
 
 
-for command in (status, sweep, compare, report, predict, mobility, node, new):
-    app.command()(command)
+for command, *examples in (
+    (presets, "eafl presets"),
+    (
+        status,
+        "eafl status emam",
+        "eafl status runs/emam-20261129T161931Z --json",
+        "eafl status emam --wait",
+    ),
+    (
+        sweep,
+        "eafl sweep --seeds 1,2,3 --jobs 2",
+        "eafl sweep ngsim --set codec.name=int8,lqgcm strategy.emam.alpha=0.4,0.8 --seeds 1,2,3",
+    ),
+    (compare, "eafl compare runs/emam-* runs/fedavg-*", "eafl compare runs/sweep-emam --html sweep.html"),
+    (report, "eafl report runs/emam-20261129T161931Z"),
+    (
+        predict,
+        "eafl predict runs/emam-20261129T161931Z rows.csv --client 3 --output classes.csv",
+        "eafl predict runs/emam-20261129T161931Z rows.csv --name v7 --label kind",
+    ),
+    (
+        mobility,
+        "eafl mobility taxis.csv --units 9 --picture taxis.png",
+        "eafl mobility traces.csv --vehicle id --time t --x east --y north",
+    ),
+    (new, "eafl new my-app", "eafl new my-app --framework sklearn --publisher me"),
+    (calibrate, "eafl calibrate", "eafl calibrate unsw --out unsw-here.toml"),
+    (
+        node,
+        'eafl node --insecure --superlink 127.0.0.1:9092 --node-config "partition-id=0 num-partitions=2"',
+    ),
+):
+    documented(app, *examples)(command)
 
 
-@app.command()
-@reported
-def calibrate(
-    preset: Preset = "emam",
-    settings: Settings = None,
-    configs: Configs = None,
-    out: Annotated[Path, typer.Option(help="The file to write, for --config.")] = Path("calibration.toml"),
-    repeats: Annotated[int, typer.Option(min=1, help="Passes over the rows that count.")] = 50,
-    debug: Debug = False,
-) -> None:
-    """Measure what a training step of the configured task costs on this machine.
-
-    The seconds become cycles per sample at the configured frequency: settings of the energy model.
-    """
-    from eafl_flower.app.calibration import calibrate as measure
-    from eafl_flower.app.resolving import resolve
-    from eafl_flower.core.durable import open_unlinked
-    from eafl_flower.core.rng import generator
-    from eafl_flower.core.threads import one_thread
-    from eafl_flower.results.views.quantities import time_text
-
-    config = chosen_config(preset, configs, settings, engine=None, seed=None, out=None, baselines=None)
-    workload = resolve(config).workload
-    rows, arrays = workload.source.partition(0), workload.initial(config.seed)
-    one_thread()
-
-    def train() -> None:
-        workload.task.train(arrays, rows, generator(config.seed, "calibrate"), epochs=1)
-
-    result = measure(
-        train,
-        task=f"{config.task.name} on {config.data.name}",
-        num_examples=len(rows.y_train),
-        steps=-(-len(rows.y_train) // config.task.batch_size),
-        frequency_hz=config.energy.frequency_hz,
-        repeats=repeats,
-    )
-    with open_unlinked(out, "w") as file:
-        file.write(result.to_toml())
-    say(
-        new_console(),
-        f"{time_text(result.seconds_per_step)} a step, {time_text(result.seconds_per_sample)} a sample: "
-        f"{result.cycles_per_sample:,.0f} cycles a sample at {config.energy.frequency_hz / 1e9:g} GHz\n"
-        f"Settings: {out} (use it by --config {out})",
-    )
+app.add_typer(data_app, name="data")
+app.add_typer(encoder_app, name="encoder")
+app.add_typer(latents_app, name="latents")
+app.add_typer(credentials_app, name="credentials")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None, *, program: str = "eafl") -> None:
     """Run ``eafl``; the exit status is 0, 1 (failed), 2 (wrong usage), 130 (Ctrl-C), 143 (SIGTERM) or 129 (SIGHUP)."""
-    start(app, "eafl", arguments)
+    start(app, program, arguments)
 
 
 def run_simulation(arguments: Sequence[str] | None = None) -> None:
     """Run ``eafl run`` under the name of the script ``run_simulation.py``."""
     alone = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-    alone.command()(run)
+    documented(alone, *(text.replace("eafl run", "python run_simulation.py", 1) for text in RUN_EXAMPLES))(run)
     start(alone, "python run_simulation.py", arguments)
 
 
 def _execute(
-    config: "RunConfig", run_dir: "RunDirectory", *, engine: str, resume: bool, ray_address: str | None, again: str
+    config: "RunConfig",
+    run_dir: "RunDirectory",
+    *,
+    engine: str,
+    resume: bool,
+    ray_address: str | None,
+    again: str,
+    note: str,
 ) -> None:
     from eafl_flower.results.ownership import owned
 
@@ -184,7 +235,9 @@ def _execute(
                 from eafl_flower.runs.options import NO_PRIVACY
 
                 logging.getLogger("flwr").setLevel(logging.WARNING)  # its settings and rounds would bury our lines
-                teller = Teller(config, run_dir, new_console())
+                teller = Teller(config, run_dir, new_console(), own_log=True)
+                if note:
+                    teller.say(note)
                 if config.codec.name != "none":
                     teller.say(NO_PRIVACY)
                 experiment = resolve(config)
@@ -213,7 +266,8 @@ def _execute(
             text = f"{why} before the first checkpoint; what there is is in {run_dir.path}"
         tell(text)
         raise typer.Exit(exit_status(stop)) from stop
-    teller.results(summary)
+    program = again.removesuffix(" run")
+    teller.results(summary, "eafl" if program == again else program)
 
 
 def _stored_config(run_dir: "RunDirectory") -> "RunConfig":

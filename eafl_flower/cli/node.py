@@ -20,16 +20,19 @@ def node(
         Path | None, typer.Option(help="ECDSA key in OpenSSH's format, registered before.", show_default="none")
     ] = None,
     node_config: Annotated[
-        str, typer.Option(metavar="FILE.toml|PAIRS", help='What the node is told of itself, or "key=1 other=2".')
+        str, typer.Option(metavar="PAIRS", help='What the node is told of itself, "key=1 other=2", or a TOML file.')
     ] = "",
     max_retries: Annotated[
-        int | None, typer.Option(min=0, help="Tries to reach a SuperLink that is away.", show_default="for ever")
+        int | None,
+        typer.Option(min=0, metavar="N", help="Tries to reach a SuperLink that is away.", show_default="for ever"),
     ] = None,
     max_wait_time: Annotated[
-        float | None, typer.Option(min=0, help="Seconds to wait for one that is away.", show_default="for ever")
+        float | None,
+        typer.Option(min=0, metavar="S", help="Seconds to wait for one that is away.", show_default="for ever"),
     ] = None,
     poll_s: Annotated[
-        float, typer.Option(help="Seconds between two questions for work; ten times that while there is none.")
+        float,
+        typer.Option(metavar="S", help="Seconds between two questions for work; ten times that while there is none."),
     ] = 0.1,
     debug: Debug = False,
 ) -> None:

@@ -29,14 +29,19 @@ def _refuse_unfinished(run: "RunDirectory") -> None:
 
 @reported
 def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Directories of finished runs.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Directories of finished runs, or folders of a sweep.")
+    ],
     html: Annotated[Path | None, typer.Option(help="Also write a page with overlaid curves.")] = None,
     debug: Debug = False,
 ) -> None:
     """Put runs side by side, with the settings in which they differ.
 
-    Runs that are not finished are left out.
+    Of a sweep's folder its runs are taken: each combination of values has a row, with mean and standard deviation if
+    it was run with several seeds. Of any other folder the runs in it are taken. Runs that are not finished are left
+    out.
     """
+    from eafl_flower.results.finding import runs_of
     from eafl_flower.results.report.comparison_page import comparison_page
     from eafl_flower.results.run_directory import RunDirectory
     from eafl_flower.results.views.comparison import (
@@ -45,21 +50,30 @@ def compare(
         differing_settings,
         run_titles,
     )
-    from eafl_flower.results.views.tables import comparison_table, settings_table
+    from eafl_flower.results.views.tables import comparison_table, settings_table, sweep_table
 
-    given = [RunDirectory.open(path) for path in runs]
+    cells = {run: values for path in runs for run, values in runs_of(path).items()}
+    given = [RunDirectory.open(path) for path in cells]
     directories = [found for found in given if found.finished]
     if not directories:
         _refuse_unfinished(given[0])
-    titles = run_titles(directories)
+    titles, values = run_titles(directories), [cells[found.path] for found in directories]
     console = new_console()
-    rows = [(title, found.summary()) for title, found in zip(titles, directories, strict=True)]
-    console.print(comparison_table(rows, width=console.width))
-    if different := differing_settings(directories):
+    summaries = [found.summary() for found in directories]
+    notes = [data_note(directories), *changed_configs(directories)]
+    if values[0] and all(one.keys() == values[0].keys() for one in values):
+        if len({one.get("seed") for one in values}) > 1 and not any(key.startswith("data.") for key in values[0]):
+            notes = notes[1:]  # other seeds, other data: that is what the deviation is of
+        console.print(sweep_table(list(zip(values, summaries, strict=True)), width=console.width))
+    else:
+        rows = list(zip(titles, summaries, strict=True))
+        console.print(comparison_table(rows, width=console.width))
+        if different := differing_settings(directories):
+            console.print()
+            console.print(settings_table(titles, different, width=console.width))
+    for note in filter(None, notes):
         console.print()
-        console.print(settings_table(titles, different))
-    for note in filter(None, [data_note(directories), *changed_configs(directories)]):
-        console.print(f"\n{note}", markup=False, soft_wrap=True, style="yellow")
+        say(console, note, "yellow", wrap=console.is_terminal)
     if unfinished := [str(found.path) for found in given if not found.finished]:
         say(console, f"\nLeft out, not finished: {', '.join(unfinished)}")
     if html is not None:

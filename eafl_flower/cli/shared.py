@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from eafl_flower.cli.documented import fit_help
 from eafl_flower.core.stopping import Stopped, stops_raised
 from eafl_flower.core.words import forgive_standard_streams, message
 from eafl_flower.errors import EAFLError
@@ -50,10 +51,12 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
 def start(commands: typer.Typer, name: str, arguments: Sequence[str] | None) -> None:
     """Run the command line, by default the process's own, under a program name."""
     given = with_every_set(sys.argv[1:] if arguments is None else arguments)
+    fit_help(commands)
+    colours = {"color": False} if os.environ.get("NO_COLOR") else {}
     forgive_standard_streams()
     try:
         with stops_raised():
-            commands(given, prog_name=name)
+            commands(given, prog_name=name, **colours)
     except BrokenPipeError:  # as in `eafl compare ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

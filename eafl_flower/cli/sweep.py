@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from eafl_flower.cli.chosen import Beside, Chosen, Configs, Preset, chosen_config, own_data
+from eafl_flower.cli.chosen import (
+    MAIN,
+    Baselines,
+    Chosen,
+    Configs,
+    PresetOrTable,
+    Verbose,
+    chosen_config,
+    in_typed_words,
+    own_data,
+    preset_or_table,
+)
 from eafl_flower.cli.data import Client, Csv, Debug, Features, Label, Time
 from eafl_flower.cli.shared import exit_status, reported, tell
 from eafl_flower.core.words import shown
@@ -18,7 +29,7 @@ from eafl_flower.results.views.terminal import new_console, say
 @reported
 def sweep(
     ctx: typer.Context,
-    preset: Preset = "emam",
+    preset: PresetOrTable = MAIN,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,18 +46,21 @@ def sweep(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the sweep; finished runs in it are skipped.", show_default=False)
     ] = None,
-    baselines: Beside = None,
+    baselines: Annotated[
+        Baselines | None, typer.Option(help="What stands beside the scores of each run.", show_default="cheap")
+    ] = None,
     csv: Csv = None,
     label: Label = "",
     client: Client = "",
     time: Time = "",
     features: Features = "",
+    verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
     """Run every combination of values and seeds.
 
     The same command again skips the runs that are finished and resumes the others. What was made from other data
-    than there are now is run again.
+    than there are now is run again. What a run prints goes into a log beside its directory.
     """
     from eafl_flower.app import sweep as sweeps
     from eafl_flower.app.resolving import check_stop_rules, resolve
@@ -54,12 +68,18 @@ def sweep(
     from eafl_flower.results.scores import stored_scores
     from eafl_flower.results.views.tables import sweep_table
 
+    preset, csv, note = preset_or_table(preset, csv)
     own = own_data(csv, label=label, client=client, time=time, features=features)
-    config = chosen_config(preset, configs, None, engine=engine, seed=None, out=None, baselines=baselines, own=own)
+    config = chosen_config(preset, configs, None, engine=engine, baselines=baselines, verbose=verbose, own=own)
+    if config.results.baselines == "auto":  # how long a run takes must not decide what stands beside it
+        config = config.replace({"results.baselines": "cheap"})
     points = sweeps.points_of(config, settings or [], sweeps.parse_seeds(seeds))
-    check_stop_rules(point.config for point in points)
+    with in_typed_words(own):
+        check_stop_rules(point.config for point in points)
     folder = out or Path(config.results.dir) / f"sweep-{config.name}"
     console = new_console()
+    if note:
+        say(console, note)
     say(console, f"{len(points)} runs, {jobs} at a time, in {folder}")
     width = len(str(len(points)))
     settled = 0
@@ -100,5 +120,7 @@ def sweep(
             "yellow",
         )
     say(console, f"\nResults: {folder / 'results.csv'}")
+    if rows:
+        say(console, f"Next:    {ctx.find_root().info_name} compare {shlex.quote(str(folder))}")
     if len(rows) < len(points):
         raise typer.Exit(1)

@@ -21,6 +21,11 @@ def preset_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
+def preset_text(name: str) -> str:
+    """Return a preset of the package as its file has it, with its comments."""
+    return (files("eafl_flower") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+
+
 def read_toml(path_or_name: str | Path) -> tuple[dict[str, Any], str]:
     """Read a TOML file and return its keys, flat with dots, and the name to show in messages.
 

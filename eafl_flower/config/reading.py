@@ -15,6 +15,7 @@ from eafl_flower.config.rules import clashes
 from eafl_flower.core.settings import Setting, SettingsError, Value, kebab
 from eafl_flower.errors import ConfigError
 
+_MOST_MEANT: Final = 4  # settings of one name in a message
 _NAMES: Final = tuple(f"{group}.name" for group in GROUPS)
 
 
@@ -186,12 +187,23 @@ def _unknown(common: Mapping[str, Setting], key: str) -> KeyError:
             known |= part_settings(group, name)
         except ConfigError as error:
             return KeyError(f"{key}: {group}.{name}: {error}")
-    near = get_close_matches(key.replace("_", "-"), known, n=1, cutoff=0.7)
+    near = _meant(key.replace("_", "-"), known)
     group = key.partition(".")[0]
     inside = [one for one in known if one.startswith(f"{group}.")]
-    hint = f"did you mean {near[0]}?" if near else f"{group}. has {', '.join(inside)}" if inside else ""
+    hint = f"did you mean {' or '.join(near)}?" if near else f"{group}. has {', '.join(inside)}" if inside else ""
     hint = hint or f"there are {', '.join(dict.fromkeys(one.partition('.')[0] for one in known))}"
     return KeyError(f"{key}: no such setting; {hint}")
+
+
+def _meant(key: str, known: Mapping[str, Setting]) -> list[str]:
+    """Return which settings were meant: those that end like a key without a group, or the nearest."""
+    if "." not in key:
+        last = {one: one.rpartition(".")[2] for one in known}
+        for ending in (key, *get_close_matches(key, [*dict.fromkeys(last.values())], n=1, cutoff=0.8)):
+            if ends := [one for one, its in last.items() if its == ending]:
+                least = min(one.count(".") for one in ends)  # rather a setting of all parts than of one
+                return [one for one in ends if one.count(".") == least][:_MOST_MEANT]
+    return get_close_matches(key, known, n=1, cutoff=0.7)
 
 
 def _shown(value: object) -> str:

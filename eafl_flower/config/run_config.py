@@ -166,7 +166,8 @@ class ResultsSettings:
     """Where results go, what stands beside them, and what is told while the run goes on."""
 
     dir: str = "runs"
-    baselines: Literal["all", "cheap", "none"] = "cheap"
+    baselines: Literal["auto", "all", "cheap", "none"] = "auto"  # auto: all that cost no more than the run
+    verbose: bool = False  # a line for each round's worth of updates, and all costs
     status_every_s: NotNegative = 30.0  # real, between two status lines of a deployment; 0: none
     log_format: Literal["text", "json"] = "text"
     sinks: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()

@@ -4,7 +4,7 @@ An event is a flat mapping with the field ``event``; the other fields depend on 
 
 ===========  ==================================================================================
 start        clients (number that train), in_flight, merges_planned, parameters, raw_bytes
-resume       as start, and merge, uploads (merge by default), time_s where the run goes on, and
+resume       as start, and merge, uploads (merge by default), time_s and energy_j where the run goes on, and
              events, the number written up to there; the event log cuts itself back to it
 merge        merge, time_s, wall_s, client, counter, base_version, staleness, weight, num_examples,
              uplink_bytes, uplink_framed_bytes, downlink_bytes, downlink_framed_bytes, raw_bytes, energy_j,

@@ -1,5 +1,6 @@
 """Finds a run by its directory, by its name without the time, or as the newest of a folder."""
 
+import csv
 import re
 import time
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from eafl_flower.results.run_directory import RunDirectory
 
 POLL_S: Final = 1.0
 RUNS: Final = Path("runs")
+_SET_ASIDE = re.compile(r"-old-\d+$")  # by a sweep, of whose data there are others now
 _BEGAN = re.compile(r"-(\d{8}T\d{6}Z)(?:-(\d+))?")
 
 
@@ -75,6 +77,36 @@ def runs_at(path: Path) -> list[Path]:
         named = (one for one in there if one.name.startswith(path.name))
         found = [one for one in named if _BEGAN.fullmatch(one.name.removeprefix(path.name))]
     return sorted((one for one in found if _is_run(one)), key=_age)
+
+
+def runs_of(path: Path) -> dict[Path, dict[str, str]]:
+    """Return the runs that a path stands for, each with the values that a sweep has given it.
+
+    The directory of a run stands for itself. A sweep's folder stands for its runs in their order there, but for those
+    that it has set aside; any other folder for the runs in it. What is none of these is returned as it is: whoever
+    opens it says so.
+    """
+    found = [] if _is_run(path) or not path.is_dir() else runs_at(path)
+    if not found:
+        return {path: {}}
+    swept = _swept(path / "results.csv")
+    rest: dict[Path, dict[str, str]] = {
+        run: {} for run in found if run.name not in swept and not (swept and _SET_ASIDE.search(run.name))
+    }
+    return {path / name: values for name, values in swept.items() if path / name in found} | rest
+
+
+def _swept(table: Path) -> dict[str, dict[str, str]]:
+    """Return the values of each run of a sweep by the run's name, from its ``results.csv``; nothing without one."""
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return {}
+    if not rows or "run" not in rows[0]:
+        return {}
+    keys = [*rows[0]][: [*rows[0]].index("run")]
+    return {row["run"]: {key: row[key] or "" for key in keys} for row in rows}
 
 
 def began_s(run: Path) -> float:

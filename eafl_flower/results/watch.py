@@ -106,6 +106,7 @@ class Watch:
         self.most_in_flight = event.get("in_flight", 0)
         if event["event"] == "resume" and not self.merge:  # an observer of a run that goes on has not seen the rest
             self.merge, self.updates = event.get("merge", 0), event.get("uploads", event.get("merge", 0))
+            self.energy_j = event.get("energy_j", 0.0)
 
     def _merge(self, event: Event) -> None:
         client = self._client(event)

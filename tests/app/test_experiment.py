@@ -6,7 +6,7 @@ import pytest
 from toy_federation import Recorder
 
 from eafl_flower.app import baselines, experiment
-from eafl_flower.app.baselines import exact_config
+from eafl_flower.app.baselines import baselines_beside, exact_config
 from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import run_config, run_experiment
 from eafl_flower.app.resolving import resolve
@@ -86,6 +86,17 @@ def test_training_for_the_comparison_changes_nothing(tmp_path):
     assert beside["baselines"]["exact"].keys() == {"before", "after", "unseen"}
     assert beside["baselines"]["no_communication"].keys() == {"before", "after", "unseen"}
     assert beside["baselines"]["pooled"].keys() == {"before", "after", "unlabelled", "unseen"}
+
+
+def test_baselines_that_would_train_for_longer_than_the_run_are_left_out_and_said_to_be(monkeypatch):
+    monkeypatch.setattr(baselines, "SHORT_S", 0.0)
+    run = resolve(RunConfig.from_flat({**SMALL, "results.baselines": "auto"}))
+    beside = baselines_beside(run, merges=40, wall_s=0.0)
+    assert [name for name, scores in beside.found.items() if scores] == ["majority", "lookup"]
+    assert set(beside.left_out) == {"no_communication", "exact", "pooled"}
+    assert all("longer than the run; --baselines all adds them" in reason for reason in beside.left_out.values())
+    beside = baselines_beside(run, merges=40, wall_s=1e6)
+    assert (all(beside.found.values()), beside.left_out) == (True, {})
 
 
 def test_exact_updates_are_merged_as_often_as_ours_also_if_a_budget_ended_the_run(tmp_path, monkeypatch):

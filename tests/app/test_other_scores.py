@@ -21,7 +21,7 @@ from eafl_flower.errors import ConfigError
 from eafl_flower.results.report.comparison_page import comparison_page
 from eafl_flower.results.report.run_page import run_page
 from eafl_flower.results.run_directory import RunDirectory
-from eafl_flower.results.views.console import ConsoleObserver
+from eafl_flower.results.views.live.console import ConsoleObserver
 from eafl_flower.results.views.tables import comparison_table, print_results, sweep_table
 
 TESTS = str(Path(__file__).parents[1])
@@ -44,12 +44,12 @@ def run_in(path, settings, **changed):
     run = RunDirectory.create_at(path)
     run.write_config(config.to_toml())
     console = Console(file=io.StringIO(), width=120, highlight=False)
-    observer = Fanout([run.log, ConsoleObserver(console, config.name, experiment.task.scores)])
+    observer = Fanout([run.log, ConsoleObserver(console, config.name, experiment.task.scores, verbose=True)])
     try:
         run_experiment(experiment, run_dir=run, observer=observer, engine="inline")
     finally:
         observer.close()
-    print_results(console, run.summary(), run.path)
+    print_results(console, run.summary(), run.path, verbose=True)
     return run, console.file.getvalue()
 
 
@@ -132,12 +132,12 @@ def test_tables_and_lines_print_the_score_with_its_unit_and_its_direction(tmp_pa
     run, text = run_in(tmp_path / "run", REGRESSION)
     value = run.summary()["scores"][0]["values"]["before"]
     assert f"mse-before {value:.4g} m²" in text
-    head = text[text.rindex("mean squared error") :]
+    head = text[text.rindex("mean squared error") : text.index("Federation brought")]
     assert "lower is better" in head
     assert [line.split()[:2] for line in head.splitlines() if "m²" in line] == [
         ["emam", f"{value:.4g}"], ["pooled", "rows"], ["exact", "updates"], ["no", "communication"]
     ]  # fmt: skip
-    assert "%" not in head[: head.index("uplink")]
+    assert "%" not in head
     assert "accuracy" not in text.replace("the task has no accuracy", "")
 
 
@@ -147,6 +147,19 @@ def test_each_score_of_a_task_has_its_own_table(tmp_path):
     assert first < second
     assert "majority class" in text[second:]
     assert "majority class" not in text[first:second]  # it has no perplexity
+
+
+def test_the_short_table_has_a_row_for_each_score_and_phase(tmp_path):
+    for settings, titles in (
+        (REGRESSION, ["before training"]),
+        (TEXTS, ["perplexity, before training", "accuracy, before training"]),
+    ):
+        run, _ = run_in(tmp_path / settings["task.name"].rpartition(":")[2], settings)
+        console = Console(file=io.StringIO(), width=120, highlight=False)
+        print_results(console, run.summary(), run.path)
+        text = console.file.getvalue()
+        assert all(f" {title} " in text for title in titles)
+        assert "lower is better" in text or settings is TEXTS
 
 
 def test_the_report_of_a_finished_run_needs_no_task(tmp_path, monkeypatch):

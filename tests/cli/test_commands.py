@@ -57,6 +57,43 @@ def test_compare_shows_runs_and_the_settings_that_differ(runs, eafl):
     assert "<svg" in Path("page.html").read_text()
 
 
+@pytest.fixture
+def swept(experiment, eafl):
+    """Return a function that makes what a sweep leaves behind: runs with these values, and a table of them."""
+
+    def make(*values):
+        lines = [",".join([*values[0], "run", "accuracy-before"])]
+        for number, chosen in enumerate(values):
+            told = ["--set", "strategy.merges=60", *(f"{key}={value}" for key, value in chosen.items())]
+            assert eafl("run", *told, "--baselines", "none", "--directory", f"swept/{number}").code == 0
+            lines.append(",".join([*map(str, chosen.values()), str(number), "0.5"]))
+        Path("swept", "results.csv").write_text("\n".join(lines) + "\n")
+
+    return make
+
+
+def test_compare_of_a_sweep_of_seeds_gives_mean_and_deviation(swept, eafl):
+    swept({"seed": 1}, {"seed": 2})
+    head, _, row, *rest = eafl("compare", "swept", "--html", "page.html").out.splitlines()
+    assert (head.split()[0], row.split()[0], "±" in row) == ("seeds", "2", True)
+    assert not any("seed" in line for line in rest)  # it is known
+    assert "<svg" in Path("page.html").read_text()
+
+
+def test_compare_of_a_sweep_has_a_row_for_each_combination_but_not_for_what_was_set_aside(swept, eafl):
+    swept(*({"task.batch-size": size, "seed": seed} for size in (8, 16) for seed in (1, 2)))
+    table = Path("swept", "results.csv").read_text()
+    Path("swept", "3").rename(Path("swept", "3-old-1"))
+    Path("swept", "results.csv").write_text("".join(table.splitlines(keepends=True)[:-1]))
+    head, _, *rows = [line.split() for line in eafl("compare", "swept").out.splitlines() if line.strip()]
+    assert head[:2] == ["batch-size", "seeds"]
+    assert [(row[0], row[1]) for row in rows] == [("8", "2"), ("16", "1")]
+
+
+def test_compare_of_a_folder_takes_the_runs_in_it(runs, eafl):
+    assert eafl("compare", "runs").out == eafl("compare", *runs).out
+
+
 def test_compare_leaves_out_what_is_not_finished(runs, eafl):
     eafl("run", "--set", "name=interrupted", "strategy.merges=60")
     (unfinished,) = map(str, Path("runs").glob("interrupted-*"))

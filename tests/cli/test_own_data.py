@@ -56,7 +56,7 @@ def test_a_file_of_ones_own_is_looked_for_here_and_then_in_the_data_folder(eafl,
     Path("mine.csv").write_text("a,kind\n1,x\n")
     assert "has no column id, when" in eafl("run", "--csv", "mine.csv", *columns, *settings).err
     gone = eafl("run", "--csv", "gone.csv", *columns, *settings).err
-    assert f"data.csv.file: no file gone.csv or {tmp_path / 'gone.csv'}\n" in gone
+    assert f"error: --csv: no file gone.csv or {tmp_path / 'gone.csv'}\n" in gone
 
 
 def test_settings_of_the_command_line_and_of_files_win_over_the_defaults_of_a_file_of_ones_own(experiment, eafl, mine):
@@ -73,7 +73,17 @@ def test_a_real_run_on_ones_own_file(eafl, mine):
         "--set", "strategy.merges=20", "--baselines", "cheap",
     )  # fmt: skip
     assert ended.code == 0, ended.err
-    assert "majority class" in ended.out
+    assert " majority" in ended.out
+
+
+def test_a_csv_file_in_the_place_of_the_preset_is_taken_as_ones_own(experiment, eafl, mine):
+    clients = ("--set", "data.clients=6", "data.unseen=0", "strategy.concurrency=0")
+    ended = eafl("run", "mine.csv", "--label", "kind", "--client", "id", *clients)
+    assert "mine.csv: taken as --csv mine.csv, with the settings of the preset emam\n" in ended.out
+    assert (data_settings()["name"], data_settings()["csv"]["file"]) == ("csv", str(mine))
+    assert "--label: which column has the class?" in eafl("sweep", "mine.csv").err
+    assert "expected one file with data" in eafl("run", "mine.csv", "--csv", "mine.csv", "--label", "kind").err
+    assert "expected a preset" in eafl("calibrate", "mine.csv").err
 
 
 def test_columns_of_text_that_are_left_out_are_named_by_check_and_run(eafl, mine):
@@ -156,16 +166,22 @@ def test_the_client_of_a_file_of_ones_own_is_named_as_in_the_file_and_its_texts_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--csv", "mine.csv"), 'data.csv.label-column = "": which column has the class?'),
-        (("--label", "kind"), 'data.csv.label-column = "kind": belongs to data.name = "csv"'),
-        (("--csv", "mine.csv", "--label", "kind", "--client", "kind"), "kind is named for two uses"),
+        (("--csv", "mine.csv"), "  --label: which column has the class? mine.csv has id, when, a, b, kind\n"),
+        (("mine.csv",), "  --label: which column has the class? mine.csv has id, when, a, b, kind\n"),
+        (("--label", "kind", "--time", "when"), "error: --label, --time: of which file? it is given by --csv FILE\n"),
+        (("--csv", "mine.csv", "--label", "kind", "--client", "kind"), "--client kind: kind is named for two uses"),
         (("--csv", "mine.csv", "--label", "sort"), "has no column sort: found id, when, a, b, kind"),
-        (("--csv", "gone.csv", "--label", "kind"), "data.csv.file: no file"),
+        (("--csv", "gone.csv", "--label", "kind"), "error: --csv: no file"),
+        (("gone.csv", "--label", "kind"), "error: --csv: no file"),
+        (
+            ("--csv", "mine.csv", "--set", "data.csv.label-column=kind", "--seed", "-1"),
+            "  --seed -1: expected an integer",
+        ),
     ],
 )
 def test_wrong_columns_and_files_are_one_message(eafl, mine, arguments, message):
     ended = eafl("run", *arguments, "--baselines", "none")
-    assert (ended.code, message in ended.err, "Traceback" in ended.err) == (1, True, False)
+    assert (ended.code, message in ended.err, "Traceback" in ended.err) == (1, True, False), ended.err
     assert not Path("runs").exists() or not list(Path("runs").iterdir())
 
 

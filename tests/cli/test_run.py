@@ -1,7 +1,10 @@
 import json
+import re
 import subprocess
 import sys
 import tomllib
+import types
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -32,7 +35,7 @@ def test_a_run_leaves_its_directory_and_says_where(experiment, eafl):
     ended = eafl("run", "--set", *SHORT, "--out", "out")
     path = only_run("out")
     assert ended.code == 0
-    assert ended.out.splitlines()[-1] == f"Results: {path}"
+    assert ended.out.splitlines()[-2:] == [f"Results: {path}", f"Next:    eafl report {path}"]
     left = {"config.toml", "events.jsonl", "summary.json", "model.safetensors", "owner"}
     assert {p.name for p in path.iterdir()} == left
     assert ended.err == ""
@@ -52,11 +55,27 @@ def test_without_arguments_all_baselines_stand_beside_the_main_job(experiment, e
         assert (summary(path)["name"], summary(path)["engine"]) == ("emam", "inline")
 
 
-def test_with_arguments_the_cheap_baselines_are_the_default(experiment, eafl):
+def test_with_arguments_those_baselines_are_the_default_that_cost_no_more_than_the_run(experiment, eafl):
     eafl("--seed", "5", main=cli.run_simulation)
-    found = summary(only_run())
-    assert found["seed"] == 5
-    assert [name for name, scores in found["baselines"].items() if scores] == ["majority", "lookup"]
+    assert (summary(only_run())["seed"], settings(only_run())["results"]["baselines"]) == (5, "auto")
+
+
+def test_verbose_tells_of_every_round_and_all_costs(experiment, eafl):
+    told = eafl("run", "--verbose", "--set", *SHORT).out
+    assert all(text in told for text in ("\nR01 saved ", "\nR02 saved ", "\n staleness ", "\n majority class "))
+    brief = eafl("run", "--set", *SHORT).out
+    assert not any(text in brief for text in ("\nR01", "\n staleness "))
+
+
+@pytest.mark.parametrize("given", [{}, {"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}, {"TERM": "dumb"}])
+def test_nothing_that_is_piped_moves_the_cursor(experiment, eafl, given, monkeypatch):
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    ended = eafl("run", "--set", *SHORT, "name=troubled")
+    colours = r"\x1b\[[0-9;]*m" if "FORCE_COLOR" in given else r"(?!)"
+    plain = re.sub(colours, "", ended.out + ended.err)
+    assert [letter for letter in plain if unicodedata.category(letter) == "Cc" and letter != "\n"] == []
+    assert "100 %" in plain
 
 
 def test_a_run_is_owned_before_anything_heavy_is_imported(experiment, eafl, monkeypatch):
@@ -65,9 +84,9 @@ def test_a_run_is_owned_before_anything_heavy_is_imported(experiment, eafl, monk
     seen = []
 
     class Looking(telling.Teller):
-        def __init__(self, config, run_dir, console):
+        def __init__(self, config, run_dir, console, **options):
             seen.append(is_owned(run_dir.path))
-            super().__init__(config, run_dir, console)
+            super().__init__(config, run_dir, console, **options)
 
     monkeypatch.setattr(telling, "Teller", Looking)
     eafl("run", "--set", *SHORT)
@@ -152,6 +171,8 @@ def test_a_resumed_run_keeps_its_settings(experiment, eafl, extra):
         (["nope"], 'error: no preset "nope"'),
         (["--set", "task.bach-size=4", "seed=x"], "error: 2 problems in --set:"),
         (["--resume", "nowhere"], "error: nowhere is not a directory"),
+        (["--set", "merges=5"], "error: 1 problem in --set:\n  merges: no such setting; did you mean strategy.merges?"),
+        (["--set", "task.device=mps"], 'error: 1 problem in --set:\n  task.device = "mps": expected "cpu", "cuda"'),
     ],
 )
 def test_a_mistake_is_one_message_without_traceback(experiment, eafl, arguments, message):
@@ -195,6 +216,18 @@ def test_a_resume_that_fails_removes_nothing(experiment, eafl):
     experiment.run_experiment = fail(RunFailedError("no checkpoint"))
     assert eafl("run", "--resume", str(run_dir.path)).code == 1
     assert run_dir.config_path.exists()
+
+
+def test_a_gpu_that_is_not_there_is_one_message_and_leaves_no_run(eafl, monkeypatch):
+    from eafl_flower.tasks import backend
+
+    torch = types.SimpleNamespace(__version__="9", cuda=types.SimpleNamespace(is_available=lambda: False))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    backend.backend_for.cache_clear()
+    ended = eafl("run", "--set", "task.device=cuda", *SHORT)
+    told = 'error: task.device = "cuda", but torch 9 finds no GPU here: use "cpu" or "auto"\n'
+    assert (ended.code, ended.err) == (1, told)
+    assert not list(Path("runs").iterdir())
 
 
 def test_missing_data_leaves_no_run(eafl, monkeypatch, tmp_path):

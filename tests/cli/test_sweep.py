@@ -31,6 +31,10 @@ def test_every_combination_and_seed_runs_and_finished_ones_are_skipped(eafl):
     first = eafl(*command)
     assert first.code == 0
     assert first.out.count("done") == 4
+    assert first.out.splitlines()[-2:] == [
+        "Results: runs/sweep-emam/results.csv",
+        "Next:    eafl compare runs/sweep-emam",
+    ]
     found = {(row["task.batch-size"], row["seed"]): row for row in rows()}
     assert set(found) == {("8", "1"), ("8", "2"), ("16", "1"), ("16", "2")}
     assert all(float(row["accuracy-before"]) > 0.4 and row["merges"] == "60" for row in found.values())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eafl_flower.alignment import fit_whitening, from_floats, pack, statistics_of
-from eafl_flower.app.baselines import baselines_beside, baselines_left_out
+from eafl_flower.app.baselines import baselines_beside
 from eafl_flower.app.client import client_app
 from eafl_flower.app.resolving import resolve
 from eafl_flower.app.training import train
@@ -73,9 +73,10 @@ def test_a_run_of_parts_learns_and_scores_those_who_never_answer_too(changes):
 
 def test_baselines_that_train_a_model_are_left_out_with_the_reason():
     experiment = resolve(config(results__baselines="all"))
-    assert set(baselines_beside(experiment, merges=6).values()) == {None}
-    assert set(baselines_left_out(experiment).values()) == {"clients of this task train no model"}
-    assert baselines_left_out(resolve(config(results__baselines="none"))) == {}
+    beside = baselines_beside(experiment, merges=6)
+    assert set(beside.found.values()) == {None}
+    assert set(beside.left_out.values()) == {"clients of this task train no model"}
+    assert baselines_beside(resolve(config(results__baselines="none")), merges=6).left_out == {}
 
 
 def test_what_there_is_none_of_says_so():

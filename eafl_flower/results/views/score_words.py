@@ -26,6 +26,20 @@ BASELINE_TITLES = {
     "lookup": "look-up of one feature",
     "majority": "majority class",
 }
+SHORT_TITLES = {
+    "pooled": "pooled",
+    "exact": "exact",
+    "no_communication": "alone",
+    "lookup": "look-up",
+    "majority": "majority",
+}
+"""The baselines where a column has little room."""
+_ROW_TITLES = {
+    "before": "before training",
+    "after": "after training",
+    "unlabelled": "unseen, no label",
+    "unseen": "unseen clients",
+}
 Columns = Mapping[str, tuple[Score, str]]
 
 
@@ -57,6 +71,12 @@ def baseline_rows(summary: Mapping[str, Any], columns: Columns) -> list[tuple[st
 def phase_text(phase: str) -> str:
     """Return a phase in words."""
     return _PHASE_TEXTS.get(phase, phase)
+
+
+def row_title(score: Score, phase: str, *, alone: bool) -> str:
+    """Return score and phase as the title of a row; the phase says it all where the score stands alone in its table."""
+    told = _ROW_TITLES.get(phase, phase)
+    return told if alone and told else f"{score.title}, {told}" if told else score.title
 
 
 def heading(score: Score, phase: str) -> str:

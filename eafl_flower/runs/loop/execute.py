@@ -108,6 +108,7 @@ def _prepare(run: Run, clock: Clock, roster: Roster) -> None:
         raw_bytes=run.models.raw_bytes,
         uploads=run.tally.updates,
         events=run.num_events,
+        **({"energy_j": run.ledger.total().energy_j} if options.resume else {}),
     )
 
 

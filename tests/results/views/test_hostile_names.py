@@ -16,7 +16,7 @@ from eafl_flower.results.report.comparison_page import comparison_page
 from eafl_flower.results.report.figures import Curve, score_figure
 from eafl_flower.results.report.run_page import run_page
 from eafl_flower.results.scores import scores_to_store
-from eafl_flower.results.views.console import ConsoleObserver
+from eafl_flower.results.views.live.console import ConsoleObserver
 from eafl_flower.results.views.tables import comparison_table, print_results, settings_table, sweep_table
 
 NAMES = {
@@ -130,10 +130,11 @@ def printed(*, terminal=False):
 def test_no_name_drives_the_terminal(named_run, name):
     run = named_run(name)
     console = printed()
-    print_results(console, run.summary(), run.path)
+    print_results(console, run.summary(), run.path, codec=name, next_=name)
+    print_results(console, run.summary(), run.path, verbose=True)
     console.print(comparison_table([(name, run.summary())], width=200))
     console.print(sweep_table([({"a": name, name: 1}, run.summary()), ({"a": "x", name: 2}, run.summary())], width=200))
-    console.print(settings_table([name, "x"], [(name, [name, None])]))
+    console.print(settings_table([name, "x"], [(name, [name, None])], width=200))
     text = console.file.getvalue()
     assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in text.replace("\n", ""))
     assert len(text) < 50_000
@@ -143,10 +144,11 @@ def test_no_name_drives_the_terminal(named_run, name):
 
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_no_name_drives_the_terminal_while_a_run_goes_on(name, terminal):
+@pytest.mark.parametrize("verbose", [False, True])
+def test_no_name_drives_the_terminal_while_a_run_goes_on(name, terminal, verbose):
     def shown_with(name):
         console = printed(terminal=terminal)
-        with ConsoleObserver(console, name) as observer:
+        with ConsoleObserver(console, name, verbose=verbose) as observer:
             head = {"clients": 3, "in_flight": 3, "merges_planned": 9, "parameters": 4, "raw_bytes": 16}
             observer.write({"event": "start", **head})
             observer.write({"event": "refused", "client": 1, "reason": name})

@@ -10,8 +10,8 @@ from rich.console import Console
 from eafl_flower.app.resumable import updates_in
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_state import RunWatcher
-from eafl_flower.results.views.json_lines import JsonLines
-from eafl_flower.results.views.status_lines import StatusLines
+from eafl_flower.results.views.live.json_lines import JsonLines
+from eafl_flower.results.views.live.status_lines import StatusLines
 from eafl_flower.results.views.status_page import status_page
 
 HOSTILE = "\x1b[2Jowned [bold]\n" + "x" * 3000
