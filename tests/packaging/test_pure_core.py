@@ -12,6 +12,7 @@ import eafl_flower
 PACKAGE = Path(eafl_flower.__file__).parent
 FORBIDDEN = {"flwr", "torch", "ray"}
 ADAPTERS = {
+    "eafl_flower.__main__",
     "eafl_flower.app",
     "eafl_flower.cli",
     "eafl_flower.client_app",
