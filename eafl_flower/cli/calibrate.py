@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from eafl_flower.cli.chosen import MAIN, Configs, Preset, Settings, chosen_config, is_table
+from eafl_flower.cli.chosen import Configs, Preset, Settings, chosen_config, is_table
 from eafl_flower.cli.data import Debug
 from eafl_flower.cli.shared import reported
 from eafl_flower.errors import ConfigError
@@ -14,7 +14,7 @@ from eafl_flower.results.views.terminal import new_console, say
 
 @reported
 def calibrate(
-    preset: Preset = MAIN,
+    preset: Preset = None,
     settings: Settings = None,
     configs: Configs = None,
     out: Annotated[Path, typer.Option(help="The file to write, for --config.")] = Path("calibration.toml"),
@@ -32,7 +32,7 @@ def calibrate(
     from eafl_flower.core.threads import one_thread
     from eafl_flower.results.views.quantities import time_text
 
-    if is_table(preset):
+    if preset is not None and is_table(preset):
         msg = f"{preset} is a file with data: expected a preset or a TOML file"
         raise ConfigError(msg)
     config = chosen_config(preset, configs, settings)

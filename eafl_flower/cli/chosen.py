@@ -41,20 +41,25 @@ def complete_preset(incomplete: str) -> list[str]:
     return [name for name in preset_names() if name.startswith(incomplete)]
 
 
-MAIN: Final = "emam"
+MAIN_JOB: Final = "radio-map"
 """The preset of the main job."""
+FOR_OWN_DATA: Final = "emam"
+"""The preset of data of one's own: it is tuned to nothing of the town."""
 
 Preset = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        help="Name of a preset (eafl presets lists them), or path of a TOML file.", autocompletion=complete_preset
+        help="Name of a preset (eafl presets lists them), or path of a TOML file.",
+        autocompletion=complete_preset,
+        show_default=MAIN_JOB,
     ),
 ]
 PresetOrTable = Annotated[
-    str,
+    str | None,
     typer.Argument(
         help="Name of a preset (eafl presets lists them), or path of a TOML file. A CSV file is taken as --csv.",
         autocompletion=complete_preset,
+        show_default=f"{MAIN_JOB}, or {FOR_OWN_DATA} with --csv",
     ),
 ]
 Settings = Annotated[
@@ -83,7 +88,7 @@ OPTIONS: Final = {
 """The option by which each setting that has one is given."""
 
 
-def preset_or_table(preset: str, csv: Path | None) -> tuple[str, Path | None, str]:
+def preset_or_table(preset: str | None, csv: Path | None) -> tuple[str | None, Path | None, str]:
     """Return preset, file of the user's own, and what to say: a CSV file in the preset's place is such a file.
 
     Raises
@@ -91,12 +96,13 @@ def preset_or_table(preset: str, csv: Path | None) -> tuple[str, Path | None, st
     ConfigError
         If there is another by ``--csv``.
     """
-    if not is_table(preset):
+    if preset is None or not is_table(preset):
         return preset, csv, ""
     if csv is not None:
         msg = f"{preset} and --csv {csv}: expected one file with data, and in the other's place a preset"
         raise ConfigError(msg)
-    return MAIN, Path(preset), f"{preset}: taken as --csv {shlex.quote(preset)}, with the settings of the preset {MAIN}"
+    taken = f"{preset}: taken as --csv {shlex.quote(preset)}, with the settings of the preset {FOR_OWN_DATA}"
+    return FOR_OWN_DATA, Path(preset), taken
 
 
 def is_table(path: str) -> bool:
@@ -105,7 +111,7 @@ def is_table(path: str) -> bool:
 
 
 def chosen_config(
-    preset: str,
+    preset: str | None,
     configs: Sequence[Path] | None,
     settings: Sequence[str] | None,
     *,
@@ -118,6 +124,8 @@ def chosen_config(
 ) -> "RunConfig":
     """Return the configuration of a preset, changed by files, then by settings, then by the options of a command.
 
+    Without a preset it is the main job, or, with data of one's own, the preset that is tuned to nothing of the town.
+
     Raises
     ------
     ConfigError
@@ -126,8 +134,8 @@ def chosen_config(
     from eafl_flower.config import RunConfig, parse_overrides
     from eafl_flower.config.files import read_toml
 
-    config = RunConfig.from_toml(preset)
     own = own or {}
+    config = RunConfig.from_toml(preset or (FOR_OWN_DATA if "data.csv.file" in own else MAIN_JOB))
     if "data.csv.file" in own:  # all its clients, however many the preset's data have
         config = config.replace({"data.clients": 0, "data.unseen": -1})
     for path in configs or ():

@@ -14,7 +14,6 @@ import typer
 
 from eafl_flower.cli.calibrate import calibrate
 from eafl_flower.cli.chosen import (
-    MAIN,
     Baselines,
     Chosen,
     Configs,
@@ -85,7 +84,7 @@ def _about(
 @reported
 def run(
     ctx: typer.Context,
-    preset: PresetOrTable = MAIN,
+    preset: PresetOrTable = None,
     settings: Settings = None,
     configs: Configs = None,
     engine: Chosen = None,
@@ -113,7 +112,8 @@ def run(
     """Run one experiment.
 
     PRESET is the name of a preset or the path of a TOML file; --config changes it, then --set. With --csv its data
-    are a file of your own, with all clients that the file has (or 20 that share the rows), a fifth of them unseen.
+    are a file of your own, with all clients that the file has (or 20 that share the rows), a fifth of them unseen;
+    the preset is then emam, if none is named.
     """
     from eafl_flower.results.run_directory import RunDirectory
 

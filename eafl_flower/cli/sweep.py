@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from eafl_flower.cli.chosen import (
-    MAIN,
     Baselines,
     Chosen,
     Configs,
@@ -29,7 +28,7 @@ from eafl_flower.results.views.terminal import new_console, say
 @reported
 def sweep(
     ctx: typer.Context,
-    preset: PresetOrTable = MAIN,
+    preset: PresetOrTable = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
