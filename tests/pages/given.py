@@ -24,7 +24,7 @@ from eafl_flower.alignment import (
     pack,
     statistics_of,
 )
-from eafl_flower.clients import finetune_app
+from eafl_flower.clients import compression_mod, finetune_app
 from eafl_flower.core.orders import Order
 from eafl_flower.core.settings import Positive, check_settings
 from eafl_flower.data.latents import LatentRows, Latents, write_latents
@@ -78,17 +78,7 @@ def _write_table(path):
 
 
 def _readme(folder):
-    settings = Alignment(channel_uses=3)
-    return {
-        **{kind.__name__: kind for kind in (AsyncEMAM, ClientApp, Compressed, EMQ, EMQCodec, FedAvg, UCBDual)},
-        **{kind.__name__: kind for kind in (Alignment, FederatedAlignment, UCBDualScheduler)},
-        "DifferentialPrivacyServerSideFixedClipping": DifferentialPrivacyServerSideFixedClipping,
-        **{"fixedclipping_mod": fixedclipping_mod, "finetune_app": finetune_app, "alignment_app": alignment_app},
-        **{"grid": InlineGrid(ordinary_app(), NUM_CLIENTS), "initial_arrays": start(), "codec": Int8Codec()},
-        "tasks_of": lambda partition, partitions: {},
-        **{"encoder": lambda images: images, "pilots": _latents(40), "settings": settings},
-        "learner_of": lambda user: None,
-    }
+    return {"grid": InlineGrid(ordinary_app(), NUM_CLIENTS), "initial_arrays": start()}
 
 
 def _latents(count):
@@ -165,8 +155,20 @@ def _adapters(folder):
 
 def _own_app(folder):
     stub = SimpleNamespace(log=lambda values, step: None, save=lambda arrays, path: None)
+    settings = Alignment(channel_uses=3)
     return {
-        **{"AsyncEMAM": AsyncEMAM, "NumPyClient": NumPyClient, "Order": Order, "ArraySpec": ArraySpec},
+        **{kind.__name__: kind for kind in (AsyncEMAM, ClientApp, Compressed, EMQ, EMQCodec, FedAvg, UCBDual)},
+        **{kind.__name__: kind for kind in (Alignment, FederatedAlignment, UCBDualScheduler)},
+        **{"NumPyClient": NumPyClient, "Order": Order, "ArraySpec": ArraySpec},
+        "DifferentialPrivacyServerSideFixedClipping": DifferentialPrivacyServerSideFixedClipping,
+        **{"fixedclipping_mod": fixedclipping_mod, "finetune_app": finetune_app, "alignment_app": alignment_app},
+        **{
+            "compression_mod": compression_mod,
+            "codec": Int8Codec(),
+            "tasks_of": lambda partition, partitions: {},
+            "learner_of": lambda user: None,
+        },
+        **{"encoder": lambda images: images, "pilots": _latents(40), "settings": settings},
         **{"wandb": stub, "torch": stub},
     }
 

@@ -1,0 +1,105 @@
+"""The main job beside synchronous FedAvg, in time and energy, and as README's picture.
+
+    python benchmarks/main_job.py
+
+Runs the preset ``radio-map`` as it is, and with FedAvg's rounds of ten vehicles in its place: same town, vehicles,
+network, codec and updates. Prints the virtual time and energy to 80 % on rows that seen vehicles hold out, and draws
+docs/figures/main-job.svg.
+"""
+
+import io
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from report import row, write_rows
+
+from eafl_flower.app.experiment import run_config
+from eafl_flower.config import RunConfig
+from eafl_flower.data import Drives
+from eafl_flower.results.curves import curves
+
+TARGET = 0.8
+ROUNDS = {"strategy.name": "fedavg", "strategy.mode": "sync", "strategy.cohort": 10, "strategy.merges": 300}
+RUNS: dict[str, dict[str, Any]] = {
+    "asynchronous, eafl-flower": {"evaluate.every": 30},
+    "synchronous FedAvg": {**ROUNDS, "evaluate.every": 3},
+}
+SCORE = "accuracy-before"
+COLORS = ("#0d8a7d", "#c2571a")  # both at least 4 : 1 on white and on black
+GREY, DRIVE = "#80868b", "#5f6772"
+PICTURE = Path(__file__).parent.parent / "docs" / "figures" / "main-job.svg"
+
+
+def main() -> None:
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    found, rows = {}, []
+    for name, changes in RUNS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            base = RunConfig.from_toml("radio-map")
+            found[name] = curves(
+                run_config(base.replace({**changes, "results.baselines": "none", "results.dir": folder}))
+            )
+    reached = {name: table[table[SCORE] >= TARGET].iloc[0] for name, table in found.items()}
+    ours, theirs = RUNS
+    for column, unit in (("time_s", "s of virtual time"), ("energy_j", "J")):
+        against = {"peer": theirs, "peer_value": float(reached[theirs][column])}
+        against["ratio"] = against["peer_value"] / float(reached[ours][column])
+        rows.append(row(f"main job to {TARGET:.0%}, {ours}", float(reached[ours][column]), unit, **against))
+    write_rows("main_job", rows)
+    PICTURE.write_text(picture(found, reached))
+    print(f"written: {PICTURE}")
+
+
+def picture(found: dict[str, Any], reached: dict[str, Any]) -> str:
+    """Return README's picture: the town with its vehicles, and accuracy against time and against energy."""
+    with mpl.rc_context({"font.size": 11, "svg.hashsalt": "main-job", "text.color": GREY, "axes.labelcolor": GREY}):
+        figure = Figure(figsize=(11, 3.9), layout="constrained")
+        town, time, energy = figure.subplots(1, 3, width_ratios=(1.0, 1.35, 1.0))
+        _town(town)
+        for color, where, (name, table) in zip(COLORS, ((-4, 26), (10, -24)), found.items(), strict=True):
+            first = reached[name]
+            for axes, column in ((time, "time_s"), (energy, "energy_j")):
+                axes.plot(table[column], 100 * table[SCORE], color=color, lw=2, label=name)
+                axes.plot(first[column], 100 * first[SCORE], "o", color=color, ms=7)
+            label = f"80 % after {first['time_s']:.1f} s"
+            time.annotate(label, (first["time_s"], 100 * first[SCORE]), where, textcoords="offset points", color=color)
+        time.set(xlabel="virtual time [s]", ylabel="accuracy [%]", title="Nobody waits for stragglers", ylim=(0, 100))
+        energy.set(xlabel="energy of all vehicles [J]", title="... and it costs no more", ylim=(0, 100))
+        time.legend(loc="lower right", frameon=False, labelcolor="linecolor")
+        for axes in (town, time, energy):
+            axes.set_facecolor("none")
+            axes.title.set_color(GREY)
+            axes.tick_params(colors=GREY)
+            for side, spine in axes.spines.items():
+                spine.set_visible(side in ("left", "bottom") and axes is not town)
+                spine.set_color(GREY)
+        figure.patch.set_alpha(0)
+        made = io.StringIO()
+        figure.savefig(made, format="svg", metadata={"Date": None})
+        return made.getvalue()
+
+
+def _town(axes: Any) -> None:
+    drives = Drives()
+    places_m, seed = drives.places_m(60, seed=1), 1
+    units_m = drives.town.units_m(seed)
+    side_m = drives.town.streets.side_m
+    step = np.linspace(0, side_m, 120)
+    grid = np.stack(np.meshgrid(step, step), axis=-1).reshape(-1, 2)
+    best = drives.town.best_unit(grid, units_m, seed).reshape(120, 120)
+    axes.imshow(best, origin="lower", extent=(0, side_m, 0, side_m), cmap="tab20", alpha=0.35, interpolation="nearest")
+    for vehicle in (3, 17, 29):
+        axes.plot(*places_m[vehicle].T, color=DRIVE, lw=1.5)
+    axes.plot(*places_m[:, 0].T, ".", color=DRIVE, ms=5)
+    axes.plot(*units_m.T, "^", color=COLORS[0], ms=9, mec="white")
+    axes.set(xticks=[], yticks=[], title="Which unit is best where?")
+    axes.set_xlabel("60 vehicles, three of their drives, 16 units", fontsize=10)
+
+
+if __name__ == "__main__":
+    main()
