@@ -45,7 +45,7 @@ def test_orders_messages_and_overlapping_uploads_survive_a_kill(tmp_path, proces
     assert first.exitcode == 0
     expected, told = json.loads((undisturbed / "found.json").read_text()), lines_in(undisturbed)
     # from the first checkpoint on, and far enough from the end that the process cannot outrun its killer
-    for place in generator(5, "kills", kind, codec).choice(range(40, told * 2 // 3), 3, replace=False):
+    for place in generator(5, "kills", kind, codec).choice(range(40, told * 2 // 3), 2, replace=False):
         folder = tmp_path / str(place)
         process = start(folder, resume=False)
         while process.is_alive() and lines_in(folder) < place:

@@ -155,9 +155,10 @@ def run_in_server_app(grid: Grid, context: Context) -> None:
         run_dir.write_config(config.to_toml())
     else:
         run_dir = RunDirectory.open(config.checkpoint.resume)
-        run_dir.check_has_checkpoint()
     with owned(run_dir.path, wait_s=LONGEST_FAREWELL_S):
         try:
+            if config.checkpoint.resume:
+                run_dir.check_has_checkpoint()  # not before: who had the run may have left it as the last it did
             _conduct_in_server_app(config, grid, run_dir)
         except BaseException:
             if not config.checkpoint.resume:

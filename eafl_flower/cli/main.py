@@ -122,7 +122,6 @@ def run(
     if resume is not None:
         _refuse_beside_resume(ctx)
         run_dir = RunDirectory.open(resume)
-        run_dir.check_has_checkpoint()
         config = _stored_config(run_dir)
         told = {"results.baselines": str(baselines or config.results.baselines)}
         config = config.replace({**told, "results.verbose": verbose or config.results.verbose})
@@ -229,6 +228,8 @@ def _execute(
             run_dir.path, wait_s=0
         ):  # before the imports, which take seconds: whoever looks sees that it goes on
             try:
+                if resume:
+                    run_dir.check_has_checkpoint()
                 from eafl_flower.app.experiment import run_experiment
                 from eafl_flower.app.resolving import resolve
                 from eafl_flower.app.telling import Teller

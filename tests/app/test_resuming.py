@@ -3,16 +3,22 @@
 import json
 import logging
 import shutil
+import time
+from types import SimpleNamespace
 
 import pytest
+from flwr.app import Context, RecordDict
 
-from eafl_flower.app.experiment import run_experiment
+from eafl_flower.app.client import client_app
+from eafl_flower.app.experiment import run_experiment, run_in_server_app
 from eafl_flower.app.resolving import resolve
 from eafl_flower.app.resuming import changes_since, check_same_data, provenance_of
 from eafl_flower.config import RunConfig
 from eafl_flower.core.events import Fanout
 from eafl_flower.core.rng import generator
+from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import CheckpointError, ConfigError, DataError
+from eafl_flower.results import ownership
 from eafl_flower.results.run_directory import RunDirectory
 
 SMALL = {
@@ -75,6 +81,28 @@ def killed(tmp_path):
     with pytest.raises(Killed):
         go(folder, data, killed_at=25)
     return folder, data
+
+
+def test_a_server_app_goes_on_from_the_checkpoint_that_the_one_before_leaves_as_its_last(killed, tmp_path, monkeypatch):
+    """`flwr stop` returns seconds before its ServerApp has written a checkpoint; `flwr run` may follow at once."""
+    folder, _ = killed
+    run_dir = RunDirectory.open(folder)
+    config = RunConfig.from_toml(run_dir.config_path).replace({"checkpoint.resume": str(folder)})
+    not_yet_there = run_dir.checkpoint_path.rename(tmp_path / "checkpoint")
+    before = ownership.owned(folder, wait_s=0)
+    before.__enter__()
+
+    def end(seconds):  # while the next one waits
+        not_yet_there.rename(run_dir.checkpoint_path)
+        before.__exit__(None, None, None)
+
+    monkeypatch.setattr(ownership, "time", SimpleNamespace(monotonic=time.monotonic, sleep=end))
+    experiment = resolve(config)
+    grid = InlineGrid(client_app(experiment, run_dir.state_dir), experiment.source.num_clients)
+    context = Context(run_id=1, node_id=0, node_config={}, state=RecordDict(), run_config=config.to_flat())
+    run_in_server_app(grid, context)
+    merges = [event["merge"] for event in run_dir.events() if event["event"] == "merge"]
+    assert merges == list(range(1, 41))
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def test_ctrl_c_before_the_first_checkpoint_promises_nothing(experiment, eafl):
     assert "before the first checkpoint" in ended.err
 
 
-def test_a_run_that_another_process_works_on_is_left_alone(experiment, eafl):
+def test_a_run_that_another_process_works_on_is_left_alone(experiment, eafl, tmp_path):
     eafl("run", "--set", *SHORT, "name=interrupted", "checkpoint.every=10")
     path = only_run()
     before = (path / "events.jsonl").read_bytes()
@@ -153,6 +153,10 @@ def test_a_run_that_another_process_works_on_is_left_alone(experiment, eafl):
             ended = eafl(*arguments, "--resume", str(path), main=main)
             assert (ended.code, ended.err.count("\n")) == (1, 1)
             assert f"another process (pid {other.pid}) is working on this run" in ended.err
+        checkpoint = RunDirectory.open(path).checkpoint_path.rename(tmp_path / "checkpoint")
+        ended = eafl("run", "--resume", str(path))  # nor is it to be started again, before its first checkpoint
+        assert f"another process (pid {other.pid}) is working on this run" in ended.err
+        checkpoint.rename(RunDirectory.open(path).checkpoint_path)
         other.stdin.close()
     assert (path / "events.jsonl").read_bytes() == before
     assert eafl("run", "--resume", str(path)).code == 0

@@ -22,7 +22,7 @@ pytest.importorskip("flwr.client.grpc_rere_client", reason="SuperNodes speak gRP
 from federation import NAME, Federation, copy_app
 from namespaces import HERE, namespace, why_not
 from pure_core import replay
-from test_over_real_wires import merges_of, run_of, stored_arrays
+from two_nodes import merges_of, run_of, stored_arrays
 from wire_node import WireNode
 
 from eafl_flower.config import RunConfig

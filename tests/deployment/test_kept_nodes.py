@@ -1,38 +1,42 @@
 """`eafl node` in the place of SuperNodes: over the same wires it gives what its updates give in the pure core."""
 
 import signal
+import time
 
 import pytest
 from federation import CHECKOUT, NAME, copy_app
 from pure_core import replay
-from test_over_real_wires import (
+from two_nodes import (
     assert_arrays_are_those_of_the_pure_core,
+    go_on,
     merged,
     merges_of,
     run_of,
     start_node,
+    stored_arrays,
     submit,
     two_nodes,
 )
 
 from eafl_flower import __version__
 from eafl_flower.config import RunConfig
+from eafl_flower.types import digest
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def federation(tmp_path_factory):
+def two_kept_nodes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kept")
     copy_app(folder / "eafl-flower")
     yield from two_nodes(folder / "federation", kept=True)
 
 
-@pytest.fixture(autouse=True)
-def logs(federation):
-    """Let a failed test show what the processes wrote."""
-    yield
-    print(federation.logs())
+@pytest.fixture
+def federation(two_kept_nodes):
+    """``two_kept_nodes``; a failed test shows what the processes wrote."""
+    yield two_kept_nodes
+    print(two_kept_nodes.logs())
 
 
 def test_merged_arrays_are_those_of_the_pure_core(federation, tmp_path):
@@ -68,6 +72,38 @@ def test_a_node_that_was_told_to_end_returns_with_its_state(federation, tmp_path
     assert [event["metrics"]["loss"] for event in merges] == replayed.losses
 
 
+def test_a_run_goes_on_in_a_new_one_after_its_server_app_was_killed(federation, tmp_path):
+    results = tmp_path / "results"
+    submit(federation, results, merges=6, every=2, codec="lqgcm")
+    federation.wait_until(lambda: merged(results, 3), 240, "no three merges")
+    time.sleep(1)  # a message whose arrays the dead process did not push would hold its node up for a minute
+    federation.kill_server_app()
+    run = run_of(results)
+    killed_at = len(merges_of(run))
+
+    assert federation.wait(go_on(federation, run), 400) == "finished:completed"
+    assert list(results.iterdir()) == [run.path]
+    assert_arrays_are_those_of_the_pure_core(run)
+    assert run.summary()["merges"] == 6 > killed_at
+    assert run.summary()["refused"] == 0  # both sides held the same
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_server_app_that_is_told_to_end_leaves_a_checkpoint_and_tells_its_superlink(federation, tmp_path, number):
+    results = tmp_path / "results"
+    run_id = submit(federation, results, merges=1000)
+    federation.wait_until(lambda: merged(results, 3), 240, "no three merges")
+    run = run_of(results)
+    federation.kill_server_app(number)
+    federation.wait_until(lambda: not federation.server_apps(), 60, "the ServerApp goes on")
+    assert run.has_checkpoint
+    federation.wait(run_id, 30)  # at once: a process that just dies is missed after 50 s
+    replayed = replay(RunConfig.from_toml(run.config_path), merges_of(run), in_flight=2, clients=2)
+    assert digest(stored_arrays(run.checkpoint_dir / "server.safetensors", "/aggregator//arrays/")) == digest(
+        replayed.arrays
+    )
+
+
 def test_a_run_of_another_version_is_refused_by_one_line(federation, tmp_path):
     app = copy_app(tmp_path / "eafl-flower")
     changed = app / "eafl_flower" / "client_app.py"
@@ -99,7 +135,7 @@ def test_a_transformer_is_loaded_once(federation, tmp_path):
     pytest.importorskip("peft")
     out = tmp_path / "out.json"
     path = tmp_path / "job.toml"
-    path.write_text(f'task = "lora"\nnodes = 2\nupdates = 8\nout = "{out}"\n')
+    path.write_text(f'task = "lora"\nnodes = 2\nupdates = 4\nout = "{out}"\n')
     run_id = federation.submit(CHECKOUT / "benchmarks" / "wires-app", path)
     assert federation.wait(run_id, 400) == "finished:completed"
     for node in range(2):

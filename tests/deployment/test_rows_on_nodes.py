@@ -57,7 +57,7 @@ def start(federation, node, rows):
     federation.register(key)
     state = federation.folder / f"state-{node}"
     config = {"partition-id": node, "num-partitions": 2, "state-dir": str(state), "rows-file": str(rows)}
-    federation.start_node(f"node-{node}", key, config)
+    federation.start_kept_node(f"node-{node}", key, config)
 
 
 def run(federation, tmp_path, name):

@@ -16,10 +16,7 @@ from eafl_flower.radio.mimo import user_channel
 from eafl_flower.strategies import FederatedAlignment
 from eafl_flower.types import digest
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.usefixtures("ray_leftovers"),
-]
+pytestmark = pytest.mark.slow
 USERS = 4
 PRESET = RunConfig.from_toml("alignment").replace(
     {
@@ -130,6 +127,7 @@ def run_of(name, grid):
     return of_preset(name, grid) if name in PRESETS else of_api(name, grid)
 
 
+@pytest.mark.usefixtures("one_ray")
 @pytest.mark.parametrize("name", [*PRESETS, *APIS])
 def test_ray_gives_what_inline_gives(name):
     expected = run_of(name, InlineGrid(app_of(name)(), USERS))
@@ -138,6 +136,7 @@ def test_ray_gives_what_inline_gives(name):
         assert run_of(name, grid) == expected
 
 
+@pytest.mark.usefixtures("ray_leftovers")
 @pytest.mark.parametrize("name", ["rounds", "each when it comes, emq", "pilots"])
 def test_flowers_own_runtime_gives_what_inline_gives(name):
     expected = run_of(name, InlineGrid(app_of(name)(), USERS))

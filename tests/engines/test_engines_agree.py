@@ -18,10 +18,7 @@ from eafl_flower.engines import InlineGrid, RayGrid
 from eafl_flower.results.summary import order_digest
 from eafl_flower.runs.keeping import autosave
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.usefixtures("ray_leftovers"),
-]
+pytestmark = pytest.mark.slow
 
 INT8 = RunConfig.from_flat(
     {
@@ -82,40 +79,14 @@ def expected(config, app):
     return result
 
 
+@pytest.mark.usefixtures("one_ray")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_ray_gives_what_inline_gives(config, app, expected, workers):
     with RayGrid(app, NUM_NODES, num_cpus=0.5, workers=workers) as grid:
         assert outcome(config, grid) == expected
 
 
-def test_flowers_own_runtime_gives_what_inline_gives(config, app, expected):
-    results, server_app = [], ServerApp()
-
-    @server_app.main()
-    def main(grid, context):
-        results.append(outcome(config, grid))
-
-    from eafl_flower.engines.flower import run_on_flower
-
-    run_on_flower(server_app, app, num_nodes=NUM_NODES, num_cpus=0.5)
-    assert results == [expected]
-
-
-def test_a_ray_cluster_of_two_nodes_gives_what_inline_gives(config, app, expected):
-    import ray
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.add_node(num_cpus=1)
-    try:
-        with RayGrid(app, NUM_NODES, address=cluster.address) as grid:
-            assert outcome(config, grid) == expected
-            assert len({node["NodeID"] for node in ray.nodes() if node["Alive"]}) == 2
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
-
-
+@pytest.mark.usefixtures("one_ray")
 def test_workers_killed_during_the_run_change_nothing(config, expected, tmp_path):
     def leaving_its_pid():
         (tmp_path / str(os.getpid())).touch()
@@ -135,6 +106,7 @@ def test_workers_killed_during_the_run_change_nothing(config, expected, tmp_path
     assert len(list(tmp_path.iterdir())) > 2  # they were replaced
 
 
+@pytest.mark.usefixtures("one_ray")
 def test_checkpoints_that_nobody_asked_for_change_nothing(config, app, expected, tmp_path, monkeypatch):
     """One before every step, on any engine."""
     monkeypatch.setattr(autosave, "EVERY_S", 0.0)
@@ -144,3 +116,33 @@ def test_checkpoints_that_nobody_asked_for_change_nothing(config, app, expected,
         assert outcome(config, grid, checkpoint=path) == expected
     assert path.exists()
     assert outcome(config, InlineGrid(app(), NUM_NODES), checkpoint=path) == expected
+
+
+@pytest.mark.usefixtures("ray_leftovers")
+def test_flowers_own_runtime_gives_what_inline_gives(config, app, expected):
+    results, server_app = [], ServerApp()
+
+    @server_app.main()
+    def main(grid, context):
+        results.append(outcome(config, grid))
+
+    from eafl_flower.engines.flower import run_on_flower
+
+    run_on_flower(server_app, app, num_nodes=NUM_NODES, num_cpus=0.5)
+    assert results == [expected]
+
+
+@pytest.mark.usefixtures("ray_leftovers")
+def test_a_ray_cluster_of_two_nodes_gives_what_inline_gives(config, app, expected):
+    import ray
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    try:
+        with RayGrid(app, NUM_NODES, address=cluster.address) as grid:
+            assert outcome(config, grid) == expected
+            assert len({node["NodeID"] for node in ray.nodes() if node["Alive"]}) == 2
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

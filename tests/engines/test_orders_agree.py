@@ -18,10 +18,7 @@ from eafl_flower.strategies import AsynchronousStrategy
 from eafl_flower.types import digest
 from eafl_flower.wire.arrays import arrays_of
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.usefixtures("ray_leftovers"),
-]
+pytestmark = pytest.mark.slow
 NUM_NODES = 4
 MODELS = ("speech", "text")
 CODECS = {"plain": None, "int8": Int8Codec(), "lqgcm": LQGCMCodec(tuples=8, downlink_tuples=4)}
@@ -71,6 +68,7 @@ def factory(case, codec):
     return factory_of(CODECS[codec], kind=CASES[case][1], models=("", *MODELS))
 
 
+@pytest.mark.usefixtures("one_ray")
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("case", CASES)
 def test_ray_gives_what_inline_gives(case, codec):
@@ -80,6 +78,17 @@ def test_ray_gives_what_inline_gives(case, codec):
         assert outcomes(case, codec, grid) == expected
 
 
+@pytest.mark.usefixtures("one_ray")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_city_gives_the_same_on_ray(workers):
+    inline, told = city(num_rounds=12)
+    with RayGrid(factory_of(models=("questions", "reviews")), 4, num_cpus=0.5, workers=workers) as grid:
+        run, same = city(num_rounds=12, grid=grid)
+    assert run.arrays_sha256() == inline.arrays_sha256()
+    assert same.told() == told.told()
+
+
+@pytest.mark.usefixtures("ray_leftovers")
 @pytest.mark.parametrize(
     ("case", "codec"),
     [("epochs", "plain"), ("messages", "plain"), ("models", "lqgcm"), ("models, messages", "int8")],
@@ -96,12 +105,3 @@ def test_flowers_own_runtime_gives_what_inline_gives(case, codec):
 
     run_on_flower(server_app, factory(case, codec), num_nodes=NUM_NODES, num_cpus=1.0)
     assert results == [expected]
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_city_gives_the_same_on_ray(workers):
-    inline, told = city(num_rounds=12)
-    with RayGrid(factory_of(models=("questions", "reviews")), 4, num_cpus=0.5, workers=workers) as grid:
-        run, same = city(num_rounds=12, grid=grid)
-    assert run.arrays_sha256() == inline.arrays_sha256()
-    assert same.told() == told.told()

@@ -44,18 +44,6 @@ def alive(pid):
     return True
 
 
-@pytest.fixture
-def ray_on_two_cpus(ray_leftovers):
-    """A cluster that outlives the grids of a test."""
-    import ray
-
-    from eafl_flower.engines.ray_cluster import connect
-
-    assert connect("local", verbose=False)
-    yield ray
-    ray.shutdown()
-
-
 def test_ray_and_inline_give_equal_replies_and_close_ends_ray(ray_leftovers):
     import ray
 
@@ -71,16 +59,16 @@ def test_ray_and_inline_give_equal_replies_and_close_ends_ray(ray_leftovers):
 
 
 @pytest.mark.slow
-def test_replies_do_not_depend_on_the_number_of_workers(ray_on_two_cpus):
+def test_replies_do_not_depend_on_the_number_of_workers(one_ray):
     expected = replies_of(InlineGrid(counting_app(), 3))
     for workers in (1, 4):
         with RayGrid(counting_app, 3, num_cpus=0.5, workers=workers) as grid:
             assert replies_of(grid) == expected
-    assert ray_on_two_cpus.is_initialized()  # the grids did not start it
+    assert one_ray.is_initialized()  # the grids did not start it
 
 
 @pytest.mark.slow
-def test_different_nodes_run_side_by_side_and_one_node_in_order(ray_on_two_cpus, tmp_path):
+def test_different_nodes_run_side_by_side_and_one_node_in_order(one_ray, tmp_path):
     with RayGrid(counting_app, 2, num_cpus=0.5, workers=2) as grid:
         paths = {name: str(tmp_path / name) for name in ("marker", "go")}
         slow, after_it = grid.push_messages([train_message(2, do="sleep", **paths), train_message(2, 3.0)])
@@ -94,7 +82,7 @@ def test_different_nodes_run_side_by_side_and_one_node_in_order(ray_on_two_cpus,
 
 
 @pytest.mark.slow
-def test_a_worker_that_exits_is_replaced_and_its_job_done_again_from_the_old_state(ray_on_two_cpus, tmp_path):
+def test_a_worker_that_exits_is_replaced_and_its_job_done_again_from_the_old_state(one_ray, tmp_path):
     with RayGrid(counting_app, 1) as grid:
         die_once = train_message(2, do="die once", marker=str(tmp_path / "died"))
         replies = [
@@ -105,7 +93,7 @@ def test_a_worker_that_exits_is_replaced_and_its_job_done_again_from_the_old_sta
 
 
 @pytest.mark.slow
-def test_a_worker_killed_from_outside_is_replaced_and_its_job_done_again(ray_on_two_cpus, tmp_path):
+def test_a_worker_killed_from_outside_is_replaced_and_its_job_done_again(one_ray, tmp_path):
     marker, go = tmp_path / "pid", tmp_path / "go"
     with RayGrid(counting_app, 1) as grid:
         grid.send_and_receive([train_message(2)])
@@ -121,7 +109,7 @@ def test_a_worker_killed_from_outside_is_replaced_and_its_job_done_again(ray_on_
 
 
 @pytest.mark.slow
-def test_a_worker_killed_between_jobs_is_replaced(ray_on_two_cpus):
+def test_a_worker_killed_between_jobs_is_replaced(one_ray):
     with RayGrid(counting_app, 1) as grid:
         (first,) = grid.send_and_receive([train_message(2, do="where")])
         os.kill(first.content["where"]["pid"], signal.SIGKILL)
@@ -131,7 +119,7 @@ def test_a_worker_killed_between_jobs_is_replaced(ray_on_two_cpus):
 
 
 @pytest.mark.slow
-def test_a_client_that_always_kills_its_worker_becomes_an_error_and_the_others_go_on(ray_on_two_cpus):
+def test_a_client_that_always_kills_its_worker_becomes_an_error_and_the_others_go_on(one_ray):
     with RayGrid(counting_app, 2) as grid:
         deadly, fine = grid.push_messages([train_message(2, do="die"), train_message(3)])
         assert grid.wait([fine])[0].has_content()
@@ -143,7 +131,7 @@ def test_a_client_that_always_kills_its_worker_becomes_an_error_and_the_others_g
 
 
 @pytest.mark.slow
-def test_an_app_that_cannot_load_is_an_error_of_every_message(ray_on_two_cpus):
+def test_an_app_that_cannot_load_is_an_error_of_every_message(one_ray):
     with RayGrid(tiny_clients.app_that_cannot_load, 2) as grid:
         for reply in grid.send_and_receive([train_message(2), train_message(3)]):
             assert reply.error.code == 1
@@ -151,7 +139,7 @@ def test_an_app_that_cannot_load_is_an_error_of_every_message(ray_on_two_cpus):
 
 
 @pytest.mark.slow
-def test_large_payloads_arrive_whole_and_a_shared_one_is_stored_once(ray_on_two_cpus):
+def test_large_payloads_arrive_whole_and_a_shared_one_is_stored_once(one_ray):
     array = np.random.default_rng(1).standard_normal(5_000_000, dtype=np.float32)
     record = ArrayRecord([array])
     with RayGrid(tiny_clients.echo_app, 4) as grid:
@@ -165,7 +153,7 @@ def test_large_payloads_arrive_whole_and_a_shared_one_is_stored_once(ray_on_two_
 
 
 @pytest.mark.slow
-def test_a_mod_that_changes_its_message_or_a_later_change_does_not_reach_the_other_side(ray_on_two_cpus):
+def test_a_mod_that_changes_its_message_or_a_later_change_does_not_reach_the_other_side(one_ray):
     with RayGrid(tiny_clients.echo_app, 1) as grid:
         message, ids = train_message(2), []
         for number in (1, 2, 3):
@@ -178,24 +166,22 @@ def test_a_mod_that_changes_its_message_or_a_later_change_does_not_reach_the_oth
 
 
 @pytest.mark.slow
-def test_none_of_the_workers_is_left_after_close(ray_on_two_cpus):
-    free = ray_on_two_cpus.available_resources()["CPU"]
+def test_none_of_the_workers_is_left_after_close(one_ray):
+    free = one_ray.cluster_resources()["CPU"]
     with RayGrid(counting_app, 8, num_cpus=0.25) as grid:
         replies = grid.send_and_receive([train_message(node, do="where") for node in grid.get_node_ids()])
         pids = {reply.content["where"]["pid"] for reply in replies}
         assert all(alive(pid) for pid in pids)
     deadline = time.monotonic() + 60
-    while (any(map(alive, pids)) or ray_on_two_cpus.available_resources().get("CPU") != free) and (
-        time.monotonic() < deadline
-    ):
+    while (any(map(alive, pids)) or one_ray.available_resources().get("CPU") != free) and (time.monotonic() < deadline):
         time.sleep(0.1)
     assert not any(map(alive, pids))
-    assert ray_on_two_cpus.available_resources()["CPU"] == free
+    assert one_ray.available_resources()["CPU"] == free
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_is_refused_and_says_what_would(ray_on_two_cpus):
-    cpus = int(ray_on_two_cpus.cluster_resources()["CPU"])
+def test_what_does_not_fit_is_refused_and_says_what_would(one_ray):
+    cpus = int(one_ray.cluster_resources()["CPU"])
     for arguments, message in (
         ({"num_cpus": 1000.0}, r"a client needs 1000 CPUs and 0 GPUs, more than any machine .* lower engine.num-cpus"),
         ({"workers": cpus + 1}, rf"{cpus + 1} workers of 1 CPUs and 0 GPUs: expected 1 to {cpus}"),
