@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from eafl_flower.cli.chosen import in_typed_words
 from eafl_flower.cli.documented import documented
 from eafl_flower.cli.shared import reported
 from eafl_flower.results.views.terminal import new_console, say
@@ -56,7 +57,8 @@ def check(
         raise typer.BadParameter("--csv needs --label, the column with the class")
     if csv is not None:
         names = tuple(name.strip() for name in features.split(",") if name.strip())
-        report = check_csv(find_csv(csv), Columns(label=label, client=client, time=time, features=names))
+        with in_typed_words({"data.csv.file": str(csv)}):
+            report = check_csv(find_csv(csv), Columns(label=label, client=client, time=time, features=names))
     else:
         assert file is not None
         report = check_file(file)

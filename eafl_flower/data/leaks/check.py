@@ -68,7 +68,11 @@ def check_file(path: str | Path) -> DataReport:
         if known.columns <= set(header):
             return _with_notes(_report(path, _label_table(path, known)), path)
     names = ", ".join(["ngsim", *(known.name for known in KNOWN)])
-    msg = f"{path}: its columns are none of a table we know ({names}): {', '.join(header[:12])}"
+    found = ", ".join(header[:12])
+    msg = (
+        f"{path}: its columns are none of a table we know ({names}): {found}; "
+        f"one of your own is checked by --csv {path} --label COLUMN"
+    )
     raise DataError(msg)
 
 
