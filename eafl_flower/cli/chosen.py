@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -27,7 +27,13 @@ class Baselines(StrEnum):
     NONE = "none"
 
 
-Preset = Annotated[str, typer.Argument(help="Name of a preset, or path of a TOML file.")]
+MAIN_JOB: Final = "radio-map"
+FOR_OWN_DATA: Final = "emam"
+
+Preset = Annotated[
+    str | None,
+    typer.Argument(help=f"Name of a preset, or path of a TOML file; {FOR_OWN_DATA} with --csv.", show_default=MAIN_JOB),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE ...", help="Settings to change.", show_default=False)
 ]
@@ -42,7 +48,7 @@ Beside = Annotated[
 
 
 def chosen_config(
-    preset: str,
+    preset: str | None,
     configs: Sequence[Path] | None,
     settings: Sequence[str] | None,
     *,
@@ -52,12 +58,15 @@ def chosen_config(
     baselines: Baselines | None,
     own: Mapping[str, str] | None = None,
 ) -> "RunConfig":
-    """Return the configuration of a preset, changed by files, then by settings, then by the options of a command."""
+    """Return the configuration of a preset, changed by files, then by settings, then by the options of a command.
+
+    Without a preset it is that of the main job, or, for data of one's own, one in which all vehicles are alike.
+    """
     from eafl_flower.config import RunConfig, parse_overrides
     from eafl_flower.config.files import read_toml
 
-    config = RunConfig.from_toml(preset)
     own = own or {}
+    config = RunConfig.from_toml(preset or (FOR_OWN_DATA if "data.csv.file" in own else MAIN_JOB))
     if "data.csv.file" in own:  # all its clients, however many the preset's data have
         config = config.replace({"data.clients": 0, "data.unseen": -1})
     for path in configs or ():

@@ -44,7 +44,7 @@ app.add_typer(credentials_app, name="credentials")
 @reported
 def run(
     ctx: typer.Context,
-    preset: Preset = "emam",
+    preset: Preset = None,
     settings: Settings = None,
     configs: Configs = None,
     engine: Chosen = None,
@@ -66,7 +66,8 @@ def run(
     """Run one experiment.
 
     PRESET is the name of a preset or the path of a TOML file; --config changes it, then --set. With --csv its data
-    are a file of your own, with all clients that the file has (or 20 that share the rows), a fifth of them unseen.
+    are a file of your own, with all clients that the file has (or 20 that share the rows), a fifth of them unseen;
+    the preset is then emam, if none is named.
     """
     from eafl_flower.results.run_directory import RunDirectory
 
@@ -111,7 +112,7 @@ for command in (status, sweep, compare, report, predict, mobility, node):
 @app.command()
 @reported
 def calibrate(
-    preset: Preset = "emam",
+    preset: Preset = None,
     settings: Settings = None,
     configs: Configs = None,
     out: Annotated[Path, typer.Option(help="The file to write, for --config.")] = Path("calibration.toml"),

@@ -18,7 +18,7 @@ from eafl_flower.results.views.terminal import new_console, say
 @reported
 def sweep(
     ctx: typer.Context,
-    preset: Preset = "emam",
+    preset: Preset = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(

@@ -52,6 +52,7 @@ GROUPS: Final = {
         what="data set",
         entry_points="eafl_flower.data",
         parts={
+            "radio-map": "eafl_flower.data.generated.radio_map:RadioMap",
             "idm": "eafl_flower.data.sets.idm:IDM",
             "ngsim-us101": "eafl_flower.data.sets.ngsim:NGSIM",
             "geolife": "eafl_flower.data.sets.geolife:GeoLife",

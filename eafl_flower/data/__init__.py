@@ -1,5 +1,7 @@
 """Data sets as clients with rows: traffic, trips, networks, sensors, images, or a file of one's own."""
 
+from eafl_flower.data.generated.radio_map import Drives, simulate_radio_map
+from eafl_flower.data.generated.town import Town
 from eafl_flower.data.leaks.check import check_csv, check_file
 from eafl_flower.data.leaks.report import ColumnScore, DataReport
 from eafl_flower.data.lookup import lookup_scores, majority_scores
@@ -24,8 +26,10 @@ __all__ = [
     "Columns",
     "DataFile",
     "DataReport",
+    "Drives",
     "InMemorySource",
     "Scaler",
+    "Town",
     "Traffic",
     "check_csv",
     "check_file",
@@ -42,4 +46,5 @@ __all__ = [
     "majority_scores",
     "prepare_geolife",
     "simulate_idm_traffic",
+    "simulate_radio_map",
 ]

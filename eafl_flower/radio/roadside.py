@@ -135,18 +135,8 @@ class RoadsideRadio:
             ``"up"`` or ``"down"``.
         """
         place_m, _ = self.coverage.position(time_s, vehicles)
-        return self.snr_at(place_m, self.coverage.serving(time_s, vehicles), link)
-
-    def snr_at(self, places_m: Array, units: Integers, link: Link = "up") -> Array:
-        """Return the signal-to-noise ratio without fading at places ``(n, 2)`` [m] to the unit of each, ``(n,)``."""
-        settings = self.settings
-        result, heard = np.zeros(len(units)), units != NOBODY
-        there_m, unit = places_m[heard], units[heard]
-        offset_m = there_m - self.coverage.units_m[unit]
-        shadow_db = shadowing_db(self.seed, there_m, unit, settings.shadowing_db, settings.correlation_m)
-        gain = two_slope_gain(settings, np.hypot(offset_m[:, 0], offset_m[:, 1]), shadow_db)
-        result[heard] = settings.power_w(link) * gain / settings.noise_w
-        return result
+        unit = self.coverage.serving(time_s, vehicles)
+        return snr_at(self.settings, self.seed, place_m, self.coverage.units_m, unit, link)
 
     def mean_rate_bit_s(self, time_s: ArrayLike, vehicles: Vehicles = None, link: Link = "up") -> Array:
         """Return the mean rate over the fading, outages included [bit/s], ``(n,)``; arguments as `mean_snr`."""
@@ -166,3 +156,30 @@ class RoadsideRadio:
         snr = self.mean_snr(time_s, [client], link)
         faded = snr * self.fading(client, time_s) if snr[0] else snr
         return float(rate_bit_s(faded, self.settings.bandwidth_hz, self.settings.least_rate_bit_s)[0])
+
+
+def snr_at(settings: Roadside, seed: int, places_m: Array, units_m: Array, units: Integers, link: Link = "up") -> Array:
+    """Return the signal-to-noise ratio without fading between places and the unit of each, linear, ``(n,)``.
+
+    Parameters
+    ----------
+    settings
+        The radio.
+    seed
+        Seed of the shadowing.
+    places_m
+        Where vehicles are [m], ``(n, 2)``.
+    units_m
+        Where units are [m], ``(num_units, 2)``.
+    units
+        Number of each vehicle's unit, ``(n,)``; -1: none, and the ratio is 0.
+    link
+        Who sends: ``"up"`` the vehicle, ``"down"`` the unit.
+    """
+    result, heard = np.zeros(len(units)), units != NOBODY
+    there_m, unit = places_m[heard], units[heard]
+    offset_m = there_m - units_m[unit]
+    shadow_db = shadowing_db(seed, there_m, unit, settings.shadowing_db, settings.correlation_m)
+    gain = two_slope_gain(settings, np.hypot(offset_m[:, 0], offset_m[:, 1]), shadow_db)
+    result[heard] = settings.power_w(link) * gain / settings.noise_w
+    return result

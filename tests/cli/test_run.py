@@ -49,7 +49,7 @@ def test_without_arguments_all_baselines_stand_beside_the_main_job(experiment, e
         eafl(*arguments, main=main)
     for path in Path("runs").iterdir():
         assert None not in summary(path)["baselines"].values()
-        assert (summary(path)["name"], summary(path)["engine"]) == ("emam", "inline")
+        assert (summary(path)["name"], summary(path)["engine"]) == ("radio-map", "inline")
 
 
 def test_with_arguments_the_cheap_baselines_are_the_default(experiment, eafl):

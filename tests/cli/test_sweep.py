@@ -13,7 +13,7 @@ from eafl_flower.errors import ConfigError
 from eafl_flower.results.ownership import owned
 from eafl_flower.results.run_directory import RunDirectory
 
-BASE = ("--set", "strategy.merges=60")
+BASE = ("emam", "--set", "strategy.merges=60")
 
 
 @pytest.fixture(autouse=True)
