@@ -1,12 +1,12 @@
-"""Generated drives through a town with roadside units: which unit will be best where. It needs no download.
+"""Generated drives through a town with roadside units: which unit is best where. It needs no download.
 
-A vehicle has driven through the streets for some minutes, and recorded each 5 s where it was and which unit it heard
-best. The task is the map behind this: the best unit at a place, from the place's two coordinates. Held out is what lies
-ahead, the last part of each drive, so that nothing a vehicle has measured is the answer. A vehicle has seen a few
-streets of the town, and all together most of them.
+A vehicle has driven through the streets for ten minutes, and recorded each 5 s where it was and which unit it heard
+best. The task is the map behind this: the best unit at a place, from the two coordinates of the place. Held out is
+what lies ahead, the last part of each drive: it is asked about before the vehicle gets there, so that nothing it has
+measured is the answer. A vehicle has seen a few streets of the town, and all together most of them.
 
 Streets and traffic are random (``mobility/synthetic.py``), units and radio those of ``town``. Ours are the period of
-the rows and the error of a position, 5 m in each direction, about that of a satellite receiver in the open.
+the rows, and the error of a position: 5 m in each direction, about that of a satellite receiver in the open.
 """
 
 from dataclasses import dataclass, field

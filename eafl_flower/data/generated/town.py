@@ -1,7 +1,8 @@
 r"""A town, the roadside units in it, and which of them is heard best where.
 
-The town is cut into ``units_along`` times ``units_along`` squares. In each a unit stands at a crossing, drawn at random
-from the inner half of the square. At a place :math:`x` the best unit is the one heard best, fading averaged out,
+The town is cut into ``units_along`` times ``units_along`` squares. In each a unit stands at a crossing, drawn at
+random from the inner half of the square. At a place :math:`x` the best unit is the one that is heard best, fading
+averaged out,
 
 .. math:: u^*(x) = \arg\max_u\; g(|x - x_u|)\,10^{F_u(x)/10}
 
