@@ -38,7 +38,7 @@ def run(tmp_path, monkeypatch, capfd):
     def run(*settings, code=0):
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
-            cli.main(["run", "--baselines", "none", "--set", *SMALL, *settings])
+            cli.main(["run", "emam", "--baselines", "none", "--set", *SMALL, *settings])
         assert (ended.value.code or 0) == code
         return capfd.readouterr()
 
