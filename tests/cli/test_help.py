@@ -101,7 +101,7 @@ def test_the_next_command_is_one_of_the_same_program(experiment, eafl):
     def main(arguments):
         cli.main(arguments, program="python -m eafl_flower")
 
-    ended = eafl("run", "--set", "strategy.merges=20", main=main)
+    ended = eafl("run", "emam", "--set", "strategy.merges=20", main=main)
     assert ended.out.splitlines()[-1].startswith("Next:    python -m eafl_flower report runs/emam-")
 
 

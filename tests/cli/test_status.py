@@ -16,7 +16,7 @@ SHORT = "strategy.merges=96"
 
 
 def test_a_finished_run_is_shown_and_the_exit_status_is_0(experiment, eafl):
-    eafl("run", "--set", SHORT)
+    eafl("run", "emam", "--set", SHORT)
     (path,) = Path("runs").iterdir()
     for run in (str(path), "emam", "runs/emam", "runs"):
         ended = eafl("status", run)
@@ -116,7 +116,7 @@ def test_watching_prints_again_and_again_until_the_end(eafl):
 
 def test_a_run_is_watched_while_it_goes_on(child):
     """In another process, as an operator does it; killed, it is silent."""
-    command = [sys.executable, "-c", child, "run", "--set", "strategy.merges=100000", "job.deadline-s=0.005"]
+    command = [sys.executable, "-c", child, "run", "emam", "--set", "strategy.merges=100000", "job.deadline-s=0.005"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             seen = []

@@ -137,7 +137,7 @@ def test_a_run_that_was_asked_to_stop_is_called_that(eafl, monkeypatch):
 
 
 def test_a_run_with_a_checkpoint_is_resumed(eafl):
-    settings = ("--set", "strategy.merges=60", "name=interrupted", "checkpoint.every=10")
+    settings = (*BASE, "name=interrupted", "checkpoint.every=10")
     folder = "runs/sweep-emam"
     assert eafl("sweep", *settings).code == 1
     ended = eafl("sweep", *settings)
@@ -147,7 +147,7 @@ def test_a_run_with_a_checkpoint_is_resumed(eafl):
 
 
 def test_a_resumed_run_gets_the_baselines_that_are_now_asked_for(eafl):
-    settings = ("--set", "strategy.merges=60", "name=interrupted", "checkpoint.every=10")
+    settings = (*BASE, "name=interrupted", "checkpoint.every=10")
     assert eafl("sweep", *settings, "--baselines", "none").code == 1
     assert eafl("sweep", *settings, "--baselines", "all").code == 0
     assert rows()[0]["exact-before"]
@@ -159,13 +159,15 @@ def test_a_sweep_that_is_stopped_ends_its_processes_and_names_what_is_unfinished
     code = child.replace("main(sys.argv[1:])", "") + (
         "import eafl_flower.app.sweep as s\n"
         f"s.child_command = lambda a: [sys.executable, '-c', {child!r}, 'run', *a]\n"
-        "main(['sweep', '--set', 'strategy.merges=100000', 'job.deadline-s=0.01', 'checkpoint.every=1',"
+        "main(['sweep', 'emam', '--set', 'strategy.merges=100000', 'job.deadline-s=0.01', 'checkpoint.every=1',"
         "'task.batch-size=8,16', '--seeds', '1,2', '--jobs', '2'])"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     folder = tmp_path / "runs" / "sweep-emam"
+    until = time.monotonic() + 120
     while len(list(folder.glob("*/checkpoint/lines.txt"))) < 2:
         assert parent.poll() is None
+        assert time.monotonic() < until, "no two checkpoints in two minutes"
         time.sleep(0.05)
     parent.send_signal(number)
     out, err = parent.communicate()
@@ -225,7 +227,7 @@ def test_a_run_whose_data_are_gone_has_failed_and_keeps_its_scores(eafl):
     assert eafl(*OWN).code == 0
     name = rows()[0]["run"]
     Path("rows.csv").rename("elsewhere.csv")
-    absolute = (*OWN[:3], "--csv", str(Path("rows.csv").absolute()), *OWN[5:])
+    absolute = [str(Path("rows.csv").absolute()) if word == "rows.csv" else word for word in OWN]
     ended = eafl(*absolute)
     assert (ended.code, ended.out.count("failed")) == (1, 1)
     assert "data.csv.file: no file" in ended.out

@@ -82,7 +82,10 @@ def test_a_part_made_by_hand_must_be_the_one_that_is_named():
             {"codec.name": "int9"},
             r'codec.name = "int9": no such codec; did you mean "int8"\? there are none, float32, ',
         ),
-        ({"data.name": "zzz"}, r'data.name = "zzz": no such data set; there are radio-map, idm, .*, and package.module:Class'),
+        (
+            {"data.name": "zzz"},
+            r'data.name = "zzz": no such data set; there are radio-map, idm, .*, and package.module:Class',
+        ),
         ({"task.name": 5}, r"task.name = 5: expected text"),
         ({"codec.int9.block-size": 1}, r'codec.int9: no such codec; did you mean "int8"'),
         ({"codec.int8.blocksize": 1}, r"no such setting; did you mean codec.int8.block-size\?"),
