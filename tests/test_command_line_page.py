@@ -27,9 +27,9 @@ def test_the_commands_of_the_page_work_as_they_stand(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "exit status 1"
     assert done.stdout.count("Federation brought") == 2
-    for left in ("runs/sweep-emam/results.csv", "int8.html", "classes.csv", "quiet.txt", "logged.jsonl"):
+    for left in ("runs/sweep-radio-map/results.csv", "int8.html", "classes.csv", "quiet.txt", "logged.jsonl"):
         assert (tmp_path / left).stat().st_size
-    assert list(tmp_path.glob("runs/emam-*/report.html"))
+    assert list(tmp_path.glob("runs/radio-map-*/report.html"))
 
 
 def test_the_page_names_every_command_and_every_option_of_a_run():

@@ -55,7 +55,7 @@ RUN_EXAMPLES = (
     "eafl run",
     "eafl run async-v2x --seed 2 --set strategy.merges=500 task.batch-size=8",
     "eafl run --csv mine.csv --label kind --client vehicle --time when",
-    "eafl run --resume runs/emam-20261129T161931Z",
+    "eafl run --resume runs/radio-map-20261129T161931Z",
 )
 
 
@@ -113,7 +113,7 @@ def run(
 
     PRESET is the name of a preset or the path of a TOML file; --config changes it, then --set. With --csv its data
     are a file of your own, with all clients that the file has (or 20 that share the rows), a fifth of them unseen;
-    the preset is then emam, if none is named.
+    the preset is then emam, if none is named. Without any, it is radio-map, the main job, beside all its baselines.
     """
     from eafl_flower.results.run_directory import RunDirectory
 
@@ -162,21 +162,21 @@ for command, *examples in (
     (presets, "eafl presets"),
     (
         status,
-        "eafl status emam",
-        "eafl status runs/emam-20261129T161931Z --json",
-        "eafl status emam --wait",
+        "eafl status radio-map",
+        "eafl status runs/radio-map-20261129T161931Z --json",
+        "eafl status radio-map --wait",
     ),
     (
         sweep,
         "eafl sweep --seeds 1,2,3 --jobs 2",
         "eafl sweep ngsim --set codec.name=int8,lqgcm strategy.emam.alpha=0.4,0.8 --seeds 1,2,3",
     ),
-    (compare, "eafl compare runs/emam-* runs/fedavg-*", "eafl compare runs/sweep-emam --html sweep.html"),
-    (report, "eafl report runs/emam-20261129T161931Z"),
+    (compare, "eafl compare runs/radio-map-*", "eafl compare runs/sweep-radio-map --html sweep.html"),
+    (report, "eafl report runs/radio-map-20261129T161931Z"),
     (
         predict,
-        "eafl predict runs/emam-20261129T161931Z rows.csv --client 3 --output classes.csv",
-        "eafl predict runs/emam-20261129T161931Z rows.csv --name v7 --label kind",
+        "eafl predict runs/radio-map-20261129T161931Z rows.csv --client 3 --output classes.csv",
+        "eafl predict runs/radio-map-20261129T161931Z rows.csv --name v7 --label kind",
     ),
     (
         mobility,
