@@ -142,7 +142,7 @@ class Federation:
         self,
         node: str,
         key: Path | None,
-        config: Mapping[str, int | str],
+        config: Mapping[str, float | str],
         *,
         ca: Path | None = None,
         inside: Sequence[str] = (),
@@ -170,18 +170,21 @@ class Federation:
             inside=inside,
         )
 
-    def start_kept_node(self, node: str, key: Path | None, config: Mapping[str, int | str]) -> subprocess.Popen[bytes]:
-        """Start ``eafl node`` of this checkout in the place of a SuperNode."""
+    def start_kept_node(
+        self, node: str, key: Path | None, config: Mapping[str, float | str], *, inside: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start ``eafl node`` of this checkout in the place of a SuperNode, if need be in a place of its own."""
         return self.start(
             node,
             "python",
             *("-m", "eafl_flower.cli.main", "node"),
             *self._node_arguments(node, key, config),
             environment={"PYTHONPATH": str(CHECKOUT)},
+            inside=inside,
         )
 
     def _node_arguments(
-        self, node: str, key: Path | None, config: Mapping[str, int | str], ca: Path | None = None
+        self, node: str, key: Path | None, config: Mapping[str, float | str], ca: Path | None = None
     ) -> list[object]:
         """What both kinds of nodes are told; the configuration goes through a TOML file, as in ``clients/``."""
         path = self.folder / f"{node}.toml"

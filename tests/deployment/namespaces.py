@@ -29,6 +29,12 @@ class Namespace:
         """Plug the cable in again."""
         ip("link", "set", self.name, "up")
 
+    def throttle(self, rate_bit_s: float, burst_bytes: int) -> None:
+        """Let so many bits a second through in either direction."""
+        limits = ("rate", f"{rate_bit_s:.0f}bit", "burst", f"{burst_bytes}b", "latency", "400ms")
+        for end in (("-n", self.name, "qdisc", "add", "dev", "eth0"), ("qdisc", "add", "dev", self.name)):
+            run("tc", *end, "root", "tbf", *limits)
+
 
 def why_not() -> str:
     """Say why no namespace can be made here, "" if one can."""
@@ -63,4 +69,9 @@ def namespace() -> Iterator[Namespace]:
 
 def ip(*arguments: str) -> None:
     """Run ``ip``."""
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+    run("ip", *arguments)
+
+
+def run(*command: str) -> None:
+    """Run a program of iproute2, whose complaint is in the error."""
+    subprocess.run(command, check=True, capture_output=True, text=True)
