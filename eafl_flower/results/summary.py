@@ -70,7 +70,10 @@ def check_summary(summary: Mapping[str, Any]) -> None:
         At the first field that is missing or wrong; the message does not say where.
     """
     check_fields(summary, _FIELDS, _LATER_FIELDS)
-    check_fields(summary["staleness"], dict.fromkeys(("median", "p95", "max"), optional(number)), {})
+    quantiles = ("median", "p95", "max")
+    check_fields(summary["staleness"], dict.fromkeys(quantiles, optional(number)), {})
+    if len({summary["staleness"][name] is None for name in quantiles}) > 1:
+        raise ValueError(f"staleness: expected {', '.join(quantiles)} to be numbers, or all of them null")
     check_fields(summary["baselines"], {name: _any for name in BASELINES if name not in _LATER_BASELINES}, {})
     check_scores(summary)
 

@@ -63,9 +63,10 @@ def test_what_is_no_file_is_refused(made, name):
 
 
 @pytest.mark.slow
-def test_a_thousand_damaged_files_end_no_command_in_a_traceback(monkeypatch, tmp_path):
+def test_hundreds_of_damaged_files_end_no_command_in_a_traceback(monkeypatch, tmp_path):
+    """A thousand take minutes: ``benchmarks/hostile_files.py``."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert hostile_files.try_files(1000).faults == {}
+    assert hostile_files.try_files(300, seed=2).faults == {}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,7 @@ def test_a_thousand_damaged_files_end_no_command_in_a_traceback(monkeypatch, tmp
         ("config.toml", b"seed = 1", b"seed = [0]"),
         ("summary.json", b'"data": {', b'"data": {"rows": "many", '),
         ("summary.json", b'"client_states_lost": 0', b'"client_states_lost": []'),
+        ("summary.json", b'"p95": ', b'"p95": null, "p94": '),
     ],
 )
 def test_a_value_of_another_kind_is_refused(made, name, old, new):
