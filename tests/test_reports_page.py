@@ -27,7 +27,7 @@ def test_the_commands_of_the_page_work_as_they_stand(tmp_path):
         assert_self_contained(text)
         assert str(tmp_path) not in text
         assert 50_000 < len(text.encode()) < 400_000  # as the page says
-    assert "Beside each client alone, federation" in run_page.read_text()
+    assert "Federation brought" in run_page.read_text()
 
 
 def test_the_page_says_from_how_many_uploads_on_dots_are_an_image():

@@ -37,6 +37,9 @@ class Command(TyperCommand):
         super().format_help(ctx, formatter)
         formatter.buffer = [part.replace("\\[", "[") for part in formatter.buffer]
 
+    def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write nothing: Typer lists arguments with the options, click 8.5 would list them once more."""
+
 
 def documented(app: typer.Typer, *examples: str, name: str | None = None) -> Callable[[F], F]:
     """Return a decorator that adds a command to ``app``, with examples below its help."""

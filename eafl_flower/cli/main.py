@@ -106,7 +106,7 @@ def run(
     time: Time = "",
     features: Features = "",
     verbose: Verbose = False,
-    directory: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    directory: Annotated[Path | None, typer.Option(hidden=True, help="The run's own directory, for sweeps.")] = None,
     debug: Debug = False,
 ) -> None:
     """Run one experiment.

@@ -54,9 +54,28 @@ def test_help_is_asked_for_by_both_names(eafl):
 
 
 def test_every_argument_and_option_is_explained():
-    for name, command in COMMANDS:
+    program = typer.main.get_command(cli.app)
+    for name, command in (("", program), *COMMANDS):
         for parameter in command.params:
-            assert parameter.help or getattr(parameter, "hidden", False), (name, parameter.name)
+            assert parameter.help, (name, parameter.name)
+
+
+def packed(text):
+    """Return a text without its spaces and the sides of boxes: lines may break at a hyphen."""
+    return re.sub(r"[\s│]", "", text)
+
+
+@pytest.mark.parametrize("width", [60, 200])
+def test_the_help_of_a_command_tells_what_each_of_its_parameters_is(eafl, width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(cli.app, "rich_markup_mode", "rich")  # again afterwards
+    for name, command in COMMANDS:
+        told = packed(eafl(*name.split(), "-h").out)
+        for parameter in command.params:
+            if isinstance(parameter, click.Argument):
+                assert told.count(packed(parameter.help)) == 1, (name, parameter.name)
+            elif not parameter.hidden:
+                assert packed(parameter.help) in told, (name, parameter.name)
 
 
 @pytest.mark.parametrize(("name", "command"), COMMANDS, ids=NAMES)

@@ -25,7 +25,7 @@ from eafl_flower.results.summary import on_the_wall
 from eafl_flower.results.views.comparison import changed_configs
 from eafl_flower.results.views.quantities import bytes_text, energy_text, percent_text, time_text
 from eafl_flower.results.views.score_words import BASELINE_TITLES, direction, left_out
-from eafl_flower.results.views.verdict import main_score, verdict
+from eafl_flower.results.views.verdict import long_verdict, main_score
 
 _LEVELS: Final = ("pooled", "no_communication", "lookup")  # of each kind one: four lines in a figure are enough
 
@@ -64,7 +64,7 @@ def run_page(run: RunDirectory) -> str:
         [part for part in (*parts, terms_section([made_of, *parts]), _footer()) if part],
         kind="Report of a run",
         facts=made_of,
-        verdict=verdict(summary, _first(summary, events)) if summary else (),
+        verdict=long_verdict(summary, str(settings.get("codec.name", "")), _first(summary, events)) if summary else (),
     )
 
 

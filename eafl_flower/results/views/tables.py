@@ -13,7 +13,6 @@ from eafl_flower.core.scores import Score
 from eafl_flower.core.words import MOST_LINE, shown
 from eafl_flower.results.scores import stored_scores
 from eafl_flower.results.summary import on_the_wall
-from eafl_flower.results.views.closing import verdict
 from eafl_flower.results.views.fitting import Column, fitted
 from eafl_flower.results.views.quantities import bytes_text, energy_text, percent_text, time_text
 from eafl_flower.results.views.score_words import (
@@ -27,6 +26,7 @@ from eafl_flower.results.views.score_words import (
     row_title,
     score_cells,
 )
+from eafl_flower.results.views.verdict import verdict
 
 _COSTS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "merges": lambda s: f"{s['merges']:,}",

@@ -1,20 +1,22 @@
-"""What came of a run, in sentences: what federation brought, what the codec cost, what was sent and spent.
+"""What came out of a run or a sweep, in sentences: what federation brought, what it is worth, what the codec cost.
 
-A verdict says what one run can show and no more: differences below ``MARGIN`` are called none.
+Every sentence on a run is computed from ``summary.json``. Differences below ``MARGIN`` have no number: one run does not
+show them. The main score of the task decides, on clients that train before their local training, and on unseen ones.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev, variance
+from dataclasses import dataclass
+from statistics import fmean, variance
 from typing import Any, Final
 
 from eafl_flower.core.scores import Score
+from eafl_flower.core.words import shown
 from eafl_flower.results.scores import stored_scores
 from eafl_flower.results.summary import on_the_wall
+from eafl_flower.results.views.differences import MARGIN, counts, difference_text, gain, spread_text
 from eafl_flower.results.views.quantities import bytes_text, energy_text, percent_text, time_text
-
-MARGIN: Final = 0.01
-"""Below it a difference is none: of a score in percent a point, of another one so large a share of it."""
+from eafl_flower.results.views.score_words import BASELINE_TITLES
 
 _WHOM: Final = {
     "before": "seen clients before training",
@@ -22,33 +24,50 @@ _WHOM: Final = {
     "unlabelled": "unseen clients without a label",
     "unseen": "unseen clients",
 }
-_SIMPLE: Final = {"lookup": "a look-up of one feature", "majority": "always naming the most frequent class"}
-Values = Mapping[str, float]
+_ELSEWHERE: Final = {"after": "after local training", "unseen": "on unseen clients"}
+_WITHOUT_TRAINING: Final = {"lookup": "A look-up of one feature", "majority": "The majority class"}
 
 
-def verdict(summary: Mapping[str, Any], first: Mapping[str, float] | None = None) -> list[str]:
-    """Return what came of a finished run, the most important sentence first.
+def verdict(summary: Mapping[str, Any], codec: str = "") -> list[str]:
+    """Return sentences about a finished run, the most important first; pages have ``long_verdict``.
 
     Parameters
     ----------
     summary
-        That of ``summary.json``. Names in the sentences may come from a run: they are not escaped.
+        The content of ``summary.json``. Names of it are not escaped for a page.
+    codec
+        What its codec is called; "" if nobody knows.
+    """
+    score, own = main_score(summary)
+    if score is None:
+        return ["No score could be measured."]
+    view = _View(score=score, own=own, baselines=summary["baselines"])
+    sentences = (
+        _federation(view),
+        _without_training(view),
+        _in_one_place(view),
+        _codec(view, summary, codec),
+        _not_measured(summary),
+    )
+    return [sentence for sentence in sentences if sentence]
+
+
+def long_verdict(summary: Mapping[str, Any], codec: str = "", first: Mapping[str, float] | None = None) -> list[str]:
+    """Return ``verdict`` with what was sent, spent and lost; where federation is not measured, what was reached.
+
+    Parameters
+    ----------
+    summary, codec
+        As for ``verdict``.
     first
         What the main score was before the first merge, by phase, if it was measured.
     """
     score, own = main_score(summary)
-    sentences = []
-    if score is not None:
-        alone = _values(summary, "no_communication", score)
-        if alone:
-            sentences.append(_federation(score, own, alone))
-        else:
-            sentences += [_reached(score, own, first or {}), _not_known(summary)]
-        sentences.append(_without_training(score, own, {name: _values(summary, name, score) for name in _SIMPLE}))
-        sentences.append(_pooled(score, own, _values(summary, "pooled", score)))
-        sentences.append(_codec(score, own, _values(summary, "exact", score)))
-    sentences += [_sent(summary), _spent(summary), _trouble(summary)]
-    return [sentence for sentence in sentences if sentence]
+    reached = []
+    if score is not None and not _federation(_View(score=score, own=own, baselines=summary["baselines"])):
+        reached = [_reached(score, own, first or {}), _why_not_measured(summary)]
+    told = (*reached, *verdict(summary, codec), _spent(summary), _trouble(summary))
+    return [sentence for sentence in told if sentence]
 
 
 def sweep_verdict(score: Score, phase: str, cells: Sequence[tuple[str, Sequence[float]]]) -> str:
@@ -69,7 +88,7 @@ def sweep_verdict(score: Score, phase: str, cells: Sequence[tuple[str, Sequence[
     if len(found) == 1:
         return f"{_named(score)} for {_whom(phase)}: {spread_text(score, top)}."
     difference, ends = gain(score, fmean(top), fmean(bottom)), [spread_text(score, values) for values in (top, bottom)]
-    if not is_clear(score, difference, fmean(bottom)):
+    if not counts(score, difference, fmean(bottom)):
         return f"For {_whom(phase)} the combinations do not differ by what counts: {' to '.join(dict.fromkeys(ends))}."
     told = f"For {_whom(phase)} {best} is best with {ends[0]}, {last} last with {ends[1]}"
     if len(top) < 2 or len(bottom) < 2:
@@ -78,21 +97,6 @@ def sweep_verdict(score: Score, phase: str, cells: Sequence[tuple[str, Sequence[
     if difference <= 2 * error:
         return f"{told}: less than two standard errors apart, so it may be chance."
     return f"{told}: more than two standard errors apart."
-
-
-def spread_text(score: Score, values: Sequence[float]) -> str:
-    """Return mean and standard deviation in words, and over how many seeds.
-
-    Examples
-    --------
-    >>> from eafl_flower.core.scores import ACCURACY
-    >>> spread_text(ACCURACY, [0.7, 0.72]), spread_text(ACCURACY, [0.7])
-    ('71.0 ± 1.4 % (2 seeds)', '70.0 % (one seed)')
-    """
-    if len(values) == 1:
-        return f"{score.text(values[0])} (one seed)"
-    mean = f"{score.number(fmean(values))} ± {score.number(stdev(values))} {score.unit}".rstrip()
-    return f"{mean} ({len(values)} seeds)"
 
 
 def main_score(summary: Mapping[str, Any]) -> tuple[Score | None, dict[str, float]]:
@@ -104,33 +108,154 @@ def main_score(summary: Mapping[str, Any]) -> tuple[Score | None, dict[str, floa
     return score, {one.phase: one.value for one in found if one.score == score}
 
 
-def difference_text(score: Score, better: float) -> str:
-    """Return a difference in words, whichever way is better: points of a percentage, else the number.
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    """The main score of a run by phase, and its baselines."""
 
-    Examples
-    --------
-    >>> from eafl_flower.core.scores import ACCURACY
-    >>> difference_text(ACCURACY, 0.075), difference_text(ACCURACY, 0.01)
-    ('7.5 points', '1.0 points')
-    """
-    if score.unit == "%":
-        return f"{score.factor * better:.1f} points"
-    return f"{score.factor * better:.3g} {score.unit}".rstrip()
+    score: Score
+    own: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, float] | None]
+
+    @property
+    def main(self) -> str:
+        """The phase that is spoken of first."""
+        return "before" if "before" in self.own else next(iter(self.own))
+
+    @property
+    def least(self) -> str:
+        """The margin in words."""
+        return "a point" if self.score.unit == "%" else f"{100 * MARGIN:g} %"
+
+    def of(self, baseline: str, phase: str) -> float | None:
+        """Return what a baseline has in a phase."""
+        return (self.baselines.get(baseline) or {}).get(self.score.key(phase))
+
+    def has(self, baseline: str, phase: str) -> bool:
+        """Whether run and baseline can be compared in a phase."""
+        return phase in self.own and self.of(baseline, phase) is not None
+
+    def gain(self, baseline: str, phase: str) -> float:
+        """Return by how much the run is better than a baseline that it can be compared with."""
+        return gain(self.score, self.own[phase], self.of(baseline, phase) or 0.0)
+
+    def size(self, baseline: str, phase: str) -> int:
+        """Return 1 for a gain that counts, -1 for a loss, 0 for less than the margin."""
+        found = self.gain(baseline, phase)
+        return 0 if not counts(self.score, found, self.of(baseline, phase) or 0.0) else 1 if found > 0 else -1
+
+    def amount(self, baseline: str, phase: str) -> str:
+        """Return the difference from a baseline as it is printed: ``7.5 points``."""
+        return difference_text(self.score, self.gain(baseline, phase))
+
+    def value(self, baseline: str, phase: str) -> str:
+        """Return what a baseline has as it is printed."""
+        return shown(self.score.text(self.of(baseline, phase)))
 
 
-def is_clear(score: Score, difference: float, beside: float) -> bool:
-    """Return whether a difference is one that counts, beside this value."""
-    if score.unit == "%":
-        return abs(score.factor * difference) >= 100 * MARGIN
-    return abs(difference) >= MARGIN * abs(beside) and difference != 0
+def _federation(view: _View) -> str:
+    name, phase = "no_communication", view.main
+    if not view.has(name, phase):
+        return ""
+    alone, amount, size = view.value(name, phase), view.amount(name, phase), view.size(name, phase)
+    parts = [
+        {
+            1: f"Federation brought {amount} (alone: {alone})",
+            0: f"Federation brought less than {view.least} (alone: {alone})",
+            -1: f"Federation brought nothing: training alone is {amount} better ({alone})",
+        }[size]
+    ]
+    for other, where in _ELSEWHERE.items():
+        if other == phase or not view.has(name, other) or (other == "after" and view.size(name, other) == size):
+            continue
+        amount, size_there = view.amount(name, other), view.size(name, other)
+        if size == size_there == 1:
+            parts[0] += f", {amount} {where}"
+            continue
+        whom = {1: f"it brought {amount}", 0: f"less than {view.least}", -1: f"training alone is {amount} better"}
+        parts.append(f"{where} {whom[size_there]}")
+    return f"{'; '.join(parts)}."
 
 
-def gain(score: Score, own: float, other: float) -> float:
-    """Return by how much ``own`` is better than ``other``; negative if it is worse."""
-    return own - other if score.higher_is_better else other - own
+def _without_training(view: _View) -> str:
+    main = view.main
+    best = _best(view, main)
+    if best is None:
+        return ""
+    size, values, further = view.size(best, main), [view.value(best, main)], []
+    for phase, where in _ELSEWHERE.items():
+        other = None if phase == main else _best(view, phase)
+        if other is None:
+            continue
+        size_there, value = view.size(other, phase), view.value(other, phase)
+        if phase == "unseen" and best == other and size == size_there == 0:
+            values.append(f"unseen {value}")
+        elif phase == "unseen" or size_there != size:
+            named = _WITHOUT_TRAINING[other]
+            who = "" if best == other else f"{named[:1].lower()}{named[1:]} is "
+            further.append(f"{where} {who}{_against(view, other, phase)} ({value})")
+    told = f"{_WITHOUT_TRAINING[best]} is {_against(view, best, main)} without training ({', '.join(values)})"
+    return f"{'; '.join([told, *further])}."
 
 
-def _reached(score: Score, own: Values, first: Values) -> str:
+def _best(view: _View, phase: str) -> str | None:
+    """Return which baseline without training is the best in a phase; None if there is none."""
+    there = [name for name in _WITHOUT_TRAINING if view.has(name, phase)]
+    return min(there, key=lambda name: view.gain(name, phase), default=None)
+
+
+def _against(view: _View, baseline: str, phase: str) -> str:
+    """Return how good a baseline is beside the run."""
+    amount = view.amount(baseline, phase)
+    return {1: f"{amount} worse", 0: "as good", -1: f"{amount} better"}[view.size(baseline, phase)]
+
+
+def _in_one_place(view: _View) -> str:
+    name, phase = "pooled", view.main
+    if not view.has(name, phase) or view.size(name, phase) >= 0:
+        return ""
+    return f"All rows in one place would bring {view.amount(name, phase)} more ({view.value(name, phase)})."
+
+
+def _codec(view: _View, summary: Mapping[str, Any], codec: str) -> str:
+    saved, both = summary["uplink_saved"], summary.get("both_ways_saved")
+    if codec in ("none", "float32") or saved is None:
+        return ""
+    name = shown(codec) if codec else "The codec"
+    bytes_saved = (
+        f"saved {percent_text(saved)} of the upload" if saved >= 0 else f"added {percent_text(-saved)} to the upload"
+    )
+    if saved >= 0 and both is not None and both > 0:
+        bytes_saved += f", {percent_text(both)} of both ways"
+    return f"{name} {_cost(view)} and {bytes_saved}." if view.has("exact", view.main) else f"{name} {bytes_saved}."
+
+
+def _cost(view: _View) -> str:
+    name, phase = "exact", view.main
+    is_printed = view.value(name, phase) != shown(view.score.text(view.own[phase]))
+    if view.size(name, phase) < 0:
+        cost = f"cost {view.amount(name, phase)}"
+    elif view.gain(name, phase) < 0 and is_printed:
+        cost = f"cost less than {view.least}"
+    else:
+        cost = "cost nothing"
+    if phase != "unseen" and view.has(name, "unseen") and view.size(name, "unseen") < 0:
+        cost += f" ({view.amount(name, 'unseen')} on unseen clients)"
+    return cost
+
+
+def _not_measured(summary: Mapping[str, Any]) -> str:
+    if summary["baselines"].get("no_communication") or _why_not_measured(summary) or not summary["merges"]:
+        return ""
+    titles = [BASELINE_TITLES[name] for name in ("no_communication", "exact", "pooled")]
+    return f"What federation brought is not measured: --baselines all adds {', '.join(titles)}."
+
+
+def _why_not_measured(summary: Mapping[str, Any]) -> str:
+    reason = summary.get("baselines_left_out", {}).get("no_communication")
+    return f"What federation brought is not measured here: {reason}." if reason else ""
+
+
+def _reached(score: Score, own: Mapping[str, float], first: Mapping[str, float]) -> str:
     """Say what a run has reached, and where it began."""
     parts = []
     for phase, value in own.items():
@@ -140,93 +265,15 @@ def _reached(score: Score, own: Values, first: Values) -> str:
     return f"{_named(score)} is {_and(parts)}."
 
 
-def _not_known(summary: Mapping[str, Any]) -> str:
-    if reason := summary.get("baselines_left_out", {}).get("no_communication"):
-        return f"What federation brought is not measured here: {reason}."
-    return 'What federation brought is not known: the run was made without the baseline "no communication".'
-
-
-def _federation(score: Score, own: Values, alone: Values) -> str:
-    phases = [phase for phase in own if phase in alone]
-    told: dict[str, list[str]] = {"brought": [], "cost": [], "nothing": []}
-    for phase in phases:
-        better = gain(score, own[phase], alone[phase])
-        if not is_clear(score, better, alone[phase]):
-            told["nothing"].append(f"for {_whom(phase)}")
-        else:
-            told["brought" if better > 0 else "cost"].append(
-                f"{difference_text(score, abs(better))} for {_whom(phase)}"
-            )
-    parts = [f"{verb} {_and(told[verb])}" for verb in ("brought", "cost") if told[verb]]
-    if told["nothing"]:
-        parts.append(f"brought nothing that counts {_and(told['nothing'])}")
-    of = "" if score.unit == "%" else f" of {score.title}"
-    return f"Beside each client alone, federation {_and(parts)}{of}."
-
-
-def _without_training(score: Score, own: Values, simple: Mapping[str, Values | None]) -> str:
-    """Compare with the better of what needs no training, where that is closest to the run or ahead of it."""
-    found = [
-        (gain(score, own[phase], values[phase]), phase, name)
-        for name, values in simple.items()
-        if values is not None
-        for phase in own
-        if phase in values
-    ]
-    if not found:
-        return ""
-    least, phase, name = min(found)
-    value = (simple[name] or {})[phase]
-    words = f"Without any training {_SIMPLE[name]} reaches {score.text(value)} for {_whom(phase)}"
-    if not is_clear(score, least, value):
-        return f"{words}: as much as the trained network."
-    if least < 0:
-        return f"{words}: {difference_text(score, -least)} more than the trained network."
-    return f"{words}, {difference_text(score, least)} less than the trained network."
-
-
-def _pooled(score: Score, own: Values, pooled: Values | None) -> str:
-    phases = [phase for phase in own if pooled is not None and phase in pooled]
-    if pooled is None or not phases:
-        return ""
-    worst = min(phases, key=lambda phase: gain(score, own[phase], pooled[phase]))
-    behind = -gain(score, own[worst], pooled[worst])
-    if behind <= 0 or not is_clear(score, behind, pooled[worst]):
-        return "Beside the same network trained on all rows in one place, nothing that counts is lost."
-    return (
-        f"Beside the same network trained on all rows in one place, up to {difference_text(score, behind)} are lost, "
-        f"for {_whom(worst)}."
-    )
-
-
-def _codec(score: Score, own: Values, exact: Values | None) -> str:
-    phases = [phase for phase in own if exact is not None and phase in exact]
-    if exact is None or not phases:
-        return ""
-    worst = min(phases, key=lambda phase: gain(score, own[phase], exact[phase]))
-    cost = -gain(score, own[worst], exact[worst])
-    if cost <= 0 or not is_clear(score, cost, exact[worst]):
-        return "Coding the updates cost nothing that counts, against the same run with exact ones."
-    return f"Coding the updates cost up to {difference_text(score, cost)}, for {_whom(worst)}."
-
-
-def _sent(summary: Mapping[str, Any]) -> str:
-    up, down = summary["uplink_saved"], summary["downlink_saved"]
-    sent = f"Clients sent {bytes_text(summary['uplink_bytes'])} and were sent {bytes_text(summary['downlink_bytes'])}"
-    shares = {"on the way up": up, "on the way down": down}
-    saved = [f"{percent_text(share)} {way}" for way, share in shares.items() if share is not None and share >= 0.0005]
-    if not saved:
-        return f"{sent}; nothing was saved by coding." if up is not None else f"{sent}."
-    if up is not None and up == down:
-        saved = [f"{percent_text(up)} in either direction"]
-    return f"{sent}. Beside float32 that saves {_and(saved)}."
-
-
 def _spent(summary: Mapping[str, Any]) -> str:
     jobs = f"{summary['merges']:,} merges took {energy_text(summary['energy_j'])}"
-    if on_the_wall(summary):
-        return f"{jobs} and {time_text(summary['wall_s'])}."
-    return f"{jobs} and {time_text(summary['virtual_time_s'])} of virtual time."
+    time = (
+        time_text(summary["wall_s"])
+        if on_the_wall(summary)
+        else f"{time_text(summary['virtual_time_s'])} of virtual time"
+    )
+    up, down = bytes_text(summary["uplink_bytes"]), bytes_text(summary["downlink_bytes"])
+    return f"{jobs} and {time}; clients sent {up} and were sent {down}."
 
 
 def _trouble(summary: Mapping[str, Any]) -> str:
@@ -238,17 +285,8 @@ def _trouble(summary: Mapping[str, Any]) -> str:
     return f"{told} It ended because: {reason}.".strip()
 
 
-def _values(summary: Mapping[str, Any], name: str, score: Score) -> dict[str, float] | None:
-    """Return a baseline by phase, None if it was not run."""
-    stored = summary["baselines"].get(name)
-    if stored is None:
-        return None
-    phases = [found.phase for found in stored_scores(summary) if found.score == score]
-    return {phase: stored[score.key(phase)] for phase in phases if score.key(phase) in stored}
-
-
 def _whom(phase: str) -> str:
-    return _WHOM.get(phase, phase or "all clients")
+    return _WHOM.get(phase, shown(phase) or "all clients")
 
 
 def _named(score: Score) -> str:

@@ -10,7 +10,7 @@ from eafl_flower.results.report.activity_figures import staleness_figure
 from eafl_flower.results.report.comparison_page import comparison_page
 from eafl_flower.results.report.run_page import run_page
 from eafl_flower.results.views.comparison import differing_settings, run_titles
-from eafl_flower.results.views.verdict import verdict
+from eafl_flower.results.views.verdict import long_verdict
 
 
 def test_the_page_holds_every_figure_once_and_loads_nothing(make_run):
@@ -31,8 +31,9 @@ def test_the_page_holds_every_figure_once_and_loads_nothing(make_run):
 def test_what_came_out_is_said_first_and_in_words(make_run):
     run = make_run()
     text = run_page(run)
-    sentences = verdict(run.summary())
-    assert "federation" in sentences[0]
+    sentences = long_verdict(run.summary(), "int8")
+    assert sentences[0].startswith("Federation brought")
+    assert any(sentence.startswith("int8 cost ") for sentence in sentences)
     assert text.index('class="verdict"') < text.index("<section>")
     assert all(html.escape(sentence) in text for sentence in sentences)
 

@@ -14,10 +14,12 @@ from eafl_flower.core.scores import ACCURACY, Score
 from eafl_flower.core.words import shown
 from eafl_flower.results.report.comparison_page import comparison_page
 from eafl_flower.results.report.figures import Curve, score_figure
+from eafl_flower.results.report.page import page
 from eafl_flower.results.report.run_page import run_page
 from eafl_flower.results.scores import scores_to_store
 from eafl_flower.results.views.live.console import ConsoleObserver
 from eafl_flower.results.views.tables import comparison_table, print_results, settings_table, sweep_table
+from eafl_flower.results.views.verdict import long_verdict
 
 NAMES = {
     "script": '"><script>alert(1)</script>',
@@ -81,6 +83,22 @@ def test_no_name_adds_anything_to_a_page(named_run):
             ET.fromstring(svg)
         assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in page.replace("\n", ""))
         assert len(page) < 2 * len(expected)
+
+
+def test_no_name_in_a_verdict_is_markup_or_hides_what_follows(named_run):
+    summary = named_run("plain").summary()
+
+    def drawn(name):
+        score = summary["scores"][0] | {"title": name[:60], "unit": name[:60], "values": {name: 0.5}}
+        told = summary | {"scores": [score], "stopped": name, "baselines_left_out": {"no_communication": name}}
+        return page("x", [], kind="x", verdict=long_verdict(told, name))
+
+    expected = Structure(drawn("plain")).elements
+    for name in NAMES.values():
+        text = drawn(name)
+        assert Structure(text).elements == expected
+        assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in text.replace("\n", ""))
+        assert "of the upload" in text
 
 
 @pytest.mark.parametrize("kind", [kind for kind in NAMES if kind not in ("long", "half")])
