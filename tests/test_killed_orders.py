@@ -29,7 +29,9 @@ def lines_in(folder):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.parametrize("codec", ["plain", "int8", "lqgcm"])
+@pytest.mark.parametrize(
+    "codec", [*(pytest.param(name, marks=pytest.mark.long) for name in ("plain", "int8")), "lqgcm"]
+)
 @pytest.mark.parametrize("kind", ["full", "message"])
 def test_orders_messages_and_overlapping_uploads_survive_a_kill(tmp_path, processes, kind, codec):
     import killed_orders

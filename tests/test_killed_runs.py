@@ -42,8 +42,12 @@ def processes():
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(
     "special",
-    [{**SMALL, "codec.name": "int8"}, {**SMALL, "codec.name": "lqgcm"}, PERSONAL, {**SMALL, **CELL_FREE}],
-    ids=["int8", "lqgcm", "personal", "cell-free"],
+    [
+        pytest.param({**SMALL, "codec.name": "int8"}, id="int8", marks=pytest.mark.long),
+        pytest.param({**SMALL, "codec.name": "lqgcm"}, id="lqgcm", marks=pytest.mark.long),
+        pytest.param(PERSONAL, id="personal"),
+        pytest.param({**SMALL, **CELL_FREE}, id="cell-free"),
+    ],
 )
 def test_runs_killed_at_random_merges_end_as_if_nothing_had_happened(tmp_path, processes, special):
     """With private heads, and with codecs that remember: error feedback, or predictions and what clients hold."""

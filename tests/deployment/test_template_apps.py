@@ -12,6 +12,9 @@ pytestmark = pytest.mark.slow
 # One worker of Ray: what takes longest is to import torch and transformers in each.
 ONE_WORKER = "client-resources-num-cpus=2 init-args-num-cpus=2"
 
+OFTEN = ("lora-digits.async", "numpyclient-digits.bridge", "pytorch-digits.compressed", "sklearn-digits.async")
+MORE = sorted({*NEEDS, *DIFFS} - {*OFTEN})
+
 
 @pytest.fixture(scope="module")
 def flower(tmp_path_factory):
@@ -22,7 +25,7 @@ def flower(tmp_path_factory):
         yield flower
 
 
-@pytest.mark.parametrize("name", sorted([*NEEDS, *DIFFS]))
+@pytest.mark.parametrize("name", [*OFTEN, *(pytest.param(name, marks=pytest.mark.long) for name in MORE)])
 def test_flwr_run_ends_with_a_model_that_has_learnt(flower, name):
     for package in NEEDS[app_of(name)]:
         pytest.importorskip(package, reason=f"the app needs {package}: pip install 'eafl-flower[lora,dev]'")
@@ -32,7 +35,9 @@ def test_flwr_run_ends_with_a_model_that_has_learnt(flower, name):
     assert last_accuracy(log) > 0.6, log
 
 
-@pytest.mark.parametrize("framework", list(Framework))
+@pytest.mark.parametrize(
+    "framework", [pytest.param(one, marks=[] if one is Framework.TORCH else pytest.mark.long) for one in Framework]
+)
 def test_flwr_run_of_a_new_app_ends_with_a_model_that_has_learnt(flower, framework):
     for module in framework.needs:
         pytest.importorskip(module, reason=f"the app needs {framework.needs[module]}")

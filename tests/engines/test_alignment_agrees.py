@@ -38,6 +38,8 @@ APIS = {
         "codec": EMQCodec(squared_error=1e-4, scope="layer"),
     },
 }
+FEW = ("rounds that users miss", "pilots, stale, each when it comes, emq")
+MORE = [name for name in (*PRESETS, *APIS) if name not in FEW]
 
 
 class Events:
@@ -128,7 +130,7 @@ def run_of(name, grid):
 
 
 @pytest.mark.usefixtures("one_ray")
-@pytest.mark.parametrize("name", [*PRESETS, *APIS])
+@pytest.mark.parametrize("name", [*FEW, *(pytest.param(name, marks=pytest.mark.long) for name in MORE)])
 def test_ray_gives_what_inline_gives(name):
     expected = run_of(name, InlineGrid(app_of(name)(), USERS))
     assert expected[-1].errors == expected[-1].refused == 0
@@ -137,7 +139,9 @@ def test_ray_gives_what_inline_gives(name):
 
 
 @pytest.mark.usefixtures("ray_leftovers")
-@pytest.mark.parametrize("name", ["rounds", "each when it comes, emq", "pilots"])
+@pytest.mark.parametrize(
+    "name", ["each when it comes, emq", *(pytest.param(name, marks=pytest.mark.long) for name in ("rounds", "pilots"))]
+)
 def test_flowers_own_runtime_gives_what_inline_gives(name):
     expected = run_of(name, InlineGrid(app_of(name)(), USERS))
     results, server_app = [], ServerApp()

@@ -61,7 +61,9 @@ def outcome(config, grid, recorder=None, **options):
     return run.arrays_sha256(), order, told, run.client_scores, run.ledger.total(), run.tally
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+@pytest.fixture(
+    scope="module", params=["lqgcm", *(pytest.param(name, marks=pytest.mark.long) for name in ("int8", "cell-free"))]
+)
 def config(request):
     return CONFIGS[request.param]
 

@@ -63,7 +63,7 @@ def outcomes(codec, grid):
     return found
 
 
-@pytest.fixture(params=["plain", "int8", "lqgcm"])
+@pytest.fixture(params=[*(pytest.param(name, marks=pytest.mark.long) for name in ("plain", "int8")), "lqgcm"])
 def codec(request):
     from eafl_flower.codecs import Int8Codec, LQGCMCodec
 

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 NUM_NODES = 4
 MODELS = ("speech", "text")
 CODECS = {"plain": None, "int8": Int8Codec(), "lqgcm": LQGCMCodec(tuples=8, downlink_tuples=4)}
+LONG = pytest.mark.long
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def factory(case, codec):
 
 
 @pytest.mark.usefixtures("one_ray")
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("codec", [*(pytest.param(name, marks=LONG) for name in ("plain", "int8")), "lqgcm"])
 @pytest.mark.parametrize("case", CASES)
 def test_ray_gives_what_inline_gives(case, codec):
     expected = outcomes(case, codec, InlineGrid(factory(case, codec)(), NUM_NODES))
@@ -79,7 +80,7 @@ def test_ray_gives_what_inline_gives(case, codec):
 
 
 @pytest.mark.usefixtures("one_ray")
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=LONG), 2])
 def test_a_city_gives_the_same_on_ray(workers):
     inline, told = city(num_rounds=12)
     with RayGrid(factory_of(models=("questions", "reviews")), 4, num_cpus=0.5, workers=workers) as grid:
@@ -91,7 +92,11 @@ def test_a_city_gives_the_same_on_ray(workers):
 @pytest.mark.usefixtures("ray_leftovers")
 @pytest.mark.parametrize(
     ("case", "codec"),
-    [("epochs", "plain"), ("messages", "plain"), ("models", "lqgcm"), ("models, messages", "int8")],
+    [
+        *(pytest.param(case, "plain", marks=LONG) for case in ("epochs", "messages")),
+        pytest.param("models", "lqgcm", marks=LONG),
+        ("models, messages", "int8"),
+    ],
 )
 def test_flowers_own_runtime_gives_what_inline_gives(case, codec):
     expected = outcomes(case, codec, InlineGrid(factory(case, codec)(), NUM_NODES))

@@ -102,6 +102,7 @@ def test_mutations_are_refused_or_decode_to_finite_arrays(name):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", CODECS)
 def test_a_hundred_thousand_mutations(name):
     attack(name, 100_000)

@@ -33,11 +33,16 @@ METHODS = {
 
 
 FAST = ("differences", "weights", "barrier")
+OFTEN = ("asynchronous", "buffered", "differences, few remembered")
 
 
 @pytest.mark.parametrize(
     ("method", "num_random"),
-    [*((m, 0) for m in FAST), *(pytest.param(m, 12, marks=pytest.mark.slow) for m in METHODS)],
+    [
+        *((method, 0) for method in FAST),
+        *(pytest.param(method, 12, marks=pytest.mark.slow) for method in OFTEN),
+        *(pytest.param(m, 12, marks=[pytest.mark.slow, pytest.mark.long]) for m in METHODS if m not in OFTEN),
+    ],
 )
 def test_a_run_killed_at_any_event_and_resumed_equals_one_that_was_not(tmp_path, method, num_random):
     options, merges = METHODS[method], 22 if "barrier" in method or method == "buffered" else 60
