@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from shown_output import lines_not_printed, shown_after
 
 from eafl_flower.cli.main import app
 
@@ -26,6 +27,7 @@ def test_the_commands_of_the_page_work_as_they_stand(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "exit status 1"
+    assert lines_not_printed(shown_after(PAGE, "no privacy"), done.stdout) == []
     assert done.stdout.count("Federation brought") == 2
     for left in ("runs/sweep-radio-map/results.csv", "int8.html", "classes.csv", "quiet.txt", "logged.jsonl"):
         assert (tmp_path / left).stat().st_size

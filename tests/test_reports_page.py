@@ -21,7 +21,7 @@ def test_the_commands_of_the_page_work_as_they_stand(tmp_path):
     (tmp_path / "eafl").chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run(["bash", "-euc", COMMANDS], cwd=tmp_path, env=env, timeout=400, check=True)
-    (run_page,) = tmp_path.glob("runs/emam-*/report.html")
+    (run_page,) = tmp_path.glob("runs/radio-map-*/report.html")
     for path in (run_page, tmp_path / "codecs.html"):
         text = path.read_text()
         assert_self_contained(text)

@@ -18,7 +18,6 @@ from eafl_flower.clients.durable_state import durable_state_mod
 from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
 from eafl_flower.clients.own_rows import OwnRowsClient, own_rows_mod
 from eafl_flower.clients.profile import device_of
-from eafl_flower.codecs.float32 import Float32Codec
 from eafl_flower.core.provenance import Plain
 from eafl_flower.tasks.training import MessageTask
 from eafl_flower.types import layout_of
@@ -52,7 +51,7 @@ def client_app(experiment: Experiment | None = None, state_dir: Path | str | Non
 
     def compress(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
         mod = _compression(experiment or experiment_of(context))
-        return mod(message, context, call_next)
+        return call_next(message, context) if mod is None else mod(message, context, call_next)
 
     def own_rows(context: Context) -> OwnRowsClient | None:
         config = (experiment or experiment_of(context)).config
@@ -91,5 +90,5 @@ def _agreed(experiment: Experiment) -> dict[str, Plain]:
 
 
 @lru_cache(maxsize=4)
-def _compression(experiment: Experiment) -> Mod:
-    return compression_mod(experiment.codec or Float32Codec())  # does nothing to messages that are not coded
+def _compression(experiment: Experiment) -> Mod | None:
+    return None if experiment.codec is None else compression_mod(experiment.codec)  # which warns of plain arrays

@@ -12,6 +12,7 @@ from eafl_flower.app.client import client_app
 from eafl_flower.app.experiment import run_in_server_app
 from eafl_flower.app.resolving import resolve
 from eafl_flower.cli import main as cli
+from eafl_flower.clients import compression
 from eafl_flower.config import RunConfig, parse_overrides
 from eafl_flower.engines import waiting
 from eafl_flower.engines.flower_log import log, log_through
@@ -48,6 +49,13 @@ def run(tmp_path, monkeypatch, capfd):
 def only_run(folder):
     (path,) = folder.iterdir()
     return RunDirectory.open(path)
+
+
+def test_a_run_without_a_codec_is_not_told_that_one_was_forgotten(run):
+    compression._warn_of_plain_arrays.cache_clear()
+    told = run("codec.name=none")
+    assert "12 merges" in told.out
+    assert "plain arrays" not in told.out + told.err
 
 
 def test_with_json_every_line_is_an_object(run, tmp_path):

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from shown_output import lines_not_printed, shown_after
 
 CHECKOUT = Path(__file__).parents[2]
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (CHECKOUT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
@@ -23,11 +24,14 @@ def test_the_first_screen_has_the_two_commands():
 
 
 @pytest.mark.slow
-def test_the_main_job_runs_and_leaves_its_results(tmp_path):
+def test_the_main_job_runs_prints_what_is_shown_and_leaves_its_results(tmp_path):
     """The last line of the first block; what stands before it is what CI has done already."""
     command = BLOCKS[0].splitlines()[-1].replace("run_simulation.py", str(CHECKOUT / "run_simulation.py")).split()
     env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, env=env, check=True)
+    done = subprocess.run(
+        [sys.executable, *command[1:]], cwd=tmp_path, env=env, check=True, stdout=subprocess.PIPE, text=True
+    )
+    assert lines_not_printed(shown_after((CHECKOUT / "README.md").read_text(), "no privacy"), done.stdout) == []
     (run,) = (tmp_path / "runs").iterdir()
     assert {"config.toml", "events.jsonl", "summary.json", "model.safetensors", "model.json"} <= {
         path.name for path in run.iterdir()

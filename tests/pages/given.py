@@ -13,6 +13,7 @@ from flwr.clientapp.mod import fixedclipping_mod
 from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, FedAvg
 from foreign_app import NUM_CLIENTS, ordinary_app, start
 from page_blocks import CHECKOUT
+from shown_output import lines_not_printed, shown_after
 
 from eafl_flower import EMQ, AsyncEMAM, EMQCodec, InlineGrid, Int8Codec, UCBDual, UCBDualScheduler, alignment_app
 from eafl_flower.alignment import (
@@ -56,6 +57,7 @@ def check_commands(page, folder, output):
         shown = re.findall(r"^```\n(vans\.csv: .*?)^```$", page_text, flags=re.DOTALL | re.MULTILINE)
         assert len(shown) == 2
         assert all(text in output for text in shown)  # the file, and what is in it
+        assert lines_not_printed(shown_after(page_text, " accuracy "), output) == []
         (run,) = folder.glob("runs/vans-*")
         found = RunDirectory.open(run).summary()
         alone = found["baselines"]["no_communication"]
