@@ -20,19 +20,17 @@ from eafl_flower.runs.keeping import autosave
 
 pytestmark = pytest.mark.slow
 
-INT8 = RunConfig.from_flat(
-    {
-        **{"data.clients": 8, "data.unseen": 2, "data.idm.rows-per-client": 32, "task.tabular.hidden": "8,8"},
-        **{"strategy.merges": 60, "strategy.concurrency": 4, "clients.slowdown": "1,4", "evaluate.every": 25},
-        **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "results.baselines": "none"},
-    }
-)
+FEW = {
+    **{"data.clients": 8, "data.unseen": 2, "strategy.merges": 60, "strategy.concurrency": 4, "evaluate.every": 25},
+    **{"churn.on-job-times": 8.0, "churn.off-job-times": 3.0, "clients.slowdown": "1,4", "results.baselines": "none"},
+}
+INT8 = RunConfig.from_flat({**FEW, "data.idm.rows-per-client": 32, "task.tabular.hidden": "8,8"})
 CELL_FREE = {
     **{"codec.name": "emq", "radio.name": "cell-free", "radio.cell-free.speed-m-s": 14.0},
     **{"radio.cell-free.bandwidth-hz": 180e3, "radio.cell-free.noise-dbm": -114.5},
 }
 CONFIGS = {
-    "int8": INT8,
+    "radio-map": RunConfig.from_toml("radio-map").replace(FEW),
     "lqgcm": INT8.replace({"codec.name": "lqgcm"}),
     "cell-free": INT8.replace(CELL_FREE),
 }
@@ -62,7 +60,8 @@ def outcome(config, grid, recorder=None, **options):
 
 
 @pytest.fixture(
-    scope="module", params=["lqgcm", *(pytest.param(name, marks=pytest.mark.long) for name in ("int8", "cell-free"))]
+    scope="module",
+    params=["lqgcm", *(pytest.param(name, marks=pytest.mark.long) for name in ("radio-map", "cell-free"))],
 )
 def config(request):
     return CONFIGS[request.param]
