@@ -1,12 +1,13 @@
 """The main job beside synchronous FedAvg, in time and energy, and as README's picture.
 
-    python benchmarks/main_job.py
+    python benchmarks/main_job.py [--seeds 1,2,3]
 
 Runs the presets ``radio-map`` and ``radio-map-fedavg``, tuned rounds of ten vehicles: same town, vehicles, network,
-codec and number of updates. Prints the virtual time and energy to 80 % on rows that seen vehicles hold out, and draws
-docs/figures/main-job.svg.
+codec and number of updates. Prints the virtual time and energy to 80 % on rows that seen vehicles hold out, the first
+evaluation that reaches it, and draws docs/figures/main-job.svg of seed 1.
 """
 
+import argparse
 import io
 import logging
 import tempfile
@@ -35,21 +36,29 @@ PICTURE = Path(__file__).parent.parent / "docs" / "figures" / "main-job.svg"
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="1", help="one or several, by comma")
     logging.getLogger("flwr").setLevel(logging.ERROR)
-    found, rows = {}, []
-    for name, (preset, every) in RUNS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            changes = {"evaluate.every": every, "results.baselines": "none", "results.dir": folder}
-            found[name] = curves(run_config(RunConfig.from_toml(preset).replace(changes)))
-    reached = {name: table[table[SCORE] >= TARGET].iloc[0] for name, table in found.items()}
+    rows = []
     ours, theirs = RUNS
-    for column, unit in (("time_s", "s of virtual time"), ("energy_j", "J")):
-        against = {"peer": theirs, "peer_value": float(reached[theirs][column])}
-        against["ratio"] = against["peer_value"] / float(reached[ours][column])
-        rows.append(row(f"main job to {TARGET:.0%}, {ours}", float(reached[ours][column]), unit, **against))
+    for seed in map(int, parser.parse_args().seeds.split(",")):
+        found = {name: _curves(preset, every, seed) for name, (preset, every) in RUNS.items()}
+        reached = {name: table[table[SCORE] >= TARGET].iloc[0] for name, table in found.items()}
+        for column, unit in (("time_s", "s of virtual time"), ("energy_j", "J")):
+            against = {"peer": theirs, "peer_value": float(reached[theirs][column])}
+            against["ratio"] = against["peer_value"] / float(reached[ours][column])
+            name = f"main job to {TARGET:.0%}, seed {seed}, {ours}"
+            rows.append(row(name, float(reached[ours][column]), unit, **against))
+        if seed == 1:
+            PICTURE.write_text(picture(found, reached))
+            print(f"written: {PICTURE}")
     write_rows("main_job", rows)
-    PICTURE.write_text(picture(found, reached))
-    print(f"written: {PICTURE}")
+
+
+def _curves(preset: str, every: int, seed: int) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        changes = {"seed": seed, "evaluate.every": every, "results.baselines": "none", "results.dir": folder}
+        return curves(run_config(RunConfig.from_toml(preset).replace(changes)))
 
 
 def picture(found: dict[str, Any], reached: dict[str, Any]) -> str:
@@ -66,7 +75,7 @@ def picture(found: dict[str, Any], reached: dict[str, Any]) -> str:
             label = f"80 % after {first['time_s']:.1f} s"
             time.annotate(label, (first["time_s"], 100 * first[SCORE]), where, textcoords="offset points", color=color)
         time.set(xlabel="virtual time [s]", ylabel="accuracy [%]", title="Nobody waits for stragglers", ylim=(0, 100))
-        energy.set(xlabel="energy of all vehicles [J]", title="... and it costs no more", ylim=(0, 100))
+        energy.set(xlabel="energy of all vehicles [J]", title="... for about the same energy", ylim=(0, 100))
         time.legend(loc="lower right", frameon=False, labelcolor="linecolor")
         for axes in (town, time, energy):
             axes.set_facecolor("none")

@@ -18,4 +18,6 @@ def lines_not_printed(shown, printed):
 def _shape(line):
     """A line without numbers is compared as a whole, others by how they begin: what follows depends on the numbers."""
     words = re.sub(r"\d[\d.,TZ]*", "#", line).split()
+    if words[:1] == ["Next:"]:  # by the name under which it was started
+        return ("Next:",)
     return tuple(words if "#" not in " ".join(words) else words[:2])
