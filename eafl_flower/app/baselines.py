@@ -86,13 +86,12 @@ def exact_config(config: RunConfig, *, merges: int) -> RunConfig:
 
 
 def _senseless(experiment: Experiment) -> dict[str, str]:
-    """Return why baselines that were asked for make no sense, by name."""
+    """Return why baselines make no sense, by name."""
     asked = experiment.config.results.baselines
     reason = "they need the rows, which are on the nodes" if experiment.given is not None else ""
     reason = reason or ("clients of this task train no model" if isinstance(experiment.task, MessageTask) else "")
     if reason:
-        names = {"cheap": without_training.NAMES, "none": ()}.get(asked, BASELINES)
-        return dict.fromkeys(names, reason)
+        return dict.fromkeys(BASELINES, reason)  # whatever was asked for: nothing is to be had by asking for more
     reason = without_training.left_out(experiment.task.scores) if asked != "none" else ""
     return dict.fromkeys(without_training.NAMES, reason) if reason else {}
 

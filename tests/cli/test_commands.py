@@ -118,8 +118,8 @@ OTHER_DATA = "different data though their settings are the same"
 
 
 def test_compare_says_once_that_data_differ_and_whether_settings_say_so(runs, eafl):
-    assert eafl("compare", *runs, "--html", "page.html").out.count("different data, as seed say") == 1
-    assert Path("page.html").read_text().count("different data, as seed say") == 1
+    assert eafl("compare", *runs, "--html", "page.html").out.count("different data, as seed says") == 1
+    assert Path("page.html").read_text().count("different data, as seed says") == 1
     assert "different data" not in eafl("compare", runs[0], runs[0]).out
     eafl("run", "--set", "strategy.merges=60", "--seed", "1", "--out", "later")
     (later,) = Path("later").iterdir()

@@ -27,7 +27,8 @@ def data_note(runs: Sequence[RunDirectory]) -> str:
     if len(groups) < 2:
         return ""
     if reasons := [key for key, _ in differing_settings(runs) if key == "seed" or key.startswith("data.")]:
-        return f"The runs have different data, as {', '.join(reasons)} say: their accuracies are of different rows."
+        verb = "says" if len(reasons) == 1 else "say"
+        return f"The runs have different data, as {', '.join(reasons)} {verb}: their accuracies are of different rows."
     titles = run_titles(runs)
     told = [
         f"{', '.join(titles[place] for place in places)} "

@@ -16,7 +16,7 @@ from eafl_flower.results.scores import stored_scores
 from eafl_flower.results.summary import on_the_wall
 from eafl_flower.results.views.differences import MARGIN, counts, difference_text, gain, spread_text
 from eafl_flower.results.views.quantities import bytes_text, energy_text, percent_text, time_text
-from eafl_flower.results.views.score_words import BASELINE_TITLES
+from eafl_flower.results.views.score_words import SHORT_TITLES
 
 _WHOM: Final = {
     "before": "seen clients before training",
@@ -246,8 +246,8 @@ def _cost(view: _View) -> str:
 def _not_measured(summary: Mapping[str, Any]) -> str:
     if summary["baselines"].get("no_communication") or _why_not_measured(summary) or not summary["merges"]:
         return ""
-    titles = [BASELINE_TITLES[name] for name in ("no_communication", "exact", "pooled")]
-    return f"What federation brought is not measured: --baselines all adds {', '.join(titles)}."
+    alone, *others = [SHORT_TITLES[name] for name in ("no_communication", "exact", "pooled")]
+    return f"What federation brought is not measured: --baselines all adds {alone}, {' and '.join(others)}."
 
 
 def _why_not_measured(summary: Mapping[str, Any]) -> str:
