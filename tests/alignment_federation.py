@@ -79,7 +79,7 @@ def align(
             "codec": codec,
             "observer": recorder,
             "seed": 5,
-            "node_timeout_s": 5.0,
+            "node_timeout_s": 60.0,
             **network(),
             **options,
         },

@@ -33,7 +33,7 @@ def city(recorder=None, *, num_rounds=12, state_dir=None, grid=None, num_clients
             "lora_alpha": 4.0,
             "observer": recorder,
             "seed": 3,
-            "node_timeout_s": 5.0,
+            "node_timeout_s": 60.0,
             **network(up=2e4, down=1e6, cycles=1e8),
             **options,
         }

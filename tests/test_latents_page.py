@@ -31,4 +31,4 @@ def test_latents_of_weights_that_timm_saved_are_aligned(tmp_path):
         told += done.stdout
     assert "1,293 are pilots, 144 validate, 360 test" in told
     assert (tmp_path / "latents" / "digits" / "mine.safetensors").is_file()
-    assert re.search(r"alignment +[0-9.]+ %", told)
+    assert re.search(r"accuracy, before training +[0-9.]+ %", told)

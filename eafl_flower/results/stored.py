@@ -130,7 +130,7 @@ counts = list_of(count)
 def numbers(value: Any) -> str:
     """Check a list of finite numbers, of any size a float has."""
     fits = isinstance(value, list) and all(
-        isinstance(item, int | float) and not isinstance(item, bool) and _is_finite(item) for item in value
+        isinstance(item, int | float) and not isinstance(item, bool) and is_finite(item) for item in value
     )
     return "" if fits else "a list of finite numbers"
 
@@ -167,7 +167,8 @@ def check_fields(values: Mapping[str, Any], required: Mapping[str, Check], known
             raise ValueError(msg)
 
 
-def _is_finite(value: float) -> bool:
+def is_finite(value: float) -> bool:
+    """Whether a number is finite as a float: a whole number may be too large for one."""
     try:
         return math.isfinite(value)
     except OverflowError:

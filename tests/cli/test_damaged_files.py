@@ -74,6 +74,7 @@ def test_hundreds_of_damaged_files_end_no_command_in_a_traceback(monkeypatch, tm
     [
         ("config.toml", b"seed = 1", b"seed = 1979-05-27"),
         ("config.toml", b"seed = 1", b"seed = [0]"),
+        ("config.toml", b"energy-j = 0.0", b"energy-j = 1" + b"0" * 400),
         ("summary.json", b'"data": {', b'"data": {"rows": "many", '),
         ("summary.json", b'"client_states_lost": 0', b'"client_states_lost": []'),
         ("summary.json", b'"p95": ', b'"p95": null, "p94": '),

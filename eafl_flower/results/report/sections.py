@@ -1,6 +1,5 @@
 """The sections of a run's page on what was sent and spent, on its clients, and on what only some systems have."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from eafl_flower.results.report import rank_figures as ranks
 from eafl_flower.results.report.figures import Curve, added_figure
 from eafl_flower.results.report.page import Html, joined
 from eafl_flower.results.report.terms import term
+from eafl_flower.results.stored import is_finite
 from eafl_flower.results.summary import on_the_wall
 from eafl_flower.results.views.quantities import energy_text, percent_text, time_text
 
@@ -171,4 +171,4 @@ def _ranks(events: Sequence[Event], clock: str) -> Html:
 
 
 def _number(setting: Any) -> float:
-    return float(setting) if isinstance(setting, int | float) and math.isfinite(setting) else 0.0
+    return float(setting) if isinstance(setting, int | float) and is_finite(setting) else 0.0

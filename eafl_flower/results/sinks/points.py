@@ -1,10 +1,10 @@
 """The numbers of an event, as every tracker gets them: named by where they stand in the log, at their merge."""
 
-import math
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from eafl_flower.core.events import Event
+from eafl_flower.results.stored import is_finite
 
 # Everything a merge tells in numbers but what numbers it (merge) and whose it is (client, counter, base_version).
 _OF_A_MERGE: Final = (
@@ -43,7 +43,7 @@ class Points:
 
     def _numbers(self, step: int, group: str, values: Event) -> Iterator[Point]:
         for name, value in values.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not is_finite(value):
                 continue
             full = f"{group}/{_plain(name)}"
             if full in self._names or len(self._names) < MOST_NAMES:
