@@ -42,7 +42,7 @@ def merges(tmp_path_factory):
             config = {"partition-id": node, "num-partitions": 2, "state-dir": str(folder / f"state-{node}"), **POWERS_W}
             federation.start_kept_node(f"node-{node}", key, config, inside=inside)
         results = folder / "results"
-        results.with_suffix(".toml").write_text(JOB.format(merges=10, results=results))
+        results.with_suffix(".toml").write_text(JOB.format(merges=18, results=results))
         assert federation.wait(federation.submit(app, results.with_suffix(".toml")), 400) == "finished:completed"
         found = merges_of(run_of(results))
     return [[event for event in found if event["client"] == node] for node in range(2)]

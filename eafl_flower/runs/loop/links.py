@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -48,10 +48,15 @@ class Links:
         if rate := self._rates.get(job.client):
             job.price = replace(job.price, download=at_rate(job.price.download, 8 * job.downlink_bytes, rate))
 
-    def note_arrivals(self, replies: Iterable[Message]) -> None:
-        """Note replies that are there at this look; when they came is known if the last look was not long ago."""
+    def note_arrivals(self, replies: Sequence[Message], began_s: float) -> None:
+        """Note replies that are there at the end of a look; when they came is known if the last look was not long ago.
+
+        A look lasts until the arrays of its replies are there, so that one on a slow link is seen to come, however long
+        it takes. Of several nobody knows for which of them it has waited.
+        """
         now_s = time.monotonic()
-        if now_s - self._looked_s <= LONGEST_GAP_S:
+        ends_s = began_s if len(replies) == 1 else now_s
+        if ends_s - self._looked_s <= LONGEST_GAP_S:
             self._arrived |= {reply.metadata.reply_to_message_id: now_s for reply in replies}
         for message_id in list(self._arrived)[:-MOST_ARRIVED]:  # answers to questions are nobody's price
             del self._arrived[message_id]

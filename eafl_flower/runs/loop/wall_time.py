@@ -121,8 +121,9 @@ class WallClock:
             raise Interrupted
         ids = [wire.message_id for wire in self.jobs.wires.values()]
         if ids := [*ids, *self._late, *self._asked, *self._overdue.questions]:
+            began_s = time.monotonic()
             self._inbox += (replies := self.run.mail.wait_for_any(ids, REPLY_POLL_S))
-            self._links.note_arrivals(replies)
+            self._links.note_arrivals(replies, began_s)
         else:
             time.sleep(REPLY_POLL_S)
         self._give_up()

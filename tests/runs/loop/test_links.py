@@ -139,7 +139,7 @@ class Told:
         self.links = Links(ConstantRate(uplink_rate_bit_s=1.0, downlink_rate_bit_s=1.0), measured=measured)
         self.count = 0
 
-    def exchange(self, *, sent_s, seen_s, looked_s, own_s, **stated):
+    def exchange(self, *, sent_s, seen_s, looked_s, own_s, began_s=None, beside=1, **stated):
         self.count += 1
         nothing = Phase(time_s=0.0, energy_j=0.0)
         job = Job(
@@ -157,13 +157,13 @@ class Told:
         self.now_s = sent_s
         self.links.note_sent(job)
         self.now_s = looked_s
-        self.links.note_arrivals([])
+        self.links.note_arrivals([], looked_s)
         question = Message(RecordDict(), 7, "train")
         question.metadata.__dict__["_message_id"] = f"job {self.count}"
         told = {} if own_s is None else {"eafl": ConfigRecord({"own-s": own_s, **stated})}
         reply = Message(RecordDict({**told, "metrics": MetricRecord({"num-examples": 1})}), reply_to=question)
         self.now_s = seen_s
-        self.links.note_arrivals([reply])
+        self.links.note_arrivals([reply] * beside, seen_s if began_s is None else began_s)
         return self.links.price(job, reply), job
 
 
@@ -199,10 +199,19 @@ def test_the_nodes_own_time_does_not_count(monkeypatch):
     assert job.price.download.time_s == pytest.approx(800 / 500)
 
 
+def test_a_look_that_waits_for_a_slow_link_sees_its_reply_come(monkeypatch):
+    told = Told(monkeypatch)
+    for start_s in range(0, 100 * FEWEST, 100):
+        times = {"looked_s": start_s + 48.5, "began_s": start_s + 48.6, "seen_s": start_s + 52.0}
+        fields, _ = told.exchange(sent_s=start_s, own_s=48.0, **times)
+    assert fields == {"rate_source": "measured", "rate_bit_s": 2000 / 4}
+
+
 @pytest.mark.parametrize(
     "odd",
     [
         {"looked_s": 52.0 - LONGEST_GAP_S - 0.1},  # nobody looked: it may have been there for long
+        {"looked_s": 48.5, "began_s": 48.6, "beside": 2},  # a long look, which may have waited for the other one
         {"own_s": 60.0},  # longer than the job took
         {"own_s": -1.0},
         {"own_s": float("nan")},
@@ -216,6 +225,7 @@ def test_an_exchange_that_is_not_known_in_full_is_not_counted(monkeypatch, odd):
     told = Told(monkeypatch)
     times = {"looked_s": 51.0, "seen_s": 52.0, "own_s": 48.0, **odd}
     for start_s in range(0, 100 * (FEWEST + 3), 100):
-        later = {name: start_s + times[name] for name in ("looked_s", "seen_s")}
-        fields, _ = told.exchange(sent_s=start_s, own_s=times["own_s"], **later)
+        later = {name: start_s + times[name] for name in ("looked_s", "seen_s", "began_s") if name in times}
+        beside = times.get("beside", 1)
+        fields, _ = told.exchange(sent_s=start_s, own_s=times["own_s"], beside=beside, **later)
     assert fields == {"rate_source": "model"}
