@@ -62,7 +62,7 @@ def _curves(preset: str, every: int, seed: int) -> Any:
 
 
 def picture(found: dict[str, Any], reached: dict[str, Any]) -> str:
-    """Return README's picture: the town with its vehicles, and accuracy against time and against energy."""
+    """Return README's picture: the town with its vehicles, and accuracy against time and energy, and the bytes."""
     with mpl.rc_context({"font.size": 11, "svg.hashsalt": "main-job", "text.color": GREY, "axes.labelcolor": GREY}):
         figure = Figure(figsize=(11, 3.9), layout="constrained")
         town, time, energy = figure.subplots(1, 3, width_ratios=(1.0, 1.35, 1.0))
@@ -74,6 +74,10 @@ def picture(found: dict[str, Any], reached: dict[str, Any]) -> str:
                 axes.plot(first[column], 100 * first[SCORE], "o", color=color, ms=7)
             label = f"80 % after {first['time_s']:.1f} s"
             time.annotate(label, (first["time_s"], 100 * first[SCORE]), where, textcoords="offset points", color=color)
+            cost = f"80 % for {first['energy_j']:.2f} J, {first['uplink_bytes'] / 1e6:.2f} MB up"
+            energy.text(
+                1, 0.13 if color == COLORS[0] else 0.05, cost, color=color, ha="right", transform=energy.transAxes
+            )
         time.set(xlabel="virtual time [s]", ylabel="accuracy [%]", title="Nobody waits for stragglers", ylim=(0, 100))
         energy.set(xlabel="energy of all vehicles [J]", title="... for about the same energy", ylim=(0, 100))
         time.legend(loc="lower right", frameon=False, labelcolor="linecolor")
