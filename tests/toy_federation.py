@@ -159,7 +159,7 @@ def run_toy(num_clients=4, merges=20, *, strategy=AsyncEMAM, app=None, grid=None
     options = {**network(), **options}
     options.setdefault("clock", "auto")
     options.setdefault("unit", "merges")
-    made = strategy(observer=recorder, codec=codec, node_timeout_s=60.0, **options)
+    made = strategy(observer=recorder, codec=codec, node_timeout_s=5.0, **options)
     made.start(grid, initial(), num_rounds=merges, **start)
     return made.run, recorder
 
