@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests" / "deployment"))  # for `federation`
+sys.path[:0] = [str(HERE.parent / "tests" / "deployment"), str(HERE.parent / "tests")]  # for `federation`, `processes`
 
-from federation import CHECKOUT, NAME, Federation, copy_app, descendants  # noqa: E402
+from federation import CHECKOUT, NAME, Federation, copy_app  # noqa: E402
+from processes import descendants  # noqa: E402
 
 POLL = "FLWR_SUPEREXEC_TASK_POLL_INTERVAL"  # Flower's own; its default is a second
 LONGEST_S = 1200.0  # for one job

@@ -1,6 +1,5 @@
 """Ctrl-C, SIGTERM and SIGHUP end a run where it can go on."""
 
-import contextlib
 import re
 import shlex
 import signal
@@ -11,28 +10,10 @@ from pathlib import Path
 
 import pytest
 from ended_runs import SETTINGS, SMALL, events_of, merges_in, summary_of, wait_until
+from processes import command_line, descendants
 
 ROOT = Path(__file__).parent.parent
 ARGUMENTS = ["emam", *[f"--set={k}={v}" for k, v in {**SETTINGS, **SMALL, "checkpoint.every": 0}.items()]]
-
-
-def command_line(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def descendants(pid):
-    """Return the processes that ``pid`` has started, directly or not, with their command lines."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # ended meanwhile
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    found, newest = {}, {pid}
-    while newest := {child for child, parent in parents.items() if parent in newest}:
-        found |= {child: command_line(child) for child in newest}
-    return found
 
 
 def script(*arguments):

@@ -13,8 +13,8 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from flwr.cli.typing import SuperLinkConnection
 from flwr.cli.utils import init_http_client_from_connection
 from flwr.proto.control_pb2 import ListRunsRequest, RegisterNodeRequest
 from flwr.supercore.control import ControlHttpClient
+from processes import command_line, descendants, kill_all
 
 CHECKOUT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -304,36 +305,6 @@ class Federation:
 def _status(client: ControlHttpClient, run_id: int) -> str:
     (run,) = client.ListRuns(ListRunsRequest(run_id=run_id)).run_dict.values()
     return ":".join(part for part in (run.status.status, run.status.sub_status) if part)
-
-
-def command_line(pid: int) -> str:
-    """Return the command line of a process, empty if it has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def descendants(pid: int) -> dict[int, str]:
-    """Return the processes that ``pid`` has started, directly or not, with their command lines."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue  # ended meanwhile
-    found: dict[int, str] = {}
-    newest = {pid}
-    while newest := {child for child, parent in parents.items() if parent in newest}:
-        found |= {child: command_line(child) for child in newest}
-    return found
-
-
-def kill_all(pids: Iterable[int]) -> None:
-    """Kill these processes; those that have ended are left out."""
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 def tls_name(port: int, ca: Path) -> str:

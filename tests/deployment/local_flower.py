@@ -10,7 +10,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from federation import answers, descendants, environment, free_ports, kill_all
+from federation import answers, environment, free_ports
+from processes import descendants, kill_all
 
 LONGEST_START_S = 120.0
 

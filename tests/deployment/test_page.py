@@ -9,8 +9,9 @@ import subprocess
 from contextlib import suppress
 
 import pytest
-from federation import command_line, copy_app, descendants, environment, free_ports, kill_all
+from federation import copy_app, environment, free_ports
 from pages import blocks_of
+from processes import command_line, descendants, kill_all
 
 from eafl_flower.results.run_directory import RunDirectory
 
