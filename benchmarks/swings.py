@@ -4,10 +4,11 @@
 
 Runs every preset of strategies/ that sets ``alpha`` (without baselines, with its own seed; recorded data by
 ``EAFL_DATA_DIR``) and prints the standard deviation of its last ten evaluations of each score, in points, where it is
-evaluated forty times: the last quarter of the run. At most 0.9 are wanted.
+evaluated forty times: the last quarter of the run. At most 0.9 are wanted. Rows of presets that are not run stay.
 """
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from report import row, write_rows
+from report import RESULTS, row, write_rows
 
 from eafl_flower.config.files import flat
 from eafl_flower.results.run_directory import RunDirectory
@@ -57,13 +58,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presets", default="", help="some of them, by comma")
     chosen = parser.parse_args().presets
-    rows = []
-    for preset in chosen.split(",") if chosen else with_a_step():
+    presets = chosen.split(",") if chosen else with_a_step()
+    path = RESULTS / "swings.json"
+    rows = json.loads(path.read_text()) if chosen and path.exists() else []
+    rows = [kept for kept in rows if kept["name"].partition(",")[0] not in presets]
+    for preset in presets:
         for name, points in swings(preset).items():
             against = {"peer": "most wanted", "peer_value": MOST_POINTS, "ratio": MOST_POINTS / max(points, 1e-9)}
             rows.append(row(f"{preset}, {name}", points, "points", **against, aim=1.0))
             print(f"{preset}, {name}: {points:.2f} points", flush=True)
-    write_rows("swings", rows)
+    write_rows("swings", sorted(rows, key=lambda one: one["name"]))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 A cell is one call of a function with a configuration, and with what it is given of earlier results. Its result is JSON,
 appended as one line to a file; a cell whose line is there is not calculated again. The key of a cell is a hash of the
-function's name, the settings and what it is given, so that a changed setting is another cell. Each line also says what
-data it was made from; when they have changed, it is calculated again. A changed program is not seen: start with
-``--fresh`` after one.
+function's name, the settings that are not at their defaults and what it is given: a changed setting is another cell,
+and a setting that the program gets later leaves it as it is. Each line also says what data it was made from; when they
+have changed, it is calculated again. A changed program is not seen, nor is a changed default: start with ``--fresh``
+after one.
 
 A configuration is a preset's (``RunConfig``), or settings of an experiment's own as plain values: then its module has
 ``data_digest(settings)``, the digest of the data they need.
@@ -53,7 +54,7 @@ class Cell:
     def key(self) -> str:
         """What tells the cell from others."""
         if isinstance(self.config, RunConfig):
-            settings = self.config.hash(leave_out=["name", "results", "engine", "checkpoint", "data.dir"])
+            settings = json.dumps(self.config.chosen(), sort_keys=True)
         else:
             settings = json.dumps(self.config, sort_keys=True)
         given = "" if self.given is None else " " + json.dumps(self.given, sort_keys=True)

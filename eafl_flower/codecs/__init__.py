@@ -1,7 +1,7 @@
 """Codecs: arrays to bytes and back."""
 
-from eafl_flower.codecs.emq.codec import EMQCodec, EMQState
-from eafl_flower.codecs.float32 import Float32Codec, Float32State
+from eafl_flower.codecs.emq.codec import EMQCodec
+from eafl_flower.codecs.float32 import Float32Codec
 from eafl_flower.codecs.framing import frame, layout_from_text, layout_hash, layout_to_text, unframe
 from eafl_flower.codecs.int8 import Int8Codec, Int8State
 from eafl_flower.codecs.keys import keyed_for
@@ -9,15 +9,14 @@ from eafl_flower.codecs.laq.codec import AQUILACodec, LAQCodec, LAQState
 from eafl_flower.codecs.lqgcm.codebook import Codebook, fit_codebook, read_codebook, write_codebook
 from eafl_flower.codecs.lqgcm.codec import LQGCMCodec
 from eafl_flower.codecs.lqgcm.prediction import LQGCMState
-from eafl_flower.codecs.lqgcm.published import PublishedLQGCMCodec, PublishedState
+from eafl_flower.codecs.lqgcm.published import PublishedLQGCMCodec
+from eafl_flower.codecs.stream_state import StreamState
 
 __all__ = [
     "AQUILACodec",
     "Codebook",
     "EMQCodec",
-    "EMQState",
     "Float32Codec",
-    "Float32State",
     "Int8Codec",
     "Int8State",
     "LAQCodec",
@@ -25,7 +24,7 @@ __all__ = [
     "LQGCMCodec",
     "LQGCMState",
     "PublishedLQGCMCodec",
-    "PublishedState",
+    "StreamState",
     "fit_codebook",
     "frame",
     "keyed_for",

@@ -8,25 +8,17 @@ import numpy as np
 
 from eafl_flower.codecs.framing import FLOAT32_ID, frame, layout_hash, unframe
 from eafl_flower.codecs.literal import check_fit, from_buffer, num_bytes, to_buffer
+from eafl_flower.codecs.stream_state import StreamState
 from eafl_flower.types import Arrays, Encoded, Layout
 
 _VERSION = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Float32State:
-    """A stream of arrays with one layout; nothing else is remembered."""
-
-    layout: Layout
-    counter: int = 0
-    acknowledged: int = 0
 
 
 @dataclass(frozen=True)
 class Float32Codec:
     """Send float32 arrays as they are, and arrays of other dtypes in theirs: no loss, no compression."""
 
-    def init(self, layout: Layout) -> Float32State:
+    def init(self, layout: Layout) -> StreamState:
         """Return the state of a stream of arrays with this layout.
 
         Raises
@@ -35,9 +27,9 @@ class Float32Codec:
             If the layout cannot be coded.
         """
         layout_hash(layout)  # validates
-        return Float32State(layout=layout)
+        return StreamState(layout=layout)
 
-    def encode(self, state: Float32State, arrays: Arrays, rng: np.random.Generator) -> tuple[Encoded, Float32State]:
+    def encode(self, state: StreamState, arrays: Arrays, rng: np.random.Generator) -> tuple[Encoded, StreamState]:
         """Encode ``arrays``; draws nothing from ``rng``.
 
         Raises
@@ -50,7 +42,7 @@ class Float32Codec:
         payload = frame(parts, codec_id=FLOAT32_ID, codec_version=_VERSION, layout=state.layout, counter=state.counter)
         return Encoded(payload=payload, bits_paper=8 * _offsets(state.layout)[-1], error=0.0), state
 
-    def decode(self, state: Float32State, payload: bytes) -> tuple[Arrays, Float32State]:
+    def decode(self, state: StreamState, payload: bytes) -> tuple[Arrays, StreamState]:
         """Decode ``payload``; the returned state has its counter.
 
         Raises

@@ -35,7 +35,7 @@ class Notes:
         """Say how often each kind has occurred, if any has more than once."""
         if any(count > 1 for count in self.counts.values()):
             totals = ", ".join(f"{kind} {count}" for kind, count in self.counts.items())
-            log(WARNING, "left out or bounded in all: %s", totals)
+            log(WARNING, "left out or bounded in all (what to do was said when each came first): %s", totals)
 
     @property
     def total(self) -> int:

@@ -102,6 +102,14 @@ def test_settings_make_the_key_and_where_results_go_does_not():
     assert cell(1).key != cell(1, **{"strategy.emam.alpha": 0.5}).key
 
 
+def test_a_setting_that_the_program_gets_later_leaves_keys_as_they_are(monkeypatch):
+    key, decisive = cell(1).key, RunConfig.decisive
+    monkeypatch.setattr(
+        RunConfig, "decisive", lambda self: {k: v for k, v in decisive(self).items() if k != "job.deadline-s"}
+    )
+    assert cell(1).key == key  # as it was before there was a deadline
+
+
 def doubled(config, given):
     return {"twice": 2 * given["number"]}
 

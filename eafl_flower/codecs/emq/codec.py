@@ -35,6 +35,7 @@ from eafl_flower.codecs.emq.shape import tables_of
 from eafl_flower.codecs.framing import EMQ_ID, frame, layout_hash, unframe
 from eafl_flower.codecs.literal import check_fit
 from eafl_flower.codecs.pooling import Pool, pool_of
+from eafl_flower.codecs.stream_state import StreamState
 from eafl_flower.core.settings import Positive, Range, check_settings
 from eafl_flower.errors import CodecError
 from eafl_flower.types import Arrays, Encoded, Layout
@@ -44,15 +45,6 @@ _GRID: Final = struct.Struct("<BhBB")
 _NOTHING, _DECIMAL, _DECIMAL_TINY, _BINARY, _BINARY_TINY, _FLOAT, _FIXED = range(7)
 _BASES: Final = {_DECIMAL: 10, _DECIMAL_TINY: 10, _BINARY: 2, _BINARY_TINY: 2}
 _EXPONENTS: Final = {10: (-45, 38), 2: (-149, 127)}  # of float32
-
-
-@dataclass(frozen=True, kw_only=True)
-class EMQState:
-    """A stream of arrays with one layout; nothing else is remembered."""
-
-    layout: Layout
-    counter: int = 0
-    acknowledged: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +109,7 @@ class EMQCodec:
         """Messages are coded as updates are: a payload stands for itself."""
         return True
 
-    def init(self, layout: Layout) -> EMQState:
+    def init(self, layout: Layout) -> StreamState:
         """Return the state of a stream of arrays with this layout.
 
         Raises
@@ -126,9 +118,9 @@ class EMQCodec:
             If the layout cannot be coded.
         """
         layout_hash(layout)  # validates
-        return EMQState(layout=layout)
+        return StreamState(layout=layout)
 
-    def encode(self, state: EMQState, arrays: Arrays, rng: np.random.Generator) -> tuple[Encoded, EMQState]:
+    def encode(self, state: StreamState, arrays: Arrays, rng: np.random.Generator) -> tuple[Encoded, StreamState]:
         """Encode ``arrays``; draws nothing from ``rng``.
 
         Raises
@@ -160,7 +152,7 @@ class EMQCodec:
         bits += sum(grid.head_bits for grid in grids)
         return Encoded(payload=payload, bits_paper=bits, error=math.sqrt(error / norm) if norm else 0.0), state
 
-    def decode(self, state: EMQState, payload: bytes) -> tuple[Arrays, EMQState]:
+    def decode(self, state: StreamState, payload: bytes) -> tuple[Arrays, StreamState]:
         """Decode ``payload``, whatever the settings it was coded with but the scope; the state has its counter.
 
         Raises

@@ -37,6 +37,7 @@ from eafl_flower.codecs.lqgcm.kmeans import nearest
 from eafl_flower.codecs.lqgcm.noise_codebook import noise_codebook
 from eafl_flower.codecs.lqgcm.tuples import BLOCK, TUPLE, Tuples, Vector
 from eafl_flower.codecs.pooling import Pool, pool_of
+from eafl_flower.codecs.stream_state import StreamState
 from eafl_flower.core.settings import NotNegative, check_settings
 from eafl_flower.errors import CodecError
 from eafl_flower.types import Arrays, Encoded, Layout
@@ -47,15 +48,6 @@ _GROUP: Final = 8
 _STEP: Final = 1 / 256
 _FLAG_BITS: Final = 1 << np.arange(BLOCK // _GROUP)
 _LARGEST_SCALE: Final = float(np.finfo(np.float16).max)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishedState:
-    """A stream of arrays with one layout; nothing else is remembered."""
-
-    layout: Layout
-    counter: int = 0
-    acknowledged: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +76,7 @@ class PublishedLQGCMCodec:
         """The source sends all parameters down, in float32: as many bytes as the difference takes."""
         return Float32Codec()
 
-    def init(self, layout: Layout) -> PublishedState:
+    def init(self, layout: Layout) -> StreamState:
         """Return the state of a stream of arrays with this layout.
 
         Raises
@@ -96,9 +88,9 @@ class PublishedLQGCMCodec:
         if len(layout) > 2**16:
             msg = f"layout of {len(layout)} arrays, the published codec numbers at most {2**16}"
             raise CodecError(msg)
-        return PublishedState(layout=layout)
+        return StreamState(layout=layout)
 
-    def encode(self, state: PublishedState, arrays: Arrays, rng: np.random.Generator) -> tuple[Encoded, PublishedState]:
+    def encode(self, state: StreamState, arrays: Arrays, rng: np.random.Generator) -> tuple[Encoded, StreamState]:
         """Encode ``arrays``; draws nothing from ``rng``.
 
         Raises
@@ -127,7 +119,7 @@ class PublishedLQGCMCodec:
         error = float(np.sqrt(np.sum((decoded - wide) ** 2) / norm)) if norm else 0.0
         return Encoded(payload=payload, bits_paper=8 * sum(t.nbytes for t in tuples), error=error), state
 
-    def decode(self, state: PublishedState, payload: bytes) -> tuple[Arrays, PublishedState]:
+    def decode(self, state: StreamState, payload: bytes) -> tuple[Arrays, StreamState]:
         """Decode ``payload``; the returned state has its counter.
 
         Raises
