@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from typing import Any
 from eafl_flower.app.resolving import resolve
 from eafl_flower.app.resuming import provenance_of
 from eafl_flower.config import RunConfig
-from eafl_flower.config.run_config import DataSettings
+from eafl_flower.config.run_config import DataSettings, declared
+from eafl_flower.core.settings import Value
 from eafl_flower.core.threads import one_thread
 
 Result = Mapping[str, Any]
@@ -54,11 +55,22 @@ class Cell:
     def key(self) -> str:
         """What tells the cell from others."""
         if isinstance(self.config, RunConfig):
-            settings = json.dumps(self.config.chosen(), sort_keys=True)
+            settings = json.dumps(chosen(self.config), sort_keys=True)
         else:
             settings = json.dumps(self.config, sort_keys=True)
         given = "" if self.given is None else " " + json.dumps(self.given, sort_keys=True)
         return hashlib.sha256(f"{self.function} {settings}{given}".encode()).hexdigest()[:16]
+
+
+def chosen(config: RunConfig) -> dict[str, Value]:
+    """Return every setting that decides what comes out and is not at its default; one added later is not among them."""
+    defaults = _defaults()
+    return {key: value for key, value in config.decisive().items() if key not in defaults or value != defaults[key]}
+
+
+@cache
+def _defaults() -> dict[str, Value]:
+    return declared()
 
 
 class Store:

@@ -265,11 +265,6 @@ class RunConfig:
         """Every key that changes what comes out, with its value (see ``effects``)."""
         return decisive(self.settings())
 
-    def chosen(self) -> dict[str, Value]:
-        """Every decisive key whose value is not its default; a setting that is added later is not among them."""
-        known = {key: known_setting(key) for key in values_of(self)}
-        return {key: value for key, value in self.decisive().items() if value != known[key].write(known[key].default)}
-
     def hash(self, *, leave_out: Iterable[str] = ()) -> str:
         """SHA-256 over all settings, without the keys and groups named in ``leave_out``.
 

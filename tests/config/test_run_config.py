@@ -270,16 +270,3 @@ def test_what_belongs_to_a_step_of_ones_own_needs_one():
         RunConfig().replace({"staleness.name": "constant"})
     assert RunConfig().replace({"staleness.name": "constant", "strategy.emam.alpha": 0.2}).strategy.part.alpha == 0.2
     RunConfig().replace({"staleness.name": "polynomial", "strategy.name": "fedbuff"})
-
-
-@pytest.mark.parametrize("preset", ["radio-map", "alp-unsw", "emq", "alignment"])
-def test_what_is_chosen_makes_all_that_decides(preset):
-    config = RunConfig.from_toml(preset)
-    assert RunConfig.from_flat(config.chosen()).decisive() == config.decisive()
-
-
-def test_defaults_are_not_chosen():
-    assert RunConfig().chosen() == {}
-    assert RunConfig.from_flat(
-        {"strategy.merges": 7, "strategy.concurrency": RunConfig().strategy.concurrency}
-    ).chosen() == {"strategy.merges": 7}

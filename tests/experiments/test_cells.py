@@ -1,7 +1,7 @@
 import pytest
 
 from eafl_flower.config import RunConfig
-from experiments.cells import Cell, Store
+from experiments.cells import Cell, Store, chosen
 from experiments.claims import Claim, claims_table, write_claims
 
 CALLS = []
@@ -100,6 +100,18 @@ def test_results_that_do_not_say_their_data_are_counted(tmp_path, capsys):
 def test_settings_make_the_key_and_where_results_go_does_not():
     assert cell(1).key == cell(1, **{"results.dir": "elsewhere"}).key
     assert cell(1).key != cell(1, **{"strategy.emam.alpha": 0.5}).key
+
+
+@pytest.mark.parametrize("preset", ["radio-map", "alp-unsw", "emq", "alignment"])
+def test_what_is_chosen_makes_all_that_decides(preset):
+    config = RunConfig.from_toml(preset)
+    assert RunConfig.from_flat(chosen(config)).decisive() == config.decisive()
+
+
+def test_defaults_are_not_chosen():
+    assert chosen(RunConfig()) == {}
+    config = RunConfig.from_flat({"strategy.merges": 7, "strategy.concurrency": RunConfig().strategy.concurrency})
+    assert chosen(config) == {"strategy.merges": 7}
 
 
 def test_a_setting_that_the_program_gets_later_leaves_keys_as_they_are(monkeypatch):
