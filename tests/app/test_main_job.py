@@ -75,7 +75,8 @@ def test_the_main_job_is_far_above_every_baseline_without_the_others_rows_and_le
     shows_what_federation_is_for(scores(seed), below_pooled=0.03)
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
 def test_it_comes_to_eighty_percent_in_two_thirds_of_the_time_of_tuned_synchronous_fedavg(seed):
     target = {"seed": seed, "stop.metric": "accuracy-before", "stop.target": 0.8, "evaluate.after-training": False}
     ours, fedavg = (

@@ -154,7 +154,9 @@ def test_a_resumed_run_gets_the_baselines_that_are_now_asked_for(eafl):
     assert "made with" not in eafl("sweep", *settings, "--baselines", "all").out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGHUP))]
+)
 def test_a_sweep_that_is_stopped_ends_its_processes_and_names_what_is_unfinished(tmp_path, child, number):
     code = child.replace("main(sys.argv[1:])", "") + (
         "import eafl_flower.app.sweep as s\n"
@@ -193,6 +195,7 @@ def write_rows(path, classes="xyz"):
 OWN = ("sweep", *BASE, "--csv", "rows.csv", "--label", "kind", "--client", "who", "--baselines", "none")
 
 
+@pytest.mark.slow
 def test_runs_on_data_that_have_changed_are_made_again_and_the_old_ones_kept(eafl):
     write_rows("rows.csv")
     assert eafl(*OWN, "--seeds", "1,2").code == 0

@@ -9,6 +9,7 @@ pytest.importorskip("sklearn", reason="the example trains on scikit-learn's digi
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_transformer.py"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 def test_a_transformer_is_tuned_within_a_budget_of_energy_and_peft_loads_what_it_has_learnt() -> None:
     example = runpy.run_path(str(EXAMPLE))

@@ -148,6 +148,7 @@ def small(monkeypatch):
         cached.cache_clear()
 
 
+@pytest.mark.slow
 def test_all_questions_are_asked_and_answered(small, tmp_path):
     scope = replace(SCOPE, seeds=(1,))
     store = Store(tmp_path / "cells.jsonl")

@@ -6,6 +6,7 @@ from toy_federation import Recorder, run_toy, toy_app
 
 from eafl_flower.core.orders import NO_ORDER, Order
 from eafl_flower.errors import CheckpointError, ConfigError, RunFailedError
+from eafl_flower.runs.tally import MOST_FRUITLESS
 from eafl_flower.schedulers.same import SameOrder
 from eafl_flower.simulation.churn import OnOff
 from eafl_flower.strategies import EMAM
@@ -71,6 +72,19 @@ def test_a_run_ends_with_one_line_when_nobody_gets_an_order_and_no_job_is_open(c
         RunFailedError, match=r"OneAtATime has no order for any of the . clients that are there, and no"
     ):
         run_toy(4, 20, scheduler=OneAtATime(most=2), **options)
+
+
+def test_that_nobody_is_there_for_a_while_does_not_put_off_the_end():
+    asked = []
+
+    class Counting(OneAtATime):
+        def offer(self, state, client, forecast):
+            asked.append(client)
+            return super().offer(state, client, forecast)
+
+    with pytest.raises(RunFailedError, match="Counting has no order"):
+        run_toy(2, 20, scheduler=Counting(most=2), churn=OnOff(seed=1, mean_on_s=10.0, mean_off_s=30.0))
+    assert len(asked) < 2 * (MOST_FRUITLESS + 100)  # each of those that are there, at each change but the first few
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

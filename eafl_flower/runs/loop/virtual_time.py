@@ -140,8 +140,10 @@ class VirtualClock:
         has_no_orders = len(self.jobs.idle) and not len(self.jobs)
         if self._period_s and has_no_orders:
             self._schedule_next_round()
-        has_no_orders = has_no_orders and not self.run.mail.interrupted
-        self._without_orders = self._without_orders + 1 if has_no_orders else 0
+        if len(self.jobs) or self.run.mail.interrupted:
+            self._without_orders = 0
+        elif has_no_orders:  # while nobody is there, it stays as it is
+            self._without_orders += 1
         if self._without_orders > MOST_FRUITLESS:  # clients come and go
             fail_without_orders(self.run)
 
