@@ -44,6 +44,7 @@ def alive(pid):
     return True
 
 
+@pytest.mark.slow
 def test_ray_and_inline_give_equal_replies_and_close_ends_ray(ray_leftovers):
     import ray
 

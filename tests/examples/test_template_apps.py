@@ -16,7 +16,9 @@ NUM_NODES, NUM_ROUNDS = 4, 10
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
-@pytest.mark.parametrize("name", CHANGED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * name.startswith("lora")) for name in CHANGED]
+)
 def test_an_app_learns_as_well_as_before_for_as_much_work(name, tmp_path, monkeypatch, progress_log):
     for package in NEEDS[app_of(name)]:
         pytest.importorskip(package, reason=f"the app needs {package}: pip install 'eafl-flower[lora,dev]'")
