@@ -70,13 +70,13 @@ def test_a_third_of_the_main_job_shows_already_what_federation_is_for():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])  # docs/data.md has six
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])  # docs/data.md has six
 def test_the_main_job_is_far_above_every_baseline_without_the_others_rows_and_level_with_pooled_ones(seed):
     shows_what_federation_is_for(scores(seed), below_pooled=0.03)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_it_comes_to_eighty_percent_in_two_thirds_of_the_time_of_tuned_synchronous_fedavg(seed):
     target = {"seed": seed, "stop.metric": "accuracy-before", "stop.target": 0.8, "evaluate.after-training": False}
     ours, fedavg = (

@@ -23,7 +23,10 @@ def table(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("encoding", [pytest.param(one, marks=pytest.mark.slow) for one in ("cp1252", "ascii")])
+@pytest.mark.parametrize(
+    "encoding",
+    [pytest.param("cp1252", marks=pytest.mark.slow), pytest.param("ascii", marks=[pytest.mark.slow, pytest.mark.long])],
+)
 def test_no_command_ends_for_a_letter(table, tmp_path, encoding):
     def eafl(*arguments):
         ended = subprocess.run(

@@ -88,7 +88,7 @@ def test_a_run_goes_on_in_a_new_one_after_its_server_app_was_killed(federation, 
     assert run.summary()["refused"] == 0  # both sides held the same
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.long)])
 def test_a_server_app_that_is_told_to_end_leaves_a_checkpoint_and_tells_its_superlink(federation, tmp_path, number):
     results = tmp_path / "results"
     run_id = submit(federation, results, merges=1000)

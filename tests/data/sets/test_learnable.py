@@ -18,7 +18,9 @@ BOUNDS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name in ("geolife", "iot-devices"))) for name in BOUNDS]
+)
 def test_pooled_models_beat_the_majority_class(real_data, name):
     pytest.importorskip("sklearn", reason="the pooled models are scikit-learn's")
     from sklearn.ensemble import HistGradientBoostingClassifier
