@@ -1,25 +1,10 @@
 """Flower clients: NumPyClients as a ClientApp, and mods for payloads and for state that lasts."""
 
-from eafl_flower.clients.alignment import AlignmentClient, alignment_app
-from eafl_flower.clients.answering import answering_mod
-from eafl_flower.clients.bridge import numpy_client_app
-from eafl_flower.clients.compression import compression_mod
-from eafl_flower.clients.durable_state import durable_state_mod
-from eafl_flower.clients.finetune import ClientTask, FineTuneClient, HowToTune, finetune_app
-from eafl_flower.clients.numpy_client import FederatedClient, Workload, federated_client_fn
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AlignmentClient",
-    "ClientTask",
-    "FederatedClient",
-    "FineTuneClient",
-    "HowToTune",
-    "Workload",
-    "alignment_app",
-    "answering_mod",
-    "compression_mod",
-    "durable_state_mod",
-    "federated_client_fn",
-    "finetune_app",
-    "numpy_client_app",
-]
+from eafl_flower.core.lazy import names_of
+
+if TYPE_CHECKING:
+    from eafl_flower.clients.names import *
+else:
+    __getattr__ = names_of(__name__)

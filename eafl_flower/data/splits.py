@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower.errors import ConfigError
@@ -156,6 +155,8 @@ def content_groups(columns: Sequence[Array]) -> NDArray[np.int64]:
     NDArray
         ``(n,)``, from 0 to the number of distinct rows minus 1; empty cells equal each other.
     """
+    import pandas as pd
+
     table = pd.DataFrame(dict(enumerate(columns)))
     return table.groupby(list(table.columns), sort=False, dropna=False).ngroup().to_numpy().astype(np.int64)
 

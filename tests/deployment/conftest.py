@@ -20,8 +20,28 @@ def two_stock_nodes(tmp_path_factory):
         yield from two_nodes(folder / "federation")
 
 
+@pytest.fixture(scope="module")
+def two_kept_nodes(tmp_path_factory):
+    """A SuperLink with two `eafl node`s, for which no process is started with every message."""
+    from federation import copy_app
+    from two_nodes import two_nodes
+
+    folder = tmp_path_factory.mktemp("kept")
+    copy_app(folder / "eafl-flower")
+    yield from two_nodes(folder / "federation", kept=True)
+
+
 @pytest.fixture
 def federation(two_stock_nodes):
     """``two_stock_nodes``; a failed test shows what the processes wrote."""
     yield two_stock_nodes
     print(two_stock_nodes.logs())
+
+
+@pytest.fixture(params=["kept", pytest.param("stock", marks=pytest.mark.long)])
+def nodes(request):
+    """Two nodes that keep their model, or two SuperNodes; a failed test shows what the processes wrote."""
+    federation = request.getfixturevalue(f"two_{request.param}_nodes")
+    federation.kept = request.param == "kept"
+    yield federation
+    print(federation.logs())

@@ -6,8 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-HERE, THERE = "10.213.77.1", "10.213.77.2"  # of the two ends of the cable
+from ipaddress import ip_address
 
 
 @dataclass(frozen=True)
@@ -15,6 +14,8 @@ class Namespace:
     """A network namespace at the other end of a cable to this machine; nothing else can be reached from it."""
 
     name: str
+    here: str  # address of this machine's end of the cable
+    there: str
 
     @property
     def inside(self) -> tuple[str, ...]:
@@ -49,19 +50,26 @@ def why_not() -> str:
     return ""
 
 
+def addresses(process: int) -> tuple[str, str]:
+    """Return the two ends of a cable, in a network of four addresses that processes started later do not have."""
+    network = int(ip_address("10.213.0.0")) + process % 2**14 * 4
+    return str(ip_address(network + 1)), str(ip_address(network + 2))
+
+
 @contextmanager
 def namespace() -> Iterator[Namespace]:
-    """Make a namespace, and remove it."""
-    made = Namespace(f"eafl{os.getpid()}")  # also that of a link, which has at most 15 letters
-    there = ("-n", made.name)
+    """Make a namespace, and remove it; tests of other processes have other addresses."""
+    here, there = addresses(os.getpid())
+    made = Namespace(f"eafl{os.getpid()}", here, there)  # the name is that of a link, too, which has at most 15 letters
+    inside = ("-n", made.name)
     ip("netns", "add", made.name)
     try:
         ip("link", "add", made.name, "type", "veth", "peer", "name", "eth0", "netns", made.name)
-        ip("addr", "add", f"{HERE}/30", "dev", made.name)
-        ip(*there, "addr", "add", f"{THERE}/30", "dev", "eth0")
+        ip("addr", "add", f"{here}/30", "dev", made.name)
+        ip(*inside, "addr", "add", f"{there}/30", "dev", "eth0")
         ip("link", "set", made.name, "up")
-        ip(*there, "link", "set", "eth0", "up")
-        ip(*there, "link", "set", "lo", "up")
+        ip(*inside, "link", "set", "eth0", "up")
+        ip(*inside, "link", "set", "lo", "up")
         yield made
     finally:
         ip("netns", "delete", made.name)  # and with it the cable

@@ -20,7 +20,7 @@ import pytest
 pytest.importorskip("flwr.client.grpc_rere_client", reason="SuperNodes speak gRPC up to flwr 1.39")
 
 from federation import NAME, Federation, copy_app
-from namespaces import HERE, namespace, why_not
+from namespaces import namespace, why_not
 from pure_core import replay
 from two_nodes import merges_of, run_of, stored_arrays
 from wire_node import WireNode
@@ -72,7 +72,7 @@ def trouble(tmp_path_factory):
         with Federation(folder / "federation") as federation:
             yield Trouble(federation, app).happens()
     else:
-        with namespace() as cable, Federation(folder / "federation", HERE) as federation:
+        with namespace() as cable, Federation(folder / "federation", cable.here) as federation:
             yield Trouble(federation, app, cable).happens()
 
 

@@ -15,7 +15,6 @@ from two_nodes import (
     start_node,
     stored_arrays,
     submit,
-    two_nodes,
 )
 
 from eafl_flower import __version__
@@ -23,13 +22,6 @@ from eafl_flower.config import RunConfig
 from eafl_flower.types import digest
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def two_kept_nodes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kept")
-    copy_app(folder / "eafl-flower")
-    yield from two_nodes(folder / "federation", kept=True)
 
 
 @pytest.fixture

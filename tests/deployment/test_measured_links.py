@@ -6,7 +6,7 @@ that a server sees of a link are bits over seconds, so a measured rate can be be
 
 import pytest
 from federation import Federation, copy_app
-from namespaces import HERE, namespace, why_not
+from namespaces import namespace, why_not
 from two_nodes import merges_of, run_of
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,7 @@ def merges(tmp_path_factory):
         pytest.skip(NO_NAMESPACES)
     folder = tmp_path_factory.mktemp("links")
     app = copy_app(folder / "eafl-flower")
-    with namespace() as cable, Federation(folder / "federation", HERE) as federation:
+    with namespace() as cable, Federation(folder / "federation", cable.here) as federation:
         cable.throttle(RATE_BIT_S, BURST_BYTES)
         federation.start_superlink()
         keys = [federation.make_key(f"node-{node}") for node in range(2)]

@@ -63,26 +63,26 @@ def test_a_run_for_another_number_of_clients_fails_at_once_and_says_what_to_do(f
     assert list((tmp_path / "results").glob("*")) == []
 
 
-def test_a_killed_node_comes_back_with_its_state_and_a_stopped_run_leaves_a_checkpoint(federation, tmp_path):
+def test_a_killed_node_comes_back_with_its_state_and_a_stopped_run_leaves_a_checkpoint(nodes, tmp_path):
     results = tmp_path / "results"
-    run_id = submit(federation, results, merges=1000, codec="lqgcm")
-    federation.wait_until(lambda: merged(results, 3), 240, "no three merges")
+    run_id = submit(nodes, results, merges=1000, codec="lqgcm")
+    nodes.wait_until(lambda: merged(results, 3), 240, "no three merges")
     run = run_of(results)
-    federation.kill("node-0")
+    nodes.kill("node-0")
     killed_at = len(merges_of(run))
-    federation.wait_until(lambda: lost_by(run, 0), 200, "nobody missed the node")  # its session ends after 37 to 60 s
+    nodes.wait_until(lambda: lost_by(run, 0), 200, "nobody missed the node")  # its session ends after 37 to 60 s
     alone = merges_of(run)[killed_at:]
     assert {event["client"] for event in alone[1:]} == {1}  # one reply of the other may have been on its way
 
-    start_node(federation, 0)
-    federation.wait_until(lambda: merges_of(run)[-1]["client"] == 0, 150, "the node has not come back")
-    federation.flwr("stop", run_id, NAME)
-    assert federation.status(run_id) == "finished:stopped"
-    federation.wait_until(lambda: not federation.server_apps(), 90, "the ServerApp goes on")
+    start_node(nodes, 0, kept=nodes.kept)
+    nodes.wait_until(lambda: merges_of(run)[-1]["client"] == 0, 150, "the node has not come back")
+    nodes.flwr("stop", run_id, NAME)
+    assert nodes.status(run_id) == "finished:stopped"
+    nodes.wait_until(lambda: not nodes.server_apps(), 90, "the ServerApp goes on")
     assert run.has_checkpoint and not run.finished
 
     merges = merges_of(run)
-    assert len(alone) > 1 and "has lost its state" not in federation.log("superlink")
+    assert len(alone) > 1 and "has lost its state" not in nodes.log("superlink")
     replayed = replay(RunConfig.from_toml(run.config_path), merges, in_flight=2, clients=2)
     assert [event["metrics"]["loss"] for event in merges] == replayed.losses
     assert digest(stored_arrays(run.checkpoint_dir / "server.safetensors", "/aggregator//arrays/")) == digest(
@@ -90,6 +90,7 @@ def test_a_killed_node_comes_back_with_its_state_and_a_stopped_run_leaves_a_chec
     )
 
 
+@pytest.mark.long
 def test_a_run_goes_on_after_its_superlink_was_killed_and_started_again(federation, tmp_path):
     """Only the SuperLink dies: its ServerApp lives on, until the new SuperLink does not know it."""
     results = tmp_path / "results"

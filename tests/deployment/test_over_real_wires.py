@@ -1,6 +1,7 @@
 """One job of each system over gRPC with TLS and node keys gives what its updates give in the pure core.
 
-Flower runs in an environment without eafl-flower: what runs there is the app bundle.
+SuperNodes are in an environment without eafl-flower: what runs there is the app bundle. They start a process for every
+message; that all systems run there, too, takes minutes, and is for the long tests.
 """
 
 import json
@@ -88,12 +89,12 @@ def test_merged_arrays_are_those_of_the_pure_core(federation, tmp_path):
     assert_heads_are_on_their_nodes_alone(federation, run)
 
 
-def test_an_alignment_ends_with_the_bits_of_the_inline_engine(federation, tmp_path):
+def test_an_alignment_ends_with_the_bits_of_the_inline_engine(nodes, tmp_path):
     results = tmp_path / "results"
     path = results.with_suffix(".toml")
     path.write_text(ALIGNMENT.format(results=results))
-    run_id = federation.submit(federation.folder.parent / "eafl-flower", path)
-    assert federation.wait(run_id, 400) == "finished:completed"
+    run_id = nodes.submit(nodes.folder.parent / "eafl-flower", path)
+    assert nodes.wait(run_id, 400) == "finished:completed"
     run = run_of(results)
     summary, merges = run.summary(), merges_of(run)
     inline = train(resolve(RunConfig.from_toml(run.config_path)), inline_grid(run))
@@ -118,10 +119,10 @@ def run_preset(federation, results, preset, **changes):
     return run_of(results)
 
 
-def test_rounds_of_emq_end_with_the_bits_of_the_inline_engine(federation, tmp_path):
+def test_rounds_of_emq_end_with_the_bits_of_the_inline_engine(nodes, tmp_path):
     """Its budget of time is one of virtual time: on the wall only the budget of energy is kept."""
     changes = {"strategy.merges": 2, "task.local-epochs": 1, "stop.virtual-time-s": 0.0, "stop.energy-j": 10.0}
-    run = run_preset(federation, tmp_path / "results", "emq", **changes)
+    run = run_preset(nodes, tmp_path / "results", "emq", **changes)
     summary, inline = run.summary(), train(resolve(RunConfig.from_toml(run.config_path)), inline_grid(run))
     assert summary["arrays_sha256"] == inline.arrays_sha256()
     assert (summary["merges"], summary["refused"], summary["lost"], summary["errors"]) == (2, 0, 0, 0)
@@ -130,28 +131,28 @@ def test_rounds_of_emq_end_with_the_bits_of_the_inline_engine(federation, tmp_pa
     assert summary["rates_measured"] == 0  # four exchanges show no rate: joules are those of the allocated powers
 
 
-def test_eafl_alp_with_private_heads_and_a_few_bytes_an_upload_is_the_pure_core(federation, tmp_path):
+def test_eafl_alp_with_private_heads_and_a_few_bytes_an_upload_is_the_pure_core(nodes, tmp_path):
     """The preset of the recorded trips, on rows that are generated."""
     rows = {"data.name": "idm", "data.idm.rows-per-client": 32}
     run = run_preset(
-        federation, tmp_path / "results", "alp-geolife", **rows, **{"strategy.merges": 6, "strategy.concurrency": 0}
+        nodes, tmp_path / "results", "alp-geolife", **rows, **{"strategy.merges": 6, "strategy.concurrency": 0}
     )
     assert_arrays_are_those_of_the_pure_core(run)
     summary = run.summary()
     assert (summary["merges"], summary["refused"], summary["lost"], summary["errors"]) == (6, 0, 0, 0)
     assert 0 < max(event["uplink_bytes"] for event in merges_of(run)) < 0.01 * summary["raw_bytes"] / 6
-    assert_heads_are_on_their_nodes_alone(federation, run)
+    assert_heads_are_on_their_nodes_alone(nodes, run)
 
 
-def test_vehicles_that_choose_ranks_under_roadside_units_end_with_the_bits_of_the_inline_engine(federation, tmp_path):
+def test_vehicles_that_choose_ranks_under_roadside_units_end_with_the_bits_of_the_inline_engine(nodes, tmp_path):
     for package in ("torch", "transformers", "peft"):
         pytest.importorskip(package, reason=f"needs {package}: pip install 'eafl-flower[lora]'")
     import vehicles
 
     path = tmp_path / "vehicles.toml"
     path.write_text(f'[results]\ndir = "{tmp_path / "results"}"\n')
-    run_id = federation.submit(bundled_vehicles(tmp_path / "vehicles"), path)
-    assert federation.wait(run_id, 400) == "finished:completed", federation.flwr("log", run_id, NAME, "--show")
+    run_id = nodes.submit(bundled_vehicles(tmp_path / "vehicles"), path)
+    assert nodes.wait(run_id, 400) == "finished:completed", nodes.flwr("log", run_id, NAME, "--show")
     found = json.loads((tmp_path / "results" / "found.json").read_text())
     assert found == vehicles.fine_tune(InlineGrid(vehicles.client_app, 2))
     orders = [[1, 0, 1, "three", 1], [1, 1, 2, "two", 1], [2, 0, 1, "three", 2], [2, 1, 2, "two", 2]]

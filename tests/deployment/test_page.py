@@ -15,7 +15,8 @@ from processes import command_line, descendants, kill_all
 
 from eafl_flower.results.run_directory import RunDirectory
 
-pytestmark = pytest.mark.slow
+LONGEST_S = 1200  # for all commands of the page, beside other tests
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(LONGEST_S + 60)]
 
 NODE_PORT = "$((9094 + $1))"
 
@@ -55,7 +56,7 @@ def pasted(tmp_path_factory):
             stderr=subprocess.STDOUT,
         )
         try:
-            status = shell.wait(timeout=1200)
+            status = shell.wait(timeout=LONGEST_S)
         finally:
             stop(shell, home / "federation")
     text = (home / "output").read_text()

@@ -50,6 +50,32 @@ def test_the_import_alone_imports_nothing_else():
     assert others <= sys.stdlib_module_names
 
 
+@pytest.mark.parametrize("part", ["clients", "data", "strategies"])
+def test_a_part_has_the_names_of_its_module_names(part):
+    package, names = (importlib.import_module(f"eafl_flower.{part}{end}") for end in ("", ".names"))
+    star: dict[str, object] = {}
+    exec(f"from eafl_flower.{part} import *", star)
+    assert {*star} - {"__builtins__"} == {*names.__all__}
+    assert all(star[name] is getattr(package, name) is getattr(names, name) for name in names.__all__)
+    with pytest.raises(AttributeError, match=f"module 'eafl_flower.{part}' has no attribute 'nothing'"):
+        _ = package.nothing
+
+
+def test_a_client_that_reads_no_table_imports_no_library_that_takes_long():
+    """A SuperNode starts a process for every message."""
+    code = (
+        "import sys, eafl_flower.client_app\n"
+        "from eafl_flower.app.resolving import resolve\n"
+        "from eafl_flower.config import RunConfig\n"
+        "resolve(RunConfig.from_toml('emam')).workload\n"
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert "eafl_flower" in imported
+    assert not imported & {"pandas", "scipy", "torch", "transformers", "ray", "matplotlib"}
+
+
 def test_another_name_is_an_error():
     with pytest.raises(AttributeError, match="module 'eafl_flower' has no attribute 'AsyncEMA'"):
         _ = eafl_flower.AsyncEMA

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NoReturn, Self
 
 import numpy as np
-import pandas as pd
 
 from eafl_flower.core import rng as randomness
 from eafl_flower.core.provenance import Content
@@ -121,6 +120,8 @@ class OwnTable:
 
     def rows(self, shape: Shape) -> tuple[Rows, int]:
         """Return the rows as the model sees them, and how many are left out: those of classes that nobody knew."""
+        import pandas as pd
+
         number = {plain_name(name): place for place, name in enumerate(shape.class_names)}
         made, left_out = [], 0
         for x, labels in ((self.part.x_train, self.part.y_train), (self.part.x_test, self.part.y_test)):

@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower.data.splits import content_groups
@@ -58,6 +57,8 @@ class UserTable:
 
     def entities(self) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
         """Rows of each client that has rows enough to be split, and of each that has not."""
+        import pandas as pd
+
         assert self.client is not None
         code, names = pd.factorize(self.client, sort=True)
         order = self.time if self.time is not None else self.content

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower.data.tables.files import listed, read_header
@@ -14,6 +14,9 @@ from eafl_flower.data.tables.names import NO_NAME, commonest_spelling
 from eafl_flower.data.tables.numbers import written_numbers
 from eafl_flower.errors import DataError
 from eafl_flower.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_WORDS = 200
 COMMON_WORDS = 20
@@ -72,6 +75,8 @@ class TableColumn:
 
     def codes(self, cells: Array) -> Array:
         """Return codes of cells ``(n,)``: equal codes mean equal features."""
+        import pandas as pd
+
         return cells if self.words is None else pd.Index(self.words).get_indexer(pd.Index(cells))
 
     def values(self, cells: Array) -> list[NDArray[np.float64]]:
@@ -113,7 +118,7 @@ class FeatureColumns:
     notes: tuple[str, ...]
 
 
-def feature_columns(path: Path, table: pd.DataFrame, *, texts: bool) -> FeatureColumns:
+def feature_columns(path: Path, table: "pd.DataFrame", *, texts: bool) -> FeatureColumns:
     """Return the columns of a table that are numbers and, if ``texts``, words; else words are left out.
 
     A column counts as numeric, or as true and false, if most of its non-empty cells are; numbers may be written as
@@ -181,7 +186,7 @@ def _refuse_many(path: Path, name: str, words: Array) -> None:
         raise DataError(msg)
 
 
-def numbers_of(path: Path, name: str, column: pd.Series, unit: str = "") -> tuple[NDArray[np.float64], str]:
+def numbers_of(path: Path, name: str, column: "pd.Series", unit: str = "") -> tuple[NDArray[np.float64], str]:
     """Return a column that ``files.read_table`` has read as numbers, ``(n,)``, and what to tell, empty if nothing.
 
     True and False are 1 and 0; numbers may be written as ``written_numbers`` reads them, in ``unit``.
@@ -200,8 +205,10 @@ def numbers_of(path: Path, name: str, column: pd.Series, unit: str = "") -> tupl
     return numbers, note
 
 
-def _numbers(column: pd.Series) -> NDArray[np.float64]:
+def _numbers(column: "pd.Series") -> NDArray[np.float64]:
     # pandas leaves a column as texts for one number beyond 64 bits, one behind a no-break space, or one empty cell.
+    import pandas as pd
+
     numbers: NDArray[np.float64] = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, copy=True)
     none = np.isnan(numbers)
     if np.isin(numbers[~none], (0, 1)).all():  # beside other numbers True is a mistake
@@ -209,13 +216,13 @@ def _numbers(column: pd.Series) -> NDArray[np.float64]:
     return numbers
 
 
-def _truths(column: pd.Series) -> NDArray[np.float64]:
+def _truths(column: "pd.Series") -> NDArray[np.float64]:
     if column.dtype.kind in "iufb":
         return np.full(len(column), np.nan)
     return np.asarray(column.str.lower().map({"true": 1.0, "false": 0.0}), dtype=np.float64)
 
 
-def _is_of_numbers(column: pd.Series, numbers: NDArray[np.float64]) -> bool:
+def _is_of_numbers(column: "pd.Series", numbers: NDArray[np.float64]) -> bool:
     if column.dtype.kind in "iufb":
         return True
     says = _says(column)
@@ -223,12 +230,12 @@ def _is_of_numbers(column: pd.Series, numbers: NDArray[np.float64]) -> bool:
     return bool(number[says].sum() > says.sum() / 2)
 
 
-def _says(column: pd.Series) -> NDArray[np.bool_]:
+def _says(column: "pd.Series") -> NDArray[np.bool_]:
     said: NDArray[np.bool_] = ~column.str.lower().isin(_NOTHING).to_numpy(dtype=np.bool_)
     return said
 
 
-def _refuse_cells(path: Path, name: str, column: pd.Series, numbers: NDArray[np.float64], remedy: str = "") -> None:
+def _refuse_cells(path: Path, name: str, column: "pd.Series", numbers: NDArray[np.float64], remedy: str = "") -> None:
     if not len(bad := np.flatnonzero(~np.isfinite(numbers))):
         return
     row = int(bad[0])

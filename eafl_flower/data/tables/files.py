@@ -8,13 +8,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from eafl_flower.core.stamps import noted
 from eafl_flower.data.tables.lines import header_names, line_of, lines_text, table_below
 from eafl_flower.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DATA_DIR_VARIABLE = "EAFL_DATA_DIR"
 
@@ -103,7 +106,7 @@ def read_header(path: Path) -> tuple[str, ...]:
 
 def read_columns(
     path: Path, *, numeric: Sequence[str] = (), text: Sequence[str] = (), published: str = ""
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Read some columns of a CSV file, plain or gzip, with or without a byte-order mark.
 
     Parameters
@@ -151,13 +154,13 @@ def read_columns(
     return table[wanted]
 
 
-def read_text(path: Path) -> pd.DataFrame:
+def read_text(path: Path) -> "pd.DataFrame":
     """Read a whole CSV file as strings, exactly as written; empty cells are empty strings."""
     header = read_header(path)
     return _read(path, columns=header, kinds=dict.fromkeys(header, "str"))
 
 
-def read_table(path: Path, *, text: Sequence[str], others: Sequence[str]) -> pd.DataFrame:
+def read_table(path: Path, *, text: Sequence[str], others: Sequence[str]) -> "pd.DataFrame":
     """Read columns of a file that we do not know, strings without surrounding blanks.
 
     Parameters
@@ -182,7 +185,9 @@ def read_table(path: Path, *, text: Sequence[str], others: Sequence[str]) -> pd.
     return table
 
 
-def _read(path: Path, *, columns: Sequence[str], kinds: dict[str, str]) -> pd.DataFrame:
+def _read(path: Path, *, columns: Sequence[str], kinds: dict[str, str]) -> "pd.DataFrame":
+    import pandas as pd
+
     with reported(path):
         header = read_header(path)
         if twice := [name for name in dict.fromkeys(columns) if header.count(name) > 1]:
@@ -214,6 +219,8 @@ def _read(path: Path, *, columns: Sequence[str], kinds: dict[str, str]) -> pd.Da
 @contextmanager
 def reported(path: Path) -> Iterator[None]:
     """Say what is wrong with a file that cannot be read."""
+    import pandas as pd
+
     try:
         yield
     except FileNotFoundError as error:
@@ -238,7 +245,9 @@ def reported(path: Path) -> Iterator[None]:
         raise DataError(msg) from error
 
 
-def _refuse_bad_cells(path: Path, table: pd.DataFrame, numeric: Sequence[str]) -> None:
+def _refuse_bad_cells(path: Path, table: "pd.DataFrame", numeric: Sequence[str]) -> None:
+    import pandas as pd
+
     for name in numeric:
         values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
         bad = np.flatnonzero(~np.isfinite(values))
@@ -267,7 +276,7 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def refuse_below_zero(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> None:
+def refuse_below_zero(path: Path, table: "pd.DataFrame", columns: Sequence[str]) -> None:
     """Refuse a table with a number below 0 in one of ``columns``, which count or measure something.
 
     Raises

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower.data.tables.files import listed
@@ -32,6 +31,8 @@ def class_index(
     DataError
         If a word is none of ``classes``; names the lines.
     """
+    import pandas as pd
+
     index = _index(classes)
     code, found = pd.factorize(np.asarray(words, dtype=object))
     unknown = [number for number, name in enumerate(found) if str(name) not in index]
@@ -50,6 +51,8 @@ def class_index_and_notes(
     DataError
         If a word is none of ``classes``, or could be two; names the lines.
     """
+    import pandas as pd
+
     index = _index(classes)
     plain: dict[str, set[int]] = {}
     for name, number in index.items():

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from eafl_flower.data.tables.files import listed
 from eafl_flower.data.tables.lines import lines_text
@@ -45,6 +44,8 @@ def refuse_missing(path: object, column: str, cells: Array, *, of: str) -> None:
     DataError
         Names the first lines, and what to do.
     """
+    import pandas as pd
+
     missing = np.flatnonzero(pd.Series(cells, dtype="str").str.strip().str.lower().isin(NO_NAME).to_numpy())
     if len(missing):
         cell = str(cells[missing[0]]).strip()
@@ -70,6 +71,8 @@ def one_spelling(path: Path, column: str, cells: Array, *, of: str) -> tuple[Arr
 
 def commonest_spelling(column: str, cells: Array, *, of: str) -> tuple[Array, tuple[str, ...]]:
     """Return texts ``(n,)`` in which each name has its commonest spelling, and a note if there were others."""
+    import pandas as pd
+
     code, found = pd.factorize(np.asarray(cells, dtype=object))
     counts = np.bincount(code)
     spellings: dict[str, list[int]] = {}
@@ -92,6 +95,8 @@ def commonest_spelling(column: str, cells: Array, *, of: str) -> tuple[Array, tu
 
 def spelled_as(known: Sequence[str], column: str, cells: Array, *, of: str) -> tuple[Array, tuple[str, ...]]:
     """Return texts ``(n,)``, spelled as in ``known`` where they are only written differently, and a note."""
+    import pandas as pd
+
     meant = {plain_name(name): name for name in reversed(known)}
     code, found = pd.factorize(np.asarray(cells, dtype=object))
     words = [str(text) for text in found]

@@ -1,7 +1,6 @@
 """Dates and clock times of data files as seconds."""
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from eafl_flower.data.tables.lines import line_of
@@ -19,6 +18,8 @@ def unix_seconds(texts: Array, *, path: object, column: str, form: str = DATE_TI
     DataError
         If a text is not of the form; names the line of the first one.
     """
+    import pandas as pd
+
     times = pd.to_datetime(pd.Series(texts, dtype="str"), format=form, errors="coerce")
     bad = np.flatnonzero(times.isna().to_numpy())
     if len(bad):
@@ -38,6 +39,8 @@ def sortable_times(cells: Array, *, path: object, column: str) -> NDArray[np.flo
     DataError
         If a cell is neither, or numbers and dates are mixed; names the line.
     """
+    import pandas as pd
+
     numbers = pd.to_numeric(pd.Series(cells, dtype="str"), errors="coerce").to_numpy(dtype=np.float64)
     if np.isfinite(numbers).all():
         return numbers
