@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from eafl_flower.core.lazy import names_of
+from eafl_flower.lazy import names_of
 
 if TYPE_CHECKING:
-    from eafl_flower.data.names import *
+    from eafl_flower.data.public import *
 else:
     __getattr__ = names_of(__name__)

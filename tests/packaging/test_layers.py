@@ -8,9 +8,9 @@ import eafl_flower
 
 PACKAGE = Path(eafl_flower.__file__).parent
 # From the ground up. A module imports its own layer and those before it; the files at the root of the package have
-# layers of their own. The file of a package that only gathers names (``__init__``) may look up.
+# layers of their own. A file that only gathers names (``__init__``, ``public``) may look up.
 LAYERS = (
-    *("errors", "core.orders", "types", "core", "protocols"),
+    *("lazy", "errors", "core.orders", "types", "core", "protocols"),
     *("energy", "simulation", "heads", "models", "aggregation", "codecs", "codecs.lqgcm"),
     *("data.tables", "mobility", "radio", "power", "alignment"),
     *("schedulers", "ranks", "roadside"),
@@ -32,7 +32,7 @@ def _name(path: Path) -> str:
 
 
 FILES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-PACKAGES = {name for name, path in FILES.items() if path.name == "__init__.py"}
+PACKAGES = {name for name, path in FILES.items() if path.name in ("__init__.py", "public.py")}
 
 
 def _imports(path: Path) -> set[str]:

@@ -51,8 +51,8 @@ def test_the_import_alone_imports_nothing_else():
 
 
 @pytest.mark.parametrize("part", ["clients", "data", "strategies"])
-def test_a_part_has_the_names_of_its_module_names(part):
-    package, names = (importlib.import_module(f"eafl_flower.{part}{end}") for end in ("", ".names"))
+def test_a_part_has_the_names_of_its_module_public(part):
+    package, names = (importlib.import_module(f"eafl_flower.{part}{end}") for end in ("", ".public"))
     star: dict[str, object] = {}
     exec(f"from eafl_flower.{part} import *", star)
     assert {*star} - {"__builtins__"} == {*names.__all__}
