@@ -30,6 +30,7 @@ TASKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_rounds_of_fedavg_teach_digits_to_those_that_train_and_to_one_that_never_does(name):
     merges = 6

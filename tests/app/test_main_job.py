@@ -65,6 +65,7 @@ def shows_what_federation_is_for(found, *, below_pooled):
             assert ours > found[name].get(phase, 0.0) + 0.1, (phase, name)
 
 
+@pytest.mark.slow
 def test_a_third_of_the_main_job_shows_already_what_federation_is_for():
     shows_what_federation_is_for(scores(1, **{"strategy.merges": 1000}), below_pooled=0.05)
 

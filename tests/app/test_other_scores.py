@@ -193,6 +193,7 @@ def test_runs_are_compared_by_their_own_score(tmp_path):
     assert "ccuracy" not in page
 
 
+@pytest.mark.slow
 def test_a_sweep_collects_and_averages_the_score(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", TESTS, prepend=os.pathsep)
     points = sweep.points_of(RunConfig.from_flat({**REGRESSION, "results.baselines": "all"}), [], [1, 2])

@@ -133,6 +133,7 @@ def test_compare_says_once_that_data_differ_and_whether_settings_say_so(runs, ea
         assert ("training rows: 7" if lost else "(not noted)") in ended.out
 
 
+@pytest.mark.slow
 def test_a_configuration_that_was_changed_after_its_run_is_told(runs, eafl):
     config = Path(runs[0], "config.toml")
     as_it_was = config.read_text()

@@ -160,6 +160,7 @@ def test_every_preset_is_listed_with_all_that_is_asked_of_it(eafl):
         assert info["system"] in line
 
 
+@pytest.mark.slow
 def test_what_a_preset_needs_is_what_it_does_not_start_without(tmp_path):
     """Where neither torch, scikit-learn nor data are, those presets start that are said to need nothing."""
     code = """

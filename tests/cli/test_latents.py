@@ -19,6 +19,7 @@ def short(monkeypatch):
     monkeypatch.setitem(TRAININGS, "digits", Training(passes=1))
 
 
+@pytest.mark.slow
 def test_encoders_are_made_once_and_their_latents_compared(eafl, tmp_path):
     made = eafl("latents", "make", *SMALL)
     assert made.code == 0, made.err

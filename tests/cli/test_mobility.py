@@ -100,6 +100,7 @@ def test_the_program_of_the_page_runs():
     assert names["churn"].interval(0, 10.0)[0]
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_that_need_no_data_of_others_run(tmp_path):
     """Those of docs/mobility.md on the town that lies in the repository."""
     page = (CHECKOUT / "docs" / "mobility.md").read_text()

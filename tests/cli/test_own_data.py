@@ -132,6 +132,7 @@ def test_data_check_ends_with_an_error_for_what_a_run_refuses(eafl, mine, row):
     assert "mine.csv: csv, 241 rows" in check.out
 
 
+@pytest.mark.slow
 def test_a_sweep_on_ones_own_file(eafl, mine):
     ended = eafl(
         "sweep", "--csv", "mine.csv", "--label", "kind", "--client", "id", "--set", "strategy.merges=5",

@@ -55,6 +55,7 @@ def test_a_hang_up_that_is_ignored_stays_ignored(start):
     assert process.returncode == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_nobody_reads_what_it_prints(start):
     process = start("--set=strategy.merges=400", "--set=job.deadline-s=0.001", "--set=checkpoint.every=1")
     process.stdout.close()

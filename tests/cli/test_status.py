@@ -114,6 +114,7 @@ def test_watching_prints_again_and_again_until_the_end(eafl):
     assert (told[0]["merges"], told[-1]["merges"], ended.code) == (1, 2, 1)
 
 
+@pytest.mark.slow
 def test_a_run_is_watched_while_it_goes_on(child):
     """In another process, as an operator does it; killed, it is silent."""
     command = [sys.executable, "-c", child, "run", "emam", "--set", "strategy.merges=100000", "job.deadline-s=0.005"]

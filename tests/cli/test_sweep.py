@@ -26,6 +26,7 @@ def rows(folder="runs/sweep-emam"):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_every_combination_and_seed_runs_and_finished_ones_are_skipped(eafl):
     command = ("sweep", *BASE, "task.batch-size=8,16", "--seeds", "1,2", "--jobs", "2")
     first = eafl(*command)
@@ -146,6 +147,7 @@ def test_a_run_with_a_checkpoint_is_resumed(eafl):
     assert rows()[0]["merges"] == "60"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_gets_the_baselines_that_are_now_asked_for(eafl):
     settings = (*BASE, "name=interrupted", "checkpoint.every=10")
     assert eafl("sweep", *settings, "--baselines", "none").code == 1
@@ -218,6 +220,7 @@ def summary_of(name):
     return RunDirectory(Path("runs/sweep-emam", name)).summary()
 
 
+@pytest.mark.slow
 def test_a_finished_run_of_which_nobody_knows_the_data_is_made_again(eafl):
     assert eafl("sweep", *BASE).code == 0
     run = RunDirectory(Path("runs/sweep-emam", rows()[0]["run"]))

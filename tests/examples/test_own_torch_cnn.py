@@ -8,6 +8,7 @@ pytest.importorskip("sklearn", reason="the example trains on scikit-learn's digi
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_torch_cnn.py"
 
 
+@pytest.mark.slow
 def test_a_torch_cnn_learns_as_well_with_a_seventh_of_the_bytes_and_stops_within_its_budget() -> None:
     example = runpy.run_path(str(EXAMPLE))
     found = example["main"]()

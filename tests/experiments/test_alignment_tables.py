@@ -210,6 +210,7 @@ def test_the_figure_of_conditions_tells_its_compression_factor(runs):
     assert "ζ = 6.2 %" in figures.conditions(runs).get_suptitle()
 
 
+@pytest.mark.slow
 def test_all_is_written_and_all_figures_are_drawn(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "DPI", 30)
     write(runs, tmp_path, list(QUESTIONS))

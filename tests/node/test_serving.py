@@ -117,6 +117,7 @@ def test_a_superlink_that_has_forgotten_the_node_gets_it_again(superlink, at_wor
     assert count_of(superlink.reply()) == 2  # the state is the node's, whatever the SuperLink remembers
 
 
+@pytest.mark.slow
 def test_a_superlink_that_was_away_is_found_again(superlink, at_work, content):
     at_work()
     superlink.send(job(), bundle=content)

@@ -65,6 +65,7 @@ def test_vehicles_of_a_city_train_two_tasks_at_ranks_of_their_own():
     np.testing.assert_allclose(rounds.used_j.sum(), sum(e["energy_j"] for e in events))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [True, False])
 def test_a_city_that_was_killed_ends_as_if_nothing_had_happened(tmp_path, share):
     ranks = UCBDualScheduler(arms=ARMS, share_statistics=share, dual_scope="task" if share else "vehicle")

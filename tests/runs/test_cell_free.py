@@ -70,6 +70,7 @@ def test_a_round_takes_the_powers_of_the_weighted_problem_over_all_its_uploads()
     assert made.tally.uncertified == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", [None, EMAM], ids=["asynchronous", "barrier"])
 @pytest.mark.parametrize("merges", [3, 10])
 def test_a_run_killed_amid_overlapping_uploads_goes_on_as_if_nothing_had_happened(tmp_path, strategy, merges):

@@ -50,6 +50,7 @@ def heads_of(folder, run):
     return [head_of(record) for record in records]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_heads_of_different_sizes_survive_a_kill(tmp_path, case):
     config = RunConfig.from_flat({**SMALL, **CASES[case]})

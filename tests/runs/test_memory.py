@@ -39,6 +39,7 @@ def everything():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"strategy": EMAM}, everything()], ids=["defaults", "barrier", "everything"])
 def test_memory_does_not_grow_with_the_merges(options, monkeypatch):
     """A run that keeps one object for each merge has one more block of memory for each."""

@@ -179,6 +179,7 @@ def test_of_the_real_telemetry_only_the_weather_station_has_something_to_learn(r
         assert warning(report, spelled) == "differs in spelling from class to class"
 
 
+@pytest.mark.slow
 def test_the_real_files_show_what_is_known_of_them(real_data):
     unsw = check_file(real_data / "unsw_nb15" / "UNSW_NB15_training-set.csv.gz")
     assert (unsw.rows, unsw.num_columns, len(unsw.classes)) == (65_932, 45, 10)

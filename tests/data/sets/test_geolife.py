@@ -149,6 +149,7 @@ def test_a_truncated_file_is_a_data_error(table, tmp_path):
         load_geolife(data_dir=path)
 
 
+@pytest.mark.slow
 def test_the_real_table_has_the_documented_windows_and_users(real_data):
     windows = read_windows(real_data / "geolife" / "geolife_labelled_points.csv.gz")
     assert len(windows.y) == 15_217

@@ -207,6 +207,7 @@ def test_a_zip_file_that_python_cannot_unpack_is_told_with_what_to_do(folder, pl
         prepare_geolife(folder / "g.zip", folder / "out.csv")
 
 
+@pytest.mark.slow
 def test_the_real_original_gives_the_rows_of_the_labelled_table(real_data, tmp_path):
     prepared = prepare_geolife(real_data / "geolife" / "geolife_original_12_users.zip", tmp_path / "out.csv.gz")
     assert (prepared.points, prepared.users) == (82_197, 12)  # two more repeat another

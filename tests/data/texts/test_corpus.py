@@ -52,6 +52,7 @@ def test_a_set_of_which_nothing_is_left_is_refused():
         corpus_of([rows("base", "a")], apart=[rows("task", "A")])
 
 
+@pytest.mark.slow
 def test_no_real_text_of_a_federated_task_is_in_the_corpus(real_texts):
     base = [load_texts(name, real_texts) for name in ("subj", "customer_reviews", "snips_intents", "atis_intents")]
     apart = [load_texts(name, real_texts) for name in ("trec", "sst2", "ag_news")]

@@ -46,6 +46,7 @@ def test_every_term_is_explained_on_the_word_and_in_the_list(make_run):
     assert text.count('class="term"') == len(re.findall(r'class="term" href="#term-[^"]*" title="[^"]{20,}"', text))
 
 
+@pytest.mark.slow
 def test_no_path_of_this_machine_is_on_the_page(make_run, tmp_path):
     run = make_run(data__dir=str(tmp_path / "data"), name="interrupted", checkpoint__every=30)
     assert str(tmp_path) in run.config_path.read_text()

@@ -81,6 +81,7 @@ def test_a_round_is_not_held_up_for_a_job_that_was_lost(deploy):
     assert [(e["client"], e["counter"]) for e in recorder.of("lost")] == [(0, 1)]
 
 
+@pytest.mark.slow
 def test_a_slow_client_is_asked_once_a_job_and_loses_none(deploy):
     delay = lambda client, number: 1.0 if client == 0 else 0.02  # noqa: E731
     grid = deploy(toy_app(), 2, delay=delay)
@@ -92,6 +93,7 @@ def test_a_slow_client_is_asked_once_a_job_and_loses_none(deploy):
     assert 1 <= questions(grid, 0) <= len(slow) + 1
 
 
+@pytest.mark.slow
 def test_of_a_reply_and_an_answer_that_come_together_the_reply_counts(deploy):
     """All that client 0 sends is held back until its job is done and its question answered, and comes the wrong way."""
     grid = deploy(toy_app(), 2, delay=lambda client, number: 0.6 if client == 0 else 0.02)

@@ -285,6 +285,7 @@ def test_a_resume_does_not_wait_for_a_node_that_the_run_had_lost(deploy, tmp_pat
     assert run.tally.states_lost == 0
 
 
+@pytest.mark.slow
 def test_a_resume_waits_for_a_node_that_the_run_had(deploy, tmp_path):
     options = {"checkpoint": tmp_path / "server.safetensors"}
     recorder = Director({10: lambda: os.kill(os.getpid(), signal.SIGTERM)})

@@ -198,6 +198,7 @@ def test_another_layout_of_the_model_in_an_experiment(flower_log):
     assert "layout is 2 arrays of " in line and "start both sides from the same model" in line
 
 
+@pytest.mark.slow
 def test_a_node_that_joins_a_deployment_with_another_codec_is_refused(flower_log):
     grid = ThreadedGrid(apart(bridged(), bridged(OTHER), which=2), 2, delay=lambda client, number: 0.02)
     recorder = Recorder()
