@@ -101,7 +101,17 @@ def test_no_name_in_a_verdict_is_markup_or_hides_what_follows(named_run):
         assert "of the upload" in text
 
 
-@pytest.mark.parametrize("kind", [kind for kind in NAMES if kind not in ("long", "half")])
+FAST = ("script", "clear")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[] if kind in FAST else pytest.mark.slow)
+        for kind in NAMES
+        if kind not in ("long", "half")
+    ],
+)
 def test_title_and_unit_of_a_score_are_texts_too(make_run, kind):
     def drawn(text):
         score = Score(name="x", title=text, unit=text, higher_is_better=False)

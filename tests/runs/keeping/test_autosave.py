@@ -54,7 +54,9 @@ def test_they_change_neither_arrays_nor_events(tmp_path, always, monkeypatch, co
 
 
 @pytest.mark.parametrize("codec", [CODEC, DIFFERENCES], ids=str)
-@pytest.mark.parametrize("strategy", [None, EMAM], ids=["asynchronous", "barrier"])
+@pytest.mark.parametrize(
+    "strategy", [None, pytest.param(EMAM, marks=pytest.mark.slow)], ids=["asynchronous", "barrier"]
+)
 def test_a_killed_run_goes_on_from_them(tmp_path, always, strategy, codec):
     options = {} if strategy is None else {"strategy": strategy}
     undisturbed = Recorder()

@@ -31,15 +31,14 @@ METHODS = {
     "differences with a barrier": {"codec": DIFFERENCES, "strategy": EMAM, "concurrency": 3},
 }
 
-
-FAST = ("differences", "weights", "barrier")
 OFTEN = ("asynchronous", "buffered", "differences, few remembered")
 
 
 @pytest.mark.parametrize(
     ("method", "num_random"),
     [
-        *((method, 0) for method in FAST),
+        ("differences", 0),
+        *(pytest.param(method, 0, marks=pytest.mark.slow) for method in ("weights", "barrier")),
         *(pytest.param(method, 12, marks=pytest.mark.slow) for method in OFTEN),
         *(pytest.param(m, 12, marks=[pytest.mark.slow, pytest.mark.long]) for m in METHODS if m not in OFTEN),
     ],
