@@ -1,17 +1,21 @@
 """Results that are kept with the experiments belong to what the experiments ask today: nothing is measured again."""
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 import experiments
+from experiments.alignment import questions as alignment
+from experiments.alignment.spaces import groups_of
 from experiments.cells import Store
 from experiments.eafl_alp import federation
 from experiments.eafl_alp.methods import DATASETS
 from experiments.emq import equal_rounds, failures, grid, local_work
 from experiments.emq.settings import FULL
 from experiments.emq.settings import SEEDS as EMQ_SEEDS
+from experiments.ucb_dual import questions as ucb_dual
 
 
 def stored(name):
@@ -34,3 +38,23 @@ def test_recordings_of_eafl_alp_are_found_under_the_settings_of_today():
 def test_recordings_of_emq_are_found_under_the_settings_of_today(question):
     scope = grid.Scope(FULL, EMQ_SEEDS, quick=False, command="-")
     assert without(question.recordings(scope), stored("emq")) == []
+
+
+@pytest.mark.slow
+def test_recordings_of_alignment_are_found_under_the_settings_of_today():
+    scope = alignment.Scope("-", groups=groups_of("cifar10"))
+    runs = alignment.Runs(scope, stored("alignment"))
+    of_scenarios = [alignment.scenarios(scope, question) for question in alignment.QUESTIONS]
+    asked = [*alignment.encoder_cells(scope), *(cell for some in of_scenarios for s in some for cell in runs.cells(s))]
+    assert without(asked, runs.store) == []
+
+
+def test_of_ucb_dual_the_choice_of_rates_is_found_and_nothing_is_stored_that_is_not_asked():
+    scope = ucb_dual.Scope("-")
+    runs = ucb_dual.Runs(scope, stored("ucb_dual"))
+    headline = [replace(scope.base, method=method) for method in scope.compared]
+    assert without([cell for s in headline for cell in ucb_dual.rate_cells(scope, s)], runs.store) == []
+    of_scenarios = [ucb_dual.scenarios(scope, question) for question in ("compared", "ablations", "budgets")]
+    asked = {cell.key for some in of_scenarios for s in some for cell in runs.cells(s)}
+    full = {key for key, result in runs.store.results.items() if len(result["rounds"]["share_j"]) == scope.base.rounds}
+    assert full <= asked
