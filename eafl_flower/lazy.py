@@ -7,17 +7,20 @@ from collections.abc import Callable
 from importlib import import_module
 
 
-def names_of(package: str) -> Callable[[str], object]:
-    """Return ``__getattr__`` of a package that has the names of its module ``public``, which imports them all.
+def names_of(package: str) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return ``__getattr__`` and ``__dir__`` of a package with the names of its module ``public``, which imports them.
 
     None of them may be that of a module of the package: Python would find the module.
     """
 
     def find(name: str) -> object:
-        # "__all__" is asked for by `import *`; a module of the package is imported by whoever names it
-        names = import_module(f"{package}.public") if name == "__all__" or not name.startswith("_") else None
-        if not hasattr(names, name):
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(names, name)
+        if name == "__all__" or not name.startswith("_"):  # `import *` asks for the former
+            public = import_module(f"{package}.public")
+            if hasattr(public, name):
+                return getattr(public, name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
-    return find
+    def listed() -> list[str]:
+        return sorted({*vars(import_module(package)), *import_module(f"{package}.public").__all__})
+
+    return find, listed

@@ -7,4 +7,4 @@ from eafl_flower.lazy import names_of
 if TYPE_CHECKING:
     from eafl_flower.clients.public import *
 else:
-    __getattr__ = names_of(__name__)
+    __getattr__, __dir__ = names_of(__name__)

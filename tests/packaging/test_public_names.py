@@ -57,6 +57,8 @@ def test_a_part_has_the_names_of_its_module_public(part):
     exec(f"from eafl_flower.{part} import *", star)
     assert {*star} - {"__builtins__"} == {*names.__all__}
     assert all(star[name] is getattr(package, name) is getattr(names, name) for name in names.__all__)
+    assert {*names.__all__} <= {*dir(package)}
+    assert not hasattr(package, "__bool__")  # what None has, and no module
     with pytest.raises(AttributeError, match=f"module 'eafl_flower.{part}' has no attribute 'nothing'"):
         _ = package.nothing
 

@@ -75,9 +75,11 @@ class TableColumn:
 
     def codes(self, cells: Array) -> Array:
         """Return codes of cells ``(n,)``: equal codes mean equal features."""
+        if self.words is None:
+            return cells
         import pandas as pd
 
-        return cells if self.words is None else pd.Index(self.words).get_indexer(pd.Index(cells))
+        return pd.Index(self.words).get_indexer(pd.Index(cells))
 
     def values(self, cells: Array) -> list[NDArray[np.float64]]:
         """Return its features, ``(n,)`` each, of cells ``(n,)``: numbers, or texts without surrounding blanks."""
