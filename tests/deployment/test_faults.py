@@ -95,7 +95,7 @@ class Trouble:
         job = results.with_suffix(".toml")
         job.write_text(JOB.format(clients=NODES, timeout_s=TIMEOUT_S, results=results))
         address, key = f"{federation.fleet_host}:{federation.fleet}", federation.folder / "keys" / f"node-{NODES - 1}"
-        with WireNode(address, federation.ca, key, self.node_config(NODES - 1), pause_s=3.0):
+        with WireNode(address, federation.ca, key, self.node_config(NODES - 1), pause_s=3.0) as self.repeater:
             run_id = federation.submit(self.app, job)
             federation.wait_until(lambda: results.is_dir() and any(results.glob("*/events.jsonl")), 300, "no run")
             self.run = run_of(results)
@@ -206,7 +206,8 @@ def test_another_machine_takes_the_place_of_a_killed_one_with_what_is_on_its_dis
 
 
 def test_a_reply_that_comes_again_is_dropped_by_the_superlink(trouble):
-    assert {how for how, _ in trouble.of(5).values()} <= {"merge", "unfinished"}
+    assert trouble.repeater.error is None
+    assert {how for how, _ in trouble.of(5).values()} <= {"merge", "unfinished"}, trouble.of(5)
     assert "duplicate reply" in trouble.superlink
 
 
