@@ -95,7 +95,7 @@ class Trouble:
         job = results.with_suffix(".toml")
         job.write_text(JOB.format(clients=NODES, timeout_s=TIMEOUT_S, results=results))
         address, key = f"{federation.fleet_host}:{federation.fleet}", federation.folder / "keys" / f"node-{NODES - 1}"
-        with WireNode(address, federation.ca, key, self.node_config(NODES - 1), pause_s=3.0) as self.repeater:
+        with WireNode(address, federation.ca, key, self.node_config(NODES - 1), pause_s=3.0) as repeater:
             run_id = federation.submit(self.app, job)
             federation.wait_until(lambda: results.is_dir() and any(results.glob("*/events.jsonl")), 300, "no run")
             self.run = run_of(results)
@@ -111,6 +111,7 @@ class Trouble:
             merges = {event["client"]: event["counter"] for event in merges_of(self.run)}
             after = len(FAULTS[1].split()) + 1
             self.wait_for_merges({0: merges[0] + 1, 1: after, 2: 2, 3: 2, 4: merges[4] + 1})
+            self.repeater_error = repeater.error  # once the run is stopped, the SuperLink takes no more replies
             federation.flwr("stop", run_id, NAME)
             federation.wait_until(lambda: not federation.server_apps(), 120, "the ServerApp goes on")
         self.events, self.log = self.run.events(), federation.flwr("log", run_id, NAME, "--show")
@@ -206,8 +207,11 @@ def test_another_machine_takes_the_place_of_a_killed_one_with_what_is_on_its_dis
 
 
 def test_a_reply_that_comes_again_is_dropped_by_the_superlink(trouble):
-    assert trouble.repeater.error is None
-    assert {how for how, _ in trouble.of(5).values()} <= {"merge", "unfinished"}, trouble.of(5)
+    assert trouble.repeater_error is None
+    ended = [how for how, _ in trouble.of(5).values()]
+    assert "merge" in ended
+    assert set(ended) <= {"merge", "unfinished", "lost"}, trouble.of(5)
+    assert ended.count("lost") <= 1  # its heartbeats may come late, where tests share a machine
     assert "duplicate reply" in trouble.superlink
 
 
