@@ -15,16 +15,11 @@ from eafl_flower.radio.constant_rate import ConstantRate
 from eafl_flower.radio.measured import FEWEST
 from eafl_flower.radio.price import JobPrice
 from eafl_flower.runs.jobs import Job
-from eafl_flower.runs.loop import links, wall_time
+from eafl_flower.runs.loop import links
 from eafl_flower.runs.loop.links import LONGEST_GAP_S, Links
 from eafl_flower.types import Phase
 
 SLOW, FAST = network(up=1e2, down=1e2), network(up=1e12, down=1e12)  # models of links, beside real milliseconds
-
-
-@pytest.fixture(autouse=True)
-def no_long_pauses(monkeypatch):
-    monkeypatch.setattr(wall_time, "REPLY_POLL_S", 0.02)
 
 
 class Listening(Growing):

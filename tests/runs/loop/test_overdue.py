@@ -8,19 +8,15 @@ from threaded_grid import ThreadedGrid
 from toy_federation import run_toy, toy_app
 
 from eafl_flower.conformance.event_log import check_events
-from eafl_flower.engines import waiting
 from eafl_flower.engines.flower_internals import set_message_id
-from eafl_flower.runs.loop import overdue, wall_time
+from eafl_flower.runs.loop import overdue
 from eafl_flower.strategies import EMAM
 
 LONG_S = 60.0  # longer than the test may take
 
 
 @pytest.fixture(autouse=True)
-def no_long_pauses(monkeypatch):
-    monkeypatch.setattr(wall_time, "NODE_POLL_S", 0.02)
-    monkeypatch.setattr(wall_time, "REPLY_POLL_S", 0.02)
-    monkeypatch.setattr(waiting, "LONGEST_POLL_NETWORK_S", 0.005)
+def overdue_soon(monkeypatch):
     monkeypatch.setattr(overdue, "FIRST_S", 0.4)
 
 

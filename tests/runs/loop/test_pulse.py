@@ -6,18 +6,9 @@ import pytest
 from threaded_grid import ThreadedGrid
 from toy_federation import Recorder, run_toy, toy_app
 
-from eafl_flower.engines import waiting
 from eafl_flower.errors import RunFailedError
 from eafl_flower.results.event_fields import check_event
 from eafl_flower.results.event_log import EventLog, read_events
-from eafl_flower.runs.loop import wall_time
-
-
-@pytest.fixture(autouse=True)
-def no_long_pauses(monkeypatch):
-    monkeypatch.setattr(wall_time, "NODE_POLL_S", 0.02)
-    monkeypatch.setattr(wall_time, "REPLY_POLL_S", 0.02)
-    monkeypatch.setattr(waiting, "LONGEST_POLL_NETWORK_S", 0.005)
 
 
 def always_failing(client, counter, arrays):
