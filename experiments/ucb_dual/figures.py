@@ -133,7 +133,7 @@ def energies(found: Sequence[Recording], tasks: Sequence[str]) -> Any:
         axes.set_ylim(bottom=0)  # once all is drawn: it ends the scaling of the row
     panels[0, 0].set_ylabel("energy of a round [J]")
     panels[1, 0].set_ylabel("price λ")
-    panels[0, 0].legend(fontsize=8, loc="lower right")
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", fontsize=8, ncols=2)
     return figure
 
 
