@@ -20,7 +20,7 @@ from eafl_flower.core.events import Event
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.results.summary import BASELINES
 from eafl_flower.results.views.quantities import time_text
-from eafl_flower.tasks.training import MessageTask
+from eafl_flower.tasks.training import answers_with_messages
 
 TRAINED: Final = ("no_communication", "exact", "pooled")
 SHORT_S: Final = 30.0  # nobody minds to wait so long [s]
@@ -49,7 +49,7 @@ def baselines_beside(experiment: Experiment, *, merges: int, wall_s: float = mat
     config, which, source = experiment.config, experiment.config.results.baselines, experiment.source
     left_out = _senseless(experiment)
     classless = without_training.left_out(experiment.task.scores)
-    if experiment.given is not None or isinstance(experiment.task, MessageTask):
+    if experiment.given is not None or answers_with_messages(experiment.task):
         which = "none"
     if which in ("auto", "all") and not merges:  # stopped before anything was trained that could be compared
         which = "cheap"
@@ -89,7 +89,7 @@ def _senseless(experiment: Experiment) -> dict[str, str]:
     """Return why baselines make no sense, by name."""
     asked = experiment.config.results.baselines
     reason = "they need the rows, which are on the nodes" if experiment.given is not None else ""
-    reason = reason or ("clients of this task train no model" if isinstance(experiment.task, MessageTask) else "")
+    reason = reason or ("clients of this task train no model" if answers_with_messages(experiment.task) else "")
     if reason:
         return dict.fromkeys(BASELINES, reason)  # whatever was asked for: nothing is to be had by asking for more
     reason = without_training.left_out(experiment.task.scores) if asked != "none" else ""

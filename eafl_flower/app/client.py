@@ -19,7 +19,7 @@ from eafl_flower.clients.numpy_client import FederatedClient, Workload, federate
 from eafl_flower.clients.own_rows import OwnRowsClient, own_rows_mod
 from eafl_flower.clients.profile import device_of
 from eafl_flower.core.provenance import Plain
-from eafl_flower.tasks.training import MessageTask
+from eafl_flower.tasks.training import answers_with_messages
 from eafl_flower.types import layout_of
 from eafl_flower.wire.agreement import layout_in_words
 from eafl_flower.wire.records import MESSAGE
@@ -67,7 +67,7 @@ def client_app(experiment: Experiment | None = None, state_dir: Path | str | Non
         if (own := own_rows(context)) is not None:
             return {**own.roster(context), "agreed": task_agreed(asked)}
         client = client_fn(context)
-        kind = MESSAGE if isinstance(client.workload.task, MessageTask) else "delta"
+        kind = MESSAGE if answers_with_messages(client.workload.task) else "delta"
         known = {"num-examples": client.num_examples, "trains": int(client.trains), "kind": kind}
         return {**known, "agreed": _agreed(asked)}
 

@@ -16,11 +16,11 @@ from eafl_flower.core.orders import Enough, Order
 from eafl_flower.core.rng import generator
 from eafl_flower.core.scores import in_phase
 from eafl_flower.errors import ConfigError, ProtocolError
-from eafl_flower.heads.memory import NO_MEMORY, is_kept, train_job
+from eafl_flower.heads.memory import NO_MEMORY, can_keep, is_kept, train_job
 from eafl_flower.heads.newcomer import has_fleets_head, newcomer
-from eafl_flower.protocols import DataSource, KeepsMemory, Memory, Task
+from eafl_flower.protocols import DataSource, Memory, Task
 from eafl_flower.tasks.checks import check_layout
-from eafl_flower.tasks.training import MessageTask
+from eafl_flower.tasks.training import answers_with_messages
 from eafl_flower.types import Array, Arrays, Rows
 from eafl_flower.wire.arrays import array_record, arrays_of, own_arrays_of
 from eafl_flower.wire.orders import order_of
@@ -162,7 +162,7 @@ class FederatedClient(NumPyClient):
         task, seed = self.workload.task, self._seed(config)
         counter = int(config.get("eafl.counter", config.get("server-round", 0)))
         order = self._order(config)
-        if isinstance(task, MessageTask):
+        if answers_with_messages(task):
             message, told = task.answer(tuple(parameters), self.rows, seed=seed, client=self.partition)
             return message, self.num_examples, dict(told)
         model = self._model(self._shared(parameters, seed), seed)
@@ -192,7 +192,7 @@ class FederatedClient(NumPyClient):
         losses: list[float] = []
         task = self.workload.task
         while not losses or not stop.after(losses):
-            if isinstance(task, KeepsMemory):
+            if can_keep(task):
                 model, loss, memory = task.train_on(model, self.rows, rng, memory, epochs=1)
             else:
                 model, loss = task.train(model, self.rows, rng, epochs=1)
@@ -223,7 +223,7 @@ class FederatedClient(NumPyClient):
         self._order(config)
         task, seed = self.workload.task, self._seed(config)
         count = len(self.rows.y_test)
-        if isinstance(task, MessageTask):
+        if answers_with_messages(task):
             loss, found = task.judge(tuple(parameters), self.rows, seed=seed, client=self.partition)
             return loss, count, dict(in_phase("before" if self.trains else "unseen", found))
         shared = self._shared(parameters, seed)

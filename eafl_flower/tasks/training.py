@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from eafl_flower.core.conforming import asked_once
 from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.protocols import Task
 from eafl_flower.tasks.optimizers import WithOptimizer
@@ -51,6 +52,14 @@ class MessageTask(Task, Protocol):
 
     def judge(self, arrays: Arrays, rows: Rows, *, seed: int, client: int) -> tuple[float, Mapping[str, float]]:
         """Return the loss and each declared score by its name; nothing is kept."""
+
+
+_is_message_task: Final = asked_once(MessageTask)
+
+
+def answers_with_messages(task: Task) -> TypeGuard[MessageTask]:
+    """Return whether clients of ``task`` answer with messages and train no model."""
+    return _is_message_task(task)
 
 
 @dataclass(frozen=True, kw_only=True)

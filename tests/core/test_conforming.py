@@ -1,0 +1,46 @@
+from typing import Protocol, runtime_checkable
+
+import pytest
+
+from eafl_flower.core.conforming import asked_once
+
+
+@runtime_checkable
+class Speaks(Protocol):
+    @property
+    def words(self): ...
+
+    def speak(self): ...
+
+
+class Parrot:
+    def __init__(self):
+        self.words = ("hello",)
+
+    def speak(self): ...
+
+
+class Mute:
+    words = ()
+
+
+@pytest.mark.parametrize("value", [Parrot(), Parrot, Mute(), 3, None])
+def test_it_says_what_isinstance_says_however_often_it_is_asked(value):
+    speaks = asked_once(Speaks)
+    assert [speaks(value) for _ in range(3)] == [isinstance(value, Speaks)] * 3
+
+
+def test_a_type_is_asked_once(monkeypatch):
+    asked = []
+
+    class Noting(type(Speaks)):
+        def __instancecheck__(cls, instance):
+            asked.append(instance)
+            return True
+
+    class Noted(metaclass=Noting):
+        pass
+
+    conforms = asked_once(Noted)
+    assert all(conforms(Parrot()) for _ in range(5))
+    assert len(asked) == 1
