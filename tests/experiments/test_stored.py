@@ -10,7 +10,7 @@ import experiments
 from experiments.alignment import questions as alignment
 from experiments.alignment.spaces import groups_of
 from experiments.cells import Store
-from experiments.eafl_alp import federation
+from experiments.eafl_alp import asynchrony, federation
 from experiments.eafl_alp.methods import DATASETS
 from experiments.emq import equal_rounds, failures, grid, local_work
 from experiments.emq.settings import FULL
@@ -32,6 +32,17 @@ def test_recordings_of_eafl_alp_are_found_under_the_settings_of_today():
     asked = [federation.row(scope, *of) for of in product(DATASETS, methods, scope.fit_seeds)]
     asked += [federation.pool(scope, *of) for of in product(DATASETS, scope.fit_seeds)]
     assert without(asked, stored("eafl_alp")) == []
+
+
+def test_recordings_of_the_race_are_found_under_the_settings_of_today():
+    scope, store = federation.Scope(DATASETS, (1, 2, 3, 4, 5), (1, 2, 3)), stored("eafl_alp")
+    asked = [
+        *asynchrony.sync_grid_cells(scope),
+        *asynchrony.grid_cells(scope, store),
+        *asynchrony.race_cells(scope, store),
+    ]
+    assert len(asked) > 90
+    assert without(asked, store) == []
 
 
 @pytest.mark.parametrize("question", [grid, local_work, failures, equal_rounds], ids=lambda module: module.__name__)
