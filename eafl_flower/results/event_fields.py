@@ -29,7 +29,8 @@ _KNOWN = {
     "metrics": mapping(optional(number)),
     "away_clients": counts,
     **dict.fromkeys(("num_values", "clients", "in_flight", "merges_planned", "uploads", "parameters", "merge"), count),
-    **dict.fromkeys(("counter", "base_version", "num_examples"), count),
+    **dict.fromkeys(("counter", "base_version"), count),
+    "num_examples": number,  # or what else updates are weighed by
     "weight": optional(number),
     **dict.fromkeys(("time_s", "wall_s", "staleness", "energy_j", "raw_bytes", *_BYTES, *_UPLOAD), number),
     **dict.fromkeys(("rank", "unit"), count),

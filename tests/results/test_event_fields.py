@@ -26,3 +26,8 @@ def test_each_number_and_each_text_that_a_run_writes_is_refused_as_anything_else
             else:
                 unchecked.append((kind, name))
     assert unchecked == []
+
+
+def test_updates_may_be_weighed_by_what_is_no_count_and_a_weight_that_was_not_finite_is_null(make_run):
+    merge = next(event for event in make_run(strategy__merges=5).events() if event["event"] == "merge")
+    check_event(merge | {"num_examples": 0.5, "weight": None})
