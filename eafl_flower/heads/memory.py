@@ -5,7 +5,7 @@ from typing import Final, TypeGuard
 
 import numpy as np
 
-from eafl_flower.core.conforming import asked_once
+from eafl_flower.conforming import asked_once
 from eafl_flower.protocols import KeepsMemory, Memory, Task
 from eafl_flower.types import Arrays, Rows
 

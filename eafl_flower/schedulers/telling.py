@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
 
-from eafl_flower.core.conforming import asked_once
+from eafl_flower.conforming import asked_once
 from eafl_flower.core.orders import Order
 from eafl_flower.protocols import S, Scheduler
 

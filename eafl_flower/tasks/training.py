@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from eafl_flower.core.conforming import asked_once
+from eafl_flower.conforming import asked_once
 from eafl_flower.heads.prior import FeatureRanges
 from eafl_flower.protocols import Task
 from eafl_flower.tasks.optimizers import WithOptimizer

@@ -10,7 +10,7 @@ PACKAGE = Path(eafl_flower.__file__).parent
 # From the ground up. A module imports its own layer and those before it; the files at the root of the package have
 # layers of their own. A file that only gathers names (``__init__``, ``public``) may look up.
 LAYERS = (
-    *("lazy", "errors", "core.orders", "types", "core", "protocols"),
+    *("lazy", "conforming", "errors", "core.orders", "types", "core", "protocols"),
     *("energy", "simulation", "heads", "models", "aggregation", "codecs", "codecs.lqgcm"),
     *("data.tables", "mobility", "radio", "power", "alignment"),
     *("schedulers", "ranks", "roadside"),

@@ -2,7 +2,7 @@ from typing import Protocol, runtime_checkable
 
 import pytest
 
-from eafl_flower.core.conforming import asked_once
+from eafl_flower.conforming import asked_once
 
 
 @runtime_checkable
