@@ -44,3 +44,16 @@ def test_a_type_is_asked_once(monkeypatch):
     conforms = asked_once(Noted)
     assert all(conforms(Parrot()) for _ in range(5))
     assert len(asked) == 1
+
+
+class Wrapped:
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.__dict__["inner"], name)
+
+
+def test_of_what_is_wrapped_each_object_is_asked():
+    speaks = asked_once(Speaks)
+    assert [speaks(Wrapped(inner)) for inner in (Mute(), Parrot(), Mute())] == [False, True, False]

@@ -18,7 +18,7 @@ def can_keep(task: Task) -> TypeGuard[KeepsMemory]:
     return _can_keep(task)
 
 
-def is_kept(task: Task) -> bool:
+def is_kept(task: Task) -> TypeGuard[KeepsMemory]:
     """Return whether clients keep what the optimiser of ``task`` remembers between their jobs."""
     return can_keep(task) and task.keeps_memory
 
@@ -30,6 +30,6 @@ def train_job(
 
     The parameters are those of ``KeepsMemory.train_on``, which raises what it does.
     """
-    if can_keep(task) and task.keeps_memory:
+    if is_kept(task):
         return task.train_on(arrays, rows, rng, memory, epochs=epochs)
     return *task.train(arrays, rows, rng, epochs=epochs), NO_MEMORY

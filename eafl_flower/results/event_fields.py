@@ -8,8 +8,8 @@ from eafl_flower.results.stored import Check, check_fields, count, counts, mappi
 _BYTES = ("uplink_bytes", "uplink_framed_bytes", "downlink_bytes", "downlink_framed_bytes")
 _UPLOAD = ("uplink_energy_j", "uplink_time_s")
 _MERGE = {
-    **dict.fromkeys(("client", "counter", "raw_bytes"), count),
-    **dict.fromkeys(("merge", "time_s", "staleness", *_BYTES), number),
+    **dict.fromkeys(("merge", "client", "counter", "raw_bytes"), count),
+    **dict.fromkeys(("time_s", "staleness", *_BYTES), number),
 }
 _WITHOUT_RESULT = {"client": count, "time_s": number}
 _END = {"merge": count, "time_s": number, "reason": text}
@@ -28,8 +28,8 @@ _KNOWN = {
     "power_source": text,
     "metrics": mapping(optional(number)),
     "away_clients": counts,
-    **dict.fromkeys(("num_values", "clients", "in_flight", "merges_planned", "uploads", "parameters", "merge"), count),
-    **dict.fromkeys(("counter", "base_version"), count),
+    **dict.fromkeys(("num_values", "clients", "in_flight", "merges_planned", "uploads", "parameters"), count),
+    **dict.fromkeys(("merge", "counter", "base_version"), count),
     "num_examples": number,  # or what else updates are weighed by
     "weight": optional(number),
     **dict.fromkeys(("time_s", "wall_s", "staleness", "energy_j", "raw_bytes", *_BYTES, *_UPLOAD), number),
