@@ -8,7 +8,7 @@ from eafl_flower.results.stored import Check, check_fields, count, counts, mappi
 _BYTES = ("uplink_bytes", "uplink_framed_bytes", "downlink_bytes", "downlink_framed_bytes")
 _UPLOAD = ("uplink_energy_j", "uplink_time_s")
 _MERGE = {
-    **dict.fromkeys(("merge", "client", "counter", "raw_bytes"), count),
+    **dict.fromkeys(("client", "counter", "raw_bytes", "merge"), count),
     **dict.fromkeys(("time_s", "staleness", *_BYTES), number),
 }
 _WITHOUT_RESULT = {"client": count, "time_s": number}
