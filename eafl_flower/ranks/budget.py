@@ -25,8 +25,8 @@ from eafl_flower.ranks.ucb_dual import Floats, Integers
 class Shares:
     """Budgets of the tasks [J] and what they rest on, all `(tasks,)`.
 
-    ``used`` is a moving mean of the energy of a round [J], ``first_loss`` and ``last_loss`` are 0 before the first
-    ``rounds``.
+    ``used`` is a moving mean of the energy of a round [J], ``first_loss`` and ``last_loss`` are 0 before a task's first
+    score.
     """
 
     budgets: Floats
@@ -127,6 +127,7 @@ def shared_anew(
     *,
     least_j: ArrayLike,
     sharing: Sharing,
+    jobs: ArrayLike = 1.0,
 ) -> Shares:
     """Take in one round; every so many of them the budgets change. They add up to the same total, to rounding.
 
@@ -144,25 +145,32 @@ def shared_anew(
         As in ``first_shares``.
     sharing
         The rule.
+    jobs
+        How many jobs each task has on average, where budgets are of jobs `(tasks,)`: the budget by which a task is hard
+        and its part of what is left are then those of a job. A task without any gets nothing, and counts as hard as
+        the others are on average.
     """
     used, score = np.asarray(used_j, float), np.asarray(scores, float)
+    crowd = np.broadcast_to(np.asarray(jobs, float), used.shape) / np.mean(jobs)
+    there = crowd > 0
     total = float(shares.budgets.sum())
     if shares.rounds:
         used = sharing.use_memory * shares.used + (1 - sharing.use_memory) * used
-    first = shares.first_loss if shares.rounds else score
+    first = np.where(shares.first_loss > 0, shares.first_loss, score)
     if sharing.difficulty == "loss":
         before = np.where(shares.last_loss > 0, shares.last_loss, score)
         fall = np.maximum(0.0, before - score) / np.maximum(before, 1e-300)
         now = score / np.maximum(first, 1e-300) / (1.0 + 20.0 * fall)
     else:
-        now = shares.budgets / total * used.size / np.maximum(score, 0.05)
+        now = shares.budgets / total * used.size / np.where(there, crowd, 1.0) / np.maximum(score, 0.05)
+    now = np.where(there, now, now[there].mean())
     difficulty = sharing.memory * shares.difficulty + (1 - sharing.memory) * now
     known = replace(
         shares, difficulty=difficulty, used=used, first_loss=first, last_loss=score, rounds=shares.rounds + 1
     )
     if known.rounds % sharing.period:
         return known
-    wanted = _wanted(shares.budgets, used, difficulty**sharing.exponent, total)
+    wanted = _wanted(shares.budgets, used, difficulty**sharing.exponent * crowd, total)
     return replace(known, budgets=_within(wanted, total, np.asarray(least_j, float), sharing))
 
 
@@ -212,7 +220,7 @@ def released_difficulty(difficulty: ArrayLike, budgets: ArrayLike, accuracy_perc
 
 def _wanted(budgets: Floats, used: Floats, hardness: Floats, total: float) -> Floats:
     left = total - used.sum()
-    weight = hardness * used / budgets
+    weight = hardness * np.divide(used, budgets, out=np.zeros_like(used), where=budgets > 0)
     if left < 0:
         return np.asarray(used * total / used.sum())
     if weight.sum() <= 0:

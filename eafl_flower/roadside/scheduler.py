@@ -170,7 +170,7 @@ class RoadsideScheduler:
         told = {}
         if self.energy_j and order.model in self.tasks:
             task, mean_jobs = self.tasks.index(order.model), _mean_jobs(state.rounds, state.tally)
-            shares = self._alike(state.shares, mean_jobs)
+            shares = self._followed(state, mean_jobs)
             if mean_jobs[task]:
                 told = {"price": self.prices(state)[task], "budget_j": float(shares.budgets[task] / mean_jobs[task])}
         return told | places_of(self.coverage, client, order.unit - 1, time_s)
@@ -186,7 +186,7 @@ class RoadsideScheduler:
         """
         tally, tasks = state.tally, list(state.tasks)
         mean_jobs = _mean_jobs(state.rounds, tally)
-        shares = self._alike(state.shares, mean_jobs)
+        shares = self._followed(state, mean_jobs)
         budgets_j = self._budgets_j(shares.budgets, tally.jobs, mean_jobs)
         rounds = finished(state.rounds, tally, shares_j=shares.budgets, budgets_j=budgets_j, prices=self.prices(state))
         if self.energy_j and isinstance(self.ranks, UCBDualScheduler):
@@ -195,21 +195,32 @@ class RoadsideScheduler:
                     tasks[task] = self.ranks.after_round(
                         learnt, energy_j=float(tally.used_j[task]), jobs=jobs, budget_j=float(budgets_j[task])
                     )
-            if self.sharing is not None:
+            if self.sharing is not None and mean_jobs.any():
                 scores = np.where(
                     tally.weights > 0, tally.scores / np.maximum(tally.weights, 1e-300), rounds.last_score
                 )
                 least_j = self._least_j(tasks, rounds, shares)
                 used_j = self._used_j(shares, tally, mean_jobs)
-                shares = shared_anew(shares, used_j, scores, least_j=least_j, sharing=self.sharing)
+                jobs = mean_jobs if self.budget_of == "job" else 1.0
+                shares = shared_anew(shares, used_j, scores, least_j=least_j, sharing=self.sharing, jobs=jobs)
         return RoadsideState(tasks=tuple(tasks), shares=shares, tally=tally.next_round(), rounds=rounds)
 
-    def _alike(self, shares: Shares, mean_jobs: Floats) -> Shares:
-        """Return shares by which a job may take the same in every task, until they are first shared anew."""
-        moved = self.sharing is not None and shares.rounds >= self.sharing.period
-        if self.budget_of == "round" or moved or not mean_jobs.any():
+    def _followed(self, state: RoadsideState, mean_jobs: Floats) -> Shares:
+        """Return the shares of tasks that have so many jobs on average now: what a job may take stays, and the sum.
+
+        Until they are first shared anew a job may take the same in every task.
+        """
+        shares = state.shares
+        if self.budget_of == "round" or not mean_jobs.any():
             return shares
-        return replace(shares, budgets=shares.budgets.sum() * mean_jobs / mean_jobs.sum())
+        total, before = shares.budgets.sum(), state.rounds.mean_jobs
+        alike = np.full_like(before, total / mean_jobs.sum())  # of a job
+        of_job = alike
+        if self.sharing is not None and shares.rounds >= self.sharing.period:
+            of_job = np.divide(shares.budgets, before, out=alike.copy(), where=before > 0)
+        used = mean_jobs * np.divide(shares.used, before, out=alike.copy(), where=before > 0)
+        budgets = mean_jobs * of_job
+        return replace(shares, budgets=budgets * (total / budgets.sum()), used=used)
 
     def _budgets_j(self, shares_j: Floats, jobs: Floats, mean_jobs: Floats) -> Floats:
         """Return what a round of so many jobs may take [J]: nothing of a task that had none, if budgets are of jobs."""

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +107,34 @@ def test_by_loss_a_task_that_no_longer_improves_is_the_harder_one():
     for loss in ([1.0, 1.0], [0.5, 0.99]):
         shares = shared_anew(shares, [30.0, 30.0], loss, least_j=least, sharing=sharing)
     assert shares.budgets[1] > shares.budgets[0]
+
+
+def test_where_budgets_are_of_jobs_traffic_makes_no_task_hard():
+    """Tasks of two and six jobs, alike in all else: a job of each may take the same, before and after."""
+    least, jobs = np.zeros(2), np.array([2.0, 6.0])
+    shares = replace(first_shares(100.0, least, EVERY), budgets=100.0 * jobs / jobs.sum())
+    wide = replace(EVERY, largest_share=0.9)
+    for _ in range(5):
+        shares = shared_anew(shares, 9.0 * jobs, [0.5, 0.5], least_j=least, sharing=wide, jobs=jobs)
+        np.testing.assert_allclose(shares.budgets / jobs, 12.5, rtol=1e-12)
+
+
+@pytest.mark.parametrize("difficulty", ["accuracy", "loss"])
+def test_a_task_that_comes_late_counts_as_hard_as_the_others_were_and_by_its_own_scores_then(difficulty):
+    sharing, least = Sharing(period=1, difficulty=difficulty), np.zeros(3)
+    shares = first_shares(90.0, least, sharing)
+    for _ in range(10):  # nobody is with the third task, which has no score
+        shares = shared_anew(
+            shares, [40.0, 40.0, 0.0], [0.8, 0.8, 0.0], least_j=least, sharing=sharing, jobs=[4.0, 4.0, 0.0]
+        )
+    np.testing.assert_allclose(shares.budgets, [45.0, 45.0, 0.0], atol=1e-6)
+    assert shares.difficulty[2] == pytest.approx(shares.difficulty[0])
+    shares = replace(shares, budgets=np.full(3, 30.0), used=np.full(3, 30.0))
+    for _ in range(10):
+        shares = shared_anew(
+            shares, [27.0, 27.0, 27.0], [0.8, 0.8, 0.8], least_j=least, sharing=sharing, jobs=[4.0] * 3
+        )
+    np.testing.assert_allclose(shares.budgets, 30.0, rtol=0.05)
 
 
 def test_stored_shares_go_on_alike():

@@ -210,6 +210,66 @@ def test_budgets_do_not_follow_who_drives_where():
     assert scheduler.closed(idle).shares.used[1] == pytest.approx(state.shares.used[1], rel=0.05)
 
 
+def of_two_tasks(task_of, rounds):
+    """Play rounds of eight jobs of 4 J that score alike, with 40 J for all of them; ``task_of`` by round and job."""
+    scheduler = RoadsideScheduler(
+        coverage=Parked(), tasks=TASKS, hosted=(0, 1), ranks=RANKS, energy_j=40.0, sharing=Sharing(period=6)
+    )
+    state = scheduler.init(8)
+    for number in range(1, rounds + 1):
+        for client in range(8):
+            order = Order(model=TASKS[task_of(number, client)], rank=2)
+            state = scheduler.learn(state, merged(client, order, number, energy_j=4.0, score=0.5))
+    return scheduler.closed(state)
+
+
+def test_tasks_that_differ_in_nothing_but_traffic_may_take_the_same_for_a_job():
+    """Three of eight vehicles are with the first task, then five of them; the means follow slowly."""
+    rounds = of_two_tasks(lambda number, client: client >= (3 if number <= 20 else 5), 60).rounds
+    mean_jobs = rounds.jobs.cumsum(0) / np.arange(1, 61)[:, None]
+    np.testing.assert_allclose(rounds.share_j.sum(1), 40.0, rtol=1e-12)
+    np.testing.assert_allclose(rounds.share_j / mean_jobs, 5.0, rtol=1e-9)
+
+
+def test_between_two_sharings_what_a_job_may_take_stays_whoever_comes():
+    """The first task scores worse, so its jobs may take more; vehicles go over to it one by one."""
+    scheduler = RoadsideScheduler(
+        coverage=Parked(), tasks=TASKS, hosted=(0, 1), ranks=RANKS, energy_j=40.0, sharing=Sharing(period=10)
+    )
+    state = scheduler.init(8)
+    for number in range(1, 41):
+        for client in range(8):
+            task = int(client >= 1 + number // 7)
+            outcome = merged(client, Order(model=TASKS[task], rank=2), number, energy_j=4.0, score=(0.2, 0.9)[task])
+            state = scheduler.learn(state, outcome)
+    rounds = scheduler.closed(state).rounds
+    of_job = rounds.share_j / (rounds.jobs.cumsum(0) / np.arange(1, 41)[:, None])
+    ratio = of_job[:, 0] / of_job[:, 1]
+    for begin in range(0, 40, 10):  # at the end of a round it is shared anew
+        np.testing.assert_allclose(ratio[begin : begin + 10], ratio[begin], rtol=1e-9)
+    assert ratio[0] == 1 and ratio[10] > 1.05
+
+
+@pytest.mark.parametrize("comes", [11, 100])
+def test_a_task_to_which_nobody_has_come_yet_gets_nothing_and_its_part_when_they_come(comes):
+    state = of_two_tasks(lambda number, client: int(number >= comes and client >= 4), 60)
+    share_j, mean_jobs = state.rounds.share_j, state.rounds.mean_jobs
+    np.testing.assert_allclose(share_j.sum(1), 40.0, rtol=1e-9)
+    np.testing.assert_allclose(share_j[: comes - 1, 1], 0.0, atol=1e-9)
+    if comes < 60:
+        np.testing.assert_allclose(share_j[-1] / mean_jobs, 40.0 / mean_jobs.sum(), rtol=0.02)
+
+
+def test_rounds_before_anybody_comes_move_no_budget():
+    """The first job of a run is in its ninth round."""
+    scheduler = RoadsideScheduler(
+        coverage=Parked(), tasks=TASKS, hosted=(0, 1), ranks=RANKS, energy_j=40.0, sharing=Sharing(period=3)
+    )
+    state = scheduler.learn(scheduler.init(2), merged(0, Order(model=TASKS[0], rank=2), 9, energy_j=4.0))
+    np.testing.assert_array_equal(state.rounds.share_j, np.full((8, 2), 20.0))
+    np.testing.assert_allclose(scheduler.closed(state).rounds.share_j[-1], [40.0, 0.0])
+
+
 def test_a_budget_below_the_smallest_ranks_ends_with_the_smallest_rank_and_its_largest_price():
     scheduler = RoadsideScheduler(coverage=Parked(units=(0, 1)), tasks=TASKS, hosted=(0, 1), ranks=RANKS, energy_j=2.0)
     state = played(scheduler, 120, lambda task, rank: 1.0 + rank, score_of=lambda task, number: 0.5)
