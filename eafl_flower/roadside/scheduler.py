@@ -238,6 +238,11 @@ class RoadsideScheduler:
         as_before = shares.used if shares.rounds else shares.budgets
         return np.asarray(np.divide(tally.used_j * mean_jobs, tally.jobs, out=as_before.copy(), where=tally.jobs > 0))
 
+    def without_jobs(self, state: RoadsideState) -> tuple[str, ...]:
+        """Return the tasks for which no job has ended yet."""
+        jobs = state.rounds.jobs.sum(0) + state.tally.jobs
+        return tuple(task for task, count in zip(self.tasks, jobs.tolist(), strict=True) if not count)
+
     def short_of_energy(self, state: RoadsideState) -> dict[str, tuple[float, float]]:
         """Return the tasks whose budget is below what a round takes with the smallest rank: both energies [J]."""
         if not self.energy_j or not isinstance(self.ranks, UCBDualScheduler):

@@ -142,6 +142,9 @@ class UCBDual(AsynchronousStrategy):
             raise ConfigError(f"initial_arrays has the models {told}: expected one for each of tasks, {expected}")
         result = super().start(grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn)
         assert self.run is not None
+        for task in self._scheduler.without_jobs(self.run.plans):
+            text = 'task "%s": nobody has trained it, its arrays are unchanged: no vehicle was at its units for long'
+            log(WARNING, text, task)
         for task, (budget_j, least_j) in self._scheduler.short_of_energy(self.run.plans).items():
             text = (
                 "task %s has a budget of %.3g J a round, its vehicles take %.3g J with the smallest rank: they kept "

@@ -115,6 +115,18 @@ def test_a_budget_that_not_even_the_smallest_ranks_keep_is_told(caplog):
     assert not [r for r in caplog.records if "with the smallest rank" in r.getMessage()]
 
 
+@pytest.mark.parametrize("comes_s", [np.inf, 35.0])
+def test_a_task_to_which_nobody_comes_ends_no_run_and_is_told(caplog, comes_s):
+    """Budgets are shared after six rounds, of 7 s each: before vehicles come to the second unit, or never do."""
+    ways = tuple(((0, comes_s), (v % 2, np.inf)) for v in range(4))
+    run, recorder = city(coverage=Timetable(ways=ways, units_m=((0, 0), (1, 0), (2, 0))), num_rounds=20)
+    trained = {e["model"] for e in recorder.of("merge")}
+    assert run.version == 20 and trained == set(TASKS[: 1 + np.isfinite(comes_s)])
+    np.testing.assert_allclose(run.plans.rounds.share_j.sum(1), 1.2)
+    told = [r.getMessage() for r in caplog.records if "nobody has trained it" in r.getMessage()]
+    assert len(told) == len(TASKS) - len(trained) and all('"reviews"' in line for line in told)
+
+
 def test_an_answer_of_another_rank_than_was_asked_is_refused_and_nothing_else_is_lost():
     def answer_with_one_column_less(message, context, call_next):
         reply = call_next(message, context)
