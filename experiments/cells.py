@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -165,10 +166,23 @@ def _calculated(cells: Sequence[Cell], jobs: int) -> Iterable[tuple[Cell, Any]]:
         return
     for name in THREADS:  # processes, not threads, share the cores
         os.environ.setdefault(name, "1")
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
         futures = {pool.submit(_outcome, cell): cell for cell in cells}
         for future in as_completed(futures):
             yield futures[future], future.result()
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the one that started it has: a killed run would go on with its cells for minutes."""
+
+    def end() -> None:
+        parent = multiprocessing.parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _outcome(cell: Cell) -> tuple[Result | Exception, str]:

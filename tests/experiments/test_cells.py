@@ -1,4 +1,11 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
+from processes import command_line
 
 from eafl_flower.config import RunConfig
 from experiments.cells import Cell, Store, chosen
@@ -32,6 +39,12 @@ DATA = {"a": "1", "b": "1"}
 
 def plain_cell(number, of):
     return Cell(f"{__name__}:double_of", {"number": number, "set": of}, f"{number} of {of}")
+
+
+def sleep_of(settings):
+    (Path(settings["set"]) / f"{os.getpid()}.pid").touch()
+    time.sleep(600)
+    return {}
 
 
 @pytest.fixture(autouse=True)
@@ -169,3 +182,31 @@ def test_settings_may_be_plain_values_whose_module_knows_their_data(tmp_path, mo
     monkeypatch.setitem(DATA, "b", "2")
     Store(tmp_path / "cells.jsonl").run(cells, jobs=1)
     assert CALLS == [1, 2, 3] * 2
+
+
+def test_when_a_run_is_killed_its_processes_end(tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+import test_cells
+from experiments.cells import Cell, Store
+test_cells.DATA[{str(tmp_path)!r}] = ""
+if __name__ == "__main__":
+    cells = [Cell("test_cells:sleep_of", {{"number": n, "set": {str(tmp_path)!r}}}, "sleep") for n in range(2)]
+    Store(Path({str(tmp_path)!r}) / "cells.jsonl").run(cells, jobs=2)
+"""
+    (tmp_path / "run.py").write_text(code)
+
+    def until(what):
+        end_s = time.monotonic() + 60
+        while not what() and time.monotonic() < end_s:
+            time.sleep(0.05)
+        return what()
+
+    with subprocess.Popen([sys.executable, tmp_path / "run.py"]) as run:
+        started = until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+        run.kill()
+    assert started
+    pids = [int(path.stem) for path in tmp_path.glob("*.pid")]
+    assert until(lambda: not any("spawn_main" in command_line(pid) for pid in pids))
