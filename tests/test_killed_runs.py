@@ -10,7 +10,7 @@ from ended_runs import MERGES, SETTINGS, SMALL, events_of, merges_in, summary_of
 
 from eafl_flower.core.rng import generator
 
-KILLS = 4
+KILLS = 2  # of each kind of run
 # heads sized by the clients' rows, and pruned
 PERSONAL = {
     **{

@@ -66,7 +66,7 @@ def test_a_node_that_was_told_to_end_returns_with_its_state(federation, tmp_path
 
 def test_a_run_goes_on_in_a_new_one_after_its_server_app_was_killed(federation, tmp_path):
     results = tmp_path / "results"
-    submit(federation, results, merges=200, every=2, codec="lqgcm")
+    submit(federation, results, merges=80, every=2, codec="lqgcm")
     federation.wait_until(lambda: merged(results, 3), 240, "no three merges")
     time.sleep(1)  # a message whose arrays the dead process did not push would hold its node up for a minute
     federation.kill_server_app()
@@ -76,7 +76,7 @@ def test_a_run_goes_on_in_a_new_one_after_its_server_app_was_killed(federation, 
     assert federation.wait(go_on(federation, run), 400) == "finished:completed"
     assert list(results.iterdir()) == [run.path]
     assert_arrays_are_those_of_the_pure_core(run)
-    assert run.summary()["merges"] == 200 > killed_at
+    assert run.summary()["merges"] == 80 > killed_at
     assert run.summary()["refused"] == 0  # both sides held the same
 
 

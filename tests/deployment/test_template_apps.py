@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 # One worker of Ray: what takes longest is to import torch and transformers in each.
 ONE_WORKER = "client-resources-num-cpus=2 init-args-num-cpus=2"
 
-OFTEN = ("lora-digits.async", "pytorch-digits.compressed")
+OFTEN = ("pytorch-digits.compressed",)
 MORE = sorted({*NEEDS, *DIFFS} - {*OFTEN})
 
 
