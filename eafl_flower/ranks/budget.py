@@ -57,7 +57,8 @@ class Sharing:
         Share of the old mean in that of the energy used.
     difficulty
         "accuracy": budget over accuracy, :math:`d = (E_\tau T / E) / \max(acc_\tau, 0.05)`; "loss": what is left of the
-        loss over how fast it falls, :math:`d = (L/L_0) / (1 + 20\,\max(0, L'-L)/L')`, :math:`L'` of the round before.
+        loss over how fast it falls, :math:`d = (L/L_0) / (1 + 20\,\max(0, L'-L)/L')`, :math:`L'` of the round before;
+        1 and 0 stand for the quotients by a loss that is not above 0.
 
     Raises
     ------
@@ -158,9 +159,10 @@ def shared_anew(
         used = sharing.use_memory * shares.used + (1 - sharing.use_memory) * used
     first = np.where(shares.first_loss > 0, shares.first_loss, score)
     if sharing.difficulty == "loss":
-        before = np.where(shares.last_loss > 0, shares.last_loss, score)
-        fall = np.maximum(0.0, before - score) / np.maximum(before, 1e-300)
-        now = score / np.maximum(first, 1e-300) / (1.0 + 20.0 * fall)
+        before, left, fall = shares.last_loss, np.ones_like(score), np.zeros_like(score)
+        np.divide(score, first, out=left, where=first > 0)
+        np.divide(np.maximum(0.0, before - score), before, out=fall, where=before > 0)
+        now = np.maximum(0.0, left) / (1.0 + 20.0 * fall)
     else:
         now = shares.budgets / total * used.size / np.where(there, crowd, 1.0) / np.maximum(score, 0.05)
     now = np.where(there, now, now[there].mean())

@@ -1,6 +1,6 @@
 """What jobs of each arm took so far, and so will take: an arm that does not fit a vehicle's stay is not played."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,16 +11,26 @@ from eafl_flower.ranks.ucb_dual import Floats, Mask
 class JobCosts:
     """Merged jobs: time [s], energy [J] and number by arm `(arms,)`, and of each vehicle how it compares `(vehicles,)`.
 
-    ``ratios`` is the sum over a vehicle's ``jobs`` of their time over the mean of all at that arm, ``largest_j`` the
-    largest energy of a job [J].
+    ``ratios`` is the sum over a vehicle's ``jobs`` of their time over the mean of all at that arm, ``ended`` counts
+    those that were not merged, too.
     """
 
     time_s: Floats
     energy_j: Floats
     plays: Floats
-    largest_j: float
     ratios: Floats
     jobs: Floats
+    ended: Floats
+
+    @property
+    def mean_most_j(self) -> float:
+        """Mean energy of a job at the arm at which that is largest [J], 0 before the first."""
+        return float(np.max(self.energy_j / np.maximum(self.plays, 1)))
+
+    @property
+    def mean_j(self) -> float:
+        """Mean energy of a job [J], 0 before the first."""
+        return float(self.energy_j.sum() / max(1.0, float(self.plays.sum())))
 
     @property
     def mean_least_j(self) -> float:
@@ -32,27 +42,28 @@ class JobCosts:
 def no_costs(arms: int) -> JobCosts:
     """Return the state before the first job; vehicles find a place when they have ended one."""
     zeros, none = np.zeros(arms), np.zeros(0)
-    return JobCosts(time_s=zeros, energy_j=zeros, plays=zeros, largest_j=0.0, ratios=none, jobs=none)
+    return JobCosts(time_s=zeros, energy_j=zeros, plays=zeros, ratios=none, jobs=none, ended=none)
 
 
 def with_job(costs: JobCosts, vehicle: int, arm: int, *, time_s: float, energy_j: float) -> JobCosts:
-    """Take in what a job took ``vehicle``."""
-    room = (0, max(0, vehicle + 1 - costs.jobs.size))
+    """Take in what a job took ``vehicle`` that was merged."""
+    costs = with_end(costs, vehicle)
     sums, energies, plays = costs.time_s.copy(), costs.energy_j.copy(), costs.plays.copy()
-    ratios, jobs = np.pad(costs.ratios, room), np.pad(costs.jobs, room)
+    ratios, jobs = costs.ratios.copy(), costs.jobs.copy()
     sums[arm] += time_s
     energies[arm] += energy_j
     plays[arm] += 1
     ratios[vehicle] += time_s * plays[arm] / sums[arm] if sums[arm] > 0 else 1.0
     jobs[vehicle] += 1
-    return JobCosts(
-        time_s=sums,
-        energy_j=energies,
-        plays=plays,
-        largest_j=max(costs.largest_j, energy_j),
-        ratios=ratios,
-        jobs=jobs,
-    )
+    return replace(costs, time_s=sums, energy_j=energies, plays=plays, ratios=ratios, jobs=jobs)
+
+
+def with_end(costs: JobCosts, vehicle: int) -> JobCosts:
+    """Take in that a job of ``vehicle`` has ended, however it did."""
+    room = (0, max(0, vehicle + 1 - costs.jobs.size))
+    ratios, jobs, ended = (np.pad(a, room) for a in (costs.ratios, costs.jobs, costs.ended))
+    ended[vehicle] += 1
+    return replace(costs, ratios=ratios, jobs=jobs, ended=ended)
 
 
 def predicted_s(costs: JobCosts, vehicle: int, least_s: float) -> Floats:
@@ -69,8 +80,16 @@ def predicted_s(costs: JobCosts, vehicle: int, least_s: float) -> Floats:
 
 
 def fits(costs: JobCosts, vehicle: int, *, least_s: float, dwell_s: float, margin: float = 0.1) -> Mask:
-    """Return the arms whose job is predicted to end within ``1 - margin`` of the stay `(arms,)`."""
-    return np.asarray(predicted_s(costs, vehicle, least_s) <= (1 - margin) * dwell_s)
+    """Return the arms whose job is predicted to end within ``1 - margin`` of the stay `(arms,)`.
+
+    A vehicle that has had no job yet is held against its computation alone for one of the smallest arm: those that
+    came first may have been slower, and without a job nobody would ever know.
+    """
+    longest_s = (1 - margin) * dwell_s
+    fitting = np.asarray(predicted_s(costs, vehicle, least_s) <= longest_s)
+    if vehicle >= costs.ended.size or not costs.ended[vehicle]:
+        fitting[0] |= least_s <= longest_s
+    return fitting
 
 
 def deadline_s(costs: JobCosts) -> float:

@@ -1,11 +1,14 @@
 """Unit, budget and largest price of energy: as they were given, or as the jobs of the run tell."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from eafl_flower.ranks.costs import JobCosts
 from eafl_flower.ranks.ucb_dual import largest_dual
+
+MOST_MEANS: Final = 3.0  # of all jobs: an arm that was tried once, and then took fifty times as much, is no unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ def prices(costs: JobCosts, *, budget_j: float, least_j: float, most_j: float) -
         As they were given [J]; 0: not given. A budget is then 0.6 of what the largest rank takes and 0.4 of what the
         smallest does; what these take is their mean over all clients, of ranks that were played.
     """
-    unit_j = most_j or costs.largest_j
+    unit_j = most_j or min(costs.mean_most_j, MOST_MEANS * costs.mean_j)
     if not unit_j:
         return Prices()
     if most_j:

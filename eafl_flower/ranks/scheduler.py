@@ -10,7 +10,7 @@ from eafl_flower.core.forecasts import Forecast, Outcome
 from eafl_flower.core.orders import Order
 from eafl_flower.core.settings import Count, CountFromOne, NotNegative, Positive, Range, Share, check_settings
 from eafl_flower.ranks.arms import arms_problem, limits_problem
-from eafl_flower.ranks.costs import JobCosts, deadline_s, fits, no_costs, with_job
+from eafl_flower.ranks.costs import JobCosts, deadline_s, fits, no_costs, with_end, with_job
 from eafl_flower.ranks.energies import Prices, budget_problem, prices
 from eafl_flower.ranks.quality import Usual, quality, taken_in
 from eafl_flower.ranks.rewards import normalised_reward
@@ -50,8 +50,8 @@ class UCBDualScheduler:
     budget_j
         Energy of a job on average [J]; 0: 0.6 of what the largest rank takes and 0.4 of what the smallest does.
     least_energy_j, most_energy_j
-        Energy of a job at the smallest rank, and the largest of any job, :math:`E_{max}` [J], if both are known; 0:
-        what the jobs of the run take.
+        Energy of a job at the smallest rank, and at the largest, :math:`E_{max}` [J], if both are known; 0: the means
+        of the run.
     bonus, bonus_grows, period, neighbours_only
         See ``Choosing``.
     optimism
@@ -172,6 +172,8 @@ class UCBDualScheduler:
             time_s = outcome.time_s - outcome.began_s
             costs = with_job(costs, client, arm, time_s=time_s, energy_j=outcome.energy_j)
             worth, usual = self._worth(costs, usual, outcome, time_s)
+        else:
+            costs = with_end(costs, client)
         bandit = observe(
             bandit, vehicle, place, np.array([worth]), np.array([outcome.energy_j]), discount=self.discount
         )
@@ -236,7 +238,7 @@ class UCBDualScheduler:
         now = bandit.dual if of_all else bandit.dual[client : client + 1]
         moved = dual_step(
             now,
-            min(1.0, energy_j / known.unit_j),
+            energy_j / known.unit_j,
             known.budget,
             step=self.dual_step / (bandit.num_vehicles if of_all else 1),
             most=known.largest_dual,

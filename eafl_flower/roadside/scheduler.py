@@ -105,6 +105,17 @@ class RoadsideScheduler:
         if self._moves_by_rounds and (budget_j := self.ranks.budget_j):  # type: ignore[attr-defined]
             msg = f"ranks.budget_j = {budget_j}: expected 0, as the price of energy moves by rounds; give energy_j"
             raise ConfigError(msg)
+        of_vehicles = isinstance(self.ranks, UCBDualScheduler) and not self._moves_by_rounds
+        if of_vehicles and self.energy_j:
+            msg = (
+                f"energy_j = {self.energy_j}: expected 0, as each vehicle has a price of its own; give ranks.budget_j, "
+            )
+            raise ConfigError(msg + "the energy of a job, instead")
+        by_loss = self.sharing is not None and self.sharing.difficulty == "loss"
+        if self.energy_j and self.sharing is not None and by_loss != self.lower_is_better:
+            of, expected = ("lower", "loss") if self.lower_is_better else ("higher", "accuracy")
+            msg = f'sharing.difficulty = "{self.sharing.difficulty}": {of} is better of "{self.metric}", expected'
+            raise ConfigError(f'{msg} "{expected}"')
 
     def init(self, clients: int) -> RoadsideState:
         """Return the state before the first job.

@@ -107,7 +107,7 @@ def behind_best(tally: Tally, task: int, vehicle: int, *, lower_is_better: bool)
     """Return by how many points a vehicle is behind the best of its task, and how many that has.
 
     A point is a hundredth: of a score itself or, where lower is better, of the best one. Both are 0 before there is a
-    best one; a vehicle without a score is behind by all of it.
+    best one; a vehicle without a score is behind by all of it. A best one that is not above 0 has 100.
     """
     best = float(tally.best_before[task])
     if not math.isfinite(best):
@@ -115,7 +115,8 @@ def behind_best(tally: Tally, task: int, vehicle: int, *, lower_is_better: bool)
     own = float(tally.reported[task, vehicle]) if vehicle < tally.reported.shape[1] else math.nan
     if lower_is_better:
         return (100.0 * (own / best - 1.0) if math.isfinite(own) and best > 0 else 100.0), 100.0
-    return 100.0 * (best - own) if math.isfinite(own) else 100.0 * best, 100.0 * best
+    points = 100.0 * best if best > 0 else 100.0
+    return (100.0 * (best - own) if math.isfinite(own) else points), points
 
 
 def expected_job(tally: Tally, task: int, vehicle: int, rank: int, epoch: Phase, *, epochs: int) -> Expected:

@@ -1,6 +1,7 @@
 """UCB-DUAL as a Flower strategy: adapters of several tasks, of ranks that vehicles choose within budgets of energy."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from logging import WARNING
 from typing import Any, Final, Unpack
 
@@ -9,6 +10,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Result
 
 from eafl_flower.aggregation.lora import LoRAAggregator
+from eafl_flower.core.orders import Order
 from eafl_flower.engines.flower_log import log
 from eafl_flower.errors import ConfigError
 from eafl_flower.protocols import Aggregator, Scheduler
@@ -50,7 +52,8 @@ class UCBDual(AsynchronousStrategy):
     ranks
         What chooses ranks, for each task on its own: UCB-DUAL, or one to compare with.
     sharing
-        How the budget moves between tasks; None: a job may take the same in each.
+        How the budget moves between tasks, by default by the score that ranks are judged by; None: a job may take the
+        same in each.
     departures
         What vehicles do that are about to leave their unit.
     head
@@ -94,6 +97,10 @@ class UCBDual(AsynchronousStrategy):
             raise ConfigError("UCBDual: scheduler is made from tasks, coverage, ranks and budgets; give these instead")
         if "barrier" in options:
             raise ConfigError("UCBDual: barrier: it always works in rounds; leave it out")
+        ranks = ranks.make() if hasattr(ranks, "make") else ranks
+        lower_is_better = getattr(ranks, "lower_is_better", True)
+        if sharing == _SHARING:
+            sharing = replace(_SHARING, difficulty="loss" if lower_is_better else "accuracy")
         units = units_of(coverage) or len(tasks)
         scheduler = RoadsideScheduler(
             coverage=coverage,
@@ -105,7 +112,7 @@ class UCBDual(AsynchronousStrategy):
             sharing=sharing,
             departures=departures,
             metric=getattr(ranks, "metric", "loss"),
-            lower_is_better=getattr(ranks, "lower_is_better", True),
+            lower_is_better=lower_is_better,
         )
         settings: dict[str, Any] = {"head": head, "lora_alpha": lora_alpha, "max_rank": max_rank, "form": form}
         given = [name for name, value in settings.items() if value != _MERGING[name]]
@@ -117,7 +124,7 @@ class UCBDual(AsynchronousStrategy):
         usual: Options = {"scheduler": scheduler, "churn": WhileServed(coverage), "round_period_s": period_s}
         usual.update(options)
         super().__init__(lambda in_flight, clients: merges, barrier=True, **usual)
-        self._tasks, self._scheduler = tasks, scheduler
+        self._tasks, self._scheduler, self._merges = tasks, scheduler, merges
 
     def start(
         self,
@@ -134,12 +141,20 @@ class UCBDual(AsynchronousStrategy):
         Raises
         ------
         ConfigError
-            If the models are not the tasks.
+            If the models are not the tasks, or adapters of a rank that may be chosen cannot be made of them.
         """
         names = ("",) if isinstance(initial_arrays, ArrayRecord) else tuple(initial_arrays)
         if set(names) != set(self._tasks):
             told, expected = (", ".join(f'"{name}"' for name in some) for some in (names, self._tasks))
             raise ConfigError(f"initial_arrays has the models {told}: expected one for each of tasks, {expected}")
+        records = [initial_arrays] if isinstance(initial_arrays, ArrayRecord) else initial_arrays.values()
+        largest = max(getattr(self._scheduler.ranks, "arms", ()), default=0)
+        for record in records if largest else ():
+            state = self._merges.init(tuple(array.numpy() for array in record.values()))
+            try:
+                self._merges.arrays(state, Order(rank=largest))
+            except ConfigError as error:
+                raise ConfigError(f"UCBDual: the largest of its ranks: {error}") from error
         result = super().start(grid, initial_arrays, num_rounds, timeout, train_config, evaluate_config, evaluate_fn)
         assert self.run is not None
         for task in self._scheduler.without_jobs(self.run.plans):

@@ -1,6 +1,5 @@
 """Results that are kept with the experiments belong to what the experiments ask today: nothing is measured again."""
 
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -60,12 +59,13 @@ def test_recordings_of_alignment_are_found_under_the_settings_of_today():
     assert without(asked, runs.store) == []
 
 
-def test_of_ucb_dual_the_choice_of_rates_is_found_and_nothing_is_stored_that_is_not_asked():
+def test_recordings_of_ucb_dual_are_found_under_the_settings_of_today_and_nothing_else_is_stored():
     scope = ucb_dual.Scope("-")
     runs = ucb_dual.Runs(scope, stored("ucb_dual"))
-    headline = [replace(scope.base, method=method) for method in scope.compared]
-    assert without([cell for s in headline for cell in ucb_dual.rate_cells(scope, s)], runs.store) == []
-    of_scenarios = [ucb_dual.scenarios(scope, question) for question in ("compared", "ablations", "budgets")]
-    asked = {cell.key for some in of_scenarios for s in some for cell in runs.cells(s)}
-    full = {key for key, result in runs.store.results.items() if len(result["rounds"]["share_j"]) == scope.base.rounds}
-    assert full <= asked
+    asked = [cell for s in ucb_dual.to_choose(scope, ucb_dual.QUESTIONS) for cell in ucb_dual.rate_cells(scope, s)]
+    assert without(asked, runs.store) == []
+    of_scenarios = [ucb_dual.scenarios(scope, question) for question in ucb_dual.QUESTIONS]
+    asked += [cell for some in of_scenarios for s in some for cell in runs.cells(s)]
+    asked += [*ucb_dual.memory_cells(scope), ucb_dual.light_cell(scope)]
+    assert without(asked, runs.store) == []
+    assert {cell.key for cell in asked} == set(runs.store.results)

@@ -137,6 +137,16 @@ def test_a_task_that_comes_late_counts_as_hard_as_the_others_were_and_by_its_own
     np.testing.assert_allclose(shares.budgets, 30.0, rtol=0.05)
 
 
+@pytest.mark.parametrize("losses", [[-0.5, -0.6], [0.0, 0.0], [2.0, -1.0], [-1.0, 1.0]])
+def test_losses_that_are_not_above_zero_end_no_run(losses):
+    """Of a density, say, or rewards with their signs changed."""
+    sharing, least = Sharing(period=1, difficulty="loss"), np.zeros(2)
+    shares = first_shares(100.0, least, sharing)
+    for number in range(12):
+        shares = shared_anew(shares, [30.0, 30.0], np.array(losses) - 0.1 * number, least_j=least, sharing=sharing)
+        assert shares.budgets.sum() == pytest.approx(100.0) and (shares.budgets > 10.0).all()
+
+
 def test_stored_shares_go_on_alike():
     sharing, least = Sharing(period=2, difficulty="loss"), np.array([1.0, 2.0])
     shares = first_shares(20.0, least, sharing)

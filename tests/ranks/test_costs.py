@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 
-from eafl_flower.ranks.costs import deadline_s, fits, no_costs, predicted_s, with_job
+from eafl_flower.ranks.costs import deadline_s, fits, no_costs, predicted_s, with_end, with_job
 
 
 def seen(*jobs):
@@ -33,11 +33,23 @@ def test_what_fits_an_endless_stay_is_everything():
     assert not fits(no_costs(3), 0, least_s=1.0, dwell_s=1.05).any()
 
 
-def test_costs_are_sums_and_their_largest():
+def test_who_has_had_no_job_is_held_against_the_computation_alone_for_one_of_the_smallest_rank():
+    """The first to come are slow: a fast one that comes later would never have a first job."""
+    slow, stay = seen(*[(0, arm, 30.0) for arm in range(3)] * 5), {"dwell_s": 20.0}
+    assert fits(slow, 1, least_s=3.0, **stay).tolist() == [True, False, False]
+    assert not fits(slow, 0, least_s=3.0, **stay).any()
+    assert not fits(slow, 1, least_s=19.0, **stay).any()
+    lost = with_end(slow, 1)  # one try: its first job was lost
+    assert not fits(lost, 1, least_s=3.0, **stay).any()
+    merged = with_job(lost, 1, 0, time_s=4.0, energy_j=1.0)
+    assert fits(merged, 1, least_s=3.0, **stay).all()
+
+
+def test_costs_are_sums():
     costs = seen((0, 0, 1.0), (1, 0, 3.0), (4, 2, 8.0))
     assert costs.time_s.tolist() == [4.0, 0.0, 8.0]
     assert costs.energy_j.tolist() == [8.0, 0.0, 16.0]
     assert costs.plays.tolist() == [2, 0, 1]
-    assert costs.largest_j == 16.0
+    assert costs.mean_least_j == 4.0 and costs.mean_most_j == 16.0
     assert deadline_s(costs) == 12.0
     assert deadline_s(no_costs(3)) == math.inf

@@ -93,9 +93,16 @@ def test_ranks_whose_job_does_not_fit_the_stay_are_not_ordered():
     assert ordered[11.0] is None
     assert ordered[12.0] == 4
     assert ordered[22.3] <= 8
-    # a client of whom nothing is known is as fast as the others, and has played nothing yet
-    assert scheduler.offer(state, 1, forecast(stay_s=11.0)) is None
-    assert scheduler.offer(state, 1, forecast(stay_s=12.0)) == Order(rank=4)
+    # a client of whom nothing is known has a first job of the smallest rank if its computation fits, and then none
+    # that would not fit the others
+    computes_s = forecast(stay_s=11.0).epoch.time_s
+    assert scheduler.offer(state, 1, forecast(stay_s=11.0)) == Order(rank=4)
+    assert scheduler.offer(state, 1, forecast(stay_s=0.9 * computes_s)) is None
+    lost = scheduler.learn(
+        state, Outcome(client=1, order=Order(rank=4), kind="lost", began_s=0.0, time_s=11.0, energy_j=1.0)
+    )
+    assert scheduler.offer(lost, 1, forecast(stay_s=11.0)) is None
+    assert scheduler.offer(lost, 1, forecast(stay_s=12.0)) is not None
 
 
 def test_a_slow_client_gets_smaller_ranks_for_the_same_stay():

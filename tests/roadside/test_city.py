@@ -6,13 +6,14 @@ from flwr.app import ArrayRecord
 from ordered_app import factory_of
 from roadside_paths import Timetable, adapters
 from small_city import ARMS, TASKS, city
-from toy_federation import Recorder
+from toy_federation import Recorder, network
 
 from eafl_flower.aggregation.lora import LoRAAggregator
 from eafl_flower.core.orders import Order
 from eafl_flower.core.state import flatten
 from eafl_flower.engines.inline import InlineGrid
 from eafl_flower.errors import ConfigError, RunFailedError
+from eafl_flower.ranks.plain import FixedRank, GreedyRank
 from eafl_flower.ranks.scheduler import UCBDualScheduler
 from eafl_flower.roadside.leaving import Departures
 from eafl_flower.roadside.parked import Parked
@@ -69,7 +70,7 @@ def test_vehicles_of_a_city_train_two_tasks_at_ranks_of_their_own():
 @pytest.mark.parametrize("share", [True, False])
 def test_a_city_that_was_killed_ends_as_if_nothing_had_happened(tmp_path, share):
     ranks = UCBDualScheduler(arms=ARMS, share_statistics=share, dual_scope="task" if share else "vehicle")
-    options = {"ranks": ranks, "checkpoint_every": 1, "num_rounds": 10}
+    options = {"ranks": ranks, "checkpoint_every": 1, "num_rounds": 10, "energy_j": 1.2 if share else 0.0}
     whole, told = city(checkpoint=tmp_path / "whole", state_dir=tmp_path / "a", **options)
     recorder = Recorder(stop_at=len(told.events) * 2 // 3)
     killed = {"checkpoint": tmp_path / "killed", "state_dir": tmp_path / "b", **options}
@@ -96,6 +97,53 @@ def test_over_a_network_a_run_waits_for_vehicles_that_will_be_covered_and_only_f
     never = Timetable(ways=(((-1, float("inf")),),), units_m=units_m)
     with pytest.raises(RunFailedError, match="has no order for any"):
         city(clock="wall", coverage=never)
+
+
+def test_vehicles_that_come_later_than_slow_ones_have_jobs():
+    """Vehicle 0 takes ten times as long as the others may stay, and is there alone for a while."""
+    ways = [((0, np.inf),)]
+    ways += [tuple(part for i in range(100) for part in ((-1, 40.0 + 30 * i), (0, 65.0 + 30 * i))) for _ in range(2)]
+    ways.append(((1, np.inf),))
+    coverage = Timetable(ways=tuple(ways), units_m=((0, 0), (1, 0), (2, 0)))
+    slow = network(up=2e4, down=1e6, cycles=1e8, slowdown=(20.0, 1.0, 1.0, 1.0))
+    _, recorder = city(coverage=coverage, num_rounds=20, **slow)
+    counts = [sum(e["client"] == vehicle for e in recorder.of("merge")) for vehicle in range(4)]
+    assert min(counts) > 5
+
+
+@pytest.mark.parametrize("shift", [0.0, -10.0])
+def test_scores_below_zero_make_nobody_abandon(shift):
+    """Whether a vehicle leaves with an update or without does not depend on where scores begin."""
+
+    def shifted(message, context, call_next):
+        reply = call_next(message, context)
+        if message.metadata.message_type == "train":
+            reply.content["metrics"]["made"] = 0.1 * context.node_config["partition-id"] + 0.5 + shift
+        return reply
+
+    app = factory_of(models=TASKS, outer=[shifted])()
+    _, recorder = city(grid=InlineGrid(app, 4), num_rounds=20)
+    leaving = [e.get("leaving", "") for e in recorder.of("merge") + recorder.of("lost")]
+    assert leaving.count("abandon") <= 1 and leaving.count("early") + leaving.count("migrate") > 5
+
+
+def test_by_default_the_task_of_the_higher_loss_never_has_less():
+    strategy = UCBDual(tasks=TASKS, coverage=Parked(units=(0, 1)), energy_j=40.0)
+    assert strategy.options.scheduler.sharing.difficulty == "loss"
+    of_accuracy = UCBDualScheduler(metric="accuracy", lower_is_better=False)
+    strategy = UCBDual(tasks=TASKS, coverage=Parked(units=(0, 1)), energy_j=40.0, ranks=of_accuracy)
+    assert strategy.options.scheduler.sharing.difficulty == "accuracy"
+
+
+@pytest.mark.parametrize("ranks", [FixedRank(rank=2), GreedyRank(arms=ARMS)], ids=lambda ranks: type(ranks).__name__)
+def test_ranks_to_compare_with_are_taken_as_they_are_documented(ranks):
+    run, recorder = city(ranks=ranks, energy_j=0.0, num_rounds=5)
+    assert run.version == 5 and {e["rank"] for e in recorder.of("merge")} <= set(ARMS)
+
+
+def test_a_rank_that_the_adapters_cannot_have_is_refused_before_any_job():
+    with pytest.raises(ConfigError, match=r"the largest of its ranks: .*64"):
+        city(ranks=UCBDualScheduler(arms=(1, 2, 64), most_rank=(2, 64), metric="made", lower_is_better=False))
 
 
 def test_models_that_are_not_the_tasks_are_refused():

@@ -98,7 +98,7 @@ def test_the_price_of_a_task_moves_when_and_only_when_its_budget_binds(energy_j,
 
 def test_prices_of_single_vehicles_move_by_their_jobs_only():
     own = replace(RANKS, dual_scope="vehicle", budget_j=2.0)
-    scheduler = RoadsideScheduler(coverage=Parked(), tasks=("",), hosted=(0,), ranks=own, energy_j=1.0)
+    scheduler = RoadsideScheduler(coverage=Parked(), tasks=("",), hosted=(0,), ranks=own)
     state = scheduler.init(2)
     for _ in range(3):
         for rank in (1, 4):
@@ -110,6 +110,45 @@ def test_prices_of_single_vehicles_move_by_their_jobs_only():
 def test_a_budget_of_jobs_that_rounds_would_ignore_is_refused():
     with pytest.raises(ConfigError, match=r"ranks\.budget_j = 2\.0: .* give energy_j"):
         RoadsideScheduler(coverage=Parked(), tasks=("",), hosted=(0,), ranks=replace(RANKS, budget_j=2.0))
+
+
+def test_a_budget_that_prices_of_single_vehicles_would_ignore_is_refused():
+    with pytest.raises(ConfigError, match=r"energy_j = 1\.0: expected 0, .* give ranks\.budget_j"):
+        RoadsideScheduler(
+            coverage=Parked(), tasks=("",), hosted=(0,), ranks=replace(RANKS, dual_scope="vehicle"), energy_j=1.0
+        )
+
+
+def test_difficulties_by_a_score_that_is_better_the_other_way_are_refused():
+    one = {"coverage": Parked(), "tasks": ("",), "hosted": (0,), "ranks": RANKS}
+    with pytest.raises(
+        ConfigError, match=r'sharing.difficulty = "accuracy": lower is better of "loss", expected "loss"'
+    ):
+        RoadsideScheduler(**one, energy_j=1.0, metric="loss", lower_is_better=True)
+    with pytest.raises(ConfigError, match=r'"loss": higher is better of "accuracy", expected "accuracy"'):
+        RoadsideScheduler(**one, energy_j=1.0, sharing=Sharing(difficulty="loss"))
+    RoadsideScheduler(**one, metric="loss", lower_is_better=True)  # without a budget there is nothing to share
+
+
+@pytest.mark.parametrize("factor", [1.0, 50.0])
+def test_one_job_of_unusual_energy_does_not_switch_the_budget_off(factor):
+    """Of 4,000 jobs of 1, 2 or 4 J, in which 18 J are for ten, one of the largest rank takes fifty times as much."""
+    scheduler = RoadsideScheduler(
+        coverage=Parked(), tasks=("",), hosted=(0,), ranks=replace(RANKS, dual_step=0.3), energy_j=18.0, sharing=None
+    )
+    state, unusual = scheduler.init(10), 0
+    for number in range(1, 401):
+        for client in range(10):
+            order = scheduler.offer(state, client, forecast(client, server_round=number))
+            energy_j, unusual = float(order.rank), unusual + (order.rank == ARMS[-1])
+            if unusual == 12 and order.rank == ARMS[-1]:
+                energy_j *= factor
+            state = scheduler.learn(
+                state, merged(client, order, number, energy_j=energy_j, score=0.3 + 0.1 * order.rank)
+            )
+    assert unusual > 12
+    rounds = scheduler.closed(state).rounds
+    assert rounds.used_j[200:].mean() == pytest.approx(18.0, rel=0.05)
 
 
 def test_vehicles_take_their_budget_with_them_unless_it_is_that_of_a_round():
