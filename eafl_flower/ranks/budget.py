@@ -152,7 +152,8 @@ def shared_anew(
         the others are on average.
     """
     used, score = np.asarray(used_j, float), np.asarray(scores, float)
-    crowd = np.broadcast_to(np.asarray(jobs, float), used.shape) / np.mean(jobs)
+    crowd = np.broadcast_to(np.asarray(jobs, float), used.shape)
+    crowd = crowd / crowd.mean()
     there = crowd > 0
     total = float(shares.budgets.sum())
     if shares.rounds:

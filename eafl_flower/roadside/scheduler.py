@@ -212,8 +212,8 @@ class RoadsideScheduler:
                 )
                 least_j = self._least_j(tasks, rounds, shares)
                 used_j = self._used_j(shares, tally, mean_jobs)
-                jobs = mean_jobs if self.budget_of == "job" else 1.0
-                shares = shared_anew(shares, used_j, scores, least_j=least_j, sharing=self.sharing, jobs=jobs)
+                crowds = mean_jobs if self.budget_of == "job" else np.ones(len(tasks))
+                shares = shared_anew(shares, used_j, scores, least_j=least_j, sharing=self.sharing, jobs=crowds)
         return RoadsideState(tasks=tuple(tasks), shares=shares, tally=tally.next_round(), rounds=rounds)
 
     def _followed(self, state: RoadsideState, mean_jobs: Floats) -> Shares:
