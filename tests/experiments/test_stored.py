@@ -33,6 +33,7 @@ def test_recordings_of_eafl_alp_are_found_under_the_settings_of_today():
     assert without(asked, stored("eafl_alp")) == []
 
 
+@pytest.mark.slow
 def test_recordings_of_the_race_are_found_under_the_settings_of_today():
     scope, store = federation.Scope(DATASETS, (1, 2, 3, 4, 5), (1, 2, 3)), stored("eafl_alp")
     asked = [
