@@ -63,12 +63,9 @@ def test_recordings_of_alignment_are_found_under_the_settings_of_today():
 def test_recordings_of_ucb_dual_are_found_under_the_settings_of_today_and_nothing_else_is_stored():
     scope = ucb_dual.Scope("-")
     runs = ucb_dual.Runs(scope, stored("ucb_dual"))
-    questions = [
-        question for question in ucb_dual.QUESTIONS if question != "vehicles"
-    ]  # of fleets nothing is stored yet
-    asked = [cell for s in ucb_dual.to_choose(scope, questions) for cell in ucb_dual.rate_cells(scope, s)]
+    asked = [cell for s in ucb_dual.to_choose(scope, ucb_dual.QUESTIONS) for cell in ucb_dual.rate_cells(scope, s)]
     assert without(asked, runs.store) == []
-    of_scenarios = [ucb_dual.scenarios(scope, question) for question in questions]
+    of_scenarios = [ucb_dual.scenarios(scope, question) for question in ucb_dual.QUESTIONS]
     asked += [cell for some in of_scenarios for s in some for cell in runs.cells(s)]
     asked += [*ucb_dual.memory_cells(scope), ucb_dual.light_cell(scope)]
     assert without(asked, runs.store) == []
