@@ -105,14 +105,10 @@ class RoadsideScheduler:
         if self._moves_by_rounds and (budget_j := self.ranks.budget_j):  # type: ignore[attr-defined]
             msg = f"ranks.budget_j = {budget_j}: expected 0, as the price of energy moves by rounds; give energy_j"
             raise ConfigError(msg)
-        of_vehicles = isinstance(self.ranks, UCBDualScheduler) and not self._moves_by_rounds
-        if of_vehicles and self.energy_j:
-            msg = (
-                f"energy_j = {self.energy_j}: expected 0, as each vehicle has a price of its own; give ranks.budget_j, "
-            )
-            raise ConfigError(msg + "the energy of a job, instead")
-        by_loss = self.sharing is not None and self.sharing.difficulty == "loss"
-        if self.energy_j and self.sharing is not None and by_loss != self.lower_is_better:
+        if self.energy_j and isinstance(self.ranks, UCBDualScheduler) and not self._moves_by_rounds:
+            msg = f"energy_j = {self.energy_j}: expected 0, as each vehicle has a price of its own;"
+            raise ConfigError(f"{msg} give ranks.budget_j, the energy of a job, instead")
+        if self.energy_j and self.sharing and (self.sharing.difficulty == "loss") != self.lower_is_better:
             of, expected = ("lower", "loss") if self.lower_is_better else ("higher", "accuracy")
             msg = f'sharing.difficulty = "{self.sharing.difficulty}": {of} is better of "{self.metric}", expected'
             raise ConfigError(f'{msg} "{expected}"')
@@ -225,13 +221,12 @@ class RoadsideScheduler:
         if self.budget_of == "round" or not mean_jobs.any():
             return shares
         total, before = shares.budgets.sum(), state.rounds.mean_jobs
-        alike = np.full_like(before, total / mean_jobs.sum())  # of a job
-        of_job = alike
+        budgets_of_job, used_of_job = np.full((2, before.size), total / mean_jobs.sum())
         if self.sharing is not None and shares.rounds >= self.sharing.period:
-            of_job = np.divide(shares.budgets, before, out=alike.copy(), where=before > 0)
-        used = mean_jobs * np.divide(shares.used, before, out=alike.copy(), where=before > 0)
-        budgets = mean_jobs * of_job
-        return replace(shares, budgets=budgets * (total / budgets.sum()), used=used)
+            np.divide(shares.budgets, before, out=budgets_of_job, where=before > 0)
+        np.divide(shares.used, before, out=used_of_job, where=before > 0)
+        budgets = mean_jobs * budgets_of_job
+        return replace(shares, budgets=budgets * (total / budgets.sum()), used=mean_jobs * used_of_job)
 
     def _budgets_j(self, shares_j: Floats, jobs: Floats, mean_jobs: Floats) -> Floats:
         """Return what a round of so many jobs may take [J]: nothing of a task that had none, if budgets are of jobs."""

@@ -143,13 +143,12 @@ class UCBDual(AsynchronousStrategy):
         ConfigError
             If the models are not the tasks, or adapters of a rank that may be chosen cannot be made of them.
         """
-        names = ("",) if isinstance(initial_arrays, ArrayRecord) else tuple(initial_arrays)
-        if set(names) != set(self._tasks):
-            told, expected = (", ".join(f'"{name}"' for name in some) for some in (names, self._tasks))
+        models = {"": initial_arrays} if isinstance(initial_arrays, ArrayRecord) else initial_arrays
+        if set(models) != set(self._tasks):
+            told, expected = (", ".join(f'"{name}"' for name in some) for some in (models, self._tasks))
             raise ConfigError(f"initial_arrays has the models {told}: expected one for each of tasks, {expected}")
-        records = [initial_arrays] if isinstance(initial_arrays, ArrayRecord) else initial_arrays.values()
         largest = max(getattr(self._scheduler.ranks, "arms", ()), default=0)
-        for record in records if largest else ():
+        for record in models.values() if largest else ():
             state = self._merges.init(tuple(array.numpy() for array in record.values()))
             try:
                 self._merges.arrays(state, Order(rank=largest))
