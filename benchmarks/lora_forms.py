@@ -24,6 +24,7 @@ from report import row, write_rows
 from eafl_flower.aggregation.lora import LowRank, Pair, Trained, balanced_pair, merged_layer, scale_of, zero_matrix
 from eafl_flower.aggregation.lora.forms import Form
 from eafl_flower.core.rng import generator
+from eafl_flower.core.threads import one_thread
 
 RANKS = (2, 4, 8, 16, 32, 64)
 FULL = (max(RANKS),) * len(RANKS)
@@ -36,6 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=50, help="rounds (default 50)")
     rounds = parser.parse_args().rounds
+    one_thread()  # of small products two threads that wait for each other on a busy machine make minutes
     write_rows("lora_forms", [*_energy_rows(rounds), *_distance_rows(rounds)])
 
 
